@@ -1,0 +1,2 @@
+//! Measures dockgate and its peers.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `dockgate` binary: process edge only.
+fn main() {}
