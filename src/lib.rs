@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order data flows; a module imports only from modules listed below it.
 
+pub mod certs;
 pub mod front;
 pub mod listener;
 pub mod proxy;
