@@ -4,7 +4,10 @@
 
 pub mod cli;
 
+pub mod check;
+
 pub mod tls;
 
 pub mod config;
 pub mod finding;
+pub mod socket;

@@ -20,6 +20,22 @@ fn main() -> ExitCode {
                 ExitCode::from(err.exit_code())
             }
         },
+        Command::Check(args) => {
+            let policy = |path: &std::path::Path| {
+                vec![dockgate::finding::Finding::warning(format!(
+                    "policy {path:?} was not read"
+                ))]
+            };
+            match dockgate::check::run(
+                &args,
+                std::env::vars_os(),
+                policy,
+                &mut std::io::stdout().lock(),
+            ) {
+                Ok(code) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
         _ => ExitCode::FAILURE,
     }
 }
