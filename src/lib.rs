@@ -2,4 +2,6 @@
 //!
 //! The modules stand in the order data flows; a module imports only from modules listed below it.
 
+pub mod cli;
+
 pub mod certs;
