@@ -3,3 +3,5 @@
 //! The modules stand in the order data flows; a module imports only from modules listed below it.
 
 pub mod docker;
+
+pub mod identity;
