@@ -2,6 +2,8 @@
 //!
 //! The modules stand in the order data flows; a module imports only from modules listed below it.
 
+pub mod policy;
+
 pub mod docker;
 
 pub mod identity;
