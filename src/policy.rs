@@ -12,6 +12,7 @@
 
 mod body;
 mod client;
+pub mod command;
 mod decision;
 mod demand;
 mod error;
@@ -23,6 +24,7 @@ mod limits;
 mod operations;
 mod parameters;
 mod reach;
+pub mod risk;
 mod roles;
 mod schema;
 pub mod toggles;
@@ -33,7 +35,7 @@ use crate::docker::{Classified, Operation};
 use crate::identity::Identity;
 
 pub use client::Matcher;
-pub use decision::{Answer, Denied, Lookup, Pending, Permitted, Step};
+pub use decision::{Answer, Denied, Lookup, Pending, Permitted, Step, Verdict};
 pub use demand::{Demand, Namespace, Want};
 pub use error::{Fault, PolicyError};
 pub use file::pin;

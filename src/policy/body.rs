@@ -304,14 +304,11 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings) {
             profile,
         );
     }
-    match privileges.get("NoNewPrivileges") {
-        Some(Value::Bool(true)) => {
-            reach::security_opt(
-                "no-new-privileges",
-                format!("{at}.Privileges.NoNewPrivileges"),
-                out,
-            );
-        }
-        _ => {}
+    if privileges.get("NoNewPrivileges") == Some(&Value::Bool(true)) {
+        reach::security_opt(
+            "no-new-privileges",
+            format!("{at}.Privileges.NoNewPrivileges"),
+            out,
+        );
     }
 }

@@ -129,9 +129,9 @@ pub enum Step<'p> {
     /// Refuse it.
     Denied(Box<Denied>),
     /// Read the whole body, at most [`Pending::max_body`] bytes, and give it to [`Pending::body`].
-    Body(Pending<'p>),
+    Body(Box<Pending<'p>>),
     /// Ask the engine [`Pending::lookups`] and give the answers to [`Pending::answers`].
-    Lookup(Pending<'p>),
+    Lookup(Box<Pending<'p>>),
 }
 
 /// A decision that has not been taken yet.
@@ -258,7 +258,7 @@ impl<'p> Pending<'p> {
                         403,
                     );
                 }
-                Step::Body(pending)
+                Step::Body(Box::new(pending))
             }
             (Some(_), BodyLength::Empty) => pending.body(b""),
             (None, _) => pending.target_check(),
@@ -351,7 +351,7 @@ impl<'p> Pending<'p> {
         };
         self.lookups = vec![Lookup { target }];
         self.stage = stage;
-        Step::Lookup(self)
+        Step::Lookup(Box::new(self))
     }
 
     fn exec_answer(mut self, answer: &Answer) -> Step<'p> {
@@ -377,7 +377,7 @@ impl<'p> Pending<'p> {
         self.stage = Stage::Container;
         match self.judge() {
             Some(step) => step,
-            None => Step::Lookup(self),
+            None => Step::Lookup(Box::new(self)),
         }
     }
 
@@ -466,7 +466,7 @@ impl<'p> Pending<'p> {
         }
         self.lookups = lookups;
         self.stage = Stage::Names(names);
-        Step::Lookup(self)
+        Step::Lookup(Box::new(self))
     }
 
     fn names_answer(mut self, names: &[Unresolved], answers: &[Answer]) -> Step<'p> {
@@ -585,4 +585,65 @@ fn plain(name: &str) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+/// What a policy says of a request that is known only by its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Allowed.
+    Allow,
+    /// Refused by a rule, with the detail.
+    Deny(String),
+    /// The record does not say enough.
+    Unknown,
+}
+
+impl Verdict {
+    /// Whether it passes; `None` if that cannot be told.
+    pub fn allowed(&self) -> Option<bool> {
+        match self {
+            Verdict::Allow => Some(true),
+            Verdict::Deny(_) => Some(false),
+            Verdict::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Allow => f.write_str("allow"),
+            Verdict::Deny(why) => write!(f, "deny ({why})"),
+            Verdict::Unknown => f.write_str("cannot tell"),
+        }
+    }
+}
+
+impl Policy {
+    /// Judges an operation and its recorded demands again.
+    pub fn replay(&self, client: ClientRef, operation: Operation, demands: &[Demand]) -> Verdict {
+        let Some(role) = self.role(client) else {
+            return Verdict::Deny("no client entry matches".into());
+        };
+        let Some(limits) = &role.limits else {
+            return Verdict::Allow;
+        };
+        if !role.allowed.contains(operation) {
+            return Verdict::Deny(format!("operation: {operation}"));
+        }
+        if let Some(refused) = demands.iter().find(|demand| !limits.admit(demand)) {
+            return Verdict::Deny(format!("{}: {refused}", refused.rule()));
+        }
+        // Every create asks for an image at least; a record without one was made where nothing was inspected.
+        if body::inspected(operation) == Some(Presence::Required)
+            && demands.is_empty()
+            && matches!(
+                operation,
+                Operation::ContainerCreate | Operation::ServiceCreate | Operation::ServiceUpdate
+            )
+        {
+            return Verdict::Unknown;
+        }
+        Verdict::Allow
+    }
 }

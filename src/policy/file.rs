@@ -505,7 +505,7 @@ impl Reader<'_> {
             match PathPattern::parse(&value) {
                 Ok(pattern) => limits.binds.push(pattern),
                 Err(problem) => {
-                    self.fault(at, format!("binds: {problem}, found \"{value}\""), None)
+                    self.fault(at, format!("binds: {problem}, found \"{value}\""), None);
                 }
             }
         }
@@ -539,7 +539,7 @@ impl Reader<'_> {
             match ImagePattern::parse(&value) {
                 Ok(pattern) => patterns.push(pattern),
                 Err(problem) => {
-                    self.fault(at, format!("{key}: {problem}, found \"{value}\""), None)
+                    self.fault(at, format!("{key}: {problem}, found \"{value}\""), None);
                 }
             }
         }

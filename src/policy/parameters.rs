@@ -202,10 +202,10 @@ pub(super) fn read(
             Some((_, rule)) => {
                 match rule {
                     Empty(rule) if !value.is_empty() => {
-                        out.never(rule, format!("?{key}"), value.as_ref())
+                        out.never(rule, format!("?{key}"), value.as_ref());
                     }
                     False(rule) if query::boolean(&value) => {
-                        out.never(rule, format!("?{key}"), value.as_ref())
+                        out.never(rule, format!("?{key}"), value.as_ref());
                     }
                     _ => {}
                 }

@@ -220,7 +220,7 @@ fn namespaces(host: &Value<'_>, at: &str, out: &mut Findings) {
             None => {}
             Some("host") => out.want(format!("{at}{name}"), "host", Want::Namespace(*namespace)),
             Some(mode) if mode.starts_with("container:") => {
-                out.want(format!("{at}{name}"), mode, Want::Join)
+                out.want(format!("{at}{name}"), mode, Want::Join);
             }
             Some(mode) if harmless.contains(&mode) => {}
             Some(mode) => out.never("no-host-namespaces", format!("{at}{name}"), mode),
@@ -229,7 +229,7 @@ fn namespaces(host: &Value<'_>, at: &str, out: &mut Findings) {
     match text(host, "NetworkMode") {
         None => {}
         Some(mode) if mode.starts_with("container:") => {
-            out.want(format!("{at}NetworkMode"), mode, Want::Join)
+            out.want(format!("{at}NetworkMode"), mode, Want::Join);
         }
         Some(mode) => network(mode, format!("{at}NetworkMode"), out),
     }
@@ -335,7 +335,7 @@ pub(super) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings) {
                 let read_only = mount.get("ReadOnly") == Some(&Value::Bool(true)) && !shallow;
                 match source {
                     Some(source) if source.starts_with('/') => {
-                        out.host_path(format!("{at}.Source"), source, source, !read_only)
+                        out.host_path(format!("{at}.Source"), source, source, !read_only);
                     }
                     source => out.never(
                         "bind-sources",
@@ -415,7 +415,7 @@ pub(super) fn volume_driver(name: &str, options: Option<&Value<'_>>, at: &str, o
         format!("{at} device"),
         device,
         device,
-        !(flag("ro") && !flag("rw")),
+        !flag("ro") || flag("rw"),
     );
 }
 

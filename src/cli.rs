@@ -1,0 +1,3 @@
+//! Command line types.
+
+pub mod policy;
