@@ -15,7 +15,9 @@ pub mod front;
 pub mod listener;
 pub mod proxy;
 pub mod tls;
+pub mod policy;
 pub mod upstream;
+pub mod audit;
 pub mod worker;
 
 pub mod expiry;

@@ -22,6 +22,20 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(args) => serve(&args),
         Command::Check(args) => check(&args),
+        Command::Certs(args) => match dockgate::certs::command::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(err) => {
+                let code = fail(&err, 1);
+                if let Some(hint) = err.hint() {
+                    eprintln!("hint: {hint}");
+                }
+                code
+            }
+        },
+        Command::Policy(args) => match dockgate::policy::command::run(&args) {
+            Ok(code) => code,
+            Err(err) => fail(&err, CONFIGURATION),
+        },
         _ => ExitCode::FAILURE,
     }
 }
