@@ -24,7 +24,8 @@ use crate::pki::Pki;
 /// Which key exchange the client offers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exchange {
-    /// X25519 alone: the same work for every peer.
+    /// X25519 first, so that it is what every peer takes. P-256 stands after it because in TLS 1.2 that list also
+    /// decides which certificates are acceptable.
     Classic,
     /// X25519MLKEM768 first, then X25519, as Docker's client offers since Go 1.24.
     Hybrid,
@@ -56,8 +57,12 @@ fn build(pki: &Pki, exchange: Exchange) -> Result<ClientConfig, Box<dyn std::err
             suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
         ],
         kx_groups: match exchange {
-            Exchange::Classic => vec![kx_group::X25519],
-            Exchange::Hybrid => vec![kx_group::X25519MLKEM768, kx_group::X25519],
+            Exchange::Classic => vec![kx_group::X25519, kx_group::SECP256R1],
+            Exchange::Hybrid => vec![
+                kx_group::X25519MLKEM768,
+                kx_group::X25519,
+                kx_group::SECP256R1,
+            ],
         },
         ..aws_lc_rs::default_provider()
     };

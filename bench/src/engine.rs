@@ -135,7 +135,7 @@ fn parse(buffer: &[u8]) -> io::Result<Option<Head>> {
             name if name.eq_ignore_ascii_case("transfer-encoding") => head.chunked = true,
             name if name.eq_ignore_ascii_case("upgrade") => head.upgrade = true,
             name if name.eq_ignore_ascii_case("connection") => {
-                head.last |= value.eq_ignore_ascii_case("close")
+                head.last |= value.eq_ignore_ascii_case("close");
             }
             _ => {}
         }

@@ -68,7 +68,7 @@ impl Counts {
     }
 
     /// One unit that went wrong.
-    pub(crate) fn bad(&mut self, reason: impl ToString) {
+    pub(crate) fn bad(&mut self, reason: &impl ToString) {
         self.failed += 1;
         self.reason.get_or_insert_with(|| reason.to_string());
     }
@@ -172,10 +172,12 @@ fn one_thread(plan: &Plan, target: &Target, share: usize, gate: &Barrier) -> Cou
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            (0..4).for_each(|_| drop(gate.wait()));
+            for _ in 0..4 {
+                gate.wait();
+            }
             counts
                 .borrow_mut()
-                .bad(format!("cannot start a runtime: {error}"));
+                .bad(&format!("cannot start a runtime: {error}"));
             return counts.take();
         }
     };
@@ -209,11 +211,11 @@ async fn set_up(
         }
         match tokio::time::timeout_at(deadline, running.join_next()).await {
             Ok(Some(Ok(Ok(session)))) => ready.push(session),
-            Ok(Some(Ok(Err(error)))) => counts.borrow_mut().bad(error),
-            Ok(Some(Err(error))) => counts.borrow_mut().bad(error),
+            Ok(Some(Ok(Err(error)))) => counts.borrow_mut().bad(&error),
+            Ok(Some(Err(error))) => counts.borrow_mut().bad(&error),
             Ok(None) => break,
             Err(_) => {
-                counts.borrow_mut().bad(format!(
+                counts.borrow_mut().bad(&format!(
                     "{} of {share} sessions ready after {SET_UP:?}",
                     ready.len()
                 ));
@@ -244,7 +246,7 @@ async fn drive(
             let task = plan.work.drive(session, target, until, counts);
             match timeout(limit, task).await.map_err(late) {
                 Ok(session) => kept.borrow_mut().extend(session),
-                Err(error) => counts.borrow_mut().bad(error),
+                Err(error) => counts.borrow_mut().bad(&error),
             }
         }
         return kept.take();
@@ -264,7 +266,7 @@ async fn drive(
     }
     let all = async { while running.join_next().await.is_some() {} };
     if let Err(error) = timeout(limit, all).await.map_err(late) {
-        counts.borrow_mut().bad(error);
+        counts.borrow_mut().bad(&error);
     }
     kept.take()
 }

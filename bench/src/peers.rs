@@ -189,10 +189,6 @@ impl Setting {
         Ok((peer, begun.elapsed()))
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "two kinds of failure: writing a file, and a missing program"
-    )]
     fn configure(
         &self,
         kind: Kind,
@@ -397,6 +393,8 @@ fn nginx_server(port: u16, tls: &str, socket: &str) -> String {
             proxy_buffering off;
             proxy_request_buffering off;
             proxy_buffer_size 16k;
+            proxy_buffers 4 16k;
+            proxy_busy_buffers_size 32k;
             proxy_read_timeout 24h;
             proxy_send_timeout 24h;
         }}

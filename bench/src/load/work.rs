@@ -157,7 +157,7 @@ impl Work {
                             close
                         }
                         Err(error) => {
-                            counts.borrow_mut().bad(error);
+                            counts.borrow_mut().bad(&error);
                             true
                         }
                     };
@@ -174,7 +174,7 @@ impl Work {
                     let mut counts = counts.borrow_mut();
                     match outcome {
                         Ok(()) => counts.exchange(begun.elapsed()),
-                        Err(error) => counts.bad(error),
+                        Err(error) => counts.bad(&error),
                     }
                 }
                 Some(connection)
@@ -182,7 +182,7 @@ impl Work {
             Self::Bulk(transfer, bytes) => {
                 match bulk(*transfer, *bytes, connection).await {
                     Ok(()) => counts.borrow_mut().good(*bytes as f64 / GIB),
-                    Err(error) => counts.borrow_mut().bad(error),
+                    Err(error) => counts.borrow_mut().bad(&error),
                 }
                 None
             }
@@ -192,7 +192,7 @@ impl Work {
                     match round_trip(&mut connection).await {
                         Ok(()) => counts.borrow_mut().exchange(begun.elapsed()),
                         Err(error) => {
-                            counts.borrow_mut().bad(error);
+                            counts.borrow_mut().bad(&error);
                             break;
                         }
                     }
@@ -203,7 +203,7 @@ impl Work {
                 let left = until.saturating_duration_since(Instant::now());
                 let lines = u64::try_from(left.as_micros()).unwrap_or(0) / interval;
                 if let Err(error) = timed_lines(&mut connection, lines, *interval, counts).await {
-                    counts.borrow_mut().bad(error);
+                    counts.borrow_mut().bad(&error);
                 }
                 Some(connection)
             }
