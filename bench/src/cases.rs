@@ -70,7 +70,7 @@ pub(crate) struct Case {
 impl Case {
     /// Whether `kind` takes part.
     pub(crate) fn includes(&self, kind: Kind) -> bool {
-        self.everyone || matches!(kind, Kind::Dockgate | Kind::Tunnel)
+        self.everyone || matches!(kind, Kind::Dockgate | Kind::Other | Kind::Tunnel)
     }
 }
 
@@ -88,6 +88,7 @@ pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
             work,
             connections,
             window,
+            overtime: Duration::from_secs(if quick { 6 } else { 60 }),
         },
         key: ServerKey::Ecdsa,
         exchange: Exchange::Classic,

@@ -23,8 +23,6 @@ pub(crate) use work::{Transfer, Work};
 const SETTING_UP: usize = 32;
 /// How long setting up may take.
 const SET_UP: Duration = Duration::from_secs(40);
-/// How long a window may last beyond its planned length.
-const OVERTIME: Duration = Duration::from_secs(30);
 /// Failures after which a session gives up.
 const PATIENCE: u64 = 10;
 /// Time for what trails behind: a log line, a thread's end.
@@ -39,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// How long they do it, where the work has no end of its own.
     pub(crate) window: Duration,
+    /// How much longer than that it may take: bulk work has its own end, and a peer may be stuck.
+    pub(crate) overtime: Duration,
 }
 
 /// What the sessions counted.
@@ -70,7 +70,12 @@ impl Counts {
     /// One unit that went wrong.
     pub(crate) fn bad(&mut self, reason: &impl ToString) {
         self.failed += 1;
-        self.reason.get_or_insert_with(|| reason.to_string());
+        // rustls ends some texts with the address of its manual.
+        let short = |text: String| {
+            text.split_once(": https://")
+                .map_or(text.clone(), |(text, _)| text.to_owned())
+        };
+        self.reason.get_or_insert_with(|| short(reason.to_string()));
     }
 
     /// Whether it is time to give up.
@@ -233,7 +238,7 @@ async fn drive(
     counts: &Rc<RefCell<Counts>>,
 ) -> Vec<Connection> {
     let until = Instant::now() + plan.window;
-    let limit = plan.window + OVERTIME;
+    let limit = plan.window + plan.overtime;
     let kept = Rc::new(RefCell::new(Vec::new()));
     let late = |_| {
         io::Error::new(

@@ -46,7 +46,7 @@ pub(crate) struct RunOptions {
     /// Only these cases (a comma-separated list; a trailing `*` matches a prefix)
     #[arg(long, value_delimiter = ',')]
     pub(crate) cases: Vec<String>,
-    /// Only these peers (dockgate, tunnel, haproxy, nginx, stunnel, book, direct)
+    /// Only these peers (dockgate, other, tunnel, haproxy, nginx, stunnel, book, direct)
     #[arg(long, value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
     /// Rounds of each case; the peers take turns within a round
@@ -66,6 +66,17 @@ pub(crate) struct RunOptions {
         allow_hyphen_values = true
     )]
     pub(crate) dockgate_args: String,
+    /// A second dockgate, measured in turn with the first: another build, or the same one with other arguments
+    #[arg(long, value_name = "FILE")]
+    pub(crate) other: Option<PathBuf>,
+    /// Further arguments for the second dockgate
+    #[arg(
+        long,
+        value_name = "ARGS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    pub(crate) other_args: String,
     /// Fail when a unit of dockgate's failed, or when its CPU time stands beyond a wide multiple of the bare tunnel's
     #[arg(long)]
     pub(crate) guard: bool,

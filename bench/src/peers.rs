@@ -19,6 +19,8 @@ const START: Duration = Duration::from_secs(5);
 pub(crate) enum Kind {
     /// The gate.
     Dockgate,
+    /// A second gate: another build, or other arguments.
+    Other,
     /// HAProxy, full HTTP.
     HaProxy,
     /// nginx straight to the socket, full HTTP.
@@ -49,6 +51,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dockgate => "dockgate",
+            Self::Other => "other",
             Self::HaProxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Stunnel => "stunnel",
@@ -84,6 +87,10 @@ pub(crate) struct Setting {
     pub(crate) dockgate: Option<PathBuf>,
     /// Further arguments for it.
     pub(crate) dockgate_args: Vec<String>,
+    /// The second gate's binary.
+    pub(crate) other: Option<PathBuf>,
+    /// Further arguments for that.
+    pub(crate) other_args: Vec<String>,
 }
 
 /// A running peer.
@@ -109,6 +116,10 @@ impl Setting {
                 .dockgate
                 .clone()
                 .ok_or_else(|| "no --dockgate FILE given".into()),
+            Kind::Other => self
+                .other
+                .clone()
+                .ok_or_else(|| "no --other FILE given".into()),
             Kind::HaProxy => which("haproxy"),
             Kind::Nginx => which("nginx"),
             Kind::Stunnel => which("stunnel"),
@@ -123,7 +134,7 @@ impl Setting {
         let argument = match kind {
             Kind::HaProxy | Kind::Nginx | Kind::Book => "-v",
             Kind::Stunnel => "-version",
-            Kind::Dockgate => "--version",
+            Kind::Dockgate | Kind::Other => "--version",
             Kind::Tunnel | Kind::Direct => return String::new(),
         };
         let Ok(program) = self.program(kind) else {
@@ -211,11 +222,12 @@ impl Setting {
         let mut starts = Vec::new();
         let arguments: Vec<String> = match kind {
             Kind::Direct => return Ok(Ok(Vec::new())),
-            Kind::Dockgate => {
+            Kind::Dockgate | Kind::Other => {
+                let further = if kind == Kind::Other { &self.other_args } else { &self.dockgate_args };
                 let fixed = format!(
                     "serve -H tcp://127.0.0.1:{port} --tlscacert {ca} --tlscert {cert} --tlskey {key_file} --upstream unix://{socket}"
                 );
-                fixed.split(' ').map(str::to_owned).chain(self.dockgate_args.iter().cloned()).collect()
+                fixed.split(' ').map(str::to_owned).chain(further.iter().cloned()).collect()
             }
             Kind::Tunnel => format!(
                 "tunnel --port {port} --tlscacert {ca} --tlscert {cert} --tlskey {key_file} --upstream {socket}"

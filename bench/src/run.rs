@@ -106,6 +106,8 @@ fn run_in(
             .split_whitespace()
             .map(str::to_owned)
             .collect(),
+        other: options.other.clone(),
+        other_args: options.other_args.split_whitespace().map(str::to_owned).collect(),
     };
     let mut report = Report::new(options.quick);
     report
@@ -118,6 +120,8 @@ fn run_in(
         }
         match setting.program(kind) {
             Ok(_) => kinds.push(kind),
+            // A second dockgate is there only when asked for.
+            Err(_) if kind == Kind::Other => {}
             Err(reason) => report.skipped.push(format!("{}: {reason}", kind.name())),
         }
     }
@@ -174,6 +178,7 @@ fn ready(setting: &Setting, kind: Kind, key: ServerKey, engine: u32) -> Result<P
         work: Work::Ping,
         connections: 1,
         window: Duration::from_millis(1),
+        overtime: Duration::from_secs(3),
     };
     let sample = measure(&plan, &target, &peer.ids(), engine);
     match sample.counts.reason {

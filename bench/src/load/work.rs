@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::client::{Connection, Framing, Target};
 use crate::engine::json_body;
@@ -20,6 +21,8 @@ const PIECE: usize = 256 << 10;
 const CHUNK: usize = 32 << 10;
 /// Room for a head and a small body.
 const SMALL: usize = 8 << 10;
+/// How long a peer may take to answer an upgrade.
+const UPGRADE: Duration = Duration::from_secs(2);
 /// Bytes of a GiB, the unit of bulk work.
 const GIB: f64 = (1_u64 << 30) as f64;
 
@@ -248,7 +251,8 @@ async fn command(target: &Target) -> io::Result<()> {
 
 async fn upgrade(connection: &mut Connection, request: &[u8]) -> io::Result<()> {
     connection.send(request).await?;
-    let head = connection.head().await?;
+    let late = |_| io::Error::other(format!("no answer to the upgrade after {UPGRADE:?}"));
+    let head = timeout(UPGRADE, connection.head()).await.map_err(late)??;
     if head.status != 101 {
         return Err(io::Error::other(format!(
             "unable to upgrade to tcp, received {}",
@@ -338,7 +342,7 @@ async fn bulk(transfer: Transfer, bytes: u64, mut connection: Connection) -> io:
         Transfer::Upload(framing) => {
             if let Err(error) = upload(&mut connection, framing, bytes).await {
                 // An early answer says more than a broken pipe.
-                let answer = tokio::time::timeout(Duration::from_secs(1), connection.head()).await;
+                let answer = timeout(Duration::from_secs(1), connection.head()).await;
                 let Ok(Ok(head)) = answer else {
                     return Err(error);
                 };
@@ -373,7 +377,10 @@ async fn bulk(transfer: Transfer, bytes: u64, mut connection: Connection) -> io:
             connection.finish().await?;
             let mut answer = Vec::new();
             loop {
-                let part = connection.read().await?;
+                // A peer that takes the half-close for a hang-up ends here with a reset or without close_notify.
+                let Ok(part) = connection.read().await else {
+                    break;
+                };
                 if part.is_empty() || answer.len() > 100 {
                     break;
                 }
