@@ -4,6 +4,7 @@
 //! drain, because a reset would destroy the alert on its way (docker-transport R23).
 
 pub mod config;
+pub mod files;
 pub mod socket;
 pub mod verify;
 
@@ -29,7 +30,8 @@ const HANDSHAKE: u8 = 22;
 const REFUSED_DRAIN: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
 
 /// dockerd's answer to plain HTTP on its TLS port (Go, `net/http`).
-const PLAIN_HTTP: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// A connection whose client has proved who it is.
 #[derive(Debug)]
@@ -92,9 +94,16 @@ impl std::fmt::Display for Outcome {
 
 fn explain(error: &io::Error) -> String {
     use rustls::AlertDescription as Alert;
-    match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::AlertReceived(Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown)) => {
-            format!("the client does not accept this server's certificate ({error}); check its --tlscacert and the name it dialled")
+    match error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+    {
+        Some(rustls::Error::AlertReceived(
+            Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown,
+        )) => {
+            format!(
+                "the client does not accept this server's certificate ({error}); check its --tlscacert and the name it dialled"
+            )
         }
         Some(rustls::Error::AlertReceived(Alert::CertificateExpired)) => {
             "the client says this server's certificate has expired".to_owned()
@@ -107,7 +116,11 @@ fn explain(error: &io::Error) -> String {
 ///
 /// # Errors
 /// The outcome, after the peer has been told and its socket closed.
-pub async fn accept(tcp: Arc<TcpStream>, acceptor: TlsAcceptor, deadline: Instant) -> Result<Accepted, Outcome> {
+pub async fn accept(
+    tcp: Arc<TcpStream>,
+    acceptor: TlsAcceptor,
+    deadline: Instant,
+) -> Result<Accepted, Outcome> {
     let mut socket = WideSocket::new(tcp);
     match timeout_at(deadline, socket.peek()).await {
         Err(_) => return Err(Outcome::TimedOut),
@@ -128,22 +141,33 @@ pub async fn accept(tcp: Arc<TcpStream>, acceptor: TlsAcceptor, deadline: Instan
         Ok(Err((error, socket))) => {
             let refusal = verify::take_refusal();
             part(socket).await;
-            Err(match (refusal, error.get_ref().and_then(|e| e.downcast_ref())) {
-                (Some(refusal), _) => Outcome::Refused(Box::new(refusal)),
-                (None, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
-                _ => Outcome::Failed(error),
-            })
+            Err(
+                match (refusal, error.get_ref().and_then(|e| e.downcast_ref())) {
+                    (Some(refusal), _) => Outcome::Refused(Box::new(refusal)),
+                    (None, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
+                    _ => Outcome::Failed(error),
+                },
+            )
         }
     }
 }
 
 fn identify(stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
-    let chain: Vec<_> = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let chain: Vec<_> = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .unwrap_or_default()
+        .to_vec();
     let Some(leaf) = chain.first() else {
         return Err(Outcome::NoCertificate);
     };
     match Identity::from_der(leaf) {
-        Ok(identity) => Ok(Accepted { identity: Arc::new(identity), chain, stream }),
+        Ok(identity) => Ok(Accepted {
+            identity: Arc::new(identity),
+            chain,
+            stream,
+        }),
         Err(e) => Err(Outcome::Failed(io::Error::other(e))),
     }
 }
@@ -160,6 +184,9 @@ impl Refusal {
     /// Whether the refusal is about revocation, which a reload may bring to a live connection.
     #[must_use]
     pub fn is_revocation(&self) -> bool {
-        matches!(self.reason, Reason::Revoked | Reason::RevocationUnknown | Reason::DenyListed)
+        matches!(
+            self.reason,
+            Reason::Revoked | Reason::RevocationUnknown | Reason::DenyListed
+        )
     }
 }
