@@ -21,6 +21,8 @@ pub(crate) use work::{Transfer, Work};
 
 /// Sessions being set up at the same time on one thread.
 const SETTING_UP: usize = 32;
+/// How long setting up one of them may take.
+const ONE_UP: Duration = Duration::from_secs(5);
 /// How long setting up may take.
 const SET_UP: Duration = Duration::from_secs(40);
 /// Failures after which a session gives up.
@@ -212,7 +214,15 @@ async fn set_up(
         while started < share && running.len() < SETTING_UP {
             started += 1;
             let (work, target) = (plan.work.clone(), target.clone());
-            running.spawn_local(async move { work.prepare(&target).await });
+            running.spawn_local(async move {
+                let late = |_| {
+                    io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        format!("no session after {ONE_UP:?}"),
+                    )
+                };
+                timeout(ONE_UP, work.prepare(&target)).await.map_err(late)?
+            });
         }
         match tokio::time::timeout_at(deadline, running.join_next()).await {
             Ok(Some(Ok(Ok(session)))) => ready.push(session),

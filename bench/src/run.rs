@@ -59,11 +59,14 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool, String> {
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()
         .map_err(|e| format!("cannot make a work directory: {e}"))?;
-    let limit = Duration::from_secs(if options.quick { 85 } else { 14 * 60 });
-    end_on_signal_or(
-        limit + Duration::from_secs(45),
-        directory.path().to_path_buf(),
-    )?;
+    // After the first no new measurement begins; at the second everything is killed.
+    let (limit, hard) = if options.quick {
+        (65, 88)
+    } else {
+        (13 * 60, 15 * 60)
+    };
+    let limit = Duration::from_secs(limit);
+    end_on_signal_or(Duration::from_secs(hard), directory.path().to_path_buf())?;
     let outcome = run_in(
         options,
         &cases,
@@ -107,7 +110,11 @@ fn run_in(
             .map(str::to_owned)
             .collect(),
         other: options.other.clone(),
-        other_args: options.other_args.split_whitespace().map(str::to_owned).collect(),
+        other_args: options
+            .other_args
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect(),
     };
     let mut report = Report::new(options.quick);
     report
