@@ -37,6 +37,11 @@ impl Unit {
         }
     }
 
+    /// Whether latency is the figure that counts.
+    pub(crate) fn is_latency(self) -> bool {
+        matches!(self, Self::RoundTrip | Self::Line)
+    }
+
     /// How the CPU figure reads: its unit, and nanoseconds per one of it.
     pub(crate) fn cpu(self) -> (&'static str, f64) {
         if self == Self::Gib {
@@ -76,8 +81,8 @@ impl Case {
 
 /// The cases of a run. `quick` is a part of them, with shorter windows and less data.
 pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
-    let window = Duration::from_millis(if quick { 300 } else { 700 });
-    let gib = if quick { 128 << 20 } else { 1 << 30 };
+    let window = Duration::from_millis(if quick { 200 } else { 700 });
+    let gib = if quick { 64 << 20 } else { 1 << 30 };
     let usual = rounds.unwrap_or(if quick { 3 } else { 5 });
     let few = rounds.unwrap_or(3);
     let case = |name, about, unit, work, connections| Case {

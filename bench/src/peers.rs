@@ -246,7 +246,7 @@ impl Setting {
                      socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n\
                      [engine]\naccept = 127.0.0.1:{port}\nconnect = {socket}\ncert = {cert}\nkey = {key_file}\n\
                      CAfile = {ca}\nverifyChain = yes\nrequireCert = yes\nsslVersionMin = TLSv1.2\n\
-                     options = NO_TICKET\nsessionCacheSize = 1\nTIMEOUTidle = 86400\nTIMEOUTclose = 0\n"
+                     options = NO_TICKET\nsessionCacheSize = 1\nTIMEOUTidle = 86400\n"
                 );
                 fs::write(&file, text)?;
                 vec![file.display().to_string()]

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde::Serialize;
 
-use crate::cases::{Case, Unit};
+use crate::cases::Case;
 use crate::load::Counts;
 use crate::measure::Spread;
 use crate::peers::Kind;
@@ -55,6 +55,9 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     pub(crate) figures: BTreeMap<&'static str, Spread>,
+    /// Whether latency is the figure that counts.
+    #[serde(skip)]
+    pub(crate) latency: bool,
     #[serde(skip)]
     pub(crate) kind: Kind,
 }
@@ -68,6 +71,7 @@ impl Row {
             about: case.about,
             unit: case.unit.name(),
             cpu_unit: case.unit.cpu().0,
+            latency: case.unit.is_latency(),
             ..figures
         }
     }
@@ -85,6 +89,7 @@ impl Row {
             failed: figures.failed,
             reason: figures.reason,
             figures: figures.values.into_iter().filter_map(spread).collect(),
+            latency: false,
             kind,
         }
     }
@@ -182,9 +187,4 @@ impl Report {
         text += &self.bars();
         text
     }
-}
-
-/// Whether a case's latency is its main figure.
-pub(crate) fn by_latency(unit: &str) -> bool {
-    unit == Unit::RoundTrip.name() || unit == Unit::Line.name()
 }

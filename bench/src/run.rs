@@ -219,8 +219,11 @@ fn one_case(
     let mut figures: Vec<Figures> = peers.iter().map(|_| Figures::default()).collect();
     for round in 0..case.rounds {
         for (peer, figures) in peers.iter_mut().zip(&mut figures) {
-            // A peer that cannot do it at all is not asked again.
-            if !case.includes(peer.kind) || (figures.failed > 0 && figures.units == 0.0) {
+            // A peer that cannot do it at all is not asked again. Without a proxy there is nothing to repeat, except
+            // where latency is what counts.
+            let hopeless = figures.failed > 0 && figures.units == 0.0;
+            let seen = peer.kind == Kind::Direct && round > 0 && !case.unit.is_latency();
+            if !case.includes(peer.kind) || hopeless || seen {
                 continue;
             }
             if Instant::now() > deadline {

@@ -6,7 +6,7 @@ use crate::cases::Unit;
 use crate::measure::Spread;
 use crate::peers::Kind;
 
-use super::{Report, Row, START, by_latency};
+use super::{Report, Row, START};
 
 /// A cell of a table.
 type Cell = fn(&Row) -> Option<String>;
@@ -14,7 +14,6 @@ type Cell = fn(&Row) -> Option<String>;
 impl Report {
     /// All tables.
     pub(super) fn tables(&self) -> String {
-        let unit = |row: &Row, unit: Unit| row.unit == unit.name();
         let mut text = String::new();
         text += &self.table(
             "CPU time of the proxy's processes per unit: median (least–greatest)",
@@ -24,7 +23,7 @@ impl Report {
         );
         text += &self.table(
             "Units per second",
-            |row| row.case != START && row.unit != Unit::Stream.name() && !by_latency(row.unit),
+            |row| row.case != START && row.unit != Unit::Stream.name() && !row.latency,
             false,
             |row| spread(row, "rate"),
         );
@@ -45,11 +44,6 @@ impl Report {
             |row| row.unit == Unit::Stream.name(),
             false,
             |row| spread(row, "kib_per_stream"),
-        );
-        debug_assert!(
-            self.rows
-                .iter()
-                .all(|row| !unit(row, Unit::Stream) || !row.figures.contains_key("cpu"))
         );
         text += &self.start_table();
         text += &self.generator_table();
