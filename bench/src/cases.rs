@@ -75,6 +75,10 @@ pub(crate) struct Case {
 impl Case {
     /// Whether `kind` takes part.
     pub(crate) fn includes(&self, kind: Kind) -> bool {
+        // socat's accept queue holds five: more clients at once wait for whole seconds, which would measure the queue.
+        if kind == Kind::Book && self.plan.connections > 16 && self.unit == Unit::Request {
+            return false;
+        }
         self.everyone || matches!(kind, Kind::Dockgate | Kind::Other | Kind::Tunnel)
     }
 }
@@ -82,7 +86,7 @@ impl Case {
 /// The cases of a run. `quick` is a part of them, with shorter windows and less data.
 pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
     let window = Duration::from_millis(if quick { 200 } else { 700 });
-    let gib = if quick { 64 << 20 } else { 1 << 30 };
+    let gib = if quick { 64 << 20 } else { 512 << 20 };
     let usual = rounds.unwrap_or(if quick { 3 } else { 5 });
     let few = rounds.unwrap_or(3);
     let case = |name, about, unit, work, connections| Case {

@@ -19,8 +19,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::measure::monotonic_ns;
 use crate::pattern::{Pieces, Tally};
+
+mod chunks;
+mod streams;
+
+pub(crate) use chunks::Chunks;
 
 /// The longest request head.
 const MAX_HEAD: usize = 1 << 20;
@@ -172,17 +176,17 @@ async fn answer(stream: &mut UnixStream, head: &Head, buffer: &mut Vec<u8>) -> i
             let tally = receive_body(stream, head, buffer).await?;
             plain(stream, "application/json", &tally.text()).await
         }
-        (_, _, Some("events")) => idle(stream, head.last).await,
+        (_, _, Some("events")) => streams::idle(stream, head.last).await,
         (_, Some(_), Some("logs")) => {
             let interval = Duration::from_micros(number("interval_us").unwrap_or(1000));
-            timed_lines(stream, number("lines").unwrap_or(0), interval, head.last).await
+            streams::timed_lines(stream, number("lines").unwrap_or(0), interval, head.last).await
         }
         (Some("exec"), Some(id), Some("start")) => {
             receive_body(stream, head, buffer).await?;
-            hijack(stream, id, head.upgrade, std::mem::take(buffer)).await
+            streams::hijack(stream, id, head.upgrade, std::mem::take(buffer)).await
         }
         (Some("containers"), Some(_), Some("attach")) => {
-            hijack(stream, "echo", head.upgrade, std::mem::take(buffer)).await
+            streams::hijack(stream, "echo", head.upgrade, std::mem::take(buffer)).await
         }
         _ => {
             let text = "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\r\n{\"message\":\"page not found\"}";
@@ -287,182 +291,6 @@ async fn receive_body(
     }
 }
 
-/// A chunked body (RFC 9112 §7.1), fed piece by piece.
-#[derive(Default)]
-pub(crate) struct Chunks {
-    left: usize,
-    /// Whether the data of a chunk were read and its CRLF is next.
-    after: bool,
-    /// Whether the last chunk and its empty line were read.
-    pub(crate) done: bool,
-}
-
-impl Chunks {
-    /// Tallies the data in `input` and returns how many bytes were used; a cut line is left for the next call.
-    pub(crate) fn feed(&mut self, input: &[u8], tally: &mut Tally) -> io::Result<usize> {
-        let mut at = 0;
-        while !self.done && at < input.len() {
-            let rest = &input[at..];
-            if self.left > 0 {
-                let take = self.left.min(rest.len());
-                tally.add(&rest[..take]);
-                self.left -= take;
-                self.after = self.left == 0;
-                at += take;
-                continue;
-            }
-            let Some(end) = rest.iter().take(64).position(|byte| *byte == b'\n') else {
-                if rest.len() >= 64 {
-                    return Err(io::Error::other("chunk line too long"));
-                }
-                break;
-            };
-            let line = rest[..end]
-                .strip_suffix(b"\r")
-                .ok_or_else(|| io::Error::other("bare LF in chunk line"))?;
-            if self.after {
-                if !line.is_empty() {
-                    return Err(io::Error::other("no CRLF after chunk data"));
-                }
-                self.after = false;
-                at += end + 1;
-                continue;
-            }
-            let text = std::str::from_utf8(line).map_err(io::Error::other)?;
-            let size = usize::from_str_radix(text, 16).map_err(io::Error::other)?;
-            if size == 0 {
-                // The empty line is needed too, so that the next request begins after it.
-                if rest.len() < end + 3 {
-                    break;
-                }
-                at += end + 3;
-                self.done = true;
-            } else {
-                self.left = size;
-                at += end + 1;
-            }
-        }
-        Ok(at)
-    }
-}
-
-async fn hijack(
-    stream: &mut UnixStream,
-    id: &str,
-    upgrade: bool,
-    first: Vec<u8>,
-) -> io::Result<()> {
-    let head = if upgrade {
-        "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
-    } else {
-        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
-    };
-    stream.write_all(head.as_bytes()).await?;
-    match id
-        .split_once('-')
-        .map_or((id, ""), |(kind, bytes)| (kind, bytes))
-    {
-        ("source", bytes) => {
-            let bytes = bytes.parse().map_err(io::Error::other)?;
-            for piece in Pieces::new(bytes, PIECE) {
-                stream.write_all(piece).await?;
-            }
-            stream.shutdown().await?;
-            // The client closes last; then nothing of the stream can be lost to a reset.
-            let mut rest = [0; 1024];
-            while tokio::time::timeout(Duration::from_secs(5), stream.read(&mut rest))
-                .await
-                .is_ok_and(|n| n.is_ok_and(|n| n > 0))
-            {}
-        }
-        ("sink", _) => {
-            let mut tally = Tally::default();
-            tally.add(&first);
-            let mut piece = vec![0; PIECE];
-            loop {
-                match stream.read(&mut piece).await? {
-                    0 => break,
-                    read => tally.add(&piece[..read]),
-                }
-            }
-            stream
-                .write_all(format!("{}\n", tally.text()).as_bytes())
-                .await?;
-            stream.shutdown().await?;
-        }
-        _ => {
-            stream.write_all(&first).await?;
-            // Small until the stream shows that it is a bulk one: thousands of these sit idle in one case.
-            let mut piece = vec![0; 1024];
-            loop {
-                let read = stream.read(&mut piece).await?;
-                if read == 0 {
-                    break;
-                }
-                stream.write_all(&piece[..read]).await?;
-                if read == piece.len() && read < PIECE {
-                    piece.resize(PIECE, 0);
-                }
-            }
-            stream.shutdown().await?;
-        }
-    }
-    Err(io::ErrorKind::ConnectionAborted.into())
-}
-
-async fn idle(stream: &mut UnixStream, last: bool) -> io::Result<()> {
-    open_stream(stream, last).await?;
-    write_line(
-        stream,
-        "{\"Type\":\"container\",\"Action\":\"start\"}\n",
-        last,
-    )
-    .await?;
-    let mut byte = [0; 1];
-    while stream.read(&mut byte).await? > 0 {}
-    Err(io::ErrorKind::ConnectionAborted.into())
-}
-
-async fn timed_lines(
-    stream: &mut UnixStream,
-    lines: u64,
-    interval: Duration,
-    last: bool,
-) -> io::Result<()> {
-    open_stream(stream, last).await?;
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for _ in 0..lines {
-        ticks.tick().await;
-        write_line(stream, &format!("{:020}\n", monotonic_ns()), last).await?;
-    }
-    if last {
-        Ok(())
-    } else {
-        stream.write_all(b"0\r\n\r\n").await
-    }
-}
-
-async fn open_stream(stream: &mut UnixStream, last: bool) -> io::Result<()> {
-    let framing = if last {
-        "Connection: close"
-    } else {
-        "Transfer-Encoding: chunked"
-    };
-    let head =
-        format!("HTTP/1.1 200 OK\r\n{COMMON}Content-Type: application/json\r\n{framing}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await
-}
-
-async fn write_line(stream: &mut UnixStream, line: &str, last: bool) -> io::Result<()> {
-    if last {
-        return stream.write_all(line.as_bytes()).await;
-    }
-    stream
-        .write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes())
-        .await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,30 +299,5 @@ mod tests {
     fn the_json_body_is_two_kibibytes_of_json() {
         assert_eq!(json_body().len(), 2048);
         serde_json::from_str::<serde_json::Value>(json_body()).expect("the body must be JSON");
-    }
-
-    #[test]
-    fn a_chunked_body_reads_the_same_however_it_is_cut() {
-        let body = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nNEXT";
-        for cut in 1..body.len() {
-            let (mut chunks, mut tally) = (Chunks::default(), Tally::default());
-            let mut pending = Vec::new();
-            for part in [&body[..cut], &body[cut..]] {
-                pending.extend_from_slice(part);
-                let used = chunks
-                    .feed(&pending, &mut tally)
-                    .expect("the body must be read");
-                pending.drain(..used);
-            }
-            assert!(chunks.done, "cut at {cut}");
-            assert_eq!(tally.bytes(), 11, "cut at {cut}");
-            assert_eq!(pending, b"NEXT", "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_chunk_without_its_crlf_is_refused() {
-        let (mut chunks, mut tally) = (Chunks::default(), Tally::default());
-        assert!(chunks.feed(b"2\r\nabc\r\n", &mut tally).is_err());
     }
 }

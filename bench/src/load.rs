@@ -15,9 +15,11 @@ use tokio::time::timeout;
 use crate::client::{Connection, Target};
 use crate::measure::{Cpu, Memory};
 
+mod bulk;
 mod work;
 
-pub(crate) use work::{Transfer, Work};
+pub(crate) use bulk::Transfer;
+pub(crate) use work::Work;
 
 /// Sessions being set up at the same time on one thread.
 const SETTING_UP: usize = 32;
