@@ -3,10 +3,12 @@
 //! The modules stand in the order data flows; a module imports only from modules listed below it.
 
 pub mod banner;
+pub mod check;
 pub mod cli;
 pub mod logging;
 
 pub mod app;
+pub mod reload;
 
 pub mod certs;
 pub mod front;
@@ -16,6 +18,7 @@ pub mod tls;
 pub mod upstream;
 pub mod worker;
 
+pub mod expiry;
 pub mod registry;
 pub mod shutdown;
 
@@ -24,3 +27,4 @@ pub mod docker;
 pub mod finding;
 pub mod identity;
 pub mod net;
+pub mod socket;
