@@ -1,0 +1,173 @@
+//! The issuance index: one JSON object a line, appended and synced under the directory's lock.
+//!
+//! It answers which certificates exist, whose they are and which were revoked. A line cut short by a crash is the last
+//! one and is ignored; damage anywhere else is an error that names the line.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::{
+    CertsError,
+    inspect::{Inspected, timestamp},
+    write,
+};
+
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// A CA made here.
+    Ca,
+    /// A server certificate.
+    Server,
+    /// A client certificate.
+    Client,
+}
+
+/// One line of the index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Event {
+    /// A certificate was signed.
+    Issued(Issued),
+    /// A certificate was taken back.
+    Revoked(Revoked),
+    /// A revocation list was signed.
+    Crl {
+        /// When, RFC 3339.
+        at: String,
+        /// Its cRLNumber, decimal.
+        number: String,
+    },
+}
+
+/// A certificate that was signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Issued {
+    pub(crate) at: String,
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    pub(crate) serial: String,
+    pub(crate) subject: String,
+    pub(crate) not_after: String,
+    pub(crate) sha256: String,
+    pub(crate) spki_sha256: String,
+    /// Subject key identifier of the CA: a directory may serve more than one.
+    pub(crate) issuer_key_id: Option<String>,
+}
+
+/// A certificate that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Revoked {
+    pub(crate) at: String,
+    pub(crate) serial: String,
+    pub(crate) reason: String,
+    pub(crate) issuer_key_id: Option<String>,
+}
+
+/// The index of one directory, read whole.
+#[derive(Debug)]
+pub(crate) struct Index {
+    path: PathBuf,
+    events: Vec<Event>,
+}
+
+impl Index {
+    /// Reads the index; none is an empty one.
+    pub(crate) fn read(path: &Path) -> Result<Self, CertsError> {
+        let mut events = Vec::new();
+        if path.exists() {
+            let bytes = write::read(path)?;
+            let text = String::from_utf8_lossy(&bytes);
+            let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+            for (number, line) in complete
+                .lines()
+                .enumerate()
+                .filter(|(_, line)| !line.trim().is_empty())
+            {
+                events.push(serde_json::from_str(line).map_err(|error| CertsError::Unexpected {
+                    path: path.into(),
+                    expected: "one JSON object a line",
+                    found: format!("a damaged line {} ({error})", number + 1),
+                    hint: Some("restore the file from a backup, or delete that line: crl.pem still lists what is revoked".into()),
+                })?);
+            }
+            if complete.len() + 1 < text.len() {
+                // A crash left half a line: cut it off, or the next record would be glued to it.
+                let keep = if complete.is_empty() {
+                    0
+                } else {
+                    complete.len() + 1
+                };
+                write::write(
+                    path,
+                    &text.as_bytes()[..keep],
+                    write::Access::Public,
+                    write::Existing::Replace,
+                )?;
+            }
+        }
+        Ok(Self {
+            path: path.into(),
+            events,
+        })
+    }
+
+    /// Appends one event. The caller holds the directory's lock.
+    pub(crate) fn append(&mut self, event: Event) -> Result<(), CertsError> {
+        let line = serde_json::to_string(&event)
+            .map_err(|source| CertsError::crypto("encode an index line", source))?;
+        write::append_line(&self.path, &line)?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// Records a certificate that is about to be handed out.
+    pub(crate) fn record(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        info: &Inspected,
+    ) -> Result<(), CertsError> {
+        self.append(Event::Issued(Issued {
+            at: timestamp(OffsetDateTime::now_utc()),
+            kind,
+            name: name.into(),
+            serial: info.serial.clone(),
+            subject: info.subject.clone(),
+            not_after: timestamp(info.not_after),
+            sha256: info.sha256.clone(),
+            spki_sha256: info.spki_sha256.clone(),
+            issuer_key_id: info.authority_key_id.clone(),
+        }))
+    }
+
+    /// All certificates signed, oldest first.
+    pub(crate) fn issued(&self) -> impl DoubleEndedIterator<Item = &Issued> {
+        self.events.iter().filter_map(|event| {
+            if let Event::Issued(issued) = event {
+                Some(issued)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// All revocations, oldest first.
+    pub(crate) fn revoked(&self) -> impl DoubleEndedIterator<Item = &Revoked> {
+        self.events.iter().filter_map(|event| {
+            if let Event::Revoked(revoked) = event {
+                Some(revoked)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The revocation of a serial number, if any.
+    pub(crate) fn revocation(&self, serial: &str) -> Option<&Revoked> {
+        self.revoked().find(|revoked| revoked.serial == serial)
+    }
+}

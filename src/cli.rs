@@ -1,0 +1,3 @@
+//! clap types only; no behaviour.
+
+pub mod certs;

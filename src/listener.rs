@@ -1,0 +1,109 @@
+//! Accepts connections, and never stops accepting: not for a slow handshake, a full table, or want of file descriptors.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
+use tracing::warn;
+
+/// Connections the kernel keeps for us between two accepts.
+const BACKLOG: i32 = 4096;
+
+/// Wait after an accept that failed for want of resources: long enough for some to come free, short enough to go unnoticed.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Least time between two log lines about that.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// TCP keep-alive of accepted sockets: finds peers that vanished without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Probes without answer until the connection is dead.
+    pub probes: u32,
+}
+
+/// Binds a listening socket. An IPv6 wildcard takes IPv4 as well.
+///
+/// # Errors
+/// When the address is in use or not ours.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Calls `on_connection` with each accepted socket. Runs until dropped.
+///
+/// # Errors
+/// When the listener cannot be registered with the runtime.
+pub async fn accept_loop(
+    listener: TcpListener,
+    keepalive: Keepalive,
+    mut on_connection: impl FnMut(std::net::TcpStream, SocketAddr),
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut complained: Option<tokio::time::Instant> = None;
+    loop {
+        let accepted = listener.accept().await;
+        // Handed over as a plain socket: it will be registered with its worker's runtime, not with this one.
+        match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
+            Ok((socket, peer)) => {
+                prepare(&socket, keepalive);
+                on_connection(socket, peer);
+            }
+            Err(e) if is_peers(&e) => {}
+            Err(e) => {
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    warn!(error = %e, "Cannot accept connections for the moment");
+                    complained = Some(tokio::time::Instant::now());
+                }
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Faults of the one connection that was being accepted (accept(2)), which concern no other.
+fn is_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+/// Options of an accepted socket. A failure means that the peer has gone already, which its first read will show.
+fn prepare(socket: &std::net::TcpStream, keepalive: Keepalive) {
+    let _ = socket.set_nodelay(true);
+    let options = TcpKeepalive::new()
+        .with_time(keepalive.idle)
+        .with_interval(keepalive.interval)
+        .with_retries(keepalive.probes);
+    let _ = SockRef::from(socket).set_tcp_keepalive(&options);
+}
+
+/// Registers an accepted socket with the current runtime.
+///
+/// # Errors
+/// When the runtime's event queue refuses it.
+pub fn adopt(socket: std::net::TcpStream) -> io::Result<Arc<TcpStream>> {
+    TcpStream::from_std(socket).map(Arc::new)
+}
