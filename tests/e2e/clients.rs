@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::hijack::tapped;
 use super::support::client::Side;
 use super::support::suite::{Case, Suite};
 use super::support::tap::Tap;
+use super::support::tapped::Tapped;
 use super::support::{Verdict, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -103,16 +103,15 @@ fn ways_to_be_told(suite: &Suite, name: &str) -> Verdict {
 /// and the session's random names.
 fn buildx_heads(suite: &Suite, name: &str) -> Verdict {
     let script = "mkdir -p ctx; printf \"FROM $IMAGE\\nCOPY Dockerfile /\\n\" >ctx/Dockerfile; docker buildx build -q --network none -t $N ctx";
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
-    side.ok(script)?;
-    let through = upgrade_heads(&tap);
+    let tapped = Tapped::start(suite, name)?;
+    tapped.side.ok(script)?;
+    let through = upgrade_heads(&tapped.tap);
     let plain = Tap::start(&suite.scratch("tap")?.join(format!("{name}-direct.sock")), &suite.engine.socket)?;
     let direct = Side::direct(suite, name, &plain.socket)?;
     direct.ok(script)?;
     let expected = upgrade_heads(&plain);
     direct.clean();
-    side.clean();
+    tapped.finish()?;
     ensure!(expected.contains_key("POST /session HTTP/1.1"), "buildx opened no session: {:?}", expected.keys());
     ensure!(expected == through, "heads differ\n--- direct\n{expected:#?}\n--- gate\n{through:#?}");
     Ok(())
@@ -161,8 +160,8 @@ fn compose_up(side: &Side<'_>, compose: &str) -> Verdict<String> {
 }
 
 fn compose_logs(suite: &Suite, name: &str) -> Verdict {
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
+    let tapped = Tapped::start(suite, name)?;
+    let side = &tapped.side;
     let service = |n: u32| {
         format!("  s{n}:\n    image: dockgate-e2e-busybox\n    network_mode: none\n    container_name: {}-{n}\n    command: sh -c 'echo up {n}; sleep 1000'\n", side.prefix)
     };
@@ -174,11 +173,10 @@ fn compose_logs(suite: &Suite, name: &str) -> Verdict {
     let transcript = logs.transcript();
     logs.signal(rustix::process::Signal::INT);
     let ended = logs.finish(Duration::from_secs(20));
-    let gone = tap.wait_for(Duration::from_secs(5), |seen| seen.iter().all(|one| one.client_ended.is_some()).then_some(()));
+    let gone = tapped.tap.all_ended(Duration::from_secs(5));
     side.shell("docker compose -p p$(cat project) down -t 0 2>&1")?;
-    side.clean();
     ensure!(all.is_some(), "not every service's line came: {transcript}");
     ended?;
-    ensure!(gone.is_some(), "connections to the engine were left open");
-    Ok(())
+    ensure!(gone, "connections to the engine were left open");
+    tapped.finish()
 }

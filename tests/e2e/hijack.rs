@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::support::client::Side;
 use super::support::suite::{Case, Suite};
-use super::support::tap::Tap;
+use super::support::tapped::Tapped;
 use super::support::wire::{Wire, lossy};
 use super::support::{Verdict, ensure};
 
@@ -80,41 +80,22 @@ fn container_that_ends_first(suite: &Suite, name: &str) -> Verdict {
         ensure!(output.text() == "y\n", "expected y, got {:?} {}", output.text(), output.stderr);
         Ok(String::new())
     })?;
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
-    side.shell_within("yes | run -i --rm $IMAGE head -n 1", Duration::from_secs(20))?;
-    let open = |seen: &[super::support::tap::Seen]| seen.iter().all(|one| one.client_ended.is_some()).then_some(());
-    tap.wait_for(Duration::from_secs(15), open).ok_or("the gate still holds a connection to the engine after 15 s")
-        .map_err(String::from)
-}
-
-/// A gate of the scenario's own with a tap between it and the engine.
-pub(crate) fn tapped(suite: &Suite, name: &str) -> Verdict<(Tap, super::support::gate::Gate)> {
-    tapped_with(suite, name, &[])
-}
-
-/// The same with arguments for the gate.
-pub(crate) fn tapped_with(suite: &Suite, name: &str, extra: &[&str]) -> Verdict<(Tap, super::support::gate::Gate)> {
-    suite.gate()?;
-    let tap = Tap::start(&suite.scratch("tap")?.join(format!("{name}.sock")), &suite.engine.socket)?;
-    let gate = super::support::gate::Gate::start(&suite.pki, &tap.socket, extra)?;
-    Ok((tap, gate))
+    let tapped = Tapped::start(suite, name)?;
+    tapped.side.shell_within("yes | run -i --rm $IMAGE head -n 1", Duration::from_secs(20))?;
+    ensure!(tapped.tap.all_ended(Duration::from_secs(15)), "a connection to the engine is still open after 15 s");
+    tapped.finish()
 }
 
 fn killed_client(suite: &Suite, name: &str) -> Verdict {
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
+    let tapped = Tapped::start(suite, name)?;
+    let (side, tap) = (&tapped.side, &tapped.tap);
     side.ok("sleeper")?;
     let mut client = side.start("echo ready | docker exec -i $N sh -c 'cat; while sleep 0.2; do echo tick; done'")?;
     client.stdout.wait_for(Duration::from_secs(20), |text| text.contains("tick").then_some(())).ok_or("exec printed nothing")?;
-    let exec = tap.wait_for_request("/start HTTP/1.1", SOON)?;
-    let exec = tap.seen().iter().rposition(|one| one.text().contains("POST") && one.text().contains("/exec/")
-        && one.text().contains("/start")).unwrap_or(exec);
+    let exec = tap.wait_for_request("/exec/", SOON)?;
     client.signal(Signal::KILL);
-    let ended = tap.wait_for_end(exec, SOON);
-    side.clean();
-    ended?;
-    gate.check_log()
+    tap.wait_for_end(exec, SOON)?;
+    tapped.finish()
 }
 
 /// Creates a container `cat` with an open stdin and starts it; returns its id.

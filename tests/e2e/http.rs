@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::hijack::tapped;
 use super::support::client::Side;
 use super::support::suite::{Case, LONG, Suite};
+use super::support::tapped::Tapped;
 use super::support::wire::lossy;
 use super::support::{Verdict, ensure};
 
@@ -173,11 +173,11 @@ fn two_readings(suite: &Suite, name: &str) -> Verdict {
         ("a NUL in a value", "Host: d\r\nX-A: b\0c\r\nContent-Length: 0\r\n\r\n"),
         ("no host", "Content-Length: 0\r\n\r\n"),
     ];
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
+    suite.gate()?;
+    let tapped = Tapped::start(suite, name)?;
     let mut wrong = Vec::new();
     let mut judge = |what: &str, request: String| -> Verdict {
-        let mut wire = side.wire()?;
+        let mut wire = tapped.side.wire()?;
         let _ = wire.try_send(request.as_bytes());
         match wire.head() {
             Ok(head) if head.status == 400 || head.status == 501 => {
@@ -197,10 +197,10 @@ fn two_readings(suite: &Suite, name: &str) -> Verdict {
     judge("absolute form", "GET http://evil/two-readings HTTP/1.1\r\nHost: d\r\n\r\n".into())?;
     judge("bare LF", "GET /two-readings HTTP/1.1\nHost: d\n\n".into())?;
     judge("a space in the target", "GET /two readings HTTP/1.1\r\nHost: d\r\n\r\n".into())?;
-    let reached = tap.seen().iter().any(|one| one.text().contains("two-readings"));
+    let reached = tapped.tap.seen().iter().any(|one| one.text().contains("two-readings"));
     ensure!(wrong.is_empty(), "not refused as they should be:\n{}", wrong.join("\n"));
     ensure!(!reached, "a refused head reached the engine");
-    Ok(())
+    tapped.finish()
 }
 
 fn http_1_0(side: &Side<'_>) -> Verdict<String> {
@@ -236,14 +236,14 @@ fn pipelined(side: &Side<'_>) -> Verdict<String> {
 
 /// Header lines of ordinary requests: names' case, repeated lines and their order arrive as sent; hop-by-hop ones do not.
 fn heads_as_sent(suite: &Suite, name: &str) -> Verdict {
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
-    let mut wire = side.wire()?;
+    suite.gate()?;
+    let tapped = Tapped::start(suite, name)?;
+    let mut wire = tapped.side.wire()?;
     let lines = "X-MiXed-case: Value with  two spaces\r\nX-Repeated: one\r\nx-repeated: two\r\nX-Repeated: one, two\r\nX-Empty: \r\nX-Registry-Auth: e30=";
     wire.send(format!("GET /_ping?q=%7e%2F+x HTTP/1.1\r\nHost: \r\n{lines}\r\nConnection: keep-alive, X-Hop\r\nX-Hop: secret\r\n\r\n").as_bytes())?;
     let (head, _) = wire.answer()?;
     ensure!(head.status == 200, "expected 200, got {}", head.text);
-    let sent = tap.seen().iter().map(super::support::tap::Seen::text).collect::<String>();
+    let sent = tapped.tap.seen().iter().map(super::support::tap::Seen::text).collect::<String>();
     ensure!(sent.starts_with("GET /_ping?q=%7e%2F+x HTTP/1.1\r\n"), "the request line was changed: {sent}");
     ensure!(!sent.contains("secret"), "a header named by Connection was forwarded: {sent}");
     let line = |name: &str| sent.lines().filter(|line| line.starts_with(name)).map(String::from).collect::<Vec<_>>();
@@ -253,5 +253,5 @@ fn heads_as_sent(suite: &Suite, name: &str) -> Verdict {
     ensure!(line("X-Empty:").len() == 1, "an empty header was lost: {sent}");
     let host: Vec<_> = sent.lines().filter(|line| line.to_ascii_lowercase().starts_with("host:")).collect();
     ensure!(host.len() == 1 && host[0].len() <= 6, "an empty Host must arrive empty: {sent}");
-    Ok(())
+    tapped.finish()
 }

@@ -8,9 +8,13 @@
 
 mod support;
 
+mod clients;
+mod faults;
 mod hijack;
 mod http;
+mod large;
 mod streams;
+mod tls;
 
 use std::env;
 use std::process::ExitCode;
@@ -54,6 +58,10 @@ fn main() -> ExitCode {
         hijack::cases(),
         streams::cases(),
         http::cases(),
+        clients::cases(),
+        tls::cases(),
+        faults::cases(),
+        large::cases(),
     ]
     .into_iter()
     .flatten()

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::hijack::tapped;
 use super::support::client::Side;
 use super::support::suite::{Case, LONG, Suite};
+use super::support::tapped::Tapped;
 use super::support::{Verdict, ensure};
 
 /// How soon the engine must see that a client has gone.
@@ -25,7 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("idle_streams__outlive_every_deadline", |suite, name| suite.compare_hasty(name, idle_streams)),
         case("logs_follow__gives_each_line_at_once", |suite, name| suite.compare(name, prompt_logs)),
         case("stats__stream_until_the_client_leaves", |suite, name| {
-            suite.script(name, "sleeper; timeout 10 docker stats --format '{{.Name}}' $N | head -n 1 | tr -dc 'a-zA-Z' | grep -c dockgate", 0, "1\n")
+            suite.script(name, "sleeper; timeout -s INT 4 docker stats --format '{{.Name}}' $N >seen; [ $(grep -c $N seen) -ge 3 ] && echo streamed", 0, "streamed\n")
         }),
         curl("upload__starts_before_it_is_complete", upload_starts_at_once),
         curl("c22a__a_killed_build_is_cancelled", killed_build),
@@ -35,14 +35,14 @@ pub(crate) fn cases() -> Vec<Case> {
         curl("c22e__killed_stats_are_cancelled", |suite, name| killed_stream(suite, name, "docker stats $N", "/stats")),
         curl("c23__a_build_with_a_length_is_not_cancelled", |suite, name| {
             let script = r#"mkdir ctx; printf "FROM $IMAGE\nRUN sleep 3; echo built\n" >ctx/Dockerfile; tar -C ctx -cf ctx.tar .
-                api "/v1.45/build?t=$N&networkmode=none" -H 'Content-Type: application/x-tar' --data-binary @ctx.tar | grep -c -e built -e 'Successfully tagged'"#;
-            suite.script(name, script, 0, "2\n")
+                api "/v1.45/build?t=$N&networkmode=none" -H 'Content-Type: application/x-tar' --data-binary @ctx.tar | grep -o -e '"built' -e 'Successfully tagged'"#;
+            suite.script(name, script, 0, "\"built\nSuccessfully tagged\n")
         }),
         case("c26__cp_to_a_missing_container_says_so", |suite, name| {
             let script = "head -c 20M /dev/zero >big; docker cp big $N-missing:/";
             suite.compare(name, |side| {
                 let output = side.shell(script)?;
-                ensure!(output.code == 1 && output.stderr.contains("o such container"), "got {} {}", output.code, output.stderr);
+                ensure!(output.code == 1 && !output.stderr.contains("EOF"), "got {} {}", output.code, output.stderr);
                 Ok(output.stderr)
             })
         }),
@@ -125,37 +125,31 @@ fn prompt_logs(side: &Side<'_>) -> Verdict<String> {
 
 /// The first bytes of an upload reach the engine while the client still holds the rest.
 fn upload_starts_at_once(suite: &Suite, name: &str) -> Verdict {
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
-    let mut wire = side.wire()?;
+    let tapped = Tapped::start(suite, name)?;
+    let mut wire = tapped.side.wire()?;
     wire.send(b"POST /v1.45/images/load HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-tar\r\n\r\n4\r\nhalf\r\n")?;
-    let early = tap.wait_for(PROMPT, |seen| seen.iter().any(|one| one.text().contains("half")).then_some(()));
+    let early = tapped.tap.wait_for(PROMPT, |seen| seen.iter().any(|one| one.text().contains("half")).then_some(()));
     ensure!(early.is_some(), "the first chunk did not reach the engine within {PROMPT:?}");
     wire.send(b"0\r\n\r\n")?;
-    wire.answer().map(|_| ())
+    wire.answer()?;
+    tapped.finish()
 }
 
 /// A client's SIGKILL reaches the engine as the end of its connection, within a second.
 fn killed_stream(suite: &Suite, name: &str, command: &str, path: &str) -> Verdict {
-    let (tap, gate) = tapped(suite, name)?;
-    let side = Side::gate(suite, name, gate.addr)?;
-    side.ok("sleeper")?;
-    let mut client = side.start(command)?;
-    tap.wait_for_request(path, PATIENCE)?;
-    let index = tap.seen().iter().rposition(|one| one.text().contains(path)).unwrap_or(0);
+    let tapped = Tapped::start(suite, name)?;
+    tapped.side.ok("sleeper")?;
+    let mut client = tapped.side.start(command)?;
+    let index = tapped.tap.wait_for_request(path, PATIENCE)?;
     client.signal(Signal::KILL);
-    let killed = Instant::now();
-    let ended = tap.wait_for_end(index, AT_ONCE);
-    side.clean();
-    let ended = ended?;
-    ensure!(ended.saturating_duration_since(killed) < AT_ONCE, "the engine saw the end only after {:?}", ended - killed);
-    gate.check_log()
+    tapped.tap.wait_for_end(index, AT_ONCE)?;
+    tapped.finish()
 }
 
 /// The running step of a classic build goes with its client.
 fn killed_build(suite: &Suite, name: &str) -> Verdict {
-    let gate = suite.gate()?;
-    let side = Side::gate(suite, name, gate.addr)?;
+    let tapped = Tapped::start(suite, name)?;
+    let side = &tapped.side;
     let script = "mkdir -p ctx; printf \"FROM $IMAGE\\nRUN echo $N; sleep 300\\n\" >ctx/Dockerfile
         DOCKER_BUILDKIT=0 exec docker build --network none -t $N ctx";
     let mut client = side.start(script)?;
@@ -168,20 +162,20 @@ fn killed_build(suite: &Suite, name: &str) -> Verdict {
     client.signal(Signal::KILL);
     // `docker wait` returns when the step has gone; one that was removed already is gone too.
     let waited = side.shell_within(&format!("docker wait {id}"), Duration::from_secs(3));
-    side.clean();
-    waited.map(|_| ()).map_err(|error| format!("the build step outlived its client: {error}"))
+    waited.map_err(|error| format!("the build step outlived its client: {error}"))?;
+    tapped.finish()
 }
 
 /// An answer that comes before the body has been sent reaches the client, not "broken pipe" (R19, R20).
 fn early_answers(suite: &Suite, name: &str) -> Verdict {
     suite.compare(name, |side| {
         let mut seen = String::new();
-        side.ok("head -c 60M /dev/zero >big")?;
+        side.ok("mkdir ctx; head -c 60M /dev/zero >ctx/big; echo FROM $IMAGE >ctx/Dockerfile")?;
         for _ in 0..10 {
-            // An unknown media type is refused before the body is read.
-            let output = side.shell("docker cp - $N-missing:/ <big")?;
-            ensure!(output.stderr.contains("o such container"), "expected the engine's message, got {:?}", output.stderr);
-            seen = output.stderr;
+            // An engine on Linux refuses this option before it reads the context.
+            let output = side.shell("DOCKER_BUILDKIT=0 docker build --security-opt x=y ctx 2>&1 | grep -v -i -e deprecated -e buildx -e '^$' -e 'build context'")?;
+            seen = output.text();
+            ensure!(seen.contains("does not support setting security options"), "expected the engine's message, got {seen:?}");
         }
         Ok(seen)
     })

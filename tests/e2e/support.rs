@@ -7,6 +7,7 @@ pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod suite;
 pub(crate) mod tap;
+pub(crate) mod tapped;
 pub(crate) mod tools;
 pub(crate) mod wire;
 

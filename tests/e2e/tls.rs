@@ -133,19 +133,16 @@ fn versions_and_alpn(suite: &Suite, _: &str) -> Verdict {
 
 fn no_resumption(suite: &Suite, _: &str) -> Verdict {
     for version in ["-tls1_2", "-tls1_3"] {
-        let first = s_client(suite, "ecdsa", &format!("{version} -sess_out {}", session(suite, version)), PING)?;
+        let saved = suite.pki.directory.join(format!("session{version}"));
+        let first = s_client(suite, "ecdsa", &format!("{version} -sess_out {}", saved.display()), PING)?;
         ensure!(first.contains("200 OK"), "expected 200, got {first}");
-        if session(suite, version).exists() {
-            let again = s_client(suite, "ecdsa", &format!("{version} -sess_in {}", session(suite, version)), PING)?;
+        if saved.exists() {
+            let again = s_client(suite, "ecdsa", &format!("{version} -sess_in {}", saved.display()), PING)?;
             ensure!(again.contains("200 OK") && !again.contains("Reused, TLS"), "a session was resumed: {again}");
         }
         ensure!(!first.contains("TLS session ticket:"), "a session ticket was issued over {version}");
     }
     Ok(())
-}
-
-fn session(suite: &Suite, version: &str) -> std::path::PathBuf {
-    suite.pki.directory.join(format!("session{version}"))
 }
 
 fn client_keys(suite: &Suite, name: &str) -> Verdict {

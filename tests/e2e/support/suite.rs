@@ -20,6 +20,9 @@ use super::{Context, Verdict, ensure};
 /// No scenario may take longer, whatever its own deadlines say.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// The verdict of a scenario that has nothing to say without a gate: ignored, not failed.
+pub(crate) const NEEDS_GATE: &str = "needs the gate, which DOCKGATE_E2E_DIRECT_ONLY left out";
+
 /// The deadlines of the second gate: seconds, so that whatever outlives them proves that no deadline cuts a stream.
 pub(crate) const HASTY: &[&str] = &["--handshake-timeout", "1s", "--head-timeout", "1s"];
 /// Longer than each of those deadlines several times over.
@@ -89,12 +92,12 @@ impl Suite {
 
     /// The gate with default deadlines.
     pub(crate) fn gate(&self) -> Verdict<&Gate> {
-        self.gate.as_ref().ok_or_else(|| "this scenario needs the gate, which DOCKGATE_E2E_DIRECT_ONLY left out".into())
+        self.gate.as_ref().ok_or_else(|| NEEDS_GATE.into())
     }
 
     /// The gate with deadlines of a second.
     pub(crate) fn hasty(&self) -> Verdict<&Gate> {
-        self.hasty.as_ref().ok_or_else(|| "this scenario needs the gate, which DOCKGATE_E2E_DIRECT_ONLY left out".into())
+        self.hasty.as_ref().ok_or_else(|| NEEDS_GATE.into())
     }
 
     /// A new directory of that name.
@@ -220,6 +223,7 @@ impl Case {
                 let _ = tell.send((self.run)(&suite, short(self.name)));
             });
             match told.recv_timeout(LIMIT) {
+                Ok(Err(why)) if why == NEEDS_GATE => Ok(Completion::ignored_with(why)),
                 Ok(verdict) => verdict.map(|()| Completion::Completed).map_err(Failed::from),
                 Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("did not end within {LIMIT:?}").into()),
                 Err(mpsc::RecvTimeoutError::Disconnected) => Err("the scenario panicked, see above".into()),

@@ -103,10 +103,15 @@ impl Tap {
         }
     }
 
-    /// Waits until a connection has sent a head whose first line contains `part`; its index.
+    /// Whether every connection's client side ends in time.
+    pub(crate) fn all_ended(&self, within: Duration) -> bool {
+        self.wait_for(within, |seen| seen.iter().all(|one| one.client_ended.is_some()).then_some(())).is_some()
+    }
+
+    /// Waits until a connection has sent a head whose first line contains `part`; the index of the last such.
     pub(crate) fn wait_for_request(&self, part: &str, within: Duration) -> Verdict<usize> {
         let found = |seen: &[Seen]| {
-            seen.iter().position(|one| one.text().lines().any(|line| line.contains(" HTTP/1.") && line.contains(part)))
+            seen.iter().rposition(|one| one.text().lines().any(|line| line.contains(" HTTP/1.") && line.contains(part)))
         };
         self.wait_for(within, found).ok_or_else(|| format!("no request with {part:?} reached the engine within {within:?}"))
     }
