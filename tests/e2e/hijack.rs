@@ -164,8 +164,9 @@ fn raw_attach(suite: &Suite, name: &str) -> Verdict {
         let echo = wire.until(b"legacy\n")?;
         wire.half_close()?;
         let rest = wire.read_to_end()?;
-        let echo: Vec<u8> = echo.into_iter().filter(|byte| *byte != 0).collect();
-        Ok(format!("{}\n{:?} {:?}", head.text, lossy(&echo).trim_start_matches("{}"), rest.len()))
+        // The engine itself sometimes types the body into the container (R5), which adds to the frame's length.
+        ensure!(!lossy(&echo).contains('\r'), "the stream must not be chunked: {:?}", lossy(&echo));
+        Ok(format!("{}\n{}", head.text, rest.len()))
     })
 }
 

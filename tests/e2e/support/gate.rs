@@ -66,13 +66,6 @@ impl Gate {
         fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").context("reset the gate's memory peak")
     }
 
-    /// How many sockets it holds open.
-    pub(crate) fn sockets(&self) -> Verdict<usize> {
-        let folder = fs::read_dir(format!("/proc/{}/fd", self.pid())).context("list the gate's descriptors")?;
-        let targets = folder.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
-    }
-
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         self.lock().signal(signal);

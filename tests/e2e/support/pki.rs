@@ -51,7 +51,7 @@ impl Pki {
         let key = key("ecdsa")?;
         let cert = server.signed_by(&key, &ca).context("sign the server certificate")?;
         write(&pki.server_cert, &cert.pem())?;
-        write(&pki.server_key, &key.serialize_pem())?;
+        write(&pki.server_key, &key_pem(&key))?;
 
         for kind in CLIENT_KEYS {
             pki.client(kind, kind, &ca, &ca_pem, "", |_| {})?;
@@ -102,7 +102,7 @@ impl Pki {
         let cert = params.signed_by(&key, issuer).context("sign a client certificate")?;
         write(&folder.join("ca.pem"), ca_pem)?;
         write(&folder.join("cert.pem"), &(cert.pem() + chain))?;
-        write(&folder.join("key.pem"), &key.serialize_pem())
+        write(&folder.join("key.pem"), &key_pem(&key))
     }
 }
 
@@ -116,6 +116,23 @@ pub(crate) fn key(kind: &str) -> Verdict<KeyPair> {
         _ => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
     }
     .context("generate a key")
+}
+
+/// The key as PKCS#8 version 1. Ed25519 keys come as version 2 (RFC 5958, with the public key), which OpenSSL 3.0 and
+/// so curl, Python and node cannot read.
+pub(crate) fn key_pem(key: &KeyPair) -> String {
+    const SEED: &[u8] = &[0x04, 0x22, 0x04, 0x20];
+    let der = key.serialized_der();
+    let seed = der.windows(SEED.len()).position(|window| window == SEED).map(|at| &der[at..]);
+    match seed.and_then(|rest| rest.get(..SEED.len() + 32)) {
+        Some(seed) if key.algorithm() == &PKCS_ED25519 => {
+            let mut short = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70".to_vec();
+            short.extend_from_slice(seed);
+            let text = data_encoding::BASE64.encode(&short);
+            format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+        }
+        _ => key.serialize_pem(),
+    }
 }
 
 fn leaf(name: &str, alternative: &[String]) -> Verdict<CertificateParams> {
