@@ -82,13 +82,20 @@ impl Front {
             debug!(conn.id = id, client.addr = %peer, limit = self.bounds.connections, "Connection refused: too many");
             return;
         };
-        let Ok(tcp) = listener::adopt(socket) else { return };
+        let Ok(tcp) = listener::adopt(socket) else {
+            return;
+        };
         let accepted = {
             let Some(_handshake) = Counted::enter(&self.handshakes, self.bounds.handshakes) else {
                 debug!(conn.id = id, client.addr = %peer, limit = self.bounds.handshakes, "Handshake refused: too many");
                 return;
             };
-            let server = self.trust.read().unwrap_or_else(PoisonError::into_inner).server.clone();
+            let server = self
+                .trust
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .server
+                .clone();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
             tls::accept(tcp, TlsAcceptor::from(server), deadline).await
         };
@@ -96,7 +103,9 @@ impl Front {
             Ok(accepted) => accepted,
             Err(outcome) => return report(id, peer, &outcome),
         };
-        let entry = self.registry.enter(id, peer, accepted.identity, accepted.chain);
+        let entry = self
+            .registry
+            .enter(id, peer, accepted.identity, accepted.chain);
         let cut = tokio::select! {
             () = session::serve(self.gate.clone(), entry.clone(), accepted.stream) => return,
             cut = entry.cut_requested() => cut,
@@ -123,6 +132,8 @@ fn report(id: u64, peer: SocketAddr, outcome: &Outcome) {
     match outcome {
         Outcome::Probe => debug!(conn.id = id, client.addr = %peer, "Probe"),
         // Any peer can cause these, but they answer the first question of everyone whose client does not get in.
-        _ => info!(conn.id = id, client.addr = %peer, reason = outcome.id(), error = %outcome, "Handshake refused"),
+        _ => {
+            info!(conn.id = id, client.addr = %peer, reason = outcome.id(), error = %outcome, "Handshake refused")
+        }
     }
 }

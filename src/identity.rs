@@ -51,7 +51,8 @@ impl Identity {
     /// # Errors
     /// When the bytes are not an X.509 certificate, or a name in it is not readable text.
     pub fn from_der(leaf: &[u8]) -> Result<Self, IdentityError> {
-        let (rest, cert) = X509Certificate::from_der(leaf).map_err(|e| IdentityError(e.to_string()))?;
+        let (rest, cert) =
+            X509Certificate::from_der(leaf).map_err(|e| IdentityError(e.to_string()))?;
         if !rest.is_empty() {
             return Err(IdentityError("trailing bytes after the certificate".into()));
         }
@@ -125,16 +126,18 @@ fn texts<'a>(
 ) -> Result<Vec<String>, IdentityError> {
     attributes
         .map(|attribute| {
-            attribute
-                .as_str()
-                .map(str::to_owned)
-                .map_err(|e| IdentityError(format!("subject attribute {}: {e}", attribute.attr_type())))
+            attribute.as_str().map(str::to_owned).map_err(|e| {
+                IdentityError(format!("subject attribute {}: {e}", attribute.attr_type()))
+            })
         })
         .collect()
 }
 
 fn hex_serial(raw: &[u8]) -> String {
-    let start = raw.iter().position(|b| *b != 0).unwrap_or(raw.len().saturating_sub(1));
+    let start = raw
+        .iter()
+        .position(|b| *b != 0)
+        .unwrap_or(raw.len().saturating_sub(1));
     data_encoding::HEXLOWER.encode(raw.get(start..).unwrap_or_default())
 }
 

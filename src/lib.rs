@@ -2,6 +2,12 @@
 //!
 //! The modules stand in the order data flows; a module imports only from modules listed below it.
 
+pub mod banner;
+pub mod cli;
+pub mod logging;
+
+pub mod app;
+
 pub mod certs;
 pub mod front;
 pub mod listener;
@@ -11,7 +17,10 @@ pub mod upstream;
 pub mod worker;
 
 pub mod registry;
+pub mod shutdown;
 
+pub mod config;
 pub mod docker;
+pub mod finding;
 pub mod identity;
 pub mod net;

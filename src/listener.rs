@@ -29,14 +29,14 @@ pub struct Keepalive {
     pub probes: u32,
 }
 
-/// Binds a listening socket. An IPv6 wildcard takes IPv4 as well.
+/// Binds a listening socket; an IPv6 one takes IPv4 as well unless `only_v6`.
 ///
 /// # Errors
 /// When the address is in use or not ours.
-pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind(addr: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
-        socket.set_only_v6(!addr.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;

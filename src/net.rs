@@ -38,7 +38,11 @@ macro_rules! socket {
             fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 <$stream>::poll_write_ready(self, cx)
             }
-            fn attempt(&self, interest: Interest, f: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+            fn attempt(
+                &self,
+                interest: Interest,
+                f: impl FnOnce() -> io::Result<()>,
+            ) -> io::Result<()> {
                 self.try_io(interest, f)
             }
         }
@@ -48,7 +52,11 @@ socket!(TcpStream);
 socket!(UnixStream);
 
 /// Reads into `buf`; `Ok(0)` is the end of the stream. `buf` must not be empty.
-pub fn poll_read(socket: &impl Socket, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+pub fn poll_read(
+    socket: &impl Socket,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
     debug_assert!(!buf.is_empty());
     loop {
         ready!(socket.poll_read_ready(cx))?;
@@ -60,13 +68,19 @@ pub fn poll_read(socket: &impl Socket, cx: &mut Context<'_>, buf: &mut [u8]) -> 
             match &outcome {
                 // A short read drained the socket: the next read waits for an event instead of meeting EAGAIN.
                 Ok(n) if *n > 0 && *n < buf.len() => Err(io::ErrorKind::WouldBlock.into()),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
                 _ => Ok(()),
             }
         });
         match outcome {
             Ok(n) => return Poll::Ready(Ok(n)),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
             Err(e) => return Poll::Ready(Err(e)),
         }
         drop(attempt);
@@ -74,15 +88,25 @@ pub fn poll_read(socket: &impl Socket, cx: &mut Context<'_>, buf: &mut [u8]) -> 
 }
 
 /// Writes some of `buf`; returns how much. `buf` must not be empty.
-pub fn poll_write(socket: &impl Socket, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+pub fn poll_write(
+    socket: &impl Socket,
+    cx: &mut Context<'_>,
+    buf: &[u8],
+) -> Poll<io::Result<usize>> {
     poll_write_with(socket, cx, buf.len(), |fd| {
         rustix::net::send(fd, buf, rustix::net::SendFlags::NOSIGNAL)
     })
 }
 
 /// Writes some of `bufs`, in order; returns how much.
-pub fn poll_write_vectored(socket: &impl Socket, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-    poll_write_with(socket, cx, bufs.iter().map(|b| b.len()).sum(), |fd| rustix::io::writev(fd, bufs))
+pub fn poll_write_vectored(
+    socket: &impl Socket,
+    cx: &mut Context<'_>,
+    bufs: &[io::IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    poll_write_with(socket, cx, bufs.iter().map(|b| b.len()).sum(), |fd| {
+        rustix::io::writev(fd, bufs)
+    })
 }
 
 fn poll_write_with(
@@ -98,13 +122,19 @@ fn poll_write_with(
             outcome = send(socket.as_fd()).map_err(io::Error::from);
             match &outcome {
                 Ok(n) if *n > 0 && *n < len => Err(io::ErrorKind::WouldBlock.into()),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
                 _ => Ok(()),
             }
         });
         match outcome {
             Ok(n) => return Poll::Ready(Ok(n)),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
             Err(e) => return Poll::Ready(Err(e)),
         }
         drop(attempt);

@@ -236,7 +236,10 @@ impl Registry {
             notify: Notify::new(),
         });
         self.lock().insert(id, entry.clone());
-        Registered { registry: self.clone(), entry }
+        Registered {
+            registry: self.clone(),
+            entry,
+        }
     }
 
     /// The live connections, oldest first.

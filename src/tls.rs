@@ -4,6 +4,7 @@
 //! drain, because a reset would destroy the alert on its way (docker-transport R23).
 
 pub mod config;
+pub mod files;
 pub mod socket;
 pub mod verify;
 
@@ -29,7 +30,14 @@ const HANDSHAKE: u8 = 22;
 const REFUSED_DRAIN: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
 
 /// dockerd's answer to plain HTTP on its TLS port (Go, `net/http`).
-const PLAIN_HTTP: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+/// Where a ClientHello names its version, counted from the start of the record (RFC 8446 §4.1.2, §5.1).
+const HELLO_VERSION: std::ops::Range<usize> = 9..11;
+
+/// The fatal alert protocol_version (RFC 8446 §6.2), in a TLS 1.0 record so that old clients read it.
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// A connection whose client has proved who it is.
 #[derive(Debug)]
@@ -50,6 +58,8 @@ pub enum Outcome {
     Probe,
     /// It spoke plain HTTP, and was told so.
     PlainHttp,
+    /// It speaks nothing newer than TLS 1.1.
+    OldVersion,
     /// The deadline passed.
     TimedOut,
     /// Its certificate was refused.
@@ -67,6 +77,7 @@ impl Outcome {
         match self {
             Self::Probe => "probe",
             Self::PlainHttp => "plain_http",
+            Self::OldVersion => "old_version",
             Self::TimedOut => "timed_out",
             Self::Refused(refusal) => refusal.reason.id(),
             Self::NoCertificate => "no_certificate",
@@ -80,6 +91,7 @@ impl std::fmt::Display for Outcome {
         match self {
             Self::Probe => f.write_str("closed before sending anything"),
             Self::PlainHttp => f.write_str("plain HTTP on the TLS port; the client must use TLS (DOCKER_TLS_VERIFY=1)"),
+            Self::OldVersion => f.write_str("the client speaks TLS 1.1 or older; it must speak TLS 1.2 or 1.3"),
             Self::TimedOut => f.write_str("the handshake did not finish within its deadline"),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::NoCertificate => {
@@ -92,9 +104,16 @@ impl std::fmt::Display for Outcome {
 
 fn explain(error: &io::Error) -> String {
     use rustls::AlertDescription as Alert;
-    match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::AlertReceived(Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown)) => {
-            format!("the client does not accept this server's certificate ({error}); check its --tlscacert and the name it dialled")
+    match error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+    {
+        Some(rustls::Error::AlertReceived(
+            Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown,
+        )) => {
+            format!(
+                "the client does not accept this server's certificate ({error}); check its --tlscacert and the name it dialled"
+            )
         }
         Some(rustls::Error::AlertReceived(Alert::CertificateExpired)) => {
             "the client says this server's certificate has expired".to_owned()
@@ -107,19 +126,27 @@ fn explain(error: &io::Error) -> String {
 ///
 /// # Errors
 /// The outcome, after the peer has been told and its socket closed.
-pub async fn accept(tcp: Arc<TcpStream>, acceptor: TlsAcceptor, deadline: Instant) -> Result<Accepted, Outcome> {
+pub async fn accept(
+    tcp: Arc<TcpStream>,
+    acceptor: TlsAcceptor,
+    deadline: Instant,
+) -> Result<Accepted, Outcome> {
     let mut socket = WideSocket::new(tcp);
     match timeout_at(deadline, socket.peek()).await {
         Err(_) => return Err(Outcome::TimedOut),
         Ok(Err(_)) | Ok(Ok([])) => return Err(Outcome::Probe),
-        Ok(Ok([HANDSHAKE, ..])) => {}
         Ok(Ok([first, ..])) if first.is_ascii_alphabetic() => {
             let _ = timeout_at(deadline, socket.write_all(PLAIN_HTTP)).await;
             part(socket).await;
             return Err(Outcome::PlainHttp);
         }
-        // rustls answers anything else with its own alert.
         Ok(Ok(_)) => {}
+    }
+    // rustls would look for TLS 1.2's extensions first and blame their absence (handshake_failure).
+    if is_old(socket.buffered()) {
+        let _ = timeout_at(deadline, socket.write_all(&PROTOCOL_VERSION)).await;
+        part(socket).await;
+        return Err(Outcome::OldVersion);
     }
     let handshake = acceptor.accept(socket).into_fallible();
     match timeout_at(deadline, handshake).await {
@@ -128,22 +155,41 @@ pub async fn accept(tcp: Arc<TcpStream>, acceptor: TlsAcceptor, deadline: Instan
         Ok(Err((error, socket))) => {
             let refusal = verify::take_refusal();
             part(socket).await;
-            Err(match (refusal, error.get_ref().and_then(|e| e.downcast_ref())) {
-                (Some(refusal), _) => Outcome::Refused(Box::new(refusal)),
-                (None, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
-                _ => Outcome::Failed(error),
-            })
+            Err(
+                match (refusal, error.get_ref().and_then(|e| e.downcast_ref())) {
+                    (Some(refusal), _) => Outcome::Refused(Box::new(refusal)),
+                    (None, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
+                    _ => Outcome::Failed(error),
+                },
+            )
         }
     }
 }
 
+/// Whether `start` is a ClientHello whose highest version is below TLS 1.2.
+fn is_old(start: &[u8]) -> bool {
+    const CLIENT_HELLO: u8 = 1;
+    start.first() == Some(&HANDSHAKE)
+        && start.get(5) == Some(&CLIENT_HELLO)
+        && start.get(HELLO_VERSION).is_some_and(|version| version < [3, 3].as_slice())
+}
+
 fn identify(stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
-    let chain: Vec<_> = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let chain: Vec<_> = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .unwrap_or_default()
+        .to_vec();
     let Some(leaf) = chain.first() else {
         return Err(Outcome::NoCertificate);
     };
     match Identity::from_der(leaf) {
-        Ok(identity) => Ok(Accepted { identity: Arc::new(identity), chain, stream }),
+        Ok(identity) => Ok(Accepted {
+            identity: Arc::new(identity),
+            chain,
+            stream,
+        }),
         Err(e) => Err(Outcome::Failed(io::Error::other(e))),
     }
 }
@@ -160,6 +206,9 @@ impl Refusal {
     /// Whether the refusal is about revocation, which a reload may bring to a live connection.
     #[must_use]
     pub fn is_revocation(&self) -> bool {
-        matches!(self.reason, Reason::Revoked | Reason::RevocationUnknown | Reason::DenyListed)
+        matches!(
+            self.reason,
+            Reason::Revoked | Reason::RevocationUnknown | Reason::DenyListed
+        )
     }
 }

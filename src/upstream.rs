@@ -37,7 +37,10 @@ impl Upstream {
     /// Names the socket; it is opened per client.
     #[must_use]
     pub fn new(path: PathBuf, connect_timeout: Duration) -> Self {
-        Self { path, connect_timeout }
+        Self {
+            path,
+            connect_timeout,
+        }
     }
 
     /// The socket's path.
@@ -54,13 +57,21 @@ impl Upstream {
         let deadline = Instant::now() + self.connect_timeout;
         loop {
             let error = match timeout(self.connect_timeout, UnixStream::connect(&self.path)).await {
-                Ok(Ok(socket)) => return Ok(EngineStream { socket, fresh: true }),
+                Ok(Ok(socket)) => {
+                    return Ok(EngineStream {
+                        socket,
+                        fresh: true,
+                    });
+                }
                 Ok(Err(error)) => error,
                 Err(_) => io::ErrorKind::TimedOut.into(),
             };
             // A unix socket with a full queue answers EAGAIN at once instead of waiting.
             if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
-                return Err(ConnectError { path: self.path.clone(), source: error });
+                return Err(ConnectError {
+                    path: self.path.clone(),
+                    source: error,
+                });
             }
             sleep(BACKLOG_RETRY).await;
         }

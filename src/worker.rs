@@ -50,7 +50,11 @@ impl Workers {
                 let thread = std::thread::Builder::new()
                     .name(format!("worker-{n}"))
                     .spawn(move || runtime.block_on(until.cancelled()))?;
-                Ok(Worker { handle, thread: Some(thread), load: Arc::default() })
+                Ok(Worker {
+                    handle,
+                    thread: Some(thread),
+                    load: Arc::default(),
+                })
             })
             .collect::<io::Result<_>>()?;
         Ok(Self { workers, stop })

@@ -29,7 +29,11 @@ impl ClientStream {
     /// Wraps a finished handshake.
     #[must_use]
     pub fn new(tls: TlsStream<WideSocket>) -> Self {
-        Self { tls, held: Vec::new(), ended: false }
+        Self {
+            tls,
+            held: Vec::new(),
+            ended: false,
+        }
     }
 
     /// The TCP socket, for its error state.
@@ -143,7 +147,11 @@ impl ClientStream {
     }
 }
 
-fn lend<'a>(tls: &'a mut TlsStream<WideSocket>, ended: &mut bool, cx: &mut Context<'_>) -> Poll<io::Result<&'a [u8]>> {
+fn lend<'a>(
+    tls: &'a mut TlsStream<WideSocket>,
+    ended: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<&'a [u8]>> {
     if *ended {
         return Poll::Ready(Ok(&[]));
     }

@@ -152,7 +152,11 @@ impl<'a> Exchange<'a> {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(if matches!(self.down, Down::Done) { End::Close } else { End::ClientGone });
+            return Poll::Ready(if matches!(self.down, Down::Done) {
+                End::Close
+            } else {
+                End::ClientGone
+            });
         }
         if let Some(end) = self.poll_up(cx) {
             return Poll::Ready(end);
@@ -188,12 +192,18 @@ impl<'a> Exchange<'a> {
             match self.relay.poll_up(cx, &mut self.body) {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(Progress::Done)) => self.up = Up::Sent,
-                Poll::Ready(Ok(Progress::Ended) | Err(Fault::Client(_))) => return Some(End::ClientGone),
+                Poll::Ready(Ok(Progress::Ended) | Err(Fault::Client(_))) => {
+                    return Some(End::ClientGone);
+                }
                 Poll::Ready(Err(Fault::ClientChunk(bad))) => {
                     return Some(self.fail(Failure::Request(bad)));
                 }
-                Poll::Ready(Err(Fault::EngineWrite(e) | Fault::EngineRead(e))) => self.up = Up::Failed(Some(e)),
-                Poll::Ready(Err(Fault::EngineChunk(bad))) => return Some(self.fail(Failure::EngineChunk(bad))),
+                Poll::Ready(Err(Fault::EngineWrite(e) | Fault::EngineRead(e))) => {
+                    self.up = Up::Failed(Some(e))
+                }
+                Poll::Ready(Err(Fault::EngineChunk(bad))) => {
+                    return Some(self.fail(Failure::EngineChunk(bad)));
+                }
             }
         }
         if matches!(self.up, Up::Sent) && self.deadline.is_none() {
@@ -209,7 +219,9 @@ impl<'a> Exchange<'a> {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(true)) => {}
                 // The end of stdin, to be passed on once the tunnel stands.
-                Poll::Ready(Ok(false)) if self.facts.may_switch || self.facts.may_take_over => return None,
+                Poll::Ready(Ok(false)) if self.facts.may_switch || self.facts.may_take_over => {
+                    return None;
+                }
                 Poll::Ready(Ok(false)) => {
                     // As dockerd sees it: the end of the client's side cancels the request. A quick answer still arrives.
                     self.relay.engine.end();
@@ -253,7 +265,9 @@ impl<'a> Exchange<'a> {
                         Poll::Pending => return None,
                         Poll::Ready(Ok(Progress::Done)) => self.down = Down::Done,
                         Poll::Ready(Ok(Progress::Ended)) if whole => self.down = Down::Done,
-                        Poll::Ready(Ok(Progress::Ended)) => return Some(self.fail(Failure::EngineClosed(None))),
+                        Poll::Ready(Ok(Progress::Ended)) => {
+                            return Some(self.fail(Failure::EngineClosed(None)));
+                        }
                         Poll::Ready(Err(Fault::EngineRead(e) | Fault::EngineWrite(e))) => {
                             return Some(self.fail(Failure::EngineClosed(Some(e))));
                         }
@@ -268,7 +282,10 @@ impl<'a> Exchange<'a> {
     }
 
     /// Reads more of the head: `None` while there is nothing to read, else whether that was the end.
-    #[allow(clippy::option_option, reason = "pending, going on, and ended are three cases of a poll step")]
+    #[allow(
+        clippy::option_option,
+        reason = "pending, going on, and ended are three cases of a poll step"
+    )]
     fn read_head(&mut self, cx: &mut Context<'_>) -> Option<Option<End>> {
         self.scanned = self.engine_in.len();
         if self.scanned > MAX_HEAD {
@@ -286,7 +303,8 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Ok(_)) => None,
             Poll::Ready(Err(e)) => Some(e),
         };
-        let stale = self.engine_in.is_empty() && !self.relay.engine.is_fresh() && self.facts.replayable;
+        let stale =
+            self.engine_in.is_empty() && !self.relay.engine.is_fresh() && self.facts.replayable;
         if stale && self.status.is_none() {
             return Some(Some(End::Stale));
         }
@@ -305,7 +323,10 @@ impl<'a> Exchange<'a> {
         let draining = self.draining;
         let tunnels = |r: &ResponseHead| {
             r.status == 101 && facts.upgrade && facts.may_switch
-                || r.status == 200 && facts.may_take_over && r.raw_stream && r.framing.is_until_eof()
+                || r.status == 200
+                    && facts.may_take_over
+                    && r.raw_stream
+                    && r.framing.is_until_eof()
         };
         let mut close = self.close;
         let mut out = Vec::with_capacity(self.engine_in.len() + 32);

@@ -57,7 +57,13 @@ impl Framing {
     /// A chunked body with trailers.
     #[must_use]
     pub fn chunked() -> Self {
-        Self(Kind::Chunked { state: Chunk::Size { value: 0, digits: 0 }, overhead: 0 })
+        Self(Kind::Chunked {
+            state: Chunk::Size {
+                value: 0,
+                digits: 0,
+            },
+            overhead: 0,
+        })
     }
 
     /// A body that ends with its connection.
@@ -75,7 +81,14 @@ impl Framing {
     /// Whether the body is complete.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self.0, Kind::Length(0) | Kind::Chunked { state: Chunk::Done, .. })
+        matches!(
+            self.0,
+            Kind::Length(0)
+                | Kind::Chunked {
+                    state: Chunk::Done,
+                    ..
+                }
+        )
     }
 
     /// Takes the next bytes of the connection and says how many of them belong to this body.
@@ -99,7 +112,9 @@ fn chunks(state: &mut Chunk, overhead: &mut usize, data: &[u8]) -> Result<usize,
     let mut at = 0;
     while at < data.len() && *state != Chunk::Done {
         if let Chunk::Data { left } = state {
-            let n = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len() - at);
+            let n = usize::try_from(*left)
+                .unwrap_or(usize::MAX)
+                .min(data.len() - at);
             *left -= n as u64;
             at += n;
             if *left == 0 {
@@ -109,7 +124,10 @@ fn chunks(state: &mut Chunk, overhead: &mut usize, data: &[u8]) -> Result<usize,
         }
         let counts = matches!(
             state,
-            Chunk::Extension { .. } | Chunk::TrailerStart | Chunk::TrailerName | Chunk::TrailerValue
+            Chunk::Extension { .. }
+                | Chunk::TrailerStart
+                | Chunk::TrailerName
+                | Chunk::TrailerValue
         );
         *overhead += usize::from(counts);
         if *overhead > MAX_OVERHEAD_BYTES {
@@ -128,7 +146,10 @@ fn step(state: Chunk, byte: u8) -> Result<Chunk, BadChunk> {
                 return Err(BadChunk("chunk size too large"));
             }
             let digit = (b as char).to_digit(16).unwrap_or_default();
-            Chunk::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
+            Chunk::Size {
+                value: value << 4 | u64::from(digit),
+                digits: digits + 1,
+            }
         }
         (Chunk::Size { digits: 0, .. }, _) => return Err(BadChunk("a chunk size was expected")),
         (Chunk::Size { value, .. }, b'\r') => Chunk::SizeLf { size: value },
@@ -136,11 +157,16 @@ fn step(state: Chunk, byte: u8) -> Result<Chunk, BadChunk> {
         (Chunk::Size { .. }, _) => return Err(BadChunk("a chunk size is hexadecimal digits only")),
         (Chunk::Extension { size, .. }, b'\r') => Chunk::SizeLf { size },
         (Chunk::Extension { .. }, b) if text(b) => state,
-        (Chunk::Extension { .. }, _) => return Err(BadChunk("a control character in a chunk extension")),
+        (Chunk::Extension { .. }, _) => {
+            return Err(BadChunk("a control character in a chunk extension"));
+        }
         (Chunk::SizeLf { size: 0 }, b'\n') => Chunk::TrailerStart,
         (Chunk::SizeLf { size }, b'\n') => Chunk::Data { left: size },
         (Chunk::DataCr, b'\r') => Chunk::DataLf,
-        (Chunk::DataLf, b'\n') => Chunk::Size { value: 0, digits: 0 },
+        (Chunk::DataLf, b'\n') => Chunk::Size {
+            value: 0,
+            digits: 0,
+        },
         (Chunk::TrailerStart, b'\r') => Chunk::EndLf,
         (Chunk::TrailerStart | Chunk::TrailerName, b) if token(b) => Chunk::TrailerName,
         (Chunk::TrailerName, b':') => Chunk::TrailerValue,
@@ -151,10 +177,15 @@ fn step(state: Chunk, byte: u8) -> Result<Chunk, BadChunk> {
             return Err(BadChunk("malformed trailer"));
         }
         (Chunk::EndLf, b'\n') => Chunk::Done,
-        (Chunk::SizeLf { .. } | Chunk::DataCr | Chunk::DataLf | Chunk::TrailerLf | Chunk::EndLf, _) => {
+        (
+            Chunk::SizeLf { .. } | Chunk::DataCr | Chunk::DataLf | Chunk::TrailerLf | Chunk::EndLf,
+            _,
+        ) => {
             return Err(BadChunk("a line must end with CR LF"));
         }
-        (Chunk::Data { .. } | Chunk::Done, _) => unreachable!("data and the end are handled by the caller"),
+        (Chunk::Data { .. } | Chunk::Done, _) => {
+            unreachable!("data and the end are handled by the caller")
+        }
     })
 }
 
@@ -188,8 +219,19 @@ mod tests {
     #[test]
     fn malformed_chunks_are_refused() {
         for bad in [
-            &b"\r\n"[..], b"x\r\n", b"+5\r\nhello", b"5 \r\nhello", b"0x5\r\nhello", b"5\nhello", b"5\r\nhello\n", b"5\r\nhelloX",
-            b"ffffffffffffffff\r\n", b"5;\0\r\n", b"0\r\nbad trailer\r\n\r\n", b"0\r\n folded: 1\r\n\r\n", b"-1\r\n",
+            &b"\r\n"[..],
+            b"x\r\n",
+            b"+5\r\nhello",
+            b"5 \r\nhello",
+            b"0x5\r\nhello",
+            b"5\nhello",
+            b"5\r\nhello\n",
+            b"5\r\nhelloX",
+            b"ffffffffffffffff\r\n",
+            b"5;\0\r\n",
+            b"0\r\nbad trailer\r\n\r\n",
+            b"0\r\n folded: 1\r\n\r\n",
+            b"-1\r\n",
         ] {
             assert!(whole(bad).is_err(), "{:?}", String::from_utf8_lossy(bad));
         }

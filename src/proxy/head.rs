@@ -82,12 +82,16 @@ fn strict_lines(head: &[u8]) -> Result<(), HeadError> {
     let mut lines = 0;
     for lf in memchr_iter(b'\n', head) {
         if lf == 0 || head[lf - 1] != b'\r' {
-            return Err(HeadError::Malformed("a line feed without carriage return in the head"));
+            return Err(HeadError::Malformed(
+                "a line feed without carriage return in the head",
+            ));
         }
         lines += 1;
     }
     if memchr_iter(b'\r', head).count() != lines {
-        return Err(HeadError::Malformed("a carriage return without line feed in the head"));
+        return Err(HeadError::Malformed(
+            "a carriage return without line feed in the head",
+        ));
     }
     // The start line and the empty line are not header lines.
     if lines > MAX_LINES + 2 {
@@ -163,7 +167,8 @@ impl Fields {
                 Field::ContentType => {
                     fields.raw_stream |= matches!(
                         header.value,
-                        b"application/vnd.docker.raw-stream" | b"application/vnd.docker.multiplexed-stream"
+                        b"application/vnd.docker.raw-stream"
+                            | b"application/vnd.docker.multiplexed-stream"
                     );
                 }
                 Field::ContentLength => {
@@ -174,7 +179,9 @@ impl Fields {
                 }
                 Field::TransferEncoding => {
                     if fields.chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
-                        return Err(HeadError::Malformed("a transfer coding other than a single chunked"));
+                        return Err(HeadError::Malformed(
+                            "a transfer coding other than a single chunked",
+                        ));
                     }
                     fields.chunked = true;
                 }
@@ -187,7 +194,9 @@ impl Fields {
             }
         }
         if fields.chunked && fields.length.is_some() {
-            return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding"));
+            return Err(HeadError::Malformed(
+                "both Content-Length and Transfer-Encoding",
+            ));
         }
         Ok(fields)
     }
@@ -200,8 +209,13 @@ impl Fields {
                 self.keep_alive = true;
             } else if option.eq_ignore_ascii_case(b"upgrade") {
                 self.upgrade_option = true;
-            } else if UNREMOVABLE.iter().any(|name| option.eq_ignore_ascii_case(name.as_bytes())) {
-                return Err(HeadError::Malformed("Connection names a field that must stay"));
+            } else if UNREMOVABLE
+                .iter()
+                .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
+            {
+                return Err(HeadError::Malformed(
+                    "Connection names a field that must stay",
+                ));
             }
         }
         Ok(())
@@ -209,7 +223,10 @@ impl Fields {
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty())
+    value
+        .split(|b| *b == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|t| !t.is_empty())
 }
 
 fn length(value: &[u8]) -> Result<u64, HeadError> {
@@ -217,7 +234,10 @@ fn length(value: &[u8]) -> Result<u64, HeadError> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return Err(malformed);
     }
-    std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()).ok_or(malformed)
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .ok_or(malformed)
 }
 
 /// Whether some `Connection` line among `headers` names `name`.
@@ -230,7 +250,14 @@ fn named(headers: &[Header<'_>], name: &str) -> bool {
 
 /// Appends the head to `out`: start line and header lines as they stand in `head`, less what is for one hop only.
 /// `upgrade` keeps `Connection` and all it names, since on an upgrade they concern both ends.
-fn write_lines(head: &[u8], headers: &[Header<'_>], fields: &Fields, upgrade: bool, drop_expect: bool, out: &mut Vec<u8>) {
+fn write_lines(
+    head: &[u8],
+    headers: &[Header<'_>],
+    fields: &Fields,
+    upgrade: bool,
+    drop_expect: bool,
+    out: &mut Vec<u8>,
+) {
     if !drop_expect && (upgrade || !fields.edit && !fields.upgrade) {
         out.extend_from_slice(&head[..head.len() - 2]);
         return;
@@ -269,7 +296,9 @@ pub fn request(
     strict_lines(head)?;
     // httparse skips empty lines in front; the engine does not, and the ranges below count from the first byte.
     if head.first() == Some(&b'\r') {
-        return Err(HeadError::Malformed("an empty line before the request line"));
+        return Err(HeadError::Malformed(
+            "an empty line before the request line",
+        ));
     }
     let mut storage = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
     let mut parsed = httparse::Request::new(&mut []);
@@ -278,13 +307,16 @@ pub fn request(
         Ok(_) => return Err(HeadError::Malformed("an incomplete head")),
         Err(e) => return Err(tokenize(e)),
     }
-    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
+    else {
         return Err(HeadError::Malformed("incomplete request line"));
     };
     let fields = Fields::read(parsed.headers)?;
     let http10 = minor == 0;
     if fields.hosts > 1 || fields.hosts == 0 && !http10 {
-        return Err(HeadError::Malformed("a request needs exactly one Host header"));
+        return Err(HeadError::Malformed(
+            "a request needs exactly one Host header",
+        ));
     }
     if http10 && fields.chunked {
         return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
@@ -295,7 +327,14 @@ pub fn request(
         (false, None) => Framing::none(),
     };
     let drop_expect = fields.expect > 0 && takes_over(method, target);
-    write_lines(head, parsed.headers, &fields, fields.upgrade, drop_expect, out);
+    write_lines(
+        head,
+        parsed.headers,
+        &fields,
+        fields.upgrade,
+        drop_expect,
+        out,
+    );
     if http10 && fields.keep_alive && !fields.upgrade {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
@@ -305,7 +344,11 @@ pub fn request(
         method: 0..method.len(),
         target: start..start + target.len(),
         http10,
-        persistent: if http10 { fields.keep_alive } else { !fields.close },
+        persistent: if http10 {
+            fields.keep_alive
+        } else {
+            !fields.close
+        },
         upgrade: fields.upgrade,
         expects_continue: fields.expect > 0,
         framing,
@@ -358,14 +401,25 @@ pub fn response(
     let http10 = minor == 0;
     let response = ResponseHead {
         status,
-        persistent: (if http10 { fields.keep_alive } else { !fields.close }) && !framing.is_until_eof(),
+        persistent: (if http10 {
+            fields.keep_alive
+        } else {
+            !fields.close
+        }) && !framing.is_until_eof(),
         http10,
         raw_stream: fields.raw_stream,
         framing,
     };
     let emit = plan(&response);
     if emit != Emit::Nothing {
-        write_lines(head, parsed.headers, &fields, emit == Emit::Verbatim, false, out);
+        write_lines(
+            head,
+            parsed.headers,
+            &fields,
+            emit == Emit::Verbatim,
+            false,
+            out,
+        );
         if let Emit::Connection(Some(value)) = emit {
             out.extend_from_slice(b"Connection: ");
             out.extend_from_slice(value.as_bytes());
@@ -380,8 +434,12 @@ fn tokenize(error: httparse::Error) -> HeadError {
     match error {
         httparse::Error::TooManyHeaders => HeadError::TooManyLines,
         httparse::Error::Version => HeadError::Version,
-        httparse::Error::HeaderName => HeadError::Malformed("malformed header name (no space before the colon, no folded lines)"),
-        httparse::Error::HeaderValue => HeadError::Malformed("a control character in a header value"),
+        httparse::Error::HeaderName => HeadError::Malformed(
+            "malformed header name (no space before the colon, no folded lines)",
+        ),
+        httparse::Error::HeaderValue => {
+            HeadError::Malformed("a control character in a header value")
+        }
         httparse::Error::NewLine => HeadError::Malformed("malformed line end"),
         httparse::Error::Status => HeadError::Malformed("malformed status line"),
         httparse::Error::Token => HeadError::Malformed("malformed request line"),

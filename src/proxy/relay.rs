@@ -106,7 +106,8 @@ impl Relay<'_> {
     /// Writes what is queued for the engine.
     pub fn poll_up_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         while !self.up.is_empty() {
-            let n = ready!(self.engine.poll_write(cx, self.up.rest())).map_err(Fault::EngineWrite)?;
+            let n =
+                ready!(self.engine.poll_write(cx, self.up.rest())).map_err(Fault::EngineWrite)?;
             self.up.advance(n);
         }
         Poll::Ready(Ok(()))
@@ -124,7 +125,11 @@ impl Relay<'_> {
     }
 
     /// Moves the client's body to the engine until it is complete or the client ends.
-    pub fn poll_up(&mut self, cx: &mut Context<'_>, body: &mut Framing) -> Poll<Result<Progress, Fault>> {
+    pub fn poll_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+    ) -> Poll<Result<Progress, Fault>> {
         let mut moved = 0;
         loop {
             ready!(self.poll_up_pending(cx))?;
@@ -154,7 +159,11 @@ impl Relay<'_> {
     }
 
     /// Moves the engine's body to the client until it is complete or the engine ends.
-    pub fn poll_down(&mut self, cx: &mut Context<'_>, body: &mut Framing) -> Poll<Result<Progress, Fault>> {
+    pub fn poll_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+    ) -> Poll<Result<Progress, Fault>> {
         let mut moved = 0;
         loop {
             ready!(self.poll_down_pending(cx))?;
@@ -174,7 +183,12 @@ impl Relay<'_> {
         }
     }
 
-    fn poll_down_once(&mut self, cx: &mut Context<'_>, body: &mut Framing, bulk: &mut [u8]) -> Poll<Result<usize, Fault>> {
+    fn poll_down_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+        bulk: &mut [u8],
+    ) -> Poll<Result<usize, Fault>> {
         let read = ready!(self.engine.poll_read(cx, bulk)).map_err(Fault::EngineRead)?;
         let n = body.take(&bulk[..read]).map_err(Fault::EngineChunk)?;
         self.surplus |= n < read;

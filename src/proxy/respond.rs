@@ -62,7 +62,10 @@ struct Body<'a> {
 impl Refusal {
     /// A refusal with a message.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     /// The whole response. `is_head` leaves the body out (RFC 9110 §9.3.2); `close` says that the connection ends.

@@ -79,8 +79,13 @@ struct Session<'a> {
 
 /// Serves one connection to its end. Dropping the future closes both sides at once.
 pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: TlsStream<WideSocket>) {
-    let mut session =
-        Session { gate: &gate, entry: &entry, client: ClientStream::new(tls), engine: None, fresh: true };
+    let mut session = Session {
+        gate: &gate,
+        entry: &entry,
+        client: ClientStream::new(tls),
+        engine: None,
+        fresh: true,
+    };
     let last = loop {
         match session.step().await {
             After::Next => session.fresh = false,
@@ -108,18 +113,31 @@ impl Session<'_> {
             Ok(request) => request,
             Err(e) => return self.refuse_head(e).await,
         };
-        let text = |range: &std::ops::Range<usize>| String::from_utf8_lossy(&head[range.clone()]).into_owned();
+        let text = |range: &std::ops::Range<usize>| {
+            String::from_utf8_lossy(&head[range.clone()]).into_owned()
+        };
         let (method, target) = (text(&request.method), text(&request.target));
         let is_head = method == "HEAD";
         let classified = match docker::classify(&method, &target) {
             Ok(classified) => classified,
-            Err(e) => return self.refuse(Refusal::new(Status::BadRequest, e.to_string()), is_head).await,
+            Err(e) => {
+                return self
+                    .refuse(Refusal::new(Status::BadRequest, e.to_string()), is_head)
+                    .await;
+            }
         };
         let operation = classified.operation;
         let path = classified.path();
         self.entry.begin(operation, path);
         let (up, down) = self.entry.meter.totals();
-        let record = Record { path: path.to_owned(), method, operation, started: Instant::now(), up, down };
+        let record = Record {
+            path: path.to_owned(),
+            method,
+            operation,
+            started: Instant::now(),
+            up,
+            down,
+        };
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(hook) = self.gate.on_request {
@@ -137,7 +155,8 @@ impl Session<'_> {
                 Ok(head) => head,
                 Err(_) if self.client.held().is_empty() => Err(After::Part(PART.0)),
                 Err(_) => {
-                    let refusal = Refusal::new(Status::Timeout, "the request head did not come in time");
+                    let refusal =
+                        Refusal::new(Status::Timeout, "the request head did not come in time");
                     Err(self.refuse(refusal, false).await)
                 }
             };
@@ -166,7 +185,9 @@ impl Session<'_> {
                 None if held.len() <= MAX_HEAD => {}
                 _ => {
                     let message = format!("the request head is larger than {MAX_HEAD} bytes");
-                    return Err(self.refuse(Refusal::new(Status::HeadTooLarge, message), false).await);
+                    return Err(self
+                        .refuse(Refusal::new(Status::HeadTooLarge, message), false)
+                        .await);
                 }
             }
             scanned = held.len();
@@ -184,7 +205,8 @@ impl Session<'_> {
             HeadError::Version => Status::Version,
             HeadError::Malformed(_) => Status::BadRequest,
         };
-        self.refuse(Refusal::new(status, error.to_string()), false).await
+        self.refuse(Refusal::new(status, error.to_string()), false)
+            .await
     }
 
     /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
@@ -194,7 +216,11 @@ impl Session<'_> {
             conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
             error = refusal.message, "Request refused"
         );
-        match self.client.write_all(&refusal.to_bytes(is_head, true)).await {
+        match self
+            .client
+            .write_all(&refusal.to_bytes(is_head, true))
+            .await
+        {
             Ok(()) => After::Part(PART.0),
             Err(_) => After::Drop,
         }
@@ -232,7 +258,8 @@ impl Session<'_> {
                     Ok(engine) => engine,
                     Err(e) => {
                         warn!(conn.id = self.entry.id, error = %e.source, "{e}");
-                        let refusal = Refusal::new(Status::BadGateway, format!("{e}: {}", e.source));
+                        let refusal =
+                            Refusal::new(Status::BadGateway, format!("{e}: {}", e.source));
                         return self.finish_refused(refusal, is_head, record).await;
                     }
                 },
@@ -245,7 +272,12 @@ impl Session<'_> {
                 meter: &self.entry.meter,
                 surplus: false,
             };
-            let mut exchange = Exchange::new(relay, facts, body.clone(), self.gate.draining.is_cancelled());
+            let mut exchange = Exchange::new(
+                relay,
+                facts,
+                body.clone(),
+                self.gate.draining.is_cancelled(),
+            );
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
             let mut relay = exchange.into_relay();
@@ -302,9 +334,15 @@ impl Session<'_> {
     }
 
     /// Adds what has come of the body to the head, so that a small request is one write.
-    fn first_of_body(&mut self, body: &mut Framing, out: &mut Vec<u8>) -> Result<(), Option<Refusal>> {
+    fn first_of_body(
+        &mut self,
+        body: &mut Framing,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Option<Refusal>> {
         let held = self.client.held();
-        let n = body.take(held).map_err(|e| Some(Refusal::new(Status::BadRequest, e.to_string())))?;
+        let n = body
+            .take(held)
+            .map_err(|e| Some(Refusal::new(Status::BadRequest, e.to_string())))?;
         out.extend_from_slice(&held[..n]);
         self.entry.meter.up(n);
         self.client.release(n);
@@ -320,7 +358,10 @@ impl Session<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Option<Refusal>> {
         if request.expects_continue && !body.is_done() && self.client.held().is_empty() {
-            self.client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| None)?;
+            self.client
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await
+                .map_err(|_| None)?;
         }
         let limit = self.gate.deadlines.head;
         let mut size = 0;
@@ -333,7 +374,9 @@ impl Session<'_> {
                     return Ok(());
                 }
                 if size > MAX_TAKEOVER_BODY {
-                    let message = format!("the body of an attach or exec start is limited to {MAX_TAKEOVER_BODY} bytes");
+                    let message = format!(
+                        "the body of an attach or exec start is limited to {MAX_TAKEOVER_BODY} bytes"
+                    );
                     return Err(Some(Refusal::new(Status::ContentTooLarge, message)));
                 }
                 match poll_fn(|cx| self.client.poll_hold(cx)).await {
@@ -342,7 +385,10 @@ impl Session<'_> {
                 }
             }
         };
-        let late = Refusal::new(Status::Timeout, "the body of an attach or exec start did not come in time");
+        let late = Refusal::new(
+            Status::Timeout,
+            "the body of an attach or exec start did not come in time",
+        );
         timeout(limit, read).await.unwrap_or(Err(Some(late)))
     }
 
@@ -350,8 +396,16 @@ impl Session<'_> {
         let bytes = refusal.to_bytes(is_head, true);
         let sent: io::Result<()> = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());
-        self.log(record, Some(refusal.status.line().0), Some(&refusal.message));
-        if sent.is_ok() { After::Part(PART.0) } else { After::Drop }
+        self.log(
+            record,
+            Some(refusal.status.line().0),
+            Some(&refusal.message),
+        );
+        if sent.is_ok() {
+            After::Part(PART.0)
+        } else {
+            After::Drop
+        }
     }
 
     fn gone(&self, record: &Record) -> After {

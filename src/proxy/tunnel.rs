@@ -90,7 +90,9 @@ impl<'a> Tunnel<'a> {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(_)) => Poll::Ready(End::Engine),
             Poll::Ready(Err(Fault::Client(e))) => Poll::Ready(End::Client(e)),
-            Poll::Ready(Err(Fault::EngineRead(e) | Fault::EngineWrite(e))) => Poll::Ready(End::EngineFailed(e)),
+            Poll::Ready(Err(Fault::EngineRead(e) | Fault::EngineWrite(e))) => {
+                Poll::Ready(End::EngineFailed(e))
+            }
             Poll::Ready(Err(Fault::ClientChunk(bad) | Fault::EngineChunk(bad))) => {
                 Poll::Ready(End::EngineFailed(io::Error::other(bad)))
             }

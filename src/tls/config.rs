@@ -46,8 +46,13 @@ pub struct TrustError {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-fn fault<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> TrustError {
-    move |source| TrustError { what, source: Some(source.into()) }
+fn fault<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> TrustError {
+    move |source| TrustError {
+        what,
+        source: Some(source.into()),
+    }
 }
 
 impl Trust {
@@ -59,26 +64,38 @@ impl Trust {
         let provider = Arc::new(provider());
         let mut roots = RootCertStore::empty();
         for ca in material.client_ca {
-            roots.add(ca).map_err(fault("a client CA certificate cannot serve as trust anchor"))?;
+            roots.add(ca).map_err(fault(
+                "a client CA certificate cannot serve as trust anchor",
+            ))?;
         }
-        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let mut verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
         if !material.crls.is_empty() {
             // Unknown status and a lapsed list both refuse: fail closed, since a revoked client would gain from either.
-            verifier = verifier.with_crls(material.crls).enforce_revocation_expiration();
+            verifier = verifier
+                .with_crls(material.crls)
+                .enforce_revocation_expiration();
         }
-        let inner = verifier.build().map_err(fault("the client CA or its CRLs cannot be used"))?;
+        let inner = verifier
+            .build()
+            .map_err(fault("the client CA or its CRLs cannot be used"))?;
         let verifier = Arc::new(GateVerifier::new(inner, material.denied));
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(fault("TLS versions"))?
             .with_client_cert_verifier(verifier.clone())
             .with_single_cert(material.cert_chain, material.key)
-            .map_err(fault("the server certificate and its key do not go together"))?;
+            .map_err(fault(
+                "the server certificate and its key do not go together",
+            ))?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         server.ignore_client_order = true;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
-        Ok(Self { server: Arc::new(server), verifier })
+        Ok(Self {
+            server: Arc::new(server),
+            verifier,
+        })
     }
 }
 

@@ -62,7 +62,9 @@ impl WideSocket {
         }
     }
 
-    fn buffered(&self) -> &[u8] {
+    /// What has been read and not yet used.
+    #[must_use]
+    pub fn buffered(&self) -> &[u8] {
         self.wide.as_ref().map_or(&[], |w| &w.buf[w.start..w.end])
     }
 
@@ -104,7 +106,11 @@ impl Drop for WideSocket {
 }
 
 impl AsyncRead for WideSocket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         ready!(self.poll_fill(cx))?;
         let n = self.buffered().len().min(out.remaining());
         out.put_slice(&self.buffered()[..n]);
@@ -114,7 +120,11 @@ impl AsyncRead for WideSocket {
 }
 
 impl AsyncWrite for WideSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -138,10 +148,12 @@ impl AsyncWrite for WideSocket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match rustix::net::shutdown(&*self.tcp, rustix::net::Shutdown::Write) {
-            // The peer has gone already: nothing is left to end.
-            Err(rustix::io::Errno::NOTCONN) | Ok(()) => Ok(()),
-            Err(e) => Err(e.into()),
-        })
+        Poll::Ready(
+            match rustix::net::shutdown(&*self.tcp, rustix::net::Shutdown::Write) {
+                // The peer has gone already: nothing is left to end.
+                Err(rustix::io::Errno::NOTCONN) | Ok(()) => Ok(()),
+                Err(e) => Err(e.into()),
+            },
+        )
     }
 }

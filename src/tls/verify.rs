@@ -82,18 +82,34 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
             Reason::Expired => f.write_str("the client certificate has expired")?,
-            Reason::NotYetValid => f.write_str("the client certificate is not valid yet (compare the clocks)")?,
-            Reason::UnknownIssuer => f.write_str("the client certificate was not issued by the configured CA")?,
+            Reason::NotYetValid => {
+                f.write_str("the client certificate is not valid yet (compare the clocks)")?
+            }
+            Reason::UnknownIssuer => {
+                f.write_str("the client certificate was not issued by the configured CA")?
+            }
             Reason::Revoked => f.write_str("the client certificate is revoked")?,
             Reason::RevocationUnknown => {
                 f.write_str("no current CRL covers the client certificate's issuer")?;
             }
             Reason::DenyListed => f.write_str("the client certificate is on the deny list")?,
-            Reason::WrongUsage => f.write_str("the client certificate lacks the clientAuth extended key usage")?,
-            Reason::Invalid => write!(f, "the client certificate is not acceptable: {}", self.detail)?,
+            Reason::WrongUsage => {
+                f.write_str("the client certificate lacks the clientAuth extended key usage")?
+            }
+            Reason::Invalid => write!(
+                f,
+                "the client certificate is not acceptable: {}",
+                self.detail
+            )?,
         }
         if let Some(identity) = &self.identity {
-            write!(f, "; subject {:?}, issuer {:?}, serial {}", identity.label(), identity.issuer, identity.serial)?;
+            write!(
+                f,
+                "; subject {:?}, issuer {:?}, serial {}",
+                identity.label(),
+                identity.issuer,
+                identity.serial
+            )?;
         }
         Ok(())
     }
@@ -135,7 +151,14 @@ impl GateVerifier {
     ) -> Result<(), (Refusal, Error)> {
         let refuse = |reason, detail: String, error| {
             let identity = Identity::from_der(leaf).ok();
-            Err((Refusal { reason, identity, detail }, error))
+            Err((
+                Refusal {
+                    reason,
+                    identity,
+                    detail,
+                },
+                error,
+            ))
         };
         if let Err(error) = self.inner.verify_client_cert(leaf, intermediates, now) {
             let (reason, error) = classify(error);
@@ -151,7 +174,11 @@ impl GateVerifier {
             }
             Ok(_) => Ok(()),
             // What cannot be named cannot be authorised or audited.
-            Err(e) => refuse(Reason::Invalid, e.to_string(), CertificateError::BadEncoding.into()),
+            Err(e) => refuse(
+                Reason::Invalid,
+                e.to_string(),
+                CertificateError::BadEncoding.into(),
+            ),
         }
     }
 }
@@ -166,9 +193,9 @@ fn classify(error: Error) -> (Reason, Error) {
         E::NotValidYet | E::NotValidYetContext { .. } => Reason::NotYetValid,
         E::UnknownIssuer => Reason::UnknownIssuer,
         E::Revoked => Reason::Revoked,
-        E::UnknownRevocationStatus | E::ExpiredRevocationList | E::ExpiredRevocationListContext { .. } => {
-            Reason::RevocationUnknown
-        }
+        E::UnknownRevocationStatus
+        | E::ExpiredRevocationList
+        | E::ExpiredRevocationListContext { .. } => Reason::RevocationUnknown,
         // dockerd (Go) answers bad_certificate here; rustls would say unsupported_certificate.
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             return (Reason::WrongUsage, E::BadEncoding.into());

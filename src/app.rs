@@ -1,0 +1,323 @@
+//! The composition root: a configuration becomes bound sockets and checked certificates, and then runs.
+//!
+//! Everything that can fail fails in [`App::build`], before the first connection is accepted.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::certs::{self, auto};
+use crate::config::listen::Listen;
+use crate::config::{Config, DenyList};
+use crate::front::{Bounds, Front};
+use crate::listener::{self, Keepalive};
+use crate::proxy::session::{Deadlines, Gate};
+use crate::registry::{Cut, Registry};
+use crate::tls::config::{Material, Trust, TrustError};
+use crate::tls::files::{self, FileError};
+use crate::tls::verify::Denied;
+use crate::upstream::Upstream;
+use crate::worker::Workers;
+
+/// How long cut connections may take to end after the drain deadline.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Why the gate cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// `--auto-certs` could not make or read its certificates.
+    #[error("certificates cannot be made")]
+    Certs(#[from] certs::CertsError),
+    /// A TLS file is missing or wrong.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The files do not make a TLS server.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {listen}")]
+    Bind {
+        /// The address as configured.
+        listen: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Threads or runtimes cannot be made.
+    #[error("cannot start worker threads")]
+    Workers(#[source] io::Error),
+}
+
+impl StartError {
+    /// The process's exit code: 78 for what an operator wrote wrong, 1 for what the system refused.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Certs(_) | Self::File(_) | Self::Trust(_) => 78,
+            Self::Bind { .. } | Self::Workers(_) => 1,
+        }
+    }
+
+    /// The advice, for a line of its own.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(e) => e.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// A gate that is bound and ready to run.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    front: Arc<Front>,
+    listeners: Vec<TcpListener>,
+    workers: Workers,
+    /// What `--auto-certs` did.
+    pub auto: Option<auto::AutoCerts>,
+}
+
+impl App {
+    /// Reads, checks and binds everything.
+    ///
+    /// # Errors
+    /// The first thing that does not work.
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        raise_file_limit();
+        let auto = match &config.auto_certs {
+            Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
+            None => None,
+        };
+        let trust = trust(&config)?;
+        let mut listeners = Vec::new();
+        for listen in &config.listen {
+            let bound = bind(listen).map_err(|source| StartError::Bind {
+                listen: listen.clone(),
+                source,
+            })?;
+            listeners.extend(bound);
+        }
+        let gate = Gate {
+            upstream: Upstream::new(config.upstream.clone(), config.upstream_connect_timeout),
+            deadlines: Deadlines {
+                head: config.head_timeout,
+                tunnel_grace: config.tunnel_grace,
+            },
+            draining: tokio_util::sync::CancellationToken::new(),
+            on_request: None,
+        };
+        let bounds = Bounds {
+            connections: config.limits.connections,
+            handshakes: config.limits.handshakes,
+            handshake_timeout: config.handshake_timeout,
+        };
+        let front = Front::new(Arc::new(gate), Arc::new(Registry::default()), trust, bounds);
+        let count = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n => n,
+        };
+        let workers = Workers::start(count).map_err(StartError::Workers)?;
+        Ok(Self {
+            config,
+            front: Arc::new(front),
+            listeners,
+            workers,
+            auto,
+        })
+    }
+
+    /// The configuration it was built from.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The addresses that are listened on.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|l| l.local_addr().ok())
+            .collect()
+    }
+
+    /// The table of live connections.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.front.registry.clone()
+    }
+
+    /// Serves until `shutdown` resolves, then drains: nothing is accepted, requests in flight finish, idle connections close,
+    /// tunnels are cut at the drain deadline. `impatient` ends the drain at once.
+    ///
+    /// # Errors
+    /// When a listener cannot be registered with the runtime.
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        impatient: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let Self {
+            config,
+            front,
+            listeners,
+            workers,
+            ..
+        } = self;
+        let workers = Arc::new(workers);
+        let keepalive = Keepalive {
+            idle: config.tcp_keepalive.idle,
+            interval: config.tcp_keepalive.interval,
+            probes: config.tcp_keepalive.probes,
+        };
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let (front, workers) = (front.clone(), workers.clone());
+            accepting.spawn(async move {
+                listener::accept_loop(listener, keepalive, |socket, peer| {
+                    workers.spawn(front.tasks.track_future(front.clone().serve(socket, peer)));
+                })
+                .await
+            });
+        }
+        tokio::select! {
+            () = shutdown => {}
+            Some(Ok(Err(e))) = accepting.join_next() => return Err(e),
+        }
+        accepting.shutdown().await;
+        drain(&front, config.drain_timeout, impatient).await;
+        if let Some(workers) = Arc::into_inner(workers) {
+            workers.stop();
+        }
+        Ok(())
+    }
+}
+
+async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = ()>) {
+    let live = front.tasks.len();
+    info!(
+        connections = live,
+        deadline_ms = limit.as_secs_f64() * 1e3,
+        "Draining"
+    );
+    front.gate.draining.cancel();
+    front.tasks.close();
+    tokio::select! {
+        () = front.tasks.wait() => return info!("Drained"),
+        () = tokio::time::sleep(limit) => {}
+        () = impatient => return warn!("Stopped at once"),
+    }
+    for entry in front.registry.snapshot() {
+        entry.cut(Cut::Drain);
+    }
+    match tokio::time::timeout(LAST_MOMENT, front.tasks.wait()).await {
+        Ok(()) => info!("Drained at the deadline"),
+        Err(_) => warn!(
+            connections = front.tasks.len(),
+            "Connections left at the end"
+        ),
+    }
+}
+
+/// Reads the TLS files and builds a generation of trust.
+///
+/// # Errors
+/// When a file is missing or wrong, or they do not go together.
+pub fn trust(config: &Config) -> Result<Trust, StartError> {
+    let paths = match (&config.tls, &config.auto_certs) {
+        (Some(paths), _) => paths.clone(),
+        (None, Some(auto)) => auto.paths(),
+        (None, None) => unreachable!("a configuration must have TLS files or automatic ones"),
+    };
+    let files = files::load(&paths)?;
+    Ok(Trust::build(Material {
+        cert_chain: files.cert_chain,
+        key: files.key,
+        client_ca: files.client_ca,
+        crls: files.crls,
+        denied: denied(&config.deny),
+    })?)
+}
+
+fn denied(list: &DenyList) -> Denied {
+    Denied {
+        serials: list
+            .serials
+            .iter()
+            .map(|serial| HEXLOWER.encode(serial))
+            .collect(),
+        spki_sha256: list.spki_sha256.iter().copied().collect(),
+    }
+}
+
+fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
+    match listen {
+        Listen::Tcp { addr, only_v6 } => Ok(vec![listener::bind(*addr, *only_v6)?]),
+        Listen::Any { port } => {
+            let v6 = listener::bind((std::net::Ipv6Addr::UNSPECIFIED, *port).into(), false);
+            match v6 {
+                Err(e)
+                    if e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
+                {
+                    Ok(vec![listener::bind(
+                        (std::net::Ipv4Addr::UNSPECIFIED, *port).into(),
+                        false,
+                    )?])
+                }
+                other => Ok(vec![other?]),
+            }
+        }
+        Listen::Systemd { name } => inherited(name.as_deref()),
+    }
+}
+
+/// Sockets passed in by the service manager (sd_listen_fds(3)).
+fn inherited(name: Option<&str>) -> io::Result<Vec<TcpListener>> {
+    let mut passed = listenfd::ListenFd::from_env();
+    let names: Vec<String> = std::env::var("LISTEN_FDNAMES")
+        .unwrap_or_default()
+        .split(':')
+        .map(str::to_owned)
+        .collect();
+    let mut found = Vec::new();
+    for index in 0..passed.len() {
+        let number = (index + 3).to_string();
+        let wanted =
+            name.is_none_or(|n| n == number || names.get(index).is_some_and(|own| own == n));
+        if wanted && let Some(listener) = passed.take_tcp_listener(index)? {
+            listener.set_nonblocking(true)?;
+            found.push(listener);
+        }
+    }
+    if found.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the service manager passed no such TCP socket (LISTEN_FDS)",
+        ));
+    }
+    Ok(found)
+}
+
+/// Each client costs two descriptors; the soft limit is a leftover of select(2).
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        // What cannot be raised stays, and the acceptor copes.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                maximum: limit.maximum,
+            },
+        );
+    }
+}

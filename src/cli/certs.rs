@@ -1,0 +1,5 @@
+//! `dockgate certs` (types).
+
+/// The subcommands of `certs`.
+#[derive(Debug, clap::Subcommand)]
+pub enum CertsCommand {}
