@@ -10,14 +10,14 @@ pub mod logging;
 pub mod app;
 pub mod reload;
 
+pub mod audit;
 pub mod certs;
 pub mod front;
 pub mod listener;
+pub mod policy;
 pub mod proxy;
 pub mod tls;
-pub mod policy;
 pub mod upstream;
-pub mod audit;
 pub mod worker;
 
 pub mod expiry;
