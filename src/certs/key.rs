@@ -84,9 +84,10 @@ impl Key {
                 ),
             });
         }
-        let der = Self::decode(path, block, passphrase)?;
-        KeyPair::try_from(&der)
-            .map(|pair| Self { pair })
+        let mut der = Self::decode(path, block, passphrase)?;
+        let pair = KeyPair::try_from(&der);
+        der.zeroize();
+        pair.map(|pair| Self { pair })
             .map_err(|source| CertsError::Unexpected {
                 path: path.into(),
                 expected: "an RSA (2048 bits or more), ECDSA P-256, P-384, P-521 or Ed25519 key",
