@@ -264,6 +264,22 @@ fn a_bundle_holds_what_docker_needs_and_the_line_that_uses_it() {
     );
     let readme = std::fs::read_to_string(dir.path().join("folder/README.txt")).expect("README");
     assert!(readme.contains("host=tcp://10.0.0.9:2376,"), "{readme}");
+    // The line itself, by the docker CLI where there is one.
+    if external("docker", &["--version"]).is_some() {
+        let config = dir.path().join("docker-config");
+        let script = format!("cd folder && {line} && docker context inspect ci");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(dir.path())
+            .env("DOCKER_CONFIG", &config)
+            .output()
+            .expect("sh");
+        assert!(
+            output.status.success() && text(&output).contains("tcp://docker.example:2376"),
+            "{}",
+            text(&output)
+        );
+    }
     if super::support::ran(
         "tar",
         &[
