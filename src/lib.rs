@@ -5,6 +5,7 @@
 pub mod cli;
 
 pub mod check;
+pub mod doctor;
 
 pub mod tls;
 

@@ -36,6 +36,12 @@ fn main() -> ExitCode {
                 Err(_) => ExitCode::FAILURE,
             }
         }
+        Command::Doctor(args) => {
+            match dockgate::doctor::run(&args, std::env::vars_os(), &mut std::io::stdout().lock()) {
+                Ok(code) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
         _ => ExitCode::FAILURE,
     }
 }

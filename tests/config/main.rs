@@ -5,6 +5,7 @@
 )]
 
 mod check;
+mod doctor;
 mod fixtures;
 mod pki;
 mod sources;
