@@ -219,6 +219,9 @@ impl Probe<'_> {
             });
         match result {
             Ok(()) => Ok(answer),
+            Err(err) if is_cut(&err) => {
+                Err(self.explain(&tls.last_word().unwrap_or(err), &verdict))
+            }
             Err(err) => Err(self.explain(&err, &verdict)),
         }
     }
@@ -263,6 +266,13 @@ impl Probe<'_> {
             deadline: Instant::now() + self.timeout,
         })
     }
+}
+
+fn is_cut(err: &io::Error) -> bool {
+    matches!(
+        err.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// The server's chain as it was presented; verification itself is rustls's own.
@@ -331,9 +341,18 @@ struct Tls {
 impl Tls {
     fn complete(&mut self) -> io::Result<()> {
         while self.connection.is_handshaking() {
-            self.connection.complete_io(&mut self.socket)?;
+            if let Err(err) = self.connection.complete_io(&mut self.socket) {
+                return Err(self.last_word().unwrap_or(err));
+            }
         }
         Ok(())
+    }
+
+    /// A server that refuses us may close while we still write, and our write then fails before its alert is read.
+    fn last_word(&mut self) -> Option<io::Error> {
+        self.connection.read_tls(&mut self.socket).ok()?;
+        let err = self.connection.process_new_packets().err()?;
+        Some(io::Error::new(io::ErrorKind::InvalidData, err))
     }
 
     fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, Deadlined> {
