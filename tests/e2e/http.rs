@@ -196,6 +196,8 @@ fn two_readings(suite: &Suite, name: &str) -> Verdict {
     judge("CONNECT", "CONNECT two-readings:80 HTTP/1.1\r\nHost: d\r\n\r\n".into())?;
     judge("absolute form", "GET http://evil/two-readings HTTP/1.1\r\nHost: d\r\n\r\n".into())?;
     judge("bare LF", "GET /two-readings HTTP/1.1\nHost: d\n\n".into())?;
+    judge("one bare LF", "GET /two-readings HTTP/1.1\r\nHost: d\nX-A: b\r\n\r\n".into())?;
+    judge("the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into())?;
     judge("a space in the target", "GET /two readings HTTP/1.1\r\nHost: d\r\n\r\n".into())?;
     let reached = tapped.tap.seen().iter().any(|one| one.text().contains("two-readings"));
     ensure!(wrong.is_empty(), "not refused as they should be:\n{}", wrong.join("\n"));

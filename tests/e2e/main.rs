@@ -69,8 +69,12 @@ fn main() -> ExitCode {
     let trials = cases.into_iter().map(|case| case.trial(&mode, required)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Mode::Run(suite) = mode {
+        let verdict = suite.stop();
         kill_all();
-        suite.stop();
+        if let Err(why) = verdict {
+            eprintln!("e2e: {why}");
+            return ExitCode::FAILURE;
+        }
     }
     conclusion.exit_code()
 }
@@ -89,7 +93,8 @@ fn stop_on_signal(suite: &Arc<Suite>) {
                 _ = interrupt.recv() => {}
             }
             kill_all();
-            suite.stop();
+            // The gates were killed on purpose.
+            let _ = suite.stop();
             std::process::exit(130);
         });
     });

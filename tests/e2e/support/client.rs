@@ -17,8 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Shell functions that every scenario may use; `$N` is a container name of the scenario's own on this side.
 const PRELUDE: &str = r#"
 set -o pipefail
-# Containers have no network: the private engine sets none up.
-run() { docker run --network none "$@"; }
+# Containers have no network: the private engine sets none up. Nothing is ever pulled.
+run() { docker run --pull never --network none "$@"; }
 # A container $N that sleeps, for exec and friends.
 sleeper() { run -d --name "$N" "$@" "$IMAGE" sleep 1000 >/dev/null; }
 # A request by curl: api PATH [curl's options].
@@ -121,7 +121,7 @@ impl<'a> Side<'a> {
     /// Removes the containers and images of this scenario.
     pub(crate) fn clean(&self) {
         let script = r#"ids=$(docker ps -aq --filter "name=^/$N"); [ -z "$ids" ] || docker rm -f -v $ids
-            images=$(docker images -q --filter "reference=$N*"); [ -z "$images" ] || docker rmi -f $images"#;
+            images=$(docker images --format '{{.Repository}}:{{.Tag}}' --filter "reference=$N*"); [ -z "$images" ] || docker rmi -f $images"#;
         if let Ok(direct) = Self::direct(self.suite, "clean", &self.suite.engine.socket)
             && let Err(error) = (Self { prefix: self.prefix.clone(), ..direct }).shell(script)
         {
@@ -153,7 +153,7 @@ impl<'a> Side<'a> {
         command.env("DOCKER_CONFIG", &self.directory).env("DOCKER_HOST", self.host()).env("COMPOSE_ANSI", "never");
         command.env("N", &self.prefix).env("IMAGE", IMAGE).env("DIR", &self.directory).current_dir(&self.directory);
         command.env("SIDE", self.name).env("CLIENTS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients"));
-        for name in ["PYTHON", "COMPOSE1", "NODE", "NODE_PATH", "CURL", "OPENSSL", "COMPOSE"] {
+        for name in ["PYTHON", "COMPOSE1", "NODE", "NODE_PATH", "CURL", "OPENSSL", "COMPOSE", "BOLLARD"] {
             if let Ok(path) = tools.get(name) {
                 command.env(name, path);
             }

@@ -40,7 +40,8 @@ impl Gate {
                 command.env_remove(name);
             }
         }
-        command.args(["serve", "-H", "tcp://127.0.0.1:0", "--log-format", "json", "--log-level", "debug"]);
+        command.args(["serve", "-H", "tcp://127.0.0.1:0", "--metrics", "off", "--control-socket", "off"]);
+        command.args(["--log-format", "json", "--log-level", "debug"]);
         command.arg("--tlscacert").arg(ca).arg("--tlscert").arg(cert).arg("--tlskey").arg(key);
         command.arg("--upstream").arg(format!("unix://{}", socket.display())).args(extra);
         let process = Process::start(command, "the gate")?;
@@ -96,7 +97,8 @@ impl Gate {
     /// Fails when the log holds a panic or a line of level error.
     pub(crate) fn check_log(&self) -> Verdict {
         let log = self.log();
-        let bad = log.lines().find(|line| line.contains("panicked") || line.contains(r#""level":"ERROR""#));
+        let is_bad = |line: &&str| line.contains("panicked") || line.to_lowercase().contains(r#""level":"error""#);
+        let bad = log.lines().find(is_bad);
         ensure!(bad.is_none(), "the gate logged an error: {}", bad.unwrap_or_default());
         Ok(())
     }
