@@ -171,7 +171,9 @@ fn is_old(start: &[u8]) -> bool {
     const CLIENT_HELLO: u8 = 1;
     start.first() == Some(&HANDSHAKE)
         && start.get(5) == Some(&CLIENT_HELLO)
-        && start.get(HELLO_VERSION).is_some_and(|version| version < [3, 3].as_slice())
+        && start
+            .get(HELLO_VERSION)
+            .is_some_and(|version| version < [3, 3].as_slice())
 }
 
 fn identify(stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {

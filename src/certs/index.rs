@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What a certificate is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// A CA made here.
@@ -160,6 +160,17 @@ impl Index {
         self.events.iter().filter_map(|event| {
             if let Event::Revoked(revoked) = event {
                 Some(revoked)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The numbers of all revocation lists signed here, those that fit.
+    pub(crate) fn crl_numbers(&self) -> impl Iterator<Item = u64> {
+        self.events.iter().filter_map(|event| {
+            if let Event::Crl { number, .. } = event {
+                number.parse().ok()
             } else {
                 None
             }

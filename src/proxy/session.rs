@@ -19,6 +19,7 @@ use super::respond::{Refusal, Status};
 use super::tunnel::{self, Tunnel};
 use crate::docker::{self, Hijack, Operation};
 use crate::registry::Entry;
+use crate::socket;
 use crate::tls::socket::WideSocket;
 use crate::upstream::{EngineStream, Upstream};
 
@@ -257,9 +258,18 @@ impl Session<'_> {
                 None => match self.gate.upstream.connect().await {
                     Ok(engine) => engine,
                     Err(e) => {
-                        warn!(conn.id = self.entry.id, error = %e.source, "{e}");
-                        let refusal =
-                            Refusal::new(Status::BadGateway, format!("{e}: {}", e.source));
+                        let problem = socket::diagnose(&e.path, &e.source);
+                        let (what, hint) = (problem.message(), problem.hint());
+                        warn!(
+                            conn.id = self.entry.id,
+                            error = what,
+                            hint,
+                            "Cannot reach the Docker Engine"
+                        );
+                        let advice = hint
+                            .map(|hint| format!(" (hint: {hint})"))
+                            .unwrap_or_default();
+                        let refusal = Refusal::new(Status::BadGateway, format!("{what}{advice}"));
                         return self.finish_refused(refusal, is_head, record).await;
                     }
                 },
