@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,13 +14,15 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::audit::sink::{OnFailure, Sink, Target};
 use crate::certs::{self, auto};
 use crate::cli::ServeArgs;
-use crate::config::Config;
 use crate::config::listen::Listen;
+use crate::config::{AuditFailure, AuditSink, Config};
 use crate::expiry::Date;
 use crate::front::{Bounds, Front};
 use crate::listener::{self, Keepalive};
+use crate::policy::PolicyError;
 use crate::proxy::session::{Deadlines, Gate};
 use crate::registry::{Cut, Registry};
 use crate::reload::{self, Reloader, TrustFault};
@@ -40,6 +42,17 @@ pub enum StartError {
     /// The TLS files do not make a server.
     #[error(transparent)]
     Trust(#[from] TrustFault),
+    /// The policy is missing or wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The audit cannot be written.
+    #[error("cannot open the audit file {path:?}")]
+    Audit {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}")]
     Bind {
@@ -58,7 +71,7 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Certs(_) | Self::Trust(_) => 78,
+            Self::Certs(_) | Self::Trust(_) | Self::Policy(_) | Self::Audit { .. } => 78,
             Self::Bind { .. } | Self::Workers(_) => 1,
         }
     }
@@ -112,6 +125,8 @@ impl App {
                 tunnel_grace: config.tunnel_grace,
             },
             draining: tokio_util::sync::CancellationToken::new(),
+            policy: RwLock::new(Arc::new(reload::policy(&config)?)),
+            audit: audit(&config)?,
             on_request: None,
         };
         let bounds = Bounds {
@@ -244,6 +259,23 @@ async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = (
             "Connections left at the end"
         ),
     }
+}
+
+fn audit(config: &Config) -> Result<Option<Arc<Sink>>, StartError> {
+    let Some(wanted) = &config.audit else {
+        return Ok(None);
+    };
+    let (target, path) = match wanted {
+        AuditSink::Stdout => (Target::Stdout, std::path::PathBuf::from("stdout")),
+        AuditSink::File(path) => (Target::File(path.clone()), path.clone()),
+    };
+    let on_failure = match config.audit_failure {
+        AuditFailure::Deny => OnFailure::Deny,
+        AuditFailure::Continue => OnFailure::Continue,
+    };
+    let sink =
+        Sink::open(target, on_failure).map_err(|source| StartError::Audit { path, source })?;
+    Ok(Some(Arc::new(sink)))
 }
 
 fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {

@@ -5,19 +5,20 @@
 pub mod banner;
 pub mod check;
 pub mod cli;
+pub mod doctor;
 pub mod logging;
 
 pub mod app;
 pub mod reload;
 
+pub mod audit;
 pub mod certs;
 pub mod front;
 pub mod listener;
+pub mod policy;
 pub mod proxy;
 pub mod tls;
-pub mod policy;
 pub mod upstream;
-pub mod audit;
 pub mod worker;
 
 pub mod expiry;

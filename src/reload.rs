@@ -25,7 +25,8 @@ use crate::expiry::{Date, Subject};
 use crate::front::Front;
 use crate::identity;
 use crate::logging;
-use crate::registry::Cut;
+use crate::policy::{Policy, PolicyError, toggles};
+use crate::registry::{Cut, Entry};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError, Summary, TlsMaterial};
 use crate::tls::verify::Denied;
@@ -62,6 +63,35 @@ pub fn trust(config: &Config) -> Result<(Trust, Vec<Date>), TrustFault> {
         denied: denied(&config.deny),
     })?;
     Ok((trust, dates))
+}
+
+/// Variables of docker-socket-proxy that nothing else is likely to set: with one of them in the environment and no policy
+/// file, its toggles are the policy.
+const TOGGLES: [&str; 8] = [
+    "CONTAINERS",
+    "POST",
+    "IMAGES",
+    "EXEC",
+    "NETWORKS",
+    "VOLUMES",
+    "ALLOW_START",
+    "ALLOW_RESTARTS",
+];
+
+/// Reads the policy: the configured file, else the environment's toggles, else full access.
+///
+/// # Errors
+/// When the file is missing or wrong, or a toggle is.
+pub fn policy(config: &Config) -> Result<Policy, PolicyError> {
+    match &config.policy {
+        Some(path) => Policy::read(path),
+        None if TOGGLES.iter().any(|name| std::env::var_os(name).is_some()) => {
+            let variables = std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+            Ok(toggles::from_env(variables)?.unwrap_or_else(Policy::open))
+        }
+        None => Ok(Policy::open()),
+    }
 }
 
 /// The TLS files in force.
@@ -138,6 +168,7 @@ enum Found {
 struct Generation {
     config: Config,
     trust: Trust,
+    policy: Policy,
     dates: Vec<Date>,
 }
 
@@ -226,6 +257,7 @@ impl Reloader {
         let Generation {
             config,
             trust,
+            policy,
             dates,
         } = generation;
         for name in restart_only(&self.config, &config) {
@@ -239,12 +271,39 @@ impl Reloader {
             .trust
             .write()
             .unwrap_or_else(PoisonError::into_inner) = trust;
+        let policy = Arc::new(policy);
+        *self
+            .front
+            .gate
+            .policy
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = policy.clone();
+        if let Some(audit) = &self.front.gate.audit
+            && let Err(e) = audit.reopen()
+        {
+            error!(error = %e, "The audit file cannot be opened anew; the old one stays in use");
+        }
         logging::set_level(level(config.log.level));
         self.front.expiry.look(&dates, OffsetDateTime::now_utc());
         self.seen = snapshot(&config);
         (self.config, self.dates) = (config, dates);
-        let cut = self.judge().await;
+        let cut = self.judge().await + self.withdraw(&policy);
         info!(cut, "Reloaded");
+    }
+
+    /// Cuts those who have no role any more. Streams of everyone else live on under the decision they started with.
+    fn withdraw(&self, policy: &Policy) -> usize {
+        let without_role = |entry: &Arc<Entry>| {
+            let role = policy.role(policy.client_for(&entry.identity));
+            role.is_none_or(|role| role.allowed.is_empty() && !role.unlimited())
+        };
+        let withdrawn = self
+            .front
+            .registry
+            .snapshot()
+            .into_iter()
+            .filter(without_role);
+        withdrawn.map(|entry| entry.cut(Cut::RoleLost)).count()
     }
 
     /// Judges every live connection by the trust in force; returns how many were cut.
@@ -326,10 +385,15 @@ fn read(args: &ServeArgs) -> Found {
         Ok(config) => config,
         Err(e) => return Found::Fault(e.to_string()),
     };
+    let policy = match policy(&config) {
+        Ok(policy) => policy,
+        Err(e) => return Found::Fault(e.to_string()),
+    };
     match trust(&config) {
         Ok((trust, dates)) => Found::New(Box::new(Generation {
             config,
             trust,
+            policy,
             dates,
         })),
         Err(e) => {

@@ -15,7 +15,11 @@ const GROWTH_KIB: u64 = 16 << 10;
 const PATIENCE: Duration = Duration::from_secs(150);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case { name, needs: &[], run };
+    let case = |name, run| Case {
+        name,
+        needs: &[],
+        run,
+    };
     vec![
         case("c24__exec_pipes_in_constant_memory", |suite, name| {
             let script = "sleeper; head -c $SIZE /dev/zero | docker exec -i $N sh -c 'sleep 2; wc -c'; docker exec $N head -c $SIZE /dev/zero | (sleep 2; wc -c)";
@@ -26,17 +30,24 @@ pub(crate) fn cases() -> Vec<Case> {
                 docker cp $N:/big - | (sleep 2; tar xOf - | wc -c)";
             large(suite, name, script, |size| format!("{size}\n{size}\n"))
         }),
-        case("c24c__build_context_save_and_load_in_constant_memory", |suite, name| {
-            let script = "mkdir ctx; truncate -s $SIZE ctx/big; printf \"FROM $IMAGE\\nCOPY big /big\\n\" >ctx/Dockerfile
+        case(
+            "c24c__build_context_save_and_load_in_constant_memory",
+            |suite, name| {
+                let script = "mkdir ctx; truncate -s $SIZE ctx/big; printf \"FROM $IMAGE\\nCOPY big /big\\n\" >ctx/Dockerfile
                 DOCKER_BUILDKIT=0 docker build -q -t $N ctx >/dev/null; docker save $N | (sleep 2; cat) >img.tar; docker rmi $N >/dev/null
                 docker load -q <img.tar >/dev/null; run --rm $N stat -c %s /big";
-            large(suite, name, script, |size| format!("{size}\n"))
-        }),
-        Case { name: "c24d__buildx_context_in_constant_memory", needs: &["BUILDX"], run: |suite, name| {
-            let script = "mkdir ctx; truncate -s $SIZE ctx/big; printf \"FROM $IMAGE\\nCOPY big /big\\n\" >ctx/Dockerfile
+                large(suite, name, script, |size| format!("{size}\n"))
+            },
+        ),
+        Case {
+            name: "c24d__buildx_context_in_constant_memory",
+            needs: &["BUILDX"],
+            run: |suite, name| {
+                let script = "mkdir ctx; truncate -s $SIZE ctx/big; printf \"FROM $IMAGE\\nCOPY big /big\\n\" >ctx/Dockerfile
                 docker buildx build -q --network none -t $N ctx >/dev/null; run --rm $N stat -c %s /big";
-            large(suite, name, script, |size| format!("{size}\n"))
-        } },
+                large(suite, name, script, |size| format!("{size}\n"))
+            },
+        },
     ]
 }
 
@@ -48,7 +59,13 @@ fn large(suite: &Suite, name: &str, script: &str, printed: impl Fn(u64) -> Strin
         let output = side.shell_within(&script, PATIENCE);
         side.clean();
         let output = output?;
-        ensure!(output.text() == printed(size), "expected {:?}, got {:?} {}", printed(size), output.text(), output.stderr);
+        ensure!(
+            output.text() == printed(size),
+            "expected {:?}, got {:?} {}",
+            printed(size),
+            output.text(),
+            output.stderr
+        );
         return Ok(());
     };
     let gate = Gate::start(&suite.pki, &suite.engine.socket, &[])?;
@@ -61,8 +78,17 @@ fn large(suite: &Suite, name: &str, script: &str, printed: impl Fn(u64) -> Strin
     side.clean();
     let output = output?;
     let (_, peak) = gate.memory()?;
-    ensure!(output.text() == printed(size), "expected {:?}, got {:?} {}", printed(size), output.text(), output.stderr);
+    ensure!(
+        output.text() == printed(size),
+        "expected {:?}, got {:?} {}",
+        printed(size),
+        output.text(),
+        output.stderr
+    );
     let grown = peak.saturating_sub(before);
-    ensure!(grown < GROWTH_KIB, "resident memory grew by {grown} KiB, from {before} to {peak}, while {size} bytes passed");
+    ensure!(
+        grown < GROWTH_KIB,
+        "resident memory grew by {grown} KiB, from {before} to {peak}, while {size} bytes passed"
+    );
     gate.check_log()
 }

@@ -66,7 +66,10 @@ fn main() -> ExitCode {
     .into_iter()
     .flatten()
     .collect();
-    let trials = cases.into_iter().map(|case| case.trial(&mode, required)).collect();
+    let trials = cases
+        .into_iter()
+        .map(|case| case.trial(&mode, required))
+        .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Mode::Run(suite) = mode {
         kill_all();
@@ -79,11 +82,17 @@ fn main() -> ExitCode {
 fn stop_on_signal(suite: &Arc<Suite>) {
     let suite = suite.clone();
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
-            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-            let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return };
+            let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+                return;
+            };
+            let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+                return;
+            };
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

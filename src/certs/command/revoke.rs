@@ -94,20 +94,8 @@ fn serials(target: &str, store: &Store, authority: &Authority) -> Result<Vec<Str
     if !serials.is_empty() {
         return Ok(serials);
     }
-    let hex: String = target
-        .chars()
-        .filter(|c| *c != ':')
-        .collect::<String>()
-        .to_ascii_lowercase();
-    let hex = hex.strip_prefix("0x").unwrap_or(&hex);
-    if hex.len() >= 2 && hex.len() <= 42 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        // Leading zeros are a matter of taste among tools that print serials.
-        let bare = hex.trim_start_matches('0');
-        return Ok(vec![if bare.len().is_multiple_of(2) {
-            bare.to_owned()
-        } else {
-            format!("0{bare}")
-        }]);
+    if let Some(serial) = serial_number(target, store) {
+        return Ok(vec![serial]);
     }
     let mut known: Vec<_> = store
         .index
@@ -127,12 +115,37 @@ fn serials(target: &str, store: &Store, authority: &Authority) -> Result<Vec<Str
         format!(
             "{target:?} is neither a client with a certificate that is still good, nor a serial number in hex, nor a file"
         ),
-        if near.is_empty() {
+        if near.is_empty() && target.bytes().all(|b| b.is_ascii_hexdigit()) {
+            format!(
+                "if it is a short serial number, write 0x{target}; names are in `dockgate certs list{}`",
+                dir_option(&store.paths.dir)
+            )
+        } else if near.is_empty() {
             format!("see `dockgate certs list{}`", dir_option(&store.paths.dir))
         } else {
             format!("did you mean {near}?")
         },
     ))
+}
+
+/// A serial number in hex, as tools print it. Short words such as `ada` or `c1` are hex too and more likely a name
+/// mistyped: they count only when issued here, or when written as numbers are (`0x01`, `01:02`).
+fn serial_number(target: &str, store: &Store) -> Option<String> {
+    let lower = target.to_ascii_lowercase();
+    let hex = lower.strip_prefix("0x").unwrap_or(&lower).replace(':', "");
+    let plain = hex.len() == target.len();
+    if hex.is_empty() || hex.len() > 42 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    // Leading zeros are a matter of taste among tools that print serials.
+    let bare = hex.trim_start_matches('0');
+    let serial = match bare.len() {
+        0 => "00".to_owned(),
+        even if even.is_multiple_of(2) => bare.to_owned(),
+        _ => format!("0{bare}"),
+    };
+    let known = store.index.issued().any(|issued| issued.serial == serial);
+    (known || !plain || hex.len() >= 16).then_some(serial)
 }
 
 fn from_file(path: &Path, authority: &Authority) -> Result<String, CertsError> {

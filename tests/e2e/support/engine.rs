@@ -33,12 +33,16 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts an engine in `directory` (which must not hold anything else) and waits until it answers.
     pub(crate) fn start(tools: &Tools, directory: &Path) -> Verdict<Self> {
-        ensure!(rustix::process::geteuid().is_root(), "starting a Docker Engine needs root");
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "starting a Docker Engine needs root"
+        );
         let dockerd = tools.get("DOCKERD")?;
         tools.get("CONTAINERD")?;
         fs::create_dir_all(directory).context("make the engine's directory")?;
         let settings = r#"{"bridge":"none","iptables":false,"ip6tables":false,"ip-forward":false,"shutdown-timeout":2}"#;
-        fs::write(directory.join("daemon.json"), settings).context("write the engine's daemon.json")?;
+        fs::write(directory.join("daemon.json"), settings)
+            .context("write the engine's daemon.json")?;
         let engine = Self {
             socket: directory.join("docker.sock"),
             guard: Mutex::new(None),
@@ -46,14 +50,25 @@ impl Engine {
         };
         let guard = engine.spawn(dockerd)?;
         engine.wait_until_ready(&guard)?;
-        *engine.guard.lock().map_err(|_| "the engine's lock must not be poisoned")? = Some(guard);
+        *engine
+            .guard
+            .lock()
+            .map_err(|_| "the engine's lock must not be poisoned")? = Some(guard);
         Ok(engine)
     }
 
     /// An engine that somebody else runs; only containers with the suite's own names are touched.
     pub(crate) fn existing(socket: PathBuf) -> Verdict<Self> {
-        let engine = Self { socket, guard: Mutex::new(None), directory: None };
-        ensure!(engine.ping(), "no Docker Engine answers at {}", engine.socket.display());
+        let engine = Self {
+            socket,
+            guard: Mutex::new(None),
+            directory: None,
+        };
+        ensure!(
+            engine.ping(),
+            "no Docker Engine answers at {}",
+            engine.socket.display()
+        );
         Ok(engine)
     }
 
@@ -68,8 +83,13 @@ impl Engine {
 
     /// Stops the engine with SIGTERM, as an upgrade does, and waits until its process has gone; its data stay.
     pub(crate) fn halt(&self) -> Verdict {
-        let mut slot = self.guard.lock().map_err(|_| "the engine's lock must not be poisoned")?;
-        let mut guard = slot.take().ok_or("an engine that is not the suite's own is not stopped")?;
+        let mut slot = self
+            .guard
+            .lock()
+            .map_err(|_| "the engine's lock must not be poisoned")?;
+        let mut guard = slot
+            .take()
+            .ok_or("an engine that is not the suite's own is not stopped")?;
         guard.write(b"keep\n");
         guard.finish(STOP).map(|_| ())
     }
@@ -78,7 +98,10 @@ impl Engine {
     pub(crate) fn resume(&self, tools: &Tools) -> Verdict {
         let guard = self.spawn(tools.get("DOCKERD")?)?;
         self.wait_until_ready(&guard)?;
-        *self.guard.lock().map_err(|_| "the engine's lock must not be poisoned")? = Some(guard);
+        *self
+            .guard
+            .lock()
+            .map_err(|_| "the engine's lock must not be poisoned")? = Some(guard);
         Ok(())
     }
 
@@ -108,12 +131,19 @@ impl Engine {
         let mut command = Command::new("sh");
         command.args(["-c", &script]);
         let output = Process::start(command, "docker import")?.finish(Duration::from_secs(60))?;
-        ensure!(output.code == 0, "cannot import the image: {}", tail(&output.stderr));
+        ensure!(
+            output.code == 0,
+            "cannot import the image: {}",
+            tail(&output.stderr)
+        );
         Ok(())
     }
 
     fn spawn(&self, dockerd: &Path) -> Verdict<Process> {
-        let directory = self.directory.as_ref().ok_or("only an engine of the suite's own can be started")?;
+        let directory = self
+            .directory
+            .as_ref()
+            .ok_or("only an engine of the suite's own can be started")?;
         let mut command = Command::new("sh");
         command
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients/engine-guard.sh"))
@@ -124,11 +154,16 @@ impl Engine {
 
     fn wait_until_ready(&self, guard: &Process) -> Verdict {
         // dockerd says so in its log, once, when the API is served.
-        let ready = guard.stderr.wait_for(START, |text| text.contains("API listen on").then_some(()));
+        let ready = guard
+            .stderr
+            .wait_for(START, |text| text.contains("API listen on").then_some(()));
         if ready.is_some() && self.ping() {
             return Ok(());
         }
-        Err(format!("dockerd did not become ready\n{}", tail(&guard.stderr.text())))
+        Err(format!(
+            "dockerd did not become ready\n{}",
+            tail(&guard.stderr.text())
+        ))
     }
 }
 

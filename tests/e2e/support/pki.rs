@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
+    RsaKeySize,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -49,7 +50,9 @@ impl Pki {
         let mut server = leaf("dockgate e2e", &names)?;
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = key("ecdsa")?;
-        let cert = server.signed_by(&key, &ca).context("sign the server certificate")?;
+        let cert = server
+            .signed_by(&key, &ca)
+            .context("sign the server certificate")?;
         write(&pki.server_cert, &cert.pem())?;
         write(&pki.server_key, &key_pem(&key))?;
 
@@ -59,8 +62,12 @@ impl Pki {
         pki.client("chain", "ecdsa", &middle, &ca_pem, &middle_pem, |_| {})?;
         pki.client("wrong-ca", "ecdsa", &other, &ca_pem, "", |_| {})?;
         let now = OffsetDateTime::now_utc();
-        pki.client("expired", "ecdsa", &ca, &ca_pem, "", |leaf| leaf.not_after = now - Duration::hours(1))?;
-        pki.client("not-yet-valid", "ecdsa", &ca, &ca_pem, "", |leaf| leaf.not_before = now + Duration::hours(1))?;
+        pki.client("expired", "ecdsa", &ca, &ca_pem, "", |leaf| {
+            leaf.not_after = now - Duration::hours(1)
+        })?;
+        pki.client("not-yet-valid", "ecdsa", &ca, &ca_pem, "", |leaf| {
+            leaf.not_before = now + Duration::hours(1)
+        })?;
         pki.client("server-usage", "ecdsa", &ca, &ca_pem, "", |leaf| {
             leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         })?;
@@ -70,7 +77,8 @@ impl Pki {
         let (_, stranger_pem) = authority("a CA the gate does not use", None)?;
         write(&stranger.join("ca.pem"), &stranger_pem)?;
         for file in ["cert.pem", "key.pem"] {
-            fs::copy(pki.client_folder("ecdsa").join(file), stranger.join(file)).context("copy a client's files")?;
+            fs::copy(pki.client_folder("ecdsa").join(file), stranger.join(file))
+                .context("copy a client's files")?;
         }
         // The CA alone: a client without a certificate.
         let nobody = pki.directory.join("nobody");
@@ -99,7 +107,9 @@ impl Pki {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);
         let key = key(kind)?;
-        let cert = params.signed_by(&key, issuer).context("sign a client certificate")?;
+        let cert = params
+            .signed_by(&key, issuer)
+            .context("sign a client certificate")?;
         write(&folder.join("ca.pem"), ca_pem)?;
         write(&folder.join("cert.pem"), &(cert.pem() + chain))?;
         write(&folder.join("key.pem"), &key_pem(&key))
@@ -123,7 +133,10 @@ pub(crate) fn key(kind: &str) -> Verdict<KeyPair> {
 pub(crate) fn key_pem(key: &KeyPair) -> String {
     const SEED: &[u8] = &[0x04, 0x22, 0x04, 0x20];
     let der = key.serialized_der();
-    let seed = der.windows(SEED.len()).position(|window| window == SEED).map(|at| &der[at..]);
+    let seed = der
+        .windows(SEED.len())
+        .position(|window| window == SEED)
+        .map(|at| &der[at..]);
     match seed.and_then(|rest| rest.get(..SEED.len() + 32)) {
         Some(seed) if key.algorithm() == &PKCS_ED25519 => {
             let mut short = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70".to_vec();

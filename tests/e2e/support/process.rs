@@ -85,7 +85,11 @@ impl Capture {
     }
 
     /// Waits until `found` makes something of the text so far; `None` at the deadline or when the stream ends without.
-    pub(crate) fn wait_for<T>(&self, within: Duration, mut found: impl FnMut(&str) -> Option<T>) -> Option<T> {
+    pub(crate) fn wait_for<T>(
+        &self,
+        within: Duration,
+        mut found: impl FnMut(&str) -> Option<T>,
+    ) -> Option<T> {
         let deadline = Instant::now() + within;
         let (lock, changed) = &*self.0;
         let mut captured = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,13 +101,21 @@ impl Capture {
             if captured.ended || left.is_zero() {
                 return None;
             }
-            captured = changed.wait_timeout(captured, left).unwrap_or_else(PoisonError::into_inner).0;
+            captured = changed
+                .wait_timeout(captured, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// Everything captured so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone()
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .bytes
+            .clone()
     }
 
     /// Everything captured so far, as text.
@@ -120,7 +132,10 @@ impl Capture {
             if left.is_zero() {
                 return;
             }
-            captured = changed.wait_timeout(captured, left).unwrap_or_else(PoisonError::into_inner).0;
+            captured = changed
+                .wait_timeout(captured, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
@@ -144,13 +159,19 @@ impl Process {
     /// Starts `command` with all three standard streams piped; `what` names it in messages.
     pub(crate) fn start(command: Command, what: &str) -> Verdict<Self> {
         let process = Self::start_guard(command, what)?;
-        LIVE.lock().unwrap_or_else(PoisonError::into_inner).insert(process.pid.as_raw_nonzero().get());
+        LIVE.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(process.pid.as_raw_nonzero().get());
         Ok(process)
     }
 
     /// The same for a child that [`kill_all`] must spare, because it cleans up when its standard input ends.
     pub(crate) fn start_guard(mut command: Command, what: &str) -> Verdict<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
         let mut child = command.spawn().context(&format!("start {what}"))?;
         let pid = Pid::from_child(&child);
         let (stdout, stderr) = (Capture::default(), Capture::default());
@@ -164,14 +185,25 @@ impl Process {
         let (tell, ended) = mpsc::channel();
         thread::spawn(move || {
             let status = child.wait();
-            LIVE.lock().unwrap_or_else(PoisonError::into_inner).remove(&pid.as_raw_nonzero().get());
+            LIVE.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&pid.as_raw_nonzero().get());
             if let Ok(status) = status {
                 // Nobody listens any more when the process was dropped: then nobody needs to know.
                 let _ = tell.send(status);
             }
         });
         let started = Instant::now();
-        Ok(Self { pid, stdout, stderr, what: what.into(), stdin, ended, status: None, started })
+        Ok(Self {
+            pid,
+            stdout,
+            stderr,
+            what: what.into(),
+            stdin,
+            ended,
+            status: None,
+            started,
+        })
     }
 
     /// Writes to the child's standard input; a child that has closed it is not an error.
@@ -208,22 +240,39 @@ impl Process {
                 Ok(status) => self.status = Some(status),
                 Err(RecvTimeoutError::Timeout) => {
                     let _ = kill_process_group(self.pid, Signal::KILL);
-                    return Err(format!("{} did not end within {within:?}\n{}", self.what, self.transcript()));
+                    return Err(format!(
+                        "{} did not end within {within:?}\n{}",
+                        self.what,
+                        self.transcript()
+                    ));
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err(format!("cannot wait for {}", self.what)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(format!("cannot wait for {}", self.what));
+                }
             }
         }
         let elapsed = self.started.elapsed();
         self.stdout.wait_for_end(OUTPUT_GRACE);
         self.stderr.wait_for_end(OUTPUT_GRACE);
         let status = self.status.ok_or("a finished process must have a status")?;
-        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Ok(Output { code, stdout: self.stdout.bytes(), stderr: self.stderr.text(), elapsed })
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Ok(Output {
+            code,
+            stdout: self.stdout.bytes(),
+            stderr: self.stderr.text(),
+            elapsed,
+        })
     }
 
     /// What the child has printed, for messages.
     pub(crate) fn transcript(&self) -> String {
-        format!("--- stdout\n{}\n--- stderr\n{}", tail(&self.stdout.text()), tail(&self.stderr.text()))
+        format!(
+            "--- stdout\n{}\n--- stderr\n{}",
+            tail(&self.stdout.text()),
+            tail(&self.stderr.text())
+        )
     }
 
     fn poll(&mut self) {
@@ -236,7 +285,11 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stdin = None;
-        if LIVE.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.pid.as_raw_nonzero().get()) {
+        if LIVE
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&self.pid.as_raw_nonzero().get())
+        {
             self.signal(Signal::KILL);
         }
     }
@@ -245,5 +298,10 @@ impl Drop for Process {
 /// The end of a text, short enough for a message.
 pub(crate) fn tail(text: &str) -> &str {
     let cut = text.len().saturating_sub(4000);
-    text.get((cut..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0)..).unwrap_or(text)
+    text.get(
+        (cut..text.len())
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0)..,
+    )
+    .unwrap_or(text)
 }

@@ -83,11 +83,24 @@ impl Suite {
         let (gate, hasty) = if direct_only {
             (None, None)
         } else {
-            let start = |extra: &[&str]| Gate::start(&pki, &engine.socket, extra).map_err(Absent::Gate);
+            let start =
+                |extra: &[&str]| Gate::start(&pki, &engine.socket, extra).map_err(Absent::Gate);
             (Some(start(&[])?), Some(start(HASTY)?))
         };
-        let big_mib = env::var("DOCKGATE_E2E_BIG_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(256);
-        Ok(Arc::new(Self { tools, pki, engine, prefix, big_mib, gate, hasty, directory }))
+        let big_mib = env::var("DOCKGATE_E2E_BIG_MB")
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(256);
+        Ok(Arc::new(Self {
+            tools,
+            pki,
+            engine,
+            prefix,
+            big_mib,
+            gate,
+            hasty,
+            directory,
+        }))
     }
 
     /// The gate with default deadlines.
@@ -113,17 +126,31 @@ impl Suite {
     }
 
     /// The same through the gate with deadlines of a second.
-    pub(crate) fn script_hasty(&self, name: &str, script: &str, code: i32, stdout: &str) -> Verdict {
+    pub(crate) fn script_hasty(
+        &self,
+        name: &str,
+        script: &str,
+        code: i32,
+        stdout: &str,
+    ) -> Verdict {
         self.compare_hasty(name, |side| expect(side, script, code, stdout))
     }
 
     /// Runs a scenario on the engine's socket and through the gate, at the same time, and compares what it returns.
-    pub(crate) fn compare(&self, name: &str, scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync) -> Verdict {
+    pub(crate) fn compare(
+        &self,
+        name: &str,
+        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
+    ) -> Verdict {
         self.compare_through(name, self.gate.as_ref().map(|gate| gate.addr), scenario)
     }
 
     /// The same through the gate with deadlines of a second.
-    pub(crate) fn compare_hasty(&self, name: &str, scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync) -> Verdict {
+    pub(crate) fn compare_hasty(
+        &self,
+        name: &str,
+        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
+    ) -> Verdict {
         self.compare_through(name, self.hasty.as_ref().map(|gate| gate.addr), scenario)
     }
 
@@ -144,18 +171,32 @@ impl Suite {
         let (on_socket, on_gate) = thread::scope(|scope| {
             let other = scope.spawn(|| run(&direct));
             let on_gate = run(&through);
-            (other.join().unwrap_or_else(|_| Err("the scenario panicked".into())), on_gate)
+            (
+                other
+                    .join()
+                    .unwrap_or_else(|_| Err("the scenario panicked".into())),
+                on_gate,
+            )
         });
         direct.clean();
         through.clean();
         match (on_socket, on_gate) {
             (Ok(expected), Ok(got)) => {
-                ensure!(expected == got, "direct and gate differ\n--- direct\n{expected}\n--- gate\n{got}");
+                ensure!(
+                    expected == got,
+                    "direct and gate differ\n--- direct\n{expected}\n--- gate\n{got}"
+                );
                 Ok(())
             }
-            (Err(direct), Ok(_)) => Err(format!("fails on the socket itself, works through the gate: {direct}")),
-            (Ok(_), Err(gate)) => Err(format!("works on the socket, fails through the gate: {gate}")),
-            (Err(direct), Err(gate)) => Err(format!("fails on both sides\n=== direct: {direct}\n=== gate: {gate}")),
+            (Err(direct), Ok(_)) => Err(format!(
+                "fails on the socket itself, works through the gate: {direct}"
+            )),
+            (Ok(_), Err(gate)) => Err(format!(
+                "works on the socket, fails through the gate: {gate}"
+            )),
+            (Err(direct), Err(gate)) => Err(format!(
+                "fails on both sides\n=== direct: {direct}\n=== gate: {gate}"
+            )),
         }
     }
 
@@ -174,9 +215,15 @@ impl Suite {
 fn expect(side: &Side<'_>, script: &str, code: i32, stdout: &str) -> Verdict<String> {
     let output = side.shell(script)?;
     let text = output.text();
-    let seen = format!("exit {}\n--- stdout\n{text}\n--- stderr\n{}", output.code, output.stderr);
+    let seen = format!(
+        "exit {}\n--- stdout\n{text}\n--- stderr\n{}",
+        output.code, output.stderr
+    );
     ensure!(output.code == code, "expected exit {code}, got {seen}");
-    ensure!(side.normalise(&text) == stdout, "expected standard output {stdout:?}, got {seen}");
+    ensure!(
+        side.normalise(&text) == stdout,
+        "expected standard output {stdout:?}, got {seen}"
+    );
     Ok(seen)
 }
 
@@ -214,8 +261,16 @@ impl Case {
                 Mode::Ignore(why) => return Ok(Completion::ignored_with(why)),
                 Mode::Fail(why) => return Err(Failed::from(why)),
             };
-            if let Some(missing) = self.needs.iter().find_map(|tool| suite.tools.get(tool).err()) {
-                return if strict { Err(missing.into()) } else { Ok(Completion::ignored_with(missing)) };
+            if let Some(missing) = self
+                .needs
+                .iter()
+                .find_map(|tool| suite.tools.get(tool).err())
+            {
+                return if strict {
+                    Err(missing.into())
+                } else {
+                    Ok(Completion::ignored_with(missing))
+                };
             }
             let (tell, told) = mpsc::channel();
             thread::spawn(move || {
@@ -224,9 +279,15 @@ impl Case {
             });
             match told.recv_timeout(LIMIT) {
                 Ok(Err(why)) if why == NEEDS_GATE => Ok(Completion::ignored_with(why)),
-                Ok(verdict) => verdict.map(|()| Completion::Completed).map_err(Failed::from),
-                Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("did not end within {LIMIT:?}").into()),
-                Err(mpsc::RecvTimeoutError::Disconnected) => Err("the scenario panicked, see above".into()),
+                Ok(verdict) => verdict
+                    .map(|()| Completion::Completed)
+                    .map_err(Failed::from),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    Err(format!("did not end within {LIMIT:?}").into())
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    Err("the scenario panicked, see above".into())
+                }
             }
         })
     }

@@ -53,20 +53,29 @@ pub(crate) struct Tap {
 impl Tap {
     /// Listens at `socket` and joins each connection to `engine`.
     pub(crate) fn start(socket: &Path, engine: &Path) -> Verdict<Self> {
-        let listener = UnixListener::bind(socket).context(&format!("listen at {}", socket.display()))?;
-        let state = Arc::new(State { allowance: AtomicU64::new(u64::MAX), ..State::default() });
+        let listener =
+            UnixListener::bind(socket).context(&format!("listen at {}", socket.display()))?;
+        let state = Arc::new(State {
+            allowance: AtomicU64::new(u64::MAX),
+            ..State::default()
+        });
         let (shared, engine) = (state.clone(), engine.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if shared.cut.load(Ordering::SeqCst) {
                     return;
                 }
-                let Ok(upstream) = UnixStream::connect(&engine) else { continue };
+                let Ok(upstream) = UnixStream::connect(&engine) else {
+                    continue;
+                };
                 // A connection that cannot be joined is closed, as a failing engine would.
                 let _ = join(&shared, client, upstream);
             }
         });
-        Ok(Self { socket: socket.into(), state })
+        Ok(Self {
+            socket: socket.into(),
+            state,
+        })
     }
 
     /// Lets `bytes` more of the engine's output pass, then cuts everything.
@@ -84,13 +93,25 @@ impl Tap {
 
     /// Everything seen so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until `found` makes something of the connections.
-    pub(crate) fn wait_for<T>(&self, within: Duration, mut found: impl FnMut(&[Seen]) -> Option<T>) -> Option<T> {
+    pub(crate) fn wait_for<T>(
+        &self,
+        within: Duration,
+        mut found: impl FnMut(&[Seen]) -> Option<T>,
+    ) -> Option<T> {
         let deadline = Instant::now() + within;
-        let mut seen = self.state.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self
+            .state
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(value) = found(&seen) {
                 return Some(value);
@@ -99,21 +120,36 @@ impl Tap {
             if left.is_zero() {
                 return None;
             }
-            seen = self.state.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
+            seen = self
+                .state
+                .changed
+                .wait_timeout(seen, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// Whether every connection's client side ends in time.
     pub(crate) fn all_ended(&self, within: Duration) -> bool {
-        self.wait_for(within, |seen| seen.iter().all(|one| one.client_ended.is_some()).then_some(())).is_some()
+        self.wait_for(within, |seen| {
+            seen.iter()
+                .all(|one| one.client_ended.is_some())
+                .then_some(())
+        })
+        .is_some()
     }
 
     /// Waits until a connection has sent a head whose first line contains `part`; the index of the last such.
     pub(crate) fn wait_for_request(&self, part: &str, within: Duration) -> Verdict<usize> {
         let found = |seen: &[Seen]| {
-            seen.iter().rposition(|one| one.text().lines().any(|line| line.contains(" HTTP/1.") && line.contains(part)))
+            seen.iter().rposition(|one| {
+                one.text()
+                    .lines()
+                    .any(|line| line.contains(" HTTP/1.") && line.contains(part))
+            })
         };
-        self.wait_for(within, found).ok_or_else(|| format!("no request with {part:?} reached the engine within {within:?}"))
+        self.wait_for(within, found)
+            .ok_or_else(|| format!("no request with {part:?} reached the engine within {within:?}"))
     }
 
     /// Waits until the client's side of connection `index` has ended.
@@ -132,7 +168,12 @@ impl Drop for Tap {
 impl State {
     fn cut_everything(&self) {
         self.cut.store(true, Ordering::SeqCst);
-        for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for stream in self
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
             // Already closed is as good.
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -177,7 +218,9 @@ fn join(state: &Arc<State>, client: UnixStream, engine: UnixStream) -> std::io::
             let count = bytes.len() as u64;
             let left = shared.allowance.load(Ordering::SeqCst);
             if left != u64::MAX {
-                shared.allowance.store(left.saturating_sub(count), Ordering::SeqCst);
+                shared
+                    .allowance
+                    .store(left.saturating_sub(count), Ordering::SeqCst);
             }
             if left < count {
                 shared.cut_everything();

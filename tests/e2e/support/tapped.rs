@@ -21,10 +21,18 @@ impl<'a> Tapped<'a> {
         let socket = suite.scratch("taps")?.join(format!("{name}.sock"));
         let tap = Tap::start(&socket, &suite.engine.socket)?;
         if suite.gate().is_err() {
-            return Ok(Self { side: Side::direct(suite, name, &socket)?, tap, gate: None });
+            return Ok(Self {
+                side: Side::direct(suite, name, &socket)?,
+                tap,
+                gate: None,
+            });
         }
         let gate = Gate::start(&suite.pki, &socket, &[])?;
-        Ok(Self { side: Side::gate(suite, name, gate.addr)?, tap, gate: Some(gate) })
+        Ok(Self {
+            side: Side::gate(suite, name, gate.addr)?,
+            tap,
+            gate: Some(gate),
+        })
     }
 
     /// The gate, for scenarios that make no sense without.

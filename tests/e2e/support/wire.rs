@@ -49,40 +49,60 @@ impl Head {
 
 /// Connects to an engine's socket.
 pub(crate) fn unix(socket: &Path, patience: Duration) -> Verdict<Wire> {
-    let stream = UnixStream::connect(socket).context(&format!("connect to {}", socket.display()))?;
-    stream.set_read_timeout(Some(patience)).context("set a read deadline")?;
-    stream.set_write_timeout(Some(patience)).context("set a write deadline")?;
-    Ok(Wire { stream: Stream::Unix(stream), pending: Vec::new() })
+    let stream =
+        UnixStream::connect(socket).context(&format!("connect to {}", socket.display()))?;
+    stream
+        .set_read_timeout(Some(patience))
+        .context("set a read deadline")?;
+    stream
+        .set_write_timeout(Some(patience))
+        .context("set a write deadline")?;
+    Ok(Wire {
+        stream: Stream::Unix(stream),
+        pending: Vec::new(),
+    })
 }
 
 /// Connects to a gate with the client certificate in `folder` and completes the handshake.
 pub(crate) fn tls(addr: SocketAddr, folder: &Path, patience: Duration) -> Verdict<Wire> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("take the TLS versions")?
-        .with_root_certificates(roots(&folder.join("ca.pem"))?)
-        .with_client_auth_cert(
-            certificates(&folder.join("cert.pem"))?,
-            PrivateKeyDer::from_pem_file(folder.join("key.pem")).context("read the client's key")?,
-        )
-        .context("use the client's certificate")?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .context("take the TLS versions")?
+    .with_root_certificates(roots(&folder.join("ca.pem"))?)
+    .with_client_auth_cert(
+        certificates(&folder.join("cert.pem"))?,
+        PrivateKeyDer::from_pem_file(folder.join("key.pem")).context("read the client's key")?,
+    )
+    .context("use the client's certificate")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from("localhost").context("take the server's name")?;
     let connection = ClientConnection::new(Arc::new(config), name).context("begin TLS")?;
     let tcp = TcpStream::connect_timeout(&addr, patience).context("connect to the gate")?;
     tcp.set_nodelay(true).context("set TCP_NODELAY")?;
-    tcp.set_read_timeout(Some(patience)).context("set a read deadline")?;
-    tcp.set_write_timeout(Some(patience)).context("set a write deadline")?;
+    tcp.set_read_timeout(Some(patience))
+        .context("set a read deadline")?;
+    tcp.set_write_timeout(Some(patience))
+        .context("set a write deadline")?;
     let mut stream = StreamOwned::new(connection, tcp);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).context("shake hands")?;
+        stream
+            .conn
+            .complete_io(&mut stream.sock)
+            .context("shake hands")?;
     }
-    Ok(Wire { stream: Stream::Tls(Box::new(stream)), pending: Vec::new() })
+    Ok(Wire {
+        stream: Stream::Tls(Box::new(stream)),
+        pending: Vec::new(),
+    })
 }
 
 fn certificates(path: &Path) -> Verdict<Vec<CertificateDer<'static>>> {
     let pem = fs::read(path).context("read certificates")?;
-    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().context("parse certificates")
+    CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .context("parse certificates")
 }
 
 fn roots(path: &Path) -> Verdict<RootCertStore> {
@@ -115,11 +135,21 @@ impl Wire {
                 let head = String::from_utf8_lossy(&self.pending[..end]).into_owned();
                 self.pending = rest;
                 let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-                return Ok(Head { status: status.ok_or(format!("no status line in {head:?}"))?, text: head });
+                return Ok(Head {
+                    status: status.ok_or(format!("no status line in {head:?}"))?,
+                    text: head,
+                });
             }
-            ensure!(self.pending.len() < HEAD_BYTES, "an answer's head must not be larger than {HEAD_BYTES} bytes");
+            ensure!(
+                self.pending.len() < HEAD_BYTES,
+                "an answer's head must not be larger than {HEAD_BYTES} bytes"
+            );
             let count = self.fill()?;
-            ensure!(count > 0, "the connection ended before an answer's head; got {:?}", lossy(&self.pending));
+            ensure!(
+                count > 0,
+                "the connection ended before an answer's head; got {:?}",
+                lossy(&self.pending)
+            );
         }
     }
 
@@ -129,7 +159,10 @@ impl Wire {
         if head.status == 204 || head.status == 304 {
             return Ok((head, Vec::new()));
         }
-        let body = if head.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        let body = if head
+            .header("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             self.chunks()?
         } else if let Some(length) = head.header("content-length") {
             let length = length.parse().context("read Content-Length")?;
@@ -148,14 +181,23 @@ impl Wire {
                 return Ok(std::mem::replace(&mut self.pending, rest));
             }
             let count = self.fill()?;
-            ensure!(count > 0, "the connection ended before {:?}; got {:?}", lossy(wanted), lossy(&self.pending));
+            ensure!(
+                count > 0,
+                "the connection ended before {:?}; got {:?}",
+                lossy(wanted),
+                lossy(&self.pending)
+            );
         }
     }
 
     /// Reads exactly that many bytes.
     pub(crate) fn exactly(&mut self, count: usize) -> Verdict<Vec<u8>> {
         while self.pending.len() < count {
-            ensure!(self.fill()? > 0, "the connection ended {} bytes early", count - self.pending.len());
+            ensure!(
+                self.fill()? > 0,
+                "the connection ended {} bytes early",
+                count - self.pending.len()
+            );
         }
         let rest = self.pending.split_off(count);
         Ok(std::mem::replace(&mut self.pending, rest))
@@ -174,7 +216,9 @@ impl Wire {
         let ended = match self.fill() {
             Ok(0) => true,
             Ok(_) => false,
-            Err(error) if Instant::now() >= deadline => return Err(format!("still open after {within:?}: {error}")),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(format!("still open after {within:?}: {error}"));
+            }
             // A reset is an end too.
             Err(_) => true,
         };
@@ -214,7 +258,8 @@ impl Wire {
         let mut body = Vec::new();
         loop {
             let line = lossy(&self.until(b"\r\n")?);
-            let size = usize::from_str_radix(line.trim(), 16).context(&format!("read the chunk size {line:?}"))?;
+            let size = usize::from_str_radix(line.trim(), 16)
+                .context(&format!("read the chunk size {line:?}"))?;
             body.extend_from_slice(&self.exactly(size)?);
             self.exactly(2)?;
             if size == 0 {
@@ -235,7 +280,10 @@ impl Wire {
                 Ok(count)
             }
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
-            Err(error) => Err(format!("cannot read: {error}; got {:?} before", lossy(&self.pending))),
+            Err(error) => Err(format!(
+                "cannot read: {error}; got {:?} before",
+                lossy(&self.pending)
+            )),
         }
     }
 }
@@ -246,5 +294,7 @@ pub(crate) fn lossy(bytes: &[u8]) -> String {
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
 }
