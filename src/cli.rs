@@ -47,11 +47,9 @@ pub enum Command {
     /// Validate configuration, certificates and policy without serving, and print where each value came from
     Check(Box<CheckArgs>),
     /// Make, show, renew and revoke certificates
-    #[command(subcommand)]
-    Certs(certs::CertsCommand),
+    Certs(certs::CertsArgs),
     /// Check, explain and learn policies
-    #[command(subcommand)]
-    Policy(policy::PolicyCommand),
+    Policy(policy::PolicyArgs),
     /// Walk from the socket to the client and name the one thing to fix
     Doctor(Box<DoctorArgs>),
     /// List the live connections of the running gate

@@ -220,7 +220,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
     );
     if listen.is_empty() && r.problems.is_empty() {
         r.problems.push(Problem::new(
-            Origin::Default,
+            r.origin("hosts").cloned().unwrap_or(Origin::Default),
             "hosts is empty; expected at least one address to listen on",
         ));
     }

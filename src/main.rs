@@ -5,11 +5,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use dockgate::app::App;
-use dockgate::cli::{self, Command, ServeArgs};
-use dockgate::config::{self, Config, LogFormat, LogLevel};
+use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
+use dockgate::config::{self, Config, LogFormat};
 use dockgate::shutdown::{Asked, Signals};
-use dockgate::{banner, logging};
-use tracing::{Level, error, info, warn};
+use dockgate::{banner, logging, reload};
+use tracing::{error, info, warn};
 
 /// sysexits(3): the configuration is wrong.
 const CONFIGURATION: u8 = 78;
@@ -21,6 +21,21 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Serve(args) => serve(&args),
+        Command::Check(args) => check(&args),
+        Command::Certs(args) => match dockgate::certs::command::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(err) => {
+                let code = fail(&err, 1);
+                if let Some(hint) = err.hint() {
+                    eprintln!("hint: {hint}");
+                }
+                code
+            }
+        },
+        Command::Policy(args) => match dockgate::policy::command::run(&args) {
+            Ok(code) => code,
+            Err(err) => fail(&err, CONFIGURATION),
+        },
         _ => ExitCode::FAILURE,
     }
 }
@@ -33,15 +48,32 @@ fn serve(args: &ServeArgs) -> ExitCode {
             return ExitCode::from(err.exit_code());
         }
     };
-    if let Err(err) = logging::start(level(config.log.level), format(config.log.format)) {
+    if let Err(err) = logging::start(reload::level(config.log.level), format(config.log.format)) {
         return fail(&err, 1);
     }
-    let code = run(config);
+    let code = run(args, config);
     logging::flush();
     code
 }
 
-fn run(config: Config) -> ExitCode {
+fn check(args: &CheckArgs) -> ExitCode {
+    let policy = |path: &std::path::Path| {
+        vec![dockgate::finding::Finding::warning(format!(
+            "policy {path:?} was not read"
+        ))]
+    };
+    match dockgate::check::run(
+        args,
+        std::env::vars_os(),
+        policy,
+        &mut std::io::stdout().lock(),
+    ) {
+        Ok(code) => ExitCode::from(code),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run(args: &ServeArgs, config: Config) -> ExitCode {
     for note in &config.notes {
         warn!("{note}");
     }
@@ -67,11 +99,15 @@ fn run(config: Config) -> ExitCode {
         announce(&app);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
+        let (ask, reloader) = app.reloader(args.clone());
         let watch = async move {
             let mut stop = Some(stop);
             loop {
                 match (signals.next().await, stop.take()) {
-                    (Asked::Reload, kept) => stop = kept,
+                    (Asked::Reload, kept) => {
+                        stop = kept;
+                        ask.notify_one();
+                    }
                     (Asked::Stop, Some(stop)) => _ = stop.send(()),
                     (Asked::Stop, None) => break,
                 }
@@ -83,6 +119,7 @@ fn run(config: Config) -> ExitCode {
         tokio::select! {
             ended = end => ended,
             () = watch => Ok(()),
+            () = reloader.run() => Ok(()),
         }
     });
     match served {
@@ -121,16 +158,6 @@ fn fail(err: &dyn Error, code: u8) -> ExitCode {
     }
     eprintln!("dockgate: {text}");
     ExitCode::from(code)
-}
-
-fn level(level: LogLevel) -> Level {
-    match level {
-        LogLevel::Trace => Level::TRACE,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Error => Level::ERROR,
-    }
 }
 
 fn format(format: LogFormat) -> logging::Format {

@@ -109,7 +109,10 @@ impl Resolver {
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
-        self.layers.iter().find_map(|layer| layer.get(name))
+        // An empty text is as good as none; an empty list is a statement.
+        self.layers
+            .iter()
+            .find_map(|layer| layer.get(name).filter(|entry| entry.items != [""]))
     }
 
     fn read(&mut self, name: &'static str) -> (&'static Key, Entry) {

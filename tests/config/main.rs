@@ -4,5 +4,8 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
+mod check;
 mod fixtures;
+mod pki;
 mod sources;
+mod tls;

@@ -508,6 +508,7 @@ fn serve_is_what_happens_when_nothing_is_named() {
         2
     );
     let help = cli::command().render_long_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         help.contains("[env: DOCKGATE_DRAIN_TIMEOUT] [default: 10s]"),
         "{help}"
