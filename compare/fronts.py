@@ -1,5 +1,6 @@
 """What stands before the engine: nothing, the book's nginx and socat, a tuned HAProxy, dockgate."""
 
+import copy
 import json
 import re
 import ssl
@@ -111,6 +112,14 @@ class Front:
                     raise Unexpected("closes without an answer")
                 answer += part
         return int(answer.split()[1])
+
+    def without_engine(self):
+        """The same front before a socket that is not there."""
+        engine = copy.copy(self.engine)
+        engine.socket = self.scratch / "gone.sock"
+        front = type(self)(engine, self.scratch / "without-engine")
+        front.start(self.certs)
+        return front
 
     def close(self):
         """Ends its processes."""

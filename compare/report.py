@@ -24,7 +24,7 @@ def table(result):
     for row in result["rows"]:
         lines.append(f"| {row['title']} | " + " | ".join(_cell(row["cells"][column["key"]]) for column in columns) + " |")
     lines += ["", f"Measured on {result['date']}: {result['machine']}; {'; '.join(result['versions'])}.",
-              "Each command was also run on the socket itself, where all of them work."]
+              "Each row was also run on the socket itself, where it works."]
     return "\n".join(lines)
 
 

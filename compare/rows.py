@@ -123,7 +123,8 @@ def exec_python(front):
         return "not run: no docker-py"
     outcome = run([python, "-c", script, sleeper(front, "python")], env=front.env)
     if outcome.code is not None and outcome.code != 0:
-        raise Unexpected(outcome.err.decode(errors="replace").strip().splitlines()[-1])
+        last = outcome.err.decode(errors="replace").strip().splitlines()[-1]
+        raise Unexpected("output lost, exit code 0" if last == "AssertionError: (0, b'')" else last)
     return expect(outcome)
 
 
@@ -217,6 +218,8 @@ def compose(front):
     base = ["compose", "-p", name(front, "compose"), "-f", str(project / "compose.yaml")]
     outcome = front.docker(*base, "up", patience=120)
     try:
+        if outcome.code is None:
+            raise Unexpected("hangs: after 120 s its services have not printed a line")
         expect(outcome, within=60)
         missing = [word for word in ("web-begins", "web-ends", "db-begins", "db-ends") if word.encode() not in outcome.out]
         if missing:
@@ -268,10 +271,27 @@ def local_user(front):
     return None
 
 
+def engine_down(front):
+    """the engine is down: one sentence that says so"""
+    if front.port is None:
+        return "not run: the CLI's own words"
+    broken = front.without_engine()
+    try:
+        outcome = broken.docker("ps")
+        if outcome.code is None:
+            raise Unexpected(f"hangs for {outcome.seconds:.0f} s")
+        lines = outcome.err.decode(errors="replace").strip().splitlines()
+        if len(lines) != 1 or not re.search("socket|engine|daemon is", lines[0].replace("Error response from daemon", "")):
+            raise Unexpected(outcome.complaint())
+    finally:
+        broken.close()
+    return None
+
+
 def _reason(error):
     return re.sub(r"\s*\(_ssl.*\)|\[.*?\]\s*", "", str(error)) or error.reason
 
 
 # Order of the table; the slow ones of `rows_data` stand where a reader looks for them.
 ROWS = [listing, run_foreground, run_detached, run_stdin, terminal, exec_plain, exec_stdin, exec_python, attach, logs_follow,
-        events_quiet, wait_long, compose, *ROWS_DATA, tls13, no_certificate, local_user]
+        events_quiet, wait_long, compose, *ROWS_DATA, tls13, no_certificate, local_user, engine_down]

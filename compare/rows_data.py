@@ -42,6 +42,8 @@ def build_buildkit(front):
     folder, total = _context(front, "buildkit", 8 * MIB)
     tag = f"{front.key}-buildkit:latest"
     outcome = front.docker("buildx", "build", "--progress", "plain", "--network", "none", "-t", tag, folder)
+    if b"booting buildkit" in outcome.err:
+        raise Unexpected("the engine's BuildKit is not reached; buildx boots one in a container instead")
     _expect(outcome)
     if total.encode() not in outcome.err:
         raise Unexpected("the build's output is lost")

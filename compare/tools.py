@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -95,11 +96,16 @@ class Outcome:
     seconds: float
 
     def complaint(self):
-        """The first line on which it complained, or nothing."""
+        """The first line on which it complained, or nothing; of an HTML page its title."""
         text = (self.err + b"\n" + self.out).decode(errors="replace")
+        if page := re.search(r"<(?:title|h1)>(.*?)</(?:title|h1)>", text, re.S):
+            return f"{page[1].strip()}, as an HTML page"
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        telling = [line for line in lines if any(w in line.lower() for w in ("error", "unable", "failed", "unexpected", "refused"))]
-        return (telling or lines or [""])[0]
+        telling = [line for line in lines if re.search("error|unable|failed|unexpected|refused", line, re.I)]
+        line = (telling or lines or [""])[0]
+        if logged := re.search(r'level=\w+ msg="(.*)"', line):
+            line = logged[1].replace('\\"', '"')
+        return line
 
 
 def run(command, stdin=b"", patience=100, **options):
