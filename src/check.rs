@@ -115,7 +115,7 @@ fn settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn certificates(config: &Config) -> Vec<Finding> {
+pub(crate) fn certificates(config: &Config) -> Vec<Finding> {
     let paths = match (&config.tls, &config.auto_certs) {
         (Some(paths), _) => paths.clone(),
         (None, Some(auto)) => {
@@ -143,7 +143,7 @@ fn certificates(config: &Config) -> Vec<Finding> {
 }
 
 /// Binds and lets go. An address in use is no fault: most likely the running gate has it.
-fn listening(listen: &Listen) -> Vec<Finding> {
+pub(crate) fn listening(listen: &Listen) -> Vec<Finding> {
     let outcome = match listen {
         Listen::Systemd { .. } => {
             return vec![Finding::ok(format!(
@@ -196,7 +196,7 @@ fn bind(addr: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
 }
 
 /// Connects and pings.
-fn engine(path: &Path) -> Vec<Finding> {
+pub(crate) fn engine(path: &Path) -> Vec<Finding> {
     let stream = match connect(path) {
         Ok(stream) => stream,
         Err(err) => {
@@ -222,7 +222,7 @@ fn engine(path: &Path) -> Vec<Finding> {
 }
 
 /// A unix connect ends at once or not at all; the latter (a full backlog) must not hold us.
-pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
+fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)?;
@@ -231,7 +231,7 @@ pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
 }
 
 /// `GET /_ping`; what the engine says of itself.
-pub(crate) fn ping(mut stream: UnixStream) -> io::Result<String> {
+fn ping(mut stream: UnixStream) -> io::Result<String> {
     const MAX_ANSWER: usize = 16 << 10;
     let deadline = Instant::now() + PING_TIMEOUT;
     stream.set_write_timeout(Some(PING_TIMEOUT))?;

@@ -5,6 +5,7 @@
 pub mod banner;
 pub mod check;
 pub mod cli;
+pub mod doctor;
 pub mod logging;
 
 pub mod app;

@@ -2,11 +2,14 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use dockgate::app::App;
 use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
 use dockgate::config::{self, Config, LogFormat};
+use dockgate::finding::Finding;
+use dockgate::policy::Policy;
 use dockgate::shutdown::{Asked, Signals};
 use dockgate::{banner, logging, reload};
 use tracing::{error, info, warn};
@@ -36,6 +39,12 @@ fn main() -> ExitCode {
             Ok(code) => code,
             Err(err) => fail(&err, CONFIGURATION),
         },
+        Command::Doctor(args) => {
+            match dockgate::doctor::run(&args, std::env::vars_os(), &mut std::io::stdout().lock()) {
+                Ok(code) => ExitCode::from(code),
+                Err(err) => fail(&err, 1),
+            }
+        }
         _ => ExitCode::FAILURE,
     }
 }
@@ -57,19 +66,21 @@ fn serve(args: &ServeArgs) -> ExitCode {
 }
 
 fn check(args: &CheckArgs) -> ExitCode {
-    let policy = |path: &std::path::Path| {
-        vec![dockgate::finding::Finding::warning(format!(
-            "policy {path:?} was not read"
-        ))]
-    };
-    match dockgate::check::run(
-        args,
-        std::env::vars_os(),
-        policy,
-        &mut std::io::stdout().lock(),
-    ) {
+    let out = &mut std::io::stdout().lock();
+    match dockgate::check::run(args, std::env::vars_os(), policy_findings, out) {
         Ok(code) => ExitCode::from(code),
-        Err(_) => ExitCode::FAILURE,
+        Err(err) => fail(&err, 1),
+    }
+}
+
+fn policy_findings(path: &Path) -> Vec<Finding> {
+    match Policy::read(path) {
+        Ok(policy) => vec![Finding::ok(format!(
+            "policy {path:?}: {} clients, {} roles; `dockgate policy check` says what each may do",
+            policy.clients.len(),
+            policy.roles.len()
+        ))],
+        Err(err) => vec![Finding::error(err.to_string())],
     }
 }
 

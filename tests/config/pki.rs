@@ -8,7 +8,7 @@ use dockgate::config::TlsPaths;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams,
     CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    SerialNumber,
+    RevokedCertParams, SerialNumber,
 };
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
@@ -47,9 +47,9 @@ impl Pki {
             key,
             server,
         };
-        pki.write("ca.pem", &pki.ca.pem());
-        pki.write("server-cert.pem", &pki.server.pem());
-        pki.write("server-key.pem", &pki.key.serialize_pem());
+        pki.write("ca.pem", pki.ca.pem());
+        pki.write("server-cert.pem", pki.server.pem());
+        pki.write("server-key.pem", pki.key.serialize_pem());
         pki
     }
 
@@ -75,15 +75,27 @@ impl Pki {
         path
     }
 
-    /// A revocation list whose next update is due in some days.
+    /// A revocation list in force that names these certificates.
+    pub(crate) fn crl_of(
+        &self,
+        revoked: Vec<RevokedCertParams>,
+    ) -> rcgen::CertificateRevocationList {
+        self.list(60, revoked)
+    }
+
+    /// An empty revocation list whose next update is due in some days.
     pub(crate) fn crl(&self, days: i64) -> rcgen::CertificateRevocationList {
+        self.list(days, Vec::new())
+    }
+
+    fn list(&self, days: i64, revoked: Vec<RevokedCertParams>) -> rcgen::CertificateRevocationList {
         let now = OffsetDateTime::now_utc();
         CertificateRevocationListParams {
             this_update: now - Duration::days(30),
             next_update: now + Duration::days(days),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
-            revoked_certs: Vec::new(),
+            revoked_certs: revoked,
             key_identifier_method: KeyIdMethod::Sha256,
         }
         .signed_by(&self.ca)
