@@ -103,7 +103,12 @@ impl Front {
                 .server
                 .clone();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
-            let accepted = tls::accept(tcp, TlsAcceptor::from(server.clone()), deadline).await;
+            let accepted = Box::pin(tls::accept(
+                tcp,
+                TlsAcceptor::from(server.clone()),
+                deadline,
+            ))
+            .await;
             (accepted, server)
         };
         let (accepted, server) = accepted;
@@ -119,7 +124,7 @@ impl Front {
         let cut = tokio::select! {
             biased;
             cut = entry.cut_requested() => cut,
-            () = session::serve(self.gate.clone(), entry.clone(), accepted.stream) => return,
+            () = Box::pin(session::serve(self.gate.clone(), entry.clone(), accepted.stream)) => return,
         };
         let activity = entry.activity();
         let (up, down) = entry.meter.totals();

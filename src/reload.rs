@@ -227,12 +227,13 @@ impl Reloader {
     /// Looks at the files; `asked` reloads although nothing has changed.
     async fn look(&mut self, asked: bool) {
         let (args, config, seen) = (self.args.clone(), self.config.clone(), self.seen);
+        let listed = has_lists(&self.dates);
         let looked = tokio::task::spawn_blocking(move || {
             let now = snapshot(&config);
             let found = if now == seen && !asked {
                 Found::Unchanged
             } else {
-                read(&args)
+                read(&args, &config, listed)
             };
             (now, found)
         });
@@ -380,7 +381,12 @@ impl Reloader {
     }
 }
 
-fn read(args: &ServeArgs) -> Found {
+fn has_lists(dates: &[Date]) -> bool {
+    dates.iter().any(|date| date.subject == Subject::Crl)
+}
+
+/// Reads and builds everything anew. `listed` says that revocation lists are in force.
+fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
     let config = match config::load(args, std::env::vars_os()) {
         Ok(config) => config,
         Err(e) => return Found::Fault(e.to_string()),
@@ -390,6 +396,13 @@ fn read(args: &ServeArgs) -> Found {
         Err(e) => return Found::Fault(e.to_string()),
     };
     match trust(&config) {
+        // A list that has merely gone must not bring revoked clients back; taking it out of the configuration may.
+        Ok((_, dates)) if listed && !has_lists(&dates) && paths(old) == paths(&config) => {
+            Found::Fault(
+                "the revocation lists in force have gone: put them back, or change tlscrl"
+                    .to_owned(),
+            )
+        }
         Ok((trust, dates)) => Found::New(Box::new(Generation {
             config,
             trust,

@@ -49,13 +49,11 @@ impl Status {
 }
 
 impl Status {
-    /// Whether the fault was the request's own, so that the next one may be read from the same connection.
+    /// Whether the fault was the request's own, so that the next one may be read from the same connection. After a fault
+    /// behind the gate the client starts afresh, as it would after the engine's own failure.
     #[must_use]
     pub fn keeps_connection(self) -> bool {
-        matches!(
-            self,
-            Self::Forbidden | Self::NotFound | Self::TooMany | Self::BadGateway | Self::Unavailable
-        )
+        matches!(self, Self::Forbidden | Self::NotFound | Self::TooMany)
     }
 }
 

@@ -84,7 +84,7 @@ struct Session<'a> {
 }
 
 /// Serves one connection to its end. Dropping the future closes both sides at once.
-pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: TlsStream<WideSocket>) {
+pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSocket>>) {
     let mut session = Session {
         gate: &gate,
         entry: &entry,
