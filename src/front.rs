@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::expiry::Warner;
 use crate::listener;
 use crate::proxy::session::{self, Gate};
-use crate::registry::{Cut, Registry};
+use crate::registry::{Cut, Entry, Registry};
 use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
 
@@ -38,6 +41,8 @@ pub struct Front {
     pub trust: RwLock<Trust>,
     /// Bounds.
     pub bounds: Bounds,
+    /// Warns of client certificates that end soon.
+    pub expiry: Warner,
     /// Tracks every connection's task, so that a drain can wait for them.
     pub tasks: TaskTracker,
     connections: AtomicUsize,
@@ -69,6 +74,7 @@ impl Front {
             registry,
             trust: RwLock::new(trust),
             bounds,
+            expiry: Warner::default(),
             tasks: TaskTracker::new(),
             connections: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
@@ -97,18 +103,23 @@ impl Front {
                 .server
                 .clone();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
-            tls::accept(tcp, TlsAcceptor::from(server), deadline).await
+            let accepted = tls::accept(tcp, TlsAcceptor::from(server.clone()), deadline).await;
+            (accepted, server)
         };
+        let (accepted, server) = accepted;
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(outcome) => return report(id, peer, &outcome),
         };
+        self.expiry.client_seen(&accepted.identity);
         let entry = self
             .registry
             .enter(id, peer, accepted.identity, accepted.chain);
+        self.judge_again(&entry, &server);
         let cut = tokio::select! {
-            () = session::serve(self.gate.clone(), entry.clone(), accepted.stream) => return,
+            biased;
             cut = entry.cut_requested() => cut,
+            () = session::serve(self.gate.clone(), entry.clone(), accepted.stream) => return,
         };
         let activity = entry.activity();
         let (up, down) = entry.meter.totals();
@@ -124,6 +135,22 @@ impl Front {
                 conn.id = id, client.addr = %peer, client.id = %entry.identity, op, path = method_path, busy = activity.busy,
                 bytes.in = up, bytes.out = down, reason = cut.id(), error = %cut, "Connection cut"
             );
+        }
+    }
+
+    /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
+    /// connection then.
+    fn judge_again(&self, entry: &Entry, used: &Arc<ServerConfig>) {
+        let trust = self
+            .trust
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if !Arc::ptr_eq(&trust.server, used)
+            && let Some((leaf, intermediates)) = entry.chain.split_first()
+            && let Err((refusal, _)) = trust.verifier.judge(leaf, intermediates, UnixTime::now())
+        {
+            entry.cut(Cut::Untrusted(refusal.to_string()));
         }
     }
 }

@@ -1,14 +1,16 @@
 //! One client connection: requests one after the other, until it closes or becomes a tunnel.
 
+mod body;
+mod decide;
+
 use std::future::poll_fn;
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::client::ClientStream;
 use super::exchange::{End, Exchange, Facts, Failure};
@@ -16,14 +18,15 @@ use super::framing::Framing;
 use super::head::{self, HeadError, MAX_HEAD, RequestHead};
 use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
+use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
-use crate::docker::{self, Hijack, Operation};
+use crate::audit::sink::Sink;
+use crate::docker::{self, Hijack};
+use crate::policy::{self, ClientRef, Permitted, Policy};
 use crate::registry::Entry;
+use crate::socket;
 use crate::tls::socket::WideSocket;
-use crate::upstream::{EngineStream, Upstream};
-
-/// The largest body of an attach or exec start, which is read before it is sent.
-const MAX_TAKEOVER_BODY: usize = 64 * 1024;
+use crate::upstream::{ConnectError, EngineStream, Upstream};
 
 /// How long, and for how many bytes, a client is listened to after its last answer.
 const PART: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
@@ -46,6 +49,10 @@ pub struct Gate {
     pub deadlines: Deadlines,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
     pub draining: CancellationToken,
+    /// Who may do what.
+    pub policy: RwLock<Arc<Policy>>,
+    /// Where decisions are recorded, if they are.
+    pub audit: Option<Arc<Sink>>,
     /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
     pub on_request: Option<fn(&str)>,
 }
@@ -59,14 +66,12 @@ enum After {
     Drop,
 }
 
-/// A request on its way, for the record.
-struct Record {
-    method: String,
-    path: String,
-    operation: Operation,
-    started: Instant,
-    up: u64,
-    down: u64,
+/// Why a request goes no further.
+enum Stop {
+    /// It is answered with this.
+    Refused(Refusal),
+    /// Its client is.
+    Gone,
 }
 
 struct Session<'a> {
@@ -74,6 +79,7 @@ struct Session<'a> {
     entry: &'a Entry,
     client: ClientStream,
     engine: Option<EngineStream>,
+    role: Option<(Arc<Policy>, ClientRef)>,
     fresh: bool,
 }
 
@@ -84,6 +90,7 @@ pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: TlsStream<WideSocket
         entry: &entry,
         client: ClientStream::new(tls),
         engine: None,
+        role: None,
         fresh: true,
     };
     let last = loop {
@@ -107,7 +114,7 @@ impl Session<'_> {
         let head = &self.client.held()[..len];
         let mut out = Vec::with_capacity(len + 512);
         let parsed = head::request(head, &mut out, |method, target| {
-            docker::classify(method, target).is_ok_and(|c| takes_over(c.operation))
+            docker::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
         });
         let request = match parsed {
             Ok(request) => request,
@@ -126,41 +133,47 @@ impl Session<'_> {
                     .await;
             }
         };
-        let operation = classified.operation;
-        let path = classified.path();
-        self.entry.begin(operation, path);
-        let (up, down) = self.entry.meter.totals();
-        let record = Record {
-            path: path.to_owned(),
-            method,
-            operation,
-            started: Instant::now(),
-            up,
-            down,
-        };
+        let value = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(&text);
+        let (content_type, content_encoding) = (
+            value(&request.content_type),
+            value(&request.content_encoding),
+        );
+        let mut tx = Transaction::begin(
+            self.gate,
+            self.entry,
+            (method, classified.path().to_owned()),
+            (classified.operation, classified.hijack),
+            classified.name(),
+        );
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(hook) = self.gate.on_request {
-            hook(&record.path);
+            hook(&tx.path);
         }
-        let after = self.forward(request, out, &record).await;
-        self.entry.end();
-        after
+        let facts = policy::Request {
+            classified: &classified,
+            content_type: content_type.as_deref(),
+            content_encoding: content_encoding.as_deref(),
+            body: request.framing.announced(),
+        };
+        let mut body = request.framing.clone();
+        match self
+            .decide(&mut tx, &facts, &request, &mut out, &mut body)
+            .await
+        {
+            Ok(permit) => self.forward(permit, request, body, out, tx).await,
+            Err(Stop::Refused(refusal)) => self.finish_refused(refusal, is_head, &body, tx).await,
+            Err(Stop::Gone) => gone(tx),
+        }
     }
 
     /// Waits for a complete head at the front of the held bytes.
     async fn head(&mut self) -> Result<usize, After> {
-        if self.fresh || !self.client.held().is_empty() {
-            return match timeout(self.gate.deadlines.head, self.rest_of_head()).await {
-                Ok(head) => head,
-                Err(_) if self.client.held().is_empty() => Err(After::Part(PART.0)),
-                Err(_) => {
-                    let refusal =
-                        Refusal::new(Status::Timeout, "the request head did not come in time");
-                    Err(self.refuse(refusal, false).await)
-                }
-            };
+        let limit = self.gate.deadlines.head;
+        if !self.client.held().is_empty() {
+            return self.rest_in_time(Instant::now() + limit).await;
         }
+        let first = Instant::now() + limit;
         let idle = poll_fn(|cx| self.client.poll_hold(cx));
         tokio::select! {
             read = idle => match read {
@@ -169,10 +182,25 @@ impl Session<'_> {
                 Err(_) => return Err(After::Drop),
             },
             () = self.gate.draining.cancelled() => return Err(After::Part(PART.0)),
+            // Only the first head has to begin in time; later ones may take hours.
+            () = sleep_until(first.into()), if self.fresh => return Err(After::Part(PART.0)),
         }
         match head::head_len(self.client.held(), 0) {
             Some(len) if len <= MAX_HEAD => Ok(len),
-            _ => Box::pin(self.head()).await,
+            _ if self.fresh => self.rest_in_time(first).await,
+            _ => self.rest_in_time(Instant::now() + limit).await,
+        }
+    }
+
+    /// Reads the rest of a head of which something is here.
+    async fn rest_in_time(&mut self, deadline: Instant) -> Result<usize, After> {
+        match timeout_at(deadline.into(), self.rest_of_head()).await {
+            Ok(head) => head,
+            Err(_) => {
+                let refusal =
+                    Refusal::new(Status::Timeout, "the request head did not come in time");
+                Err(self.refuse(refusal, false).await)
+            }
         }
     }
 
@@ -226,41 +254,48 @@ impl Session<'_> {
         }
     }
 
-    async fn forward(&mut self, request: RequestHead, mut out: Vec<u8>, record: &Record) -> After {
-        let takes_over = takes_over(record.operation);
-        let mut body = request.framing.clone();
+    async fn forward(
+        &mut self,
+        permit: Permitted,
+        request: RequestHead,
+        mut body: Framing,
+        mut out: Vec<u8>,
+        mut tx: Transaction<'_>,
+    ) -> After {
+        let takes_over = takes_over(tx.hijack);
         let read = if takes_over {
-            self.whole_body(&request, &mut body, &mut out).await
+            self.takeover_body(&request, &mut body, &mut out).await
         } else {
             self.first_of_body(&mut body, &mut out)
         };
-        let is_head = record.method == "HEAD";
-        if let Err(refused) = read {
-            return match refused {
-                Some(refusal) => self.finish_refused(refusal, is_head, record).await,
-                None => self.gone(record),
-            };
+        let is_head = tx.method == "HEAD";
+        match read {
+            Ok(()) => {}
+            Err(Stop::Refused(refusal)) => {
+                return self.finish_refused(refusal, is_head, &body, tx).await;
+            }
+            Err(Stop::Gone) => return gone(tx),
         }
         let facts = Facts {
             is_head,
             http10: request.http10,
             persistent: request.persistent,
             upgrade: request.upgrade,
-            may_switch: record.operation.hijack() != Hijack::None,
+            may_switch: tx.hijack != Hijack::None,
             may_take_over: takes_over,
-            replayable: (is_head || record.method == "GET") && body.is_done() && !request.upgrade,
+            replayable: (is_head || tx.method == "GET")
+                && request.framing.is_done()
+                && !request.upgrade,
         };
         let mut up = Pending::new(out);
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
-                None => match self.gate.upstream.connect().await {
+                None => match self.gate.upstream.connect(&permit).await {
                     Ok(engine) => engine,
                     Err(e) => {
-                        warn!(conn.id = self.entry.id, error = %e.source, "{e}");
-                        let refusal =
-                            Refusal::new(Status::BadGateway, format!("{e}: {}", e.source));
-                        return self.finish_refused(refusal, is_head, record).await;
+                        let refusal = self.unreachable(&e);
+                        return self.finish_refused(refusal, is_head, &body, tx).await;
                     }
                 },
             };
@@ -272,14 +307,12 @@ impl Session<'_> {
                 meter: &self.entry.meter,
                 surplus: false,
             };
-            let mut exchange = Exchange::new(
-                relay,
-                facts,
-                body.clone(),
-                self.gate.draining.is_cancelled(),
-            );
+            let sent = Instant::now();
+            let draining = self.gate.draining.is_cancelled();
+            let mut exchange = Exchange::new(relay, facts, body.clone(), draining);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
+            tx.answered(sent, exchange.answered);
             let mut relay = exchange.into_relay();
             match end {
                 End::Stale => {
@@ -289,150 +322,95 @@ impl Session<'_> {
                 End::Reuse => {
                     engine.reuse();
                     self.engine = Some(engine);
-                    self.log(record, status, None);
+                    tx.finish(status, None);
                     return After::Next;
                 }
                 End::Close => {
-                    self.log(record, status, None);
+                    tx.finish(status, None);
                     return After::Part(PART.0);
                 }
                 End::Tunnel(early) => {
                     if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
-                        return self.gone(record);
+                        return gone(tx);
                     }
                     relay.down = Pending::new(early);
-                    self.entry.tunnel();
+                    tx.tunnel(status.unwrap_or_default());
                     let mut tunnel = Tunnel::new(relay);
                     let end = poll_fn(|cx| tunnel.poll(cx)).await;
                     drop(tunnel);
-                    self.log(record, status, Some(end.id()));
+                    tx.finish(status, Some(end.id()));
                     return match end {
                         tunnel::End::Engine => After::Part(self.gate.deadlines.tunnel_grace),
                         tunnel::End::EngineFailed(_) | tunnel::End::Client(_) => After::Drop,
                     };
                 }
                 End::ClientGone => {
-                    self.log(record, status, Some("client_gone"));
+                    tx.finish(status, Some("client_gone"));
                     return After::Drop;
                 }
                 End::Unanswered(Failure::Request(bad)) => {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
-                    return self.finish_refused(refusal, is_head, record).await;
+                    return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Unanswered(failure) => {
-                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
-                    return self.finish_refused(refusal, is_head, record).await;
+                    return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Cut(failure) => {
-                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "Answer cut off");
-                    self.log(record, status, Some("cut_off"));
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
+                    tx.finish(status, Some("cut_off"));
                     return After::Drop;
                 }
             }
         }
     }
 
-    /// Adds what has come of the body to the head, so that a small request is one write.
-    fn first_of_body(
-        &mut self,
-        body: &mut Framing,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Option<Refusal>> {
-        let held = self.client.held();
-        let n = body
-            .take(held)
-            .map_err(|e| Some(Refusal::new(Status::BadRequest, e.to_string())))?;
-        out.extend_from_slice(&held[..n]);
-        self.entry.meter.up(n);
-        self.client.release(n);
-        Ok(())
-    }
-
-    /// Reads the body of an attach or exec start before anything is sent: the engine takes what arrives later for stdin
-    /// (docker-transport R5).
-    async fn whole_body(
-        &mut self,
-        request: &RequestHead,
-        body: &mut Framing,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Option<Refusal>> {
-        if request.expects_continue && !body.is_done() && self.client.held().is_empty() {
-            self.client
-                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .await
-                .map_err(|_| None)?;
-        }
-        let limit = self.gate.deadlines.head;
-        let mut size = 0;
-        let read = async {
-            loop {
-                let held = self.client.held().len();
-                self.first_of_body(body, out)?;
-                size += held - self.client.held().len();
-                if body.is_done() {
-                    return Ok(());
-                }
-                if size > MAX_TAKEOVER_BODY {
-                    let message = format!(
-                        "the body of an attach or exec start is limited to {MAX_TAKEOVER_BODY} bytes"
-                    );
-                    return Err(Some(Refusal::new(Status::ContentTooLarge, message)));
-                }
-                match poll_fn(|cx| self.client.poll_hold(cx)).await {
-                    Ok(true) => {}
-                    Ok(false) | Err(_) => return Err(None),
-                }
-            }
-        };
-        let late = Refusal::new(
-            Status::Timeout,
-            "the body of an attach or exec start did not come in time",
-        );
-        timeout(limit, read).await.unwrap_or(Err(Some(late)))
-    }
-
-    async fn finish_refused(&mut self, refusal: Refusal, is_head: bool, record: &Record) -> After {
-        let bytes = refusal.to_bytes(is_head, true);
-        let sent: io::Result<()> = self.client.write_all(&bytes).await;
-        self.entry.meter.down(bytes.len());
-        self.log(
-            record,
-            Some(refusal.status.line().0),
-            Some(&refusal.message),
-        );
-        if sent.is_ok() {
-            After::Part(PART.0)
-        } else {
-            After::Drop
-        }
-    }
-
-    fn gone(&self, record: &Record) -> After {
-        self.log(record, None, Some("client_gone"));
-        After::Drop
-    }
-
-    fn log(&self, record: &Record, status: Option<u16>, error: Option<&str>) {
-        let (up, down) = self.entry.meter.totals();
-        info!(
+    fn unreachable(&self, error: &ConnectError) -> Refusal {
+        let problem = socket::diagnose(&error.path, &error.source);
+        let (what, hint) = (problem.message(), problem.hint());
+        warn!(
             conn.id = self.entry.id,
-            client.addr = %self.entry.peer,
-            client.id = %self.entry.identity,
-            method = record.method,
-            path = record.path,
-            op = record.operation.id(),
-            status,
-            duration_ms = record.started.elapsed().as_secs_f64() * 1e3,
-            bytes.in = up - record.up,
-            bytes.out = down - record.down,
-            error,
-            "Request"
+            error = what,
+            hint,
+            "Cannot reach the Docker Engine"
         );
+        let advice = hint
+            .map(|hint| format!(" (hint: {hint})"))
+            .unwrap_or_default();
+        Refusal::new(Status::BadGateway, format!("{what}{advice}"))
+    }
+
+    /// Answers a request that goes no further. The connection stays open where the next request's start is known.
+    async fn finish_refused(
+        &mut self,
+        refusal: Refusal,
+        is_head: bool,
+        body: &Framing,
+        tx: Transaction<'_>,
+    ) -> After {
+        let mut body = body.clone();
+        let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
+        // What a client sends ahead of a switch that is refused is no request (RFC 9931).
+        let keeps = complete && refusal.status.keeps_connection() && tx.hijack == Hijack::None;
+        let bytes = refusal.to_bytes(is_head, !keeps);
+        let sent = self.client.write_all(&bytes).await;
+        self.entry.meter.down(bytes.len());
+        tx.finish(Some(refusal.status.line().0), Some(&refusal.message));
+        match sent {
+            Ok(()) if keeps => After::Next,
+            Ok(()) => After::Part(PART.0),
+            Err(_) => After::Drop,
+        }
     }
 }
 
+fn gone(tx: Transaction<'_>) -> After {
+    tx.finish(None, Some("client_gone"));
+    After::Drop
+}
+
 /// The endpoints that take the connection over with or without an upgrade.
-fn takes_over(operation: Operation) -> bool {
-    operation.hijack() == Hijack::Tcp
+fn takes_over(hijack: Hijack) -> bool {
+    hijack == Hijack::Tcp
 }

@@ -31,7 +31,8 @@ fn an_answer_to_head_has_no_body_whatever_its_length_says() {
 fn no_content_and_not_modified_have_no_body() {
     let wire = Wire::start();
     let mut client = wire.client();
-    let start = b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n";
+    let start =
+        b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n";
     client.send(start);
     let mut engine = wire.engine.accept();
     for head in [
@@ -101,7 +102,10 @@ fn an_answer_without_length_ends_with_its_connection() {
     let mut client = wire.client();
     client.send(PING);
     let mut engine = wire.engine.accept();
-    engine.answer(PING, b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\none ");
+    engine.answer(
+        PING,
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\none ",
+    );
     client.expect(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\none ");
     engine.write(b"two");
     engine.end();
@@ -118,10 +122,18 @@ fn a_head_does_not_wait_for_its_body_nor_a_chunk_for_the_next() {
     let request = b"POST /v1.51/containers/c/wait?condition=removed HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n";
     client.send(request);
     let mut engine = wire.engine.accept();
-    let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head =
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     engine.answer(request, head);
     client.expect(head);
-    for part in [&b"6\r\nline1\n\r\n"[..], b"1\r", b"\n", b"x", b"\r\n", b"0\r\n\r\n"] {
+    for part in [
+        &b"6\r\nline1\n\r\n"[..],
+        b"1\r",
+        b"\n",
+        b"x",
+        b"\r\n",
+        b"0\r\n\r\n",
+    ] {
         engine.write(part);
         client.expect(part);
     }
@@ -135,7 +147,8 @@ fn an_upload_passes_before_it_is_complete() {
     // "the first byte of an upload reaches the engine before the last has left the client"
     let wire = Wire::start();
     let mut client = wire.client();
-    let head = b"POST /v1.51/images/load HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head =
+        b"POST /v1.51/images/load HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n";
     client.send(head);
     let mut engine = wire.engine.accept();
     engine.expect(head);

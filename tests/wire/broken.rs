@@ -15,8 +15,14 @@ fn asked(wire: &Wire) -> (Client, EngineConn) {
 fn bad_gateway(client: &mut Client) {
     let answer = client.answer();
     assert_eq!(answer.status, 502, "{answer:?}");
-    assert!(answer.message().starts_with("dockgate: the Docker Engine "), "{answer:?}");
-    assert!(answer.head.contains("\r\nConnection: close\r\n"), "{answer:?}");
+    assert!(
+        answer.message().starts_with("dockgate: the Docker Engine "),
+        "{answer:?}"
+    );
+    assert!(
+        answer.head.contains("\r\nConnection: close\r\n"),
+        "{answer:?}"
+    );
     client.expect_end(End::Clean);
 }
 
@@ -141,13 +147,22 @@ fn an_answer_that_ends_too_early_is_seen_as_cut() {
 fn a_bad_chunk_in_an_answer_is_seen_as_cut() {
     let wire = Wire::start();
     let start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-    for bad in [&b"zz\r\n"[..], b"3 \r\nabc\r\n0\r\n\r\n", b"3\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"0\r\nbad trailer\r\n\r\n"] {
+    for bad in [
+        &b"zz\r\n"[..],
+        b"3 \r\nabc\r\n0\r\n\r\n",
+        b"3\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcd\r\n0\r\n\r\n",
+        b"0\r\nbad trailer\r\n\r\n",
+    ] {
         let (mut client, mut engine) = asked(&wire);
         engine.write(start);
         client.expect(start);
         engine.write(bad);
         let (rest, end) = client.rest();
-        assert!(!rest.windows(5).any(|w| w == b"0\r\n\r\n"), "no final chunk");
+        assert!(
+            !rest.windows(5).any(|w| w == b"0\r\n\r\n"),
+            "no final chunk"
+        );
         assert_eq!(end, End::Cut);
         engine.expect_end();
     }
@@ -167,7 +182,9 @@ fn bytes_behind_a_complete_answer_are_not_the_next_answer() {
     client.expect(OK);
     engine.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
     client.send(PING);
-    wire.engine.accept().answer(PING, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");
+    wire.engine
+        .accept()
+        .answer(PING, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");
     assert_eq!(client.answer().body, b"good");
     engine.expect_end();
     // Behind answers that have no body.

@@ -43,8 +43,9 @@ fn two_clients_never_share_an_engine_connection() {
 fn pipelined_requests_are_answered_in_order_and_sent_one_by_one() {
     let wire = Wire::start();
     let mut client = wire.client();
-    let requests: Vec<String> =
-        (0..10).map(|i| format!("GET /images/{i}/json HTTP/1.1\r\nHost: docker\r\n\r\n")).collect();
+    let requests: Vec<String> = (0..10)
+        .map(|i| format!("GET /images/{i}/json HTTP/1.1\r\nHost: docker\r\n\r\n"))
+        .collect();
     client.send(requests.concat().as_bytes());
     let mut engine = wire.engine.accept();
     for (i, request) in requests.iter().enumerate() {
@@ -89,7 +90,10 @@ fn an_engine_that_closes_after_its_answer_is_replaced_for_the_next_request() {
     let mut client = wire.client();
     client.send(PING);
     let mut engine = wire.engine.accept();
-    engine.answer(PING, b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    engine.answer(
+        PING,
+        b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
     client.expect(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     client.expect_end(End::Clean);
 }
@@ -101,7 +105,10 @@ fn http_1_0_closes_after_its_answer() {
     let mut client = wire.client();
     client.send(b"GET /_ping HTTP/1.0\r\n\r\n");
     let mut engine = wire.engine.accept();
-    engine.answer(b"GET /_ping HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nOK");
+    engine.answer(
+        b"GET /_ping HTTP/1.0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+    );
     client.expect(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK");
     client.expect_end(End::Clean);
     let mut client = wire.client();
@@ -125,7 +132,10 @@ fn http_1_0_with_keep_alive_stays_open_and_close_wins() {
     client.send(request);
     let mut engine = wire.engine.accept();
     for _ in 0..2 {
-        engine.answer(request, b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nOK");
+        engine.answer(
+            request,
+            b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nOK",
+        );
         client.expect(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nOK");
         client.send(request);
     }
@@ -143,7 +153,10 @@ fn http_1_0_with_keep_alive_stays_open_and_close_wins() {
 #[test]
 fn an_engine_that_closed_between_requests_is_replaced_unnoticed() {
     let wire = Wire::start();
-    for request in [PING, b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"] {
+    for request in [
+        PING,
+        b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+    ] {
         let mut client = wire.client();
         client.send(PING);
         let mut engine = wire.engine.accept();
@@ -183,7 +196,10 @@ fn a_get_that_met_a_dying_engine_is_sent_again_once() {
     drop(second);
     let answer = client.answer();
     assert_eq!(answer.status, 502);
-    assert!(answer.message().contains("closed the connection"), "{answer:?}");
+    assert!(
+        answer.message().contains("closed the connection"),
+        "{answer:?}"
+    );
     client.expect_end(End::Clean);
     wire.engine.nothing_came();
 }

@@ -24,7 +24,8 @@ fn requests_in_flight_finish_and_idle_connections_close() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut gate = GateProcess::start(&["--workers", "1"]);
         let engine = Engine::listen(&gate.socket);
-        let (mut idle, mut silent, mut busy, mut streaming) = (gate.client(), gate.client(), gate.client(), gate.client());
+        let (mut idle, mut silent, mut busy, mut streaming) =
+            (gate.client(), gate.client(), gate.client(), gate.client());
         idle.send(PING);
         engine.accept().answer(PING, OK);
         idle.expect(OK);
@@ -70,7 +71,10 @@ fn tunnels_and_endless_streams_are_cut_at_the_deadline() {
     let mut events = gate.client();
     events.send(PING);
     let mut stream = engine.accept();
-    stream.answer(PING, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.answer(
+        PING,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
     events.expect(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     gate.signal(Signal::TERM);
     gate.logged("Draining");

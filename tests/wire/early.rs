@@ -8,7 +8,10 @@ const BODY: usize = 16 << 20;
 /// Sends all of a large request and only then reads, as Go, curl and Python do. Fails if the gate resets.
 #[track_caller]
 fn upload(client: &mut Client, target: &str) {
-    client.send(format!("PUT {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: {BODY}\r\n\r\n").as_bytes());
+    client.send(
+        format!("PUT {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: {BODY}\r\n\r\n")
+            .as_bytes(),
+    );
     let part = vec![b'x'; 64 * 1024];
     for _ in 0..BODY / part.len() {
         client.send(&part);
@@ -28,12 +31,17 @@ fn a_refusal_of_the_engine_arrives_while_the_body_is_still_coming() {
         engine.head();
         // As Go's server: some of the body, the answer, the end of its output, and then a close with unread bytes.
         engine.take(256 * 1024);
-        engine.write(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 4\r\n\r\nnope");
+        engine
+            .write(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 4\r\n\r\nnope");
         engine.end();
         drop(engine);
         let mut client = sending.join().unwrap();
         let answer = client.answer();
-        assert_eq!((answer.status, &answer.body[..]), (404, &b"nope"[..]), "round {round}");
+        assert_eq!(
+            (answer.status, &answer.body[..]),
+            (404, &b"nope"[..]),
+            "round {round}"
+        );
         assert!(answer.head.contains("\r\nConnection: close\r\n"));
         client.expect_end(End::Clean);
     }
@@ -88,7 +96,12 @@ fn a_build_may_talk_while_its_context_is_coming() {
     }
     // Bulk both ways at once, each direction stuck at times.
     let bulk = pattern(8 << 20);
-    let chunk = [format!("{:x}\r\n", bulk.len()).as_bytes(), &bulk, b"\r\n0\r\n\r\n"].concat();
+    let chunk = [
+        format!("{:x}\r\n", bulk.len()).as_bytes(),
+        &bulk,
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
     let (up, down) = (chunk.clone(), chunk.clone());
     let mut writer = engine.twin();
     let engine_writes = std::thread::spawn(move || writer.write(&down));

@@ -20,7 +20,8 @@ fn a_dripping_handshake_ends_at_the_total_deadline_and_holds_nobody_up() {
     let wire = Wire::with(&["--workers", "1", "--handshake-timeout", "700ms"]);
     let start = Instant::now();
     let mut drip = TcpStream::connect(wire.gate.addr).unwrap();
-    drip.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    drip.set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
     // A handshake record of 512 bytes, one byte at a time; the wait for an end is the drip's clock.
     let hello = [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[0; 500]].concat();
     let mut dripped = 0;
@@ -51,9 +52,18 @@ fn a_silent_connection_ends_at_the_handshake_deadline() {
 
 #[test]
 fn two_thousand_held_connections_do_not_stop_others() {
-    let wire = Wire::with(&["--workers", "2", "--max-handshakes", "3000", "--max-connections-per-client", "4000"]);
+    let wire = Wire::with(&[
+        "--workers",
+        "2",
+        "--max-handshakes",
+        "3000",
+        "--max-connections-per-client",
+        "4000",
+    ]);
     // Some in the handshake, some idle after it, some in mid-request.
-    let mut raw: Vec<TcpStream> = (0..1700).map(|_| TcpStream::connect(wire.gate.addr).unwrap()).collect();
+    let mut raw: Vec<TcpStream> = (0..1700)
+        .map(|_| TcpStream::connect(wire.gate.addr).unwrap())
+        .collect();
     for stream in raw.iter_mut().step_by(2) {
         stream.write_all(&[22, 3, 1]).unwrap();
     }
@@ -65,7 +75,11 @@ fn two_thousand_held_connections_do_not_stop_others() {
     for _ in 0..10 {
         serves(&mut wire.client(), &wire.engine);
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     assert!(wire.gate.registry.snapshot().len() >= 300);
     // The held ones are good as well.
     let mut last = idle.pop().unwrap();
@@ -94,7 +108,9 @@ fn running_out_of_file_descriptors_passes() {
     let engine = Engine::listen(&gate.socket);
     let mut client = gate.client();
     serves(&mut client, &engine);
-    let held: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(gate.addr).unwrap()).collect();
+    let held: Vec<TcpStream> = (0..60)
+        .map(|_| TcpStream::connect(gate.addr).unwrap())
+        .collect();
     gate.logged("Cannot accept connections for the moment");
     // The one that was there goes on: its engine connection is its own.
     let mut fresh = TcpStream::connect(gate.addr).unwrap();

@@ -54,11 +54,17 @@ fn escapes_redirects_and_odd_targets_arrive_unchanged() {
         "/containers/json?filters=%7B%22a%22%3A%5B%22b%22%5D%7D",
         "/containers/json?a=\"<>[]^`{|}\\",
     ] {
-        unchanged(&wire, format!("GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n").as_bytes());
+        unchanged(
+            &wire,
+            format!("GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n").as_bytes(),
+        );
     }
     unchanged(&wire, b"OPTIONS * HTTP/1.1\r\nHost: docker\r\n\r\n");
     unchanged(&wire, b"BREW /_ping HTTP/1.1\r\nHost: docker\r\n\r\n");
-    unchanged(&wire, b"GET /_ping HTTP/1.1\r\nHost: 127.0.0.1:2376\r\nX-Latin: caf\xe9\r\n\r\n");
+    unchanged(
+        &wire,
+        b"GET /_ping HTTP/1.1\r\nHost: 127.0.0.1:2376\r\nX-Latin: caf\xe9\r\n\r\n",
+    );
 }
 
 #[test]
@@ -67,7 +73,8 @@ fn a_header_value_of_64_kib_and_a_head_of_256_kib_arrive_unchanged() {
     let value = "a".repeat(64 * 1024);
     unchanged(
         &wire,
-        format!("POST /v1.51/build HTTP/1.1\r\nHost: docker\r\nX-Registry-Config: {value}\r\n\r\n").as_bytes(),
+        format!("POST /v1.51/build HTTP/1.1\r\nHost: docker\r\nX-Registry-Config: {value}\r\n\r\n")
+            .as_bytes(),
     );
     let mut head = b"POST /v1.51/build HTTP/1.1\r\nHost: docker\r\n".to_vec();
     for i in 0..4 {
@@ -93,7 +100,10 @@ fn a_head_that_comes_byte_by_byte_arrives_whole() {
 fn a_body_with_a_length_arrives_unchanged_and_what_follows_is_the_next_request() {
     let wire = Wire::start();
     let body = pattern(1 << 20);
-    let head = format!("PUT /v1.51/containers/c/archive?path=/ HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "PUT /v1.51/containers/c/archive?path=/ HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     let mut client = wire.client();
     let sent = [head.as_bytes(), &body, PING].concat();
     let sender = std::thread::spawn(move || {
@@ -134,8 +144,14 @@ fn a_chunked_body_arrives_with_its_own_chunks_extensions_and_trailers() {
 fn no_body_stays_no_body_and_length_zero_stays_length_zero() {
     // C29: "curl -X POST …/containers/c/start (no length header), -d '' → 304, not 400"
     let wire = Wire::start();
-    unchanged(&wire, b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\n\r\n");
-    unchanged(&wire, b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
+    unchanged(
+        &wire,
+        b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\n\r\n",
+    );
+    unchanged(
+        &wire,
+        b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+    );
     unchanged(&wire, b"POST /v1.51/containers/c/start HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
 }
 
@@ -201,7 +217,12 @@ fn the_answer_comes_unchanged() {
 #[test]
 fn upgrade_and_connection_arrive_verbatim() {
     let wire = Wire::start();
-    for connection in ["Upgrade", "upgrade", "keep-alive, Upgrade", "Upgrade, HTTP2-Settings"] {
+    for connection in [
+        "Upgrade",
+        "upgrade",
+        "keep-alive, Upgrade",
+        "Upgrade, HTTP2-Settings",
+    ] {
         let request = format!(
             "GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: {connection}\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
         );

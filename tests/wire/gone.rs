@@ -23,7 +23,11 @@ fn cancelled(mut engine: EngineConn, client: Client, how: usize) {
     let start = Instant::now();
     leave(client, how);
     engine.rest();
-    assert!(start.elapsed() < Duration::from_secs(1), "{how}: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{how}: {:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -63,7 +67,10 @@ fn a_client_that_leaves_in_mid_download_cancels_it() {
         engine.expect(PING);
         let mut writer = engine.twin();
         let writing = std::thread::spawn(move || {
-            let _ = std::io::Write::write_all(&mut writer.socket, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+            let _ = std::io::Write::write_all(
+                &mut writer.socket,
+                b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n",
+            );
             while std::io::Write::write_all(&mut writer.socket, &[0; 65536]).is_ok() {}
         });
         client.take(1 << 20);

@@ -122,13 +122,19 @@ fn the_engines_end_ends_the_tunnel_although_the_client_goes_on_sending() {
     let (mut client, mut engine) = attached(&wire);
     // The client's stdin fills all buffers, since nobody reads it.
     let flood = vec![b'y'; 16 * 1024];
-    client.tcp.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    client
+        .tcp
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
     let stuck = loop {
         if let Err(e) = client.try_send(&flood) {
             break e;
         }
     };
-    assert!(matches!(stuck.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{stuck}");
+    assert!(
+        matches!(stuck.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        "{stuck}"
+    );
     engine.write(b"y\n");
     engine.end();
     // All output, then a clean end although stdin is stuck.
@@ -165,8 +171,15 @@ fn a_client_that_is_reset_closes_the_engines_side() {
 fn assert_gone(engine: &mut EngineConn) {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut fds = [PollFd::new(&engine.socket, PollFlags::empty())];
-    let deadline = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
-    assert_eq!(poll(&mut fds, Some(&deadline)), Ok(1), "the gate keeps the engine's connection");
+    let deadline = rustix::event::Timespec {
+        tv_sec: 10,
+        tv_nsec: 0,
+    };
+    assert_eq!(
+        poll(&mut fds, Some(&deadline)),
+        Ok(1),
+        "the gate keeps the engine's connection"
+    );
     assert!(fds[0].revents().contains(PollFlags::HUP));
 }
 
@@ -188,8 +201,16 @@ fn an_engine_that_is_reset_in_a_tunnel_is_seen_as_cut() {
 #[test]
 fn a_silent_tunnel_outlives_every_deadline() {
     let wire = Wire::with(&[
-        "--workers", "1", "--head-timeout", "200ms", "--handshake-timeout", "200ms", "--tunnel-grace", "200ms",
-        "--upstream-connect-timeout", "200ms",
+        "--workers",
+        "1",
+        "--head-timeout",
+        "200ms",
+        "--handshake-timeout",
+        "200ms",
+        "--tunnel-grace",
+        "200ms",
+        "--upstream-connect-timeout",
+        "200ms",
     ]);
     let (mut client, mut engine) = attached(&wire);
     // Ten head deadlines, each an event.

@@ -2,7 +2,8 @@
 
 use super::support::{ATTACH, Client, End, EngineConn, OK, PING, Record, UPGRADED, Wire, pattern};
 
-const RAW_200: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+const RAW_200: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
 
 /// The next record is exactly this.
 #[track_caller]
@@ -104,11 +105,17 @@ fn head_and_body_of_an_attach_arrive_in_one_write() {
     let wire = Wire::start();
     let length = b"POST /containers/c/attach?stdin=1 HTTP/1.1\r\nHost: docker\r\nUpgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 11\r\n\r\n";
     let chunked = b"POST /exec/e/start HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n";
-    let large = format!("POST /exec/e/start HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\nUpgrade: tcp\r\n\r\n", 64 * 1024);
+    let large = format!(
+        "POST /exec/e/start HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\nUpgrade: tcp\r\n\r\n",
+        64 * 1024
+    );
     let large_body = pattern(64 * 1024);
     for (head, body) in [
         (&length[..], &b"{\"stdin\":1}"[..]),
-        (chunked, b"5;x\r\n{\"Det\r\n6\r\nach\":0\r\n1\r\n}\r\n0\r\nA: b\r\n\r\n"),
+        (
+            chunked,
+            b"5;x\r\n{\"Det\r\n6\r\nach\":0\r\n1\r\n}\r\n0\r\nA: b\r\n\r\n",
+        ),
         (large.as_bytes(), &large_body),
     ] {
         let mut client = wire.client();
@@ -137,10 +144,18 @@ fn head_and_body_of_an_attach_arrive_in_one_write() {
 fn a_body_of_an_attach_above_64_kib_is_refused() {
     let wire = Wire::start();
     let body = pattern(64 * 1024 + 1);
-    let length = format!("POST /exec/e/start HTTP/1.1\r\nHost: docker\r\nUpgrade: tcp\r\nContent-Length: {}\r\n\r\n", body.len());
-    let chunked = format!("POST /exec/e/start HTTP/1.1\r\nHost: docker\r\nUpgrade: tcp\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+    let length = format!(
+        "POST /exec/e/start HTTP/1.1\r\nHost: docker\r\nUpgrade: tcp\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let chunked = format!(
+        "POST /exec/e/start HTTP/1.1\r\nHost: docker\r\nUpgrade: tcp\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+        body.len()
+    );
     for head in [length, chunked] {
-        let message = wire.client().refused(&[head.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat(), 413);
+        let message = wire
+            .client()
+            .refused(&[head.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat(), 413);
         assert!(message.contains("65536"), "{message}");
         wire.engine.nothing_came();
     }
@@ -170,10 +185,17 @@ fn a_client_that_expects_100_continue_on_an_attach_gets_it_from_the_gate() {
 fn a_raw_stream_200_is_a_tunnel_with_its_head_unchanged() {
     let wire = Wire::start();
     for (target, content_type) in [
-        ("/containers/c/attach?stdin=1", "application/vnd.docker.raw-stream"),
-        ("/v1.51/exec/e/start", "application/vnd.docker.multiplexed-stream"),
+        (
+            "/containers/c/attach?stdin=1",
+            "application/vnd.docker.raw-stream",
+        ),
+        (
+            "/v1.51/exec/e/start",
+            "application/vnd.docker.multiplexed-stream",
+        ),
     ] {
-        let request = format!("POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
+        let request =
+            format!("POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n\r\n");
         let (mut client, mut engine) = tunnel(&wire, request.as_bytes(), head.as_bytes());
         echoes(&mut client, &mut engine);
@@ -230,7 +252,8 @@ fn a_200_elsewhere_or_with_a_length_is_no_tunnel() {
 fn an_upgrade_that_the_engine_ignores_leaves_http() {
     let wire = Wire::start();
     let mut client = wire.client();
-    let ping = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let ping =
+        b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     client.send(ping);
     let mut engine = wire.engine.accept();
     engine.answer(ping, OK);
@@ -266,7 +289,10 @@ fn nothing_behind_an_upgrade_that_did_not_happen_is_executed() {
         wire.engine.nothing_came();
     }
     // Refused, and the optimistic bytes come only after the answer: what they are is not known, so they are not read.
-    for hoping in [ATTACH, b"POST /exec/nope/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"] {
+    for hoping in [
+        ATTACH,
+        b"POST /exec/nope/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+    ] {
         let mut client = wire.client();
         client.send(hoping);
         let mut engine = wire.engine.accept();
@@ -305,7 +331,8 @@ fn websocket_and_h2c_upgrades_are_tunnels() {
             "POST {path} HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: a\r\n\
              X-Docker-Expose-Session-Grpc-Method: /a/B\r\nX-Docker-Expose-Session-Grpc-Method: /a/C\r\n\r\n"
         );
-        let switched = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+        let switched =
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
         let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\xfa";
         let mut client = wire.client();
         client.send(request.as_bytes());
@@ -325,7 +352,9 @@ fn websocket_and_h2c_upgrades_are_tunnels() {
 fn podmans_attach_and_exec_start_are_tunnels() {
     let wire = Wire::start();
     for path in ["/v4.0.0/libpod/containers/c/attach", "/libpod/exec/e/start"] {
-        let request = format!("POST {path} HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n");
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
+        );
         let (mut client, mut engine) = tunnel(&wire, request.as_bytes(), UPGRADED);
         echoes(&mut client, &mut engine);
         let legacy = format!("POST {path} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n");
@@ -338,7 +367,8 @@ fn podmans_attach_and_exec_start_are_tunnels() {
 #[test]
 fn a_101_to_http_1_0_is_a_tunnel_as_the_engine_says() {
     let wire = Wire::start();
-    let request = b"POST /containers/c/attach HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let request =
+        b"POST /containers/c/attach HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     let (mut client, mut engine) = tunnel(&wire, request, UPGRADED);
     echoes(&mut client, &mut engine);
 }

@@ -29,14 +29,20 @@ fn attached(gate: &GateProcess, engine: &Engine) -> (Client, EngineConn) {
 
 /// Sends until the gate takes no more; how much that was.
 fn fill(client: &mut Client) -> usize {
-    client.tcp.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    client
+        .tcp
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
     let part = [0; 16 * 1024];
     let mut sent = 0;
     loop {
         match client.try_send(&part) {
             Ok(()) => sent += part.len(),
             Err(e) => {
-                assert!(matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{e}");
+                assert!(
+                    matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                    "{e}"
+                );
                 return sent;
             }
         }
@@ -50,7 +56,10 @@ fn bulk_in_both_directions_does_not_grow_the_gate() {
     let before = gate.memory("VmHWM");
     // Up, as a load; down, as a save.
     let mut client = gate.client();
-    client.send(format!("POST /images/load HTTP/1.1\r\nHost: docker\r\nContent-Length: {BULK}\r\n\r\n").as_bytes());
+    client.send(
+        format!("POST /images/load HTTP/1.1\r\nHost: docker\r\nContent-Length: {BULK}\r\n\r\n")
+            .as_bytes(),
+    );
     let mut conn = engine.accept();
     conn.head();
     let sending = std::thread::spawn(move || {
@@ -84,7 +93,10 @@ fn a_stalled_engine_stops_the_client_and_a_stalled_client_stops_the_engine() {
     for _ in 0..4 {
         // An upload and a tunnel that the engine does not read.
         let mut client = gate.client();
-        client.send(format!("POST /images/load HTTP/1.1\r\nHost: docker\r\nContent-Length: {BULK}\r\n\r\n").as_bytes());
+        client.send(
+            format!("POST /images/load HTTP/1.1\r\nHost: docker\r\nContent-Length: {BULK}\r\n\r\n")
+                .as_bytes(),
+        );
         let mut conn = engine.accept();
         conn.head();
         fill(&mut client);
@@ -105,7 +117,9 @@ fn a_stalled_engine_stops_the_client_and_a_stalled_client_stops_the_engine() {
         let mut conn = engine.accept();
         conn.expect(PING);
         conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {BULK}\r\n\r\n").as_bytes());
-        conn.socket.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        conn.socket
+            .set_write_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
         let mut sent = 0;
         while std::io::Write::write_all(&mut conn.socket, &[0; 65536]).is_ok() {
             sent += 65536;
@@ -114,7 +128,11 @@ fn a_stalled_engine_stops_the_client_and_a_stalled_client_stops_the_engine() {
         held.push((client, conn));
     }
     let grown = gate.memory("VmHWM") - before;
-    assert!(grown < ROOM_KIB, "{grown} KiB for {} stalled streams", held.len());
+    assert!(
+        grown < ROOM_KIB,
+        "{grown} KiB for {} stalled streams",
+        held.len()
+    );
     drop(held);
     // All of that was theirs alone.
     let (mut client, mut conn) = attached(&gate, &engine);

@@ -18,9 +18,22 @@ fn instead(wire: &Wire, status: u16, refused: &[u8], allowed: &[u8]) -> String {
 
 #[track_caller]
 fn lines(wire: &Wire, refused: &str, allowed: &str) -> String {
-    let head = |lines: &str| format!("POST /v1.51/containers/create HTTP/1.1\r\nHost: docker\r\n{lines}\r\n");
-    let body = if allowed.contains("chunked") { "1\r\na\r\n0\r\n\r\n" } else if allowed.contains("Length: 1") { "a" } else { "" };
-    instead(wire, 400, (head(refused) + "a").as_bytes(), (head(allowed) + body).as_bytes())
+    let head = |lines: &str| {
+        format!("POST /v1.51/containers/create HTTP/1.1\r\nHost: docker\r\n{lines}\r\n")
+    };
+    let body = if allowed.contains("chunked") {
+        "1\r\na\r\n0\r\n\r\n"
+    } else if allowed.contains("Length: 1") {
+        "a"
+    } else {
+        ""
+    };
+    instead(
+        wire,
+        400,
+        (head(refused) + "a").as_bytes(),
+        (head(allowed) + body).as_bytes(),
+    )
 }
 
 #[test]
@@ -29,12 +42,32 @@ fn line_ends_other_than_cr_lf_are_refused() {
     lines(&wire, "A: 1\nB: 2\r\n", "A: 1\r\nB: 2\r\n");
     lines(&wire, "A: 1\rB: 2\r\n", "A: 1 B: 2\r\n");
     lines(&wire, "A: 1\r\r\n", "A: 1\r\n");
-    instead(&wire, 400, b"GET /_ping HTTP/1.1\nHost: docker\r\n\r\n", PING);
+    instead(
+        &wire,
+        400,
+        b"GET /_ping HTTP/1.1\nHost: docker\r\n\r\n",
+        PING,
+    );
     // Ends by line feeds alone: known to be wrong without waiting for the deadline of the head.
     instead(&wire, 400, b"GET /_ping HTTP/1.1\nHost: docker\n\n", PING);
-    instead(&wire, 400, b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\n", PING);
-    instead(&wire, 400, b"GET /_ping HTTP/1.1\r\nHost: docker\n\r\n", PING);
-    instead(&wire, 400, b"\r\nGET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n", PING);
+    instead(
+        &wire,
+        400,
+        b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\n",
+        PING,
+    );
+    instead(
+        &wire,
+        400,
+        b"GET /_ping HTTP/1.1\r\nHost: docker\n\r\n",
+        PING,
+    );
+    instead(
+        &wire,
+        400,
+        b"\r\nGET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n",
+        PING,
+    );
 }
 
 #[test]
@@ -56,10 +89,33 @@ fn folded_lines_and_bad_names_are_refused() {
 #[test]
 fn a_body_with_two_lengths_is_refused() {
     let wire = Wire::start();
-    lines(&wire, "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\n");
-    lines(&wire, "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", "Content-Length: 1\r\n");
-    for bad in ["1\r\nContent-Length: 1", "1\r\nContent-Length: 2", "1, 1", "+1", "-1", "0x1", "1 1", "", "1;", "99999999999999999999"] {
-        lines(&wire, &format!("Content-Length: {bad}\r\n"), "Content-Length: 1\r\n");
+    lines(
+        &wire,
+        "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    );
+    lines(
+        &wire,
+        "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+        "Content-Length: 1\r\n",
+    );
+    for bad in [
+        "1\r\nContent-Length: 1",
+        "1\r\nContent-Length: 2",
+        "1, 1",
+        "+1",
+        "-1",
+        "0x1",
+        "1 1",
+        "",
+        "1;",
+        "99999999999999999999",
+    ] {
+        lines(
+            &wire,
+            &format!("Content-Length: {bad}\r\n"),
+            "Content-Length: 1\r\n",
+        );
     }
 }
 
@@ -78,9 +134,17 @@ fn a_transfer_coding_other_than_one_chunked_is_refused() {
         "chunked\r\nTransfer-Encoding: chunked",
         "chunked\r\nTransfer-Encoding: identity",
     ] {
-        lines(&wire, &format!("Transfer-Encoding: {bad}\r\n"), "Transfer-Encoding: chunked\r\n");
+        lines(
+            &wire,
+            &format!("Transfer-Encoding: {bad}\r\n"),
+            "Transfer-Encoding: chunked\r\n",
+        );
     }
-    lines(&wire, "Transfer-Encoding: \x0bchunked\r\n", "Transfer-Encoding: Chunked\r\n");
+    lines(
+        &wire,
+        "Transfer-Encoding: \x0bchunked\r\n",
+        "Transfer-Encoding: Chunked\r\n",
+    );
     instead(
         &wire,
         400,
@@ -94,17 +158,34 @@ fn a_host_that_is_missing_or_given_twice_is_refused() {
     let wire = Wire::start();
     lines(&wire, "Host: docker\r\n", "");
     lines(&wire, "hOST: other\r\n", "Hosts: other\r\n");
-    instead(&wire, 400, b"GET /_ping HTTP/1.1\r\nA: 1\r\n\r\n", b"GET /_ping HTTP/1.1\r\nHost:\r\n\r\n");
-    instead(&wire, 400, b"GET /_ping HTTP/1.1\r\nHost: a/b\r\n\r\n", b"GET /_ping HTTP/1.1\r\nHost: a%2Fb\r\n\r\n");
+    instead(
+        &wire,
+        400,
+        b"GET /_ping HTTP/1.1\r\nA: 1\r\n\r\n",
+        b"GET /_ping HTTP/1.1\r\nHost:\r\n\r\n",
+    );
+    instead(
+        &wire,
+        400,
+        b"GET /_ping HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        b"GET /_ping HTTP/1.1\r\nHost: a%2Fb\r\n\r\n",
+    );
     // C40: HTTP/1.0 needs none.
-    instead(&wire, 400, b"GET /_ping HTTP/1.1\r\n\r\n", b"GET /_ping HTTP/1.0\r\n\r\n");
+    instead(
+        &wire,
+        400,
+        b"GET /_ping HTTP/1.1\r\n\r\n",
+        b"GET /_ping HTTP/1.0\r\n\r\n",
+    );
 }
 
 #[test]
 fn connection_may_not_take_away_what_frames_or_routes_the_message() {
     let wire = Wire::start();
     for name in ["content-length", "Transfer-Encoding", "HOST"] {
-        let refused = format!("POST /v1.51/build HTTP/1.1\r\nHost: docker\r\nConnection: close, {name}\r\nContent-Length: 0\r\n\r\n");
+        let refused = format!(
+            "POST /v1.51/build HTTP/1.1\r\nHost: docker\r\nConnection: close, {name}\r\nContent-Length: 0\r\n\r\n"
+        );
         instead(&wire, 400, refused.as_bytes(), PING);
     }
 }
@@ -114,7 +195,10 @@ fn connection_may_not_take_away_what_frames_or_routes_the_message() {
 fn targets_with_two_readings_are_refused() {
     let wire = Wire::start();
     for (refused, allowed) in [
-        ("GET http://evil/containers/json", "GET /containers/json?u=http://evil/"),
+        (
+            "GET http://evil/containers/json",
+            "GET /containers/json?u=http://evil/",
+        ),
         ("CONNECT docker:80", "GET /docker:80"),
         ("CONNECT /_ping", "GET /_ping"),
         ("GET _ping", "GET /_ping"),
@@ -124,7 +208,12 @@ fn targets_with_two_readings_are_refused() {
         ("GET /_ping?a#f", "GET /_ping?a%23f"),
     ] {
         let head = |line: &str| format!("{line} HTTP/1.1\r\nHost: docker\r\n\r\n");
-        instead(&wire, 400, head(refused).as_bytes(), head(allowed).as_bytes());
+        instead(
+            &wire,
+            400,
+            head(refused).as_bytes(),
+            head(allowed).as_bytes(),
+        );
     }
     for line in [
         "GET  /_ping HTTP/1.1",
@@ -152,7 +241,13 @@ fn targets_with_two_readings_are_refused() {
 #[test]
 fn other_versions_are_refused() {
     let wire = Wire::start();
-    for line in ["PRI * HTTP/2.0", "GET /_ping HTTP/2.0", "GET /_ping HTTP/0.9", "GET /_ping HTTP/1.2", "GET /_ping HTTP/3"] {
+    for line in [
+        "PRI * HTTP/2.0",
+        "GET /_ping HTTP/2.0",
+        "GET /_ping HTTP/0.9",
+        "GET /_ping HTTP/1.2",
+        "GET /_ping HTTP/3",
+    ] {
         let request = format!("{line}\r\nHost: docker\r\n\r\nSM\r\n\r\n");
         let mut client = wire.client();
         client.send(request.as_bytes());
@@ -167,11 +262,34 @@ fn other_versions_are_refused() {
 fn bad_chunks_at_the_start_never_reach_the_engine() {
     let wire = Wire::start();
     let head = "POST /v1.51/build HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for bad in ["x\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", "1 \r\na\r\n", " 1\r\na\r\n", "1\na\r\n", "1\r\nab\r\n", "-0\r\n\r\n", "\r\n", "1000000000000000\r\n"] {
-        instead(&wire, 400, format!("{head}{bad}").as_bytes(), format!("{head}1\r\na\r\n0\r\n\r\n").as_bytes());
+    for bad in [
+        "x\r\n",
+        "+1\r\na\r\n",
+        "0x1\r\na\r\n",
+        "1 \r\na\r\n",
+        " 1\r\na\r\n",
+        "1\na\r\n",
+        "1\r\nab\r\n",
+        "-0\r\n\r\n",
+        "\r\n",
+        "1000000000000000\r\n",
+    ] {
+        instead(
+            &wire,
+            400,
+            format!("{head}{bad}").as_bytes(),
+            format!("{head}1\r\na\r\n0\r\n\r\n").as_bytes(),
+        );
     }
-    for bad in ["0\r\n folded: 1\r\n\r\n", "0\r\nno colon\r\n\r\n", "0\r\nA : 1\r\n\r\n", "1;\0\r\na\r\n0\r\n\r\n", "0\r\n\n"] {
-        wire.client().refused(format!("{head}{bad}").as_bytes(), 400);
+    for bad in [
+        "0\r\n folded: 1\r\n\r\n",
+        "0\r\nno colon\r\n\r\n",
+        "0\r\nA : 1\r\n\r\n",
+        "1;\0\r\na\r\n0\r\n\r\n",
+        "0\r\n\n",
+    ] {
+        wire.client()
+            .refused(format!("{head}{bad}").as_bytes(), 400);
     }
 }
 
@@ -194,7 +312,12 @@ fn a_bad_chunk_in_mid_body_ends_both_sides_and_hides_nothing_from_the_engine() {
 fn what_follows_a_refused_head_is_not_read_as_a_request() {
     let wire = Wire::start();
     let mut client = wire.client();
-    let smuggled = [&b"GET /_ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"[..], PING, PING].concat();
+    let smuggled = [
+        &b"GET /_ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"[..],
+        PING,
+        PING,
+    ]
+    .concat();
     client.refused(&smuggled, 400);
     wire.engine.nothing_came();
     // The allow: two requests in one segment are two requests.
@@ -219,10 +342,17 @@ fn limits_of_a_head_are_those_of_the_engine() {
     instead(&wire, 431, &head(501), &head(500));
     let sized = |n: usize| {
         let value = "a".repeat(n - 60);
-        format!("GET /_ping HTTP/1.1\r\nHost: docker\r\nX-Registry-Config: {value}\r\n\r\n").into_bytes()
+        format!("GET /_ping HTTP/1.1\r\nHost: docker\r\nX-Registry-Config: {value}\r\n\r\n")
+            .into_bytes()
     };
     instead(&wire, 431, &sized(1_200_000), &sized(1_060_000));
-    let target = |n: usize| format!("GET /_ping?{} HTTP/1.1\r\nHost: docker\r\n\r\n", "a".repeat(n)).into_bytes();
+    let target = |n: usize| {
+        format!(
+            "GET /_ping?{} HTTP/1.1\r\nHost: docker\r\n\r\n",
+            "a".repeat(n)
+        )
+        .into_bytes()
+    };
     instead(&wire, 431, &target(1_200_000), &target(100_000));
     // Without an end in sight.
     let mut client = wire.client();
@@ -234,7 +364,9 @@ fn limits_of_a_head_are_those_of_the_engine() {
 #[test]
 fn a_head_that_does_not_come_in_time_is_answered_408_and_an_idle_connection_stays() {
     let wire = Wire::with(&["--workers", "1", "--head-timeout", "300ms"]);
-    let message = wire.client().refused(b"GET /_ping HTTP/1.1\r\nHost: do", 408);
+    let message = wire
+        .client()
+        .refused(b"GET /_ping HTTP/1.1\r\nHost: do", 408);
     assert!(message.contains("head"), "{message}");
     // Silent from the start: closed, without an answer to a question nobody asked.
     wire.client().expect_end(End::Clean);

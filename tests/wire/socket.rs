@@ -6,7 +6,10 @@ use super::support::{ATTACH, End, Engine, Gate, OK, PING};
 #[track_caller]
 fn unreachable(gate: &Gate, request: &[u8], cause: &str) {
     let message = gate.client().refused(request, 502);
-    assert!(message.contains("docker.sock") && message.contains(cause), "{message}");
+    assert!(
+        message.contains("docker.sock") && message.contains(cause),
+        "{message}"
+    );
 }
 
 #[track_caller]

@@ -37,7 +37,10 @@ impl Answer {
     /// What the docker CLI prints.
     #[track_caller]
     pub(crate) fn message(&self) -> String {
-        assert!(self.head.contains("\r\nContent-Type: application/json\r\n"), "{self:?}");
+        assert!(
+            self.head.contains("\r\nContent-Type: application/json\r\n"),
+            "{self:?}"
+        );
         let value: serde_json::Value = serde_json::from_slice(&self.body).expect("a JSON body");
         value["message"].as_str().expect("a message").to_owned()
     }
@@ -70,7 +73,12 @@ impl Client {
         while tls.wants_write() {
             tls.write_tls(&mut tcp)?;
         }
-        Ok(Self { tcp, tls, held: Vec::new(), ended: None })
+        Ok(Self {
+            tcp,
+            tls,
+            held: Vec::new(),
+            ended: None,
+        })
     }
 
     /// Sends `bytes` in as few records and segments as they need.
@@ -137,7 +145,9 @@ impl Client {
 
     /// Ends the connection by RST.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.tcp).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        SockRef::from(&self.tcp)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
     }
 
     /// The next TLS record that carries data, or the end.
@@ -185,7 +195,10 @@ impl Client {
                 Ok(n) => at += n,
                 Err(e) if e.kind() == ErrorKind::ConnectionReset => return false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => panic!("nothing came from the gate ({e}); before that {}", text(&self.held)),
+                Err(e) => panic!(
+                    "nothing came from the gate ({e}); before that {}",
+                    text(&self.held)
+                ),
             }
         }
         true
@@ -215,7 +228,12 @@ impl Client {
     #[track_caller]
     pub(crate) fn take(&mut self, n: usize) -> Vec<u8> {
         while self.held.len() < n {
-            assert!(self.more(), "the gate ended ({:?}) after {}", self.ended, text(&self.held));
+            assert!(
+                self.more(),
+                "the gate ended ({:?}) after {}",
+                self.ended,
+                text(&self.held)
+            );
         }
         self.held.drain(..n).collect()
     }
@@ -243,7 +261,12 @@ impl Client {
                 let head: Vec<u8> = self.held.drain(..at + 4).collect();
                 return String::from_utf8(head).expect("a readable head");
             }
-            assert!(self.more(), "the gate ended ({:?}) in mid-head: {}", self.ended, text(&self.held));
+            assert!(
+                self.more(),
+                "the gate ended ({:?}) in mid-head: {}",
+                self.ended,
+                text(&self.held)
+            );
         }
     }
 
@@ -251,10 +274,15 @@ impl Client {
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Answer {
         let head = self.head();
-        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|s| s.parse().ok())
+            .expect("a status");
         let length = head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().expect("a length"))
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.trim().parse().expect("a length"))
         });
         let body = self.take(length.unwrap_or(0));
         Answer { status, head, body }
@@ -266,7 +294,10 @@ impl Client {
         self.send(request);
         let answer = self.answer();
         assert_eq!(answer.status, status, "{answer:?} to {}", text(request));
-        assert!(answer.head.contains("\r\nConnection: close\r\n"), "{answer:?}");
+        assert!(
+            answer.head.contains("\r\nConnection: close\r\n"),
+            "{answer:?}"
+        );
         self.expect_end(End::Clean);
         let message = answer.message();
         assert!(message.starts_with("dockgate: "), "{message}");

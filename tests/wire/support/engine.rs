@@ -30,7 +30,12 @@ impl Engine {
                 }
             }
         });
-        Self { path: path.to_owned(), listener, arrivals, thread: Some(thread) }
+        Self {
+            path: path.to_owned(),
+            listener,
+            arrivals,
+            thread: Some(thread),
+        }
     }
 
     /// The next connection.
@@ -73,7 +78,10 @@ impl EngineConn {
     fn new(socket: UnixStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.set_write_timeout(Some(DEADLINE)).unwrap();
-        Self { socket, held: Vec::new() }
+        Self {
+            socket,
+            held: Vec::new(),
+        }
     }
 
     /// A second handle, for reading and writing at once.
@@ -91,7 +99,10 @@ impl EngineConn {
                 n > 0
             }
             Err(e) if e.kind() == ErrorKind::ConnectionReset => false,
-            Err(e) => panic!("the engine read nothing more ({e}) after {}", text(&self.held)),
+            Err(e) => panic!(
+                "the engine read nothing more ({e}) after {}",
+                text(&self.held)
+            ),
         }
     }
 
@@ -111,7 +122,11 @@ impl EngineConn {
             if let Some(at) = self.held.windows(4).position(|w| w == b"\r\n\r\n") {
                 return self.held.drain(..at + 4).collect();
             }
-            assert!(self.more(), "the gate closed in mid-head: {}", text(&self.held));
+            assert!(
+                self.more(),
+                "the gate closed in mid-head: {}",
+                text(&self.held)
+            );
         }
     }
 

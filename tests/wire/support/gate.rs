@@ -34,13 +34,24 @@ pub(crate) struct Gate {
 pub(crate) fn flags(dir: &Path, extra: &[&str]) -> Vec<String> {
     let socket = format!("unix://{}", dir.join("docker.sock").display());
     let mut flags = Pki::shared().write(dir);
-    let fixed = ["-H", "tcp://127.0.0.1:0", "--upstream", &socket, "--control-socket", "off", "--reload-interval", "off"];
+    let fixed = [
+        "-H",
+        "tcp://127.0.0.1:0",
+        "--upstream",
+        &socket,
+        "--control-socket",
+        "off",
+        "--reload-interval",
+        "off",
+    ];
     flags.extend(fixed.iter().chain(extra).map(|s| (*s).to_owned()));
     flags
 }
 
 fn configure(dir: &Path, extra: &[&str]) -> Config {
-    let args = ["dockgate".to_owned(), "serve".to_owned()].into_iter().chain(flags(dir, extra));
+    let args = ["dockgate".to_owned(), "serve".to_owned()]
+        .into_iter()
+        .chain(flags(dir, extra));
     let Command::Serve(args) = cli::parse(args).unwrap().into_command() else {
         panic!("serve was asked for")
     };
@@ -65,7 +76,10 @@ impl Gate {
         let (stop, stopped) = oneshot::channel();
         let (hurry, hurried) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             let run = app.run(async { _ = stopped.await }, async { _ = hurried.await });
             runtime.block_on(run).unwrap();
         });
@@ -119,7 +133,12 @@ fn watch(registry: Arc<Registry>, ended: Receiver<()>) {
         if ended.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
             eprintln!("{test}: not finished within {WATCHDOG:?}");
             for entry in registry.snapshot().iter().take(20) {
-                eprintln!("  connection {}: {:?}, {:?} bytes", entry.id, entry.activity(), entry.meter.totals());
+                eprintln!(
+                    "  connection {}: {:?}, {:?} bytes",
+                    entry.id,
+                    entry.activity(),
+                    entry.meter.totals()
+                );
             }
             std::process::exit(101);
         }

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -24,10 +27,13 @@ impl Pki {
     fn make() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "wire CA");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "wire CA");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let leaf = |name: &str, usage| {
-            let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+            let mut params =
+                CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
             params.distinguished_name.push(DnType::CommonName, name);
             params.extended_key_usages = vec![usage];
             params.use_authority_key_identifier_extension = true;
@@ -49,18 +55,26 @@ impl Pki {
             )
             .unwrap();
         config.resumption = Resumption::disabled();
-        Self { ca: ca.pem(), cert: server.pem(), key: server_key.serialize_pem(), client: Arc::new(config) }
+        Self {
+            ca: ca.pem(),
+            cert: server.pem(),
+            key: server_key.serialize_pem(),
+            client: Arc::new(config),
+        }
     }
 
     /// Writes the server's three files, and gives the flags that name them.
     pub(crate) fn write(&self, dir: &Path) -> Vec<String> {
         let mut flags = Vec::new();
-        for (flag, name, text) in
-            [("--tlscacert", "ca.pem", &self.ca), ("--tlscert", "cert.pem", &self.cert), ("--tlskey", "key.pem", &self.key)]
-        {
+        for (flag, name, text) in [
+            ("--tlscacert", "ca.pem", &self.ca),
+            ("--tlscert", "cert.pem", &self.cert),
+            ("--tlskey", "key.pem", &self.key),
+        ] {
             let path = dir.join(name);
             std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
             flags.extend([flag.to_owned(), path.display().to_string()]);
         }
         flags

@@ -34,7 +34,13 @@ impl GateProcess {
         let limit = files.map_or(String::new(), |n| format!("ulimit -n {n}; "));
         let mut child = Command::new("sh")
             .arg0("gate")
-            .args(["-c", &format!("{limit}exec \"$@\""), "sh", env!("CARGO_BIN_EXE_dockgate"), "serve"])
+            .args([
+                "-c",
+                &format!("{limit}exec \"$@\""),
+                "sh",
+                env!("CARGO_BIN_EXE_dockgate"),
+                "serve",
+            ])
             .args(flags(dir.path(), extra))
             .args(["--log-format", "json"])
             .env_clear()
@@ -75,7 +81,10 @@ impl GateProcess {
     pub(crate) fn logged(&mut self, what: &str) -> String {
         let until = Instant::now() + DEADLINE;
         loop {
-            match self.log.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .log
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) if line.contains(what) => return line,
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -97,7 +106,9 @@ impl GateProcess {
             match self.log.recv_timeout(2 * DEADLINE) {
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("the gate does not end:\n{}", self.seen.join("\n")),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the gate does not end:\n{}", self.seen.join("\n"))
+                }
             }
         }
         (self.child.wait().unwrap(), start.elapsed())
@@ -106,8 +117,14 @@ impl GateProcess {
     /// A counter of /proc/PID/status, in KiB.
     pub(crate) fn memory(&self, counter: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|l| l.starts_with(counter)).expect("a counter of /proc/PID/status");
-        line.split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("KiB")
+        let line = status
+            .lines()
+            .find(|l| l.starts_with(counter))
+            .expect("a counter of /proc/PID/status");
+        line.split_ascii_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("KiB")
     }
 }
 
