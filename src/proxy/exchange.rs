@@ -345,7 +345,8 @@ impl<'a> Exchange<'a> {
             }
             // What a client sent ahead of a switch that did not come is no request (RFC 9931).
             let hoped = facts.upgrade || facts.may_take_over;
-            let refused = facts.upgrade && facts.may_switch && r.status >= 400;
+            let refused =
+                (facts.upgrade && facts.may_switch || facts.may_take_over) && r.status >= 400;
             close |= !r.persistent
                 || !facts.persistent
                 || draining

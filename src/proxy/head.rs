@@ -73,11 +73,18 @@ pub struct ResponseHead {
 
 /// The length of the head at the start of `buf`, its last empty line included; `None` while it is incomplete.
 /// `scanned` is how much an earlier call has seen.
+///
+/// A head that ends by bare line feeds is complete as well: the parser refuses it now, instead of a deadline later.
 #[must_use]
 pub fn head_len(buf: &[u8], scanned: usize) -> Option<usize> {
     let from = scanned.saturating_sub(3);
     let rest = buf.get(from..)?;
-    memmem::find(rest, b"\r\n\r\n").map(|at| from + at + 4)
+    if let Some(at) = memmem::find(rest, b"\r\n\r\n") {
+        return Some(from + at + 4);
+    }
+    let bare = memmem::find(rest, b"\n\n").map(|at| at + 2);
+    let mixed = memmem::find(rest, b"\n\r\n").map(|at| at + 3);
+    bare.into_iter().chain(mixed).min().map(|len| from + len)
 }
 
 /// Every CR must be followed by LF and every LF preceded by CR: a parser that takes one alone as a line end sees other
@@ -339,7 +346,7 @@ pub fn request(
         drop_expect,
         out,
     );
-    if http10 && fields.keep_alive && !fields.upgrade {
+    if http10 && fields.keep_alive && !fields.close && !fields.upgrade {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -348,11 +355,7 @@ pub fn request(
         method: 0..method.len(),
         target: start..start + target.len(),
         http10,
-        persistent: if http10 {
-            fields.keep_alive
-        } else {
-            !fields.close
-        },
+        persistent: !fields.close && (!http10 || fields.keep_alive),
         upgrade: fields.upgrade,
         expects_continue: fields.expect > 0,
         framing,
@@ -453,20 +456,24 @@ pub fn response(
         return Err(HeadError::Malformed("a status below 100"));
     }
     let fields = Fields::read(parsed.headers)?;
+    let http10 = minor == 0;
+    if http10 && fields.chunked {
+        return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
+    }
+    let has_body = fields.chunked || fields.length.is_some_and(|n| n > 0);
+    if has_body && (status < 200 || status == 204) {
+        // RFC 9112 §6.3: no body whatever the head says, yet there are clients that believe the head.
+        return Err(HeadError::Malformed("a body on a status that has none"));
+    }
     let framing = match (fields.chunked, fields.length) {
         _ if bodyless || status < 200 || status == 204 || status == 304 => Framing::none(),
         (true, _) => Framing::chunked(),
         (false, Some(n)) => Framing::length(n),
         (false, None) => Framing::until_eof(),
     };
-    let http10 = minor == 0;
     let response = ResponseHead {
         status,
-        persistent: (if http10 {
-            fields.keep_alive
-        } else {
-            !fields.close
-        }) && !framing.is_until_eof(),
+        persistent: !fields.close && (!http10 || fields.keep_alive) && !framing.is_until_eof(),
         http10,
         raw_stream: fields.raw_stream,
         framing,

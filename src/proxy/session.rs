@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -21,7 +21,7 @@ use super::respond::{Refusal, Status};
 use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
 use crate::audit::sink::Sink;
-use crate::docker::{self, Hijack, Operation};
+use crate::docker::{self, Hijack};
 use crate::policy::{self, ClientRef, Permitted, Policy};
 use crate::registry::Entry;
 use crate::socket;
@@ -114,7 +114,7 @@ impl Session<'_> {
         let head = &self.client.held()[..len];
         let mut out = Vec::with_capacity(len + 512);
         let parsed = head::request(head, &mut out, |method, target| {
-            docker::classify(method, target).is_ok_and(|c| takes_over(c.operation))
+            docker::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
         });
         let request = match parsed {
             Ok(request) => request,
@@ -142,7 +142,7 @@ impl Session<'_> {
             self.gate,
             self.entry,
             (method, classified.path().to_owned()),
-            classified.operation,
+            (classified.operation, classified.hijack),
             classified.name(),
         );
         self.entry.meter.up(len);
@@ -169,17 +169,11 @@ impl Session<'_> {
 
     /// Waits for a complete head at the front of the held bytes.
     async fn head(&mut self) -> Result<usize, After> {
-        if self.fresh || !self.client.held().is_empty() {
-            return match timeout(self.gate.deadlines.head, self.rest_of_head()).await {
-                Ok(head) => head,
-                Err(_) if self.client.held().is_empty() => Err(After::Part(PART.0)),
-                Err(_) => {
-                    let refusal =
-                        Refusal::new(Status::Timeout, "the request head did not come in time");
-                    Err(self.refuse(refusal, false).await)
-                }
-            };
+        let limit = self.gate.deadlines.head;
+        if !self.client.held().is_empty() {
+            return self.rest_in_time(Instant::now() + limit).await;
         }
+        let first = Instant::now() + limit;
         let idle = poll_fn(|cx| self.client.poll_hold(cx));
         tokio::select! {
             read = idle => match read {
@@ -188,10 +182,25 @@ impl Session<'_> {
                 Err(_) => return Err(After::Drop),
             },
             () = self.gate.draining.cancelled() => return Err(After::Part(PART.0)),
+            // Only the first head has to begin in time; later ones may take hours.
+            () = sleep_until(first.into()), if self.fresh => return Err(After::Part(PART.0)),
         }
         match head::head_len(self.client.held(), 0) {
             Some(len) if len <= MAX_HEAD => Ok(len),
-            _ => Box::pin(self.head()).await,
+            _ if self.fresh => self.rest_in_time(first).await,
+            _ => self.rest_in_time(Instant::now() + limit).await,
+        }
+    }
+
+    /// Reads the rest of a head of which something is here.
+    async fn rest_in_time(&mut self, deadline: Instant) -> Result<usize, After> {
+        match timeout_at(deadline.into(), self.rest_of_head()).await {
+            Ok(head) => head,
+            Err(_) => {
+                let refusal =
+                    Refusal::new(Status::Timeout, "the request head did not come in time");
+                Err(self.refuse(refusal, false).await)
+            }
         }
     }
 
@@ -253,7 +262,7 @@ impl Session<'_> {
         mut out: Vec<u8>,
         mut tx: Transaction<'_>,
     ) -> After {
-        let takes_over = takes_over(tx.operation);
+        let takes_over = takes_over(tx.hijack);
         let read = if takes_over {
             self.takeover_body(&request, &mut body, &mut out).await
         } else {
@@ -272,9 +281,11 @@ impl Session<'_> {
             http10: request.http10,
             persistent: request.persistent,
             upgrade: request.upgrade,
-            may_switch: tx.operation.hijack() != Hijack::None,
+            may_switch: tx.hijack != Hijack::None,
             may_take_over: takes_over,
-            replayable: (is_head || tx.method == "GET") && body.is_done() && !request.upgrade,
+            replayable: (is_head || tx.method == "GET")
+                && request.framing.is_done()
+                && !request.upgrade,
         };
         let mut up = Pending::new(out);
         loop {
@@ -380,7 +391,8 @@ impl Session<'_> {
     ) -> After {
         let mut body = body.clone();
         let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
-        let keeps = complete && refusal.status.keeps_connection() && !takes_over(tx.operation);
+        // What a client sends ahead of a switch that is refused is no request (RFC 9931).
+        let keeps = complete && refusal.status.keeps_connection() && tx.hijack == Hijack::None;
         let bytes = refusal.to_bytes(is_head, !keeps);
         let sent = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());
@@ -399,6 +411,6 @@ fn gone(tx: Transaction<'_>) -> After {
 }
 
 /// The endpoints that take the connection over with or without an upgrade.
-fn takes_over(operation: Operation) -> bool {
-    operation.hijack() == Hijack::Tcp
+fn takes_over(hijack: Hijack) -> bool {
+    hijack == Hijack::Tcp
 }

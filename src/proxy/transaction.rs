@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::session::Gate;
 use crate::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
-use crate::docker::Operation;
+use crate::docker::{Hijack, Operation};
 use crate::policy::{Denied, Mode, Permitted};
 use crate::registry::Entry;
 
@@ -36,6 +36,9 @@ pub struct Transaction<'a> {
     pub path: String,
     /// The operation.
     pub operation: Operation,
+    /// How the engine may take the connection out of HTTP, which Podman's own paths may as well although they are no
+    /// known operation.
+    pub hijack: Hijack,
     target: Option<String>,
     started: Instant,
     time: SystemTime,
@@ -52,7 +55,7 @@ impl<'a> Transaction<'a> {
         gate: &'a Gate,
         entry: &'a Entry,
         (method, path): (String, String),
-        operation: Operation,
+        (operation, hijack): (Operation, Hijack),
         target: Option<&str>,
     ) -> Self {
         let number = entry.begin(operation, &path);
@@ -63,6 +66,7 @@ impl<'a> Transaction<'a> {
             method,
             path,
             operation,
+            hijack,
             target: gate
                 .audit
                 .is_some()

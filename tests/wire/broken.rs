@@ -62,7 +62,6 @@ fn a_malformed_answer_becomes_502() {
     ] {
         let (mut client, mut engine) = asked(&wire);
         engine.write(answer.as_bytes());
-        eprintln!("{answer:?}");
         bad_gateway(&mut client);
         engine.expect_end();
     }
