@@ -166,6 +166,16 @@ impl App {
             .collect()
     }
 
+    /// Calls `hook` with each request's path before it is forwarded: tests prove by it that a panic stays in its connection.
+    ///
+    /// # Panics
+    /// When the gate is already being served.
+    pub fn on_request(&mut self, hook: fn(&str)) {
+        let gate = Arc::get_mut(&mut self.front).and_then(|front| Arc::get_mut(&mut front.gate));
+        gate.expect("a gate that is not being served must have one owner")
+            .on_request = Some(hook);
+    }
+
     /// The table of live connections.
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {

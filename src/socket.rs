@@ -116,7 +116,8 @@ impl SocketProblem {
         let dir = self.path.parent().unwrap_or(Path::new("/")).display();
         Some(match &self.cause {
             Cause::Missing { nearest } if Some(nearest.as_path()) == self.path.parent() => format!(
-                "is the engine running (`systemctl status docker`)? in a container, mount the socket's directory: `volumes: [\"/var/run:{dir}\"]`; elsewhere, name it with --upstream unix:///PATH"
+                "is the engine running (`systemctl status docker`)? in a container, {}; elsewhere, name it with --upstream unix:///PATH",
+                mount_directory(&self.path)
             ),
             Cause::Missing { nearest } => {
                 format!("{} exists, nothing below it; name the socket with --upstream unix:///PATH", nearest.display())
@@ -140,10 +141,9 @@ impl SocketProblem {
                 format!("Docker makes a directory where the source of a bind mount is missing: remove it on the host, start the engine, and mount again, or mount the directory {dir}")
             }
             Cause::NotASocket { .. } => "name the socket with --upstream unix:///PATH".into(),
-            Cause::Stale { mount } => format!(
-                "restart dockgate now; for good, mount the directory instead of the socket: `volumes: [\"/var/run:{}\"]`",
-                mount.parent().unwrap_or(Path::new("/")).display()
-            ),
+            Cause::Stale { mount } => {
+                format!("restart dockgate now; for good, {}", mount_directory(mount))
+            }
             Cause::Refused => "start the engine: `systemctl start docker`; its last words are in `journalctl -u docker`".into(),
             Cause::Busy => "is the engine stuck or overloaded? `journalctl -u docker` may say".into(),
             Cause::Other(_) => return None,
@@ -288,6 +288,19 @@ fn allows(access: Access, groups: &[u32]) -> bool {
         0o002
     };
     access.mode & bit != 0
+}
+
+/// How to mount the directory instead of the socket, so that an engine restart is followed. A container keeps its own /run.
+fn mount_directory(socket: &Path) -> String {
+    let name = socket.file_name().unwrap_or_default().to_string_lossy();
+    match socket.parent().and_then(Path::to_str) {
+        Some("/run" | "/var/run") | None => format!(
+            "mount the directory instead of the socket: `volumes: [\"/var/run:/host/run:ro\"]` with `--upstream unix:///host/run/{name}`"
+        ),
+        Some(dir) => {
+            format!("mount the directory instead of the socket: `volumes: [\"/var/run:{dir}:ro\"]`")
+        }
+    }
 }
 
 fn nearest(path: &Path) -> PathBuf {

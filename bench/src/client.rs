@@ -161,6 +161,17 @@ impl Connection {
         self.start = (self.start + count).min(self.end);
     }
 
+    /// Reads more behind what is not yet used: the rest of a cut chunk line.
+    pub(crate) async fn read_more(&mut self) -> io::Result<()> {
+        if self.fill().await? == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "connection closed in mid-body",
+            ));
+        }
+        Ok(())
+    }
+
     async fn fill(&mut self) -> io::Result<usize> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

@@ -15,6 +15,7 @@ mod peers;
 
 mod client;
 mod engine;
+mod floor;
 mod tunnel;
 
 mod children;

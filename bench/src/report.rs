@@ -103,6 +103,8 @@ pub(crate) struct Report {
     pub(crate) quick: bool,
     pub(crate) versions: BTreeMap<&'static str, String>,
     pub(crate) skipped: Vec<String>,
+    /// CPU time of a server's handshake in memory, in microseconds, by case.
+    pub(crate) handshake_us: BTreeMap<&'static str, Spread>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -133,6 +135,7 @@ impl Report {
             quick,
             versions: BTreeMap::new(),
             skipped: Vec::new(),
+            handshake_us: BTreeMap::new(),
             rows: Vec::new(),
         }
     }
@@ -182,6 +185,12 @@ impl Report {
         }
         for reason in &self.skipped {
             text += &format!("- skipped: {reason}\n");
+        }
+        for (case, cost) in &self.handshake_us {
+            let Spread { median, min, .. } = cost;
+            text += &format!(
+                "- {case}: the server's handshake in memory costs {median:.0} µs of CPU time (least {min:.0})\n"
+            );
         }
         text += &self.tables();
         text += &self.bars();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cases::{self, Case, Unit};
 use crate::client::{Exchange, Target, tls_config};
+use crate::floor;
 use crate::load::{Plan, Sample, Work, measure};
 use crate::measure::{Memory, Spread, percentile_us};
 use crate::options::RunOptions;
@@ -134,6 +135,10 @@ fn run_in(
         report.versions.insert(kind.name(), setting.version(*kind));
     }
     let engine = start_engine(&setting)?;
+    for case in cases.iter().filter(|case| case.unit == Unit::Command) {
+        let cost = floor::handshake_us(&setting.pki, case.key, case.exchange)?;
+        report.handshake_us.insert(case.name, cost);
+    }
     for key in [ServerKey::Ecdsa, ServerKey::Rsa] {
         let now: Vec<&Case> = cases
             .iter()

@@ -74,7 +74,8 @@ pub(crate) fn run(options: &TunnelOptions) -> Result<(), String> {
     })
 }
 
-fn config(options: &TunnelOptions) -> Result<ServerConfig, Box<dyn std::error::Error>> {
+/// The plainest mutual TLS that rustls has, from the files that `options` names.
+pub(crate) fn config(options: &TunnelOptions) -> Result<ServerConfig, Box<dyn std::error::Error>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     for anchor in CertificateDer::pem_file_iter(&options.tlscacert)? {

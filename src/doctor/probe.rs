@@ -342,7 +342,8 @@ impl Tls {
     fn complete(&mut self) -> io::Result<()> {
         while self.connection.is_handshaking() {
             if let Err(err) = self.connection.complete_io(&mut self.socket) {
-                return Err(self.last_word().unwrap_or(err));
+                let last_word = if is_cut(&err) { self.last_word() } else { None };
+                return Err(last_word.unwrap_or(err));
             }
         }
         Ok(())

@@ -49,7 +49,7 @@ fn refusal_on_a_stale_mount_names_the_directory_to_mount() {
         }
     );
     let expected = format!(
-        "mount the directory instead of the socket: `volumes: [\"/var/run:{}\"]`",
+        "mount the directory instead of the socket: `volumes: [\"/var/run:{}:ro\"]`",
         path.parent().unwrap().display()
     );
     assert!(problem.to_string().ends_with(&expected), "{problem}");
@@ -138,4 +138,17 @@ fn a_refused_permission_says_which_group_to_add() {
         owner_only.hint().unwrap().contains("lets no group in"),
         "{owner_only}"
     );
+}
+
+#[test]
+fn the_directory_is_mounted_beside_the_containers_own_run() {
+    let problem = SocketProblem {
+        path: "/var/run/docker.sock".into(),
+        cause: Cause::Stale {
+            mount: "/run/docker.sock".into(),
+        },
+    };
+    let expected =
+        "`volumes: [\"/var/run:/host/run:ro\"]` with `--upstream unix:///host/run/docker.sock`";
+    assert!(problem.to_string().ends_with(expected), "{problem}");
 }

@@ -378,3 +378,39 @@ fn serve_is_what_happens_when_nothing_is_named() {
         "{help}"
     );
 }
+
+#[test]
+fn the_control_socket_is_found_by_the_same_rules_and_by_nothing_else() {
+    let host = Host::new();
+    let file = host.write("gate.toml", "control-socket = \"gate.sock\"\n");
+    let socket = |socket: Option<&str>, file: Option<&PathBuf>, env: &[(&str, &str)]| {
+        let args = cli::ControlArgs {
+            control_socket: socket.map(str::to_owned),
+            config_file: file.cloned(),
+        };
+        let env = env
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        config::control_socket(&args, env)
+    };
+    let beside = host.root.path().join("gate.sock");
+    assert_eq!(socket(None, Some(&file), &[]).unwrap(), Some(beside));
+    let env = [
+        ("DOCKGATE_CONTROL_SOCKET", "/e.sock"),
+        ("DOCKGATE_UNHEARD_OF", "1"),
+    ];
+    assert_eq!(
+        socket(None, Some(&file), &env).unwrap(),
+        Some("/e.sock".into())
+    );
+    assert_eq!(socket(Some("off"), Some(&file), &env).unwrap(), None);
+    host.write("gate.toml", "control_socket = 1\n");
+    assert!(
+        socket(None, Some(&file), &[]).is_err(),
+        "a file with mistakes cannot be trusted to say where"
+    );
+    assert_eq!(
+        socket(Some("/f.sock"), Some(&file), &[]).unwrap(),
+        Some("/f.sock".into())
+    );
+}

@@ -72,8 +72,12 @@ fn main() -> ExitCode {
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Mode::Run(suite) = mode {
+        let verdict = suite.stop();
         kill_all();
-        suite.stop();
+        if let Err(why) = verdict {
+            eprintln!("e2e: {why}");
+            return ExitCode::FAILURE;
+        }
     }
     conclusion.exit_code()
 }
@@ -98,7 +102,8 @@ fn stop_on_signal(suite: &Arc<Suite>) {
                 _ = interrupt.recv() => {}
             }
             kill_all();
-            suite.stop();
+            // The gates were killed on purpose.
+            let _ = suite.stop();
             std::process::exit(130);
         });
     });

@@ -17,12 +17,21 @@ pub(crate) struct Chunks {
 impl Chunks {
     /// Tallies the data in `input` and returns how many bytes were used; a cut line is left for the next call.
     pub(crate) fn feed(&mut self, input: &[u8], tally: &mut Tally) -> io::Result<usize> {
+        self.feed_with(input, |data| tally.add(data))
+    }
+
+    /// The same, with the data given to `sink`.
+    pub(crate) fn feed_with(
+        &mut self,
+        input: &[u8],
+        mut sink: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
         let mut at = 0;
         while !self.done && at < input.len() {
             let rest = &input[at..];
             if self.left > 0 {
                 let take = self.left.min(rest.len());
-                tally.add(&rest[..take]);
+                sink(&rest[..take]);
                 self.left -= take;
                 self.after = self.left == 0;
                 at += take;

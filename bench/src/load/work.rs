@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::client::{Connection, Target};
-use crate::engine::json_body;
+use crate::client::{Connection, Framing, Target};
+use crate::engine::{Chunks, json_body};
 use crate::measure::monotonic_ns;
 use crate::pattern::expected;
 
@@ -272,33 +272,47 @@ async fn timed_lines(
             "/containers/web/logs?follow=1&stdout=1&lines={lines}&interval_us={interval}"
         )))
         .await?;
-    status(connection.head().await?.status, 200)?;
+    let head = connection.head().await?;
+    status(head.status, 200)?;
+    let mut chunks = Chunks::default();
     let mut got = 0;
     let mut line = Vec::with_capacity(64);
     while got < lines {
         let input = connection.read().await?;
         let (now, size) = (monotonic_ns(), input.len());
-        if size == 0 {
+        if size == 0 || chunks.done {
             return Err(io::Error::other(format!(
                 "stream ended after {got} of {lines} lines"
             )));
         }
-        for byte in input {
-            if *byte != b'\n' {
-                line.push(*byte);
-                continue;
+        let mut take = |data: &[u8]| {
+            for byte in data {
+                if *byte != b'\n' {
+                    line.push(*byte);
+                    continue;
+                }
+                if let Some(sent) = std::str::from_utf8(&line)
+                    .ok()
+                    .and_then(|text| text.parse::<u64>().ok())
+                {
+                    let late = Duration::from_nanos(now.saturating_sub(sent));
+                    counts.borrow_mut().exchange(late);
+                    got += 1;
+                }
+                line.clear();
             }
-            // A line of 20 digits is a reading of the clock; all else is chunk framing.
-            let text = std::str::from_utf8(&line).unwrap_or_default();
-            if let (20, Ok(sent)) = (text.len(), text.parse::<u64>()) {
-                counts
-                    .borrow_mut()
-                    .exchange(Duration::from_nanos(now.saturating_sub(sent)));
-                got += 1;
-            }
-            line.clear();
+        };
+        // A proxy may cut its chunks anywhere, also within a line or a chunk's own head.
+        let used = if head.framing == Framing::Chunked {
+            chunks.feed_with(input, take)?
+        } else {
+            take(input);
+            size
+        };
+        connection.consume(used);
+        if used == 0 {
+            connection.read_more().await?;
         }
-        connection.consume(size);
     }
     Ok(())
 }

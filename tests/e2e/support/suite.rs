@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 pub(crate) const NEEDS_GATE: &str = "needs the gate, which DOCKGATE_E2E_DIRECT_ONLY left out";
 
 /// The deadlines of the second gate: seconds, so that whatever outlives them proves that no deadline cuts a stream.
-pub(crate) const HASTY: &[&str] = &["--handshake-timeout", "1s", "--head-timeout", "1s"];
+pub(crate) const HASTY: &[&str] = &["--handshake-timeout", "1s", "--head-timeout", "1s", "--tunnel-grace", "1s", "--upstream-connect-timeout", "1s"];
 /// Longer than each of those deadlines several times over.
 pub(crate) const LONG: Duration = Duration::from_secs(6);
 
@@ -200,15 +200,19 @@ impl Suite {
         }
     }
 
-    /// Stops gates and engine and removes the directory.
-    pub(crate) fn stop(&self) {
+    /// Stops gates and engine and removes the directory; fails when a gate died or logged an error along the way.
+    pub(crate) fn stop(&self) -> Verdict {
+        let mut verdict = Ok(());
         for gate in [&self.gate, &self.hasty].into_iter().flatten() {
+            let alive = if gate.running() { Ok(()) } else { Err("a gate did not live to the end of the suite".into()) };
+            verdict = verdict.and(alive).and_then(|()| gate.check_log());
             gate.signal(rustix::process::Signal::KILL);
         }
         self.engine.stop();
         if let Err(error) = fs::remove_dir_all(&self.directory) {
             eprintln!("e2e: cannot remove {}: {error}", self.directory.display());
         }
+        verdict
     }
 }
 

@@ -25,6 +25,7 @@ const NAMES: &[(&str, &str)] = &[
     ("CURL", "curl"),
     ("OPENSSL", "openssl"),
     ("BUSYBOX", "busybox"),
+    ("BOLLARD", ""),
 ];
 
 impl Tools {
