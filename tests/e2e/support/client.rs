@@ -59,9 +59,17 @@ impl<'a> Side<'a> {
     fn new(suite: &'a Suite, scenario: &str, name: &'static str, target: Target) -> Verdict<Self> {
         let directory = suite.scratch(&format!("{scenario}-{name}"))?;
         let plugins = serde_json::json!({ "cliPluginsExtraDirs": suite.tools.plugins }).to_string();
-        std::fs::write(directory.join("config.json"), plugins).context("write the docker CLI's config.json")?;
+        std::fs::write(directory.join("config.json"), plugins)
+            .context("write the docker CLI's config.json")?;
         let prefix = format!("{}-{scenario}-{}", suite.prefix, &name[..1]);
-        Ok(Self { name, suite, prefix, directory, target, certificates: suite.pki.client_folder("ecdsa") })
+        Ok(Self {
+            name,
+            suite,
+            prefix,
+            directory,
+            target,
+            certificates: suite.pki.client_folder("ecdsa"),
+        })
     }
 
     /// The same side with another client certificate.
@@ -115,7 +123,14 @@ impl<'a> Side<'a> {
         if output.code == 0 {
             return Ok(output.text().trim_end().to_owned());
         }
-        Err(format!("`{}` ({}) ended with {}\n{}{}", script.trim(), self.name, output.code, output.text(), output.stderr))
+        Err(format!(
+            "`{}` ({}) ended with {}\n{}{}",
+            script.trim(),
+            self.name,
+            output.code,
+            output.text(),
+            output.stderr
+        ))
     }
 
     /// Removes the containers and images of this scenario.
@@ -123,7 +138,11 @@ impl<'a> Side<'a> {
         let script = r#"ids=$(docker ps -aq --filter "name=^/$N"); [ -z "$ids" ] || docker rm -f -v $ids
             images=$(docker images --format '{{.Repository}}:{{.Tag}}' --filter "reference=$N*"); [ -z "$images" ] || docker rmi -f $images"#;
         if let Ok(direct) = Self::direct(self.suite, "clean", &self.suite.engine.socket)
-            && let Err(error) = (Self { prefix: self.prefix.clone(), ..direct }).shell(script)
+            && let Err(error) = (Self {
+                prefix: self.prefix.clone(),
+                ..direct
+            })
+            .shell(script)
         {
             eprintln!("e2e: {error}");
         }
@@ -131,14 +150,22 @@ impl<'a> Side<'a> {
 
     /// Text with what must differ between two runs taken out: own names, ids, addresses.
     pub(crate) fn normalise(&self, text: &str) -> String {
-        let text = text.replace(&self.prefix, "NAME").replace(&self.host(), "HOST");
+        let text = text
+            .replace(&self.prefix, "NAME")
+            .replace(&self.host(), "HOST");
         let text = text.replace(&*self.directory.to_string_lossy(), "DIRECTORY");
         let mut out = String::with_capacity(text.len());
         let mut rest = text.as_str();
         while let Some(at) = rest.find(|c: char| c.is_ascii_hexdigit()) {
-            let length = rest[at..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - at);
+            let length = rest[at..]
+                .find(|c: char| !c.is_ascii_hexdigit())
+                .unwrap_or(rest.len() - at);
             out.push_str(&rest[..at]);
-            out.push_str(if length >= 12 { "ID" } else { &rest[at..at + length] });
+            out.push_str(if length >= 12 {
+                "ID"
+            } else {
+                &rest[at..at + length]
+            });
             rest = &rest[at + length..];
         }
         out + rest
@@ -147,26 +174,63 @@ impl<'a> Side<'a> {
     fn environment(&self, command: &mut Command) -> Verdict {
         let tools = &self.suite.tools;
         let docker = tools.get("DOCKER")?;
-        let path = docker.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+        let path = docker
+            .parent()
+            .map(|folder| folder.display().to_string())
+            .unwrap_or_default();
         let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        command.env_clear().env("PATH", format!("{path}:{system}")).env("HOME", &self.directory).env("LC_ALL", "C.UTF-8");
-        command.env("DOCKER_CONFIG", &self.directory).env("DOCKER_HOST", self.host()).env("COMPOSE_ANSI", "never");
-        command.env("N", &self.prefix).env("IMAGE", IMAGE).env("DIR", &self.directory).current_dir(&self.directory);
-        command.env("SIDE", self.name).env("CLIENTS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients"));
-        for name in ["PYTHON", "COMPOSE1", "NODE", "NODE_PATH", "CURL", "OPENSSL", "COMPOSE", "BOLLARD"] {
+        command
+            .env_clear()
+            .env("PATH", format!("{path}:{system}"))
+            .env("HOME", &self.directory)
+            .env("LC_ALL", "C.UTF-8");
+        command
+            .env("DOCKER_CONFIG", &self.directory)
+            .env("DOCKER_HOST", self.host())
+            .env("COMPOSE_ANSI", "never");
+        command
+            .env("N", &self.prefix)
+            .env("IMAGE", IMAGE)
+            .env("DIR", &self.directory)
+            .current_dir(&self.directory);
+        command.env("SIDE", self.name).env(
+            "CLIENTS",
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients"),
+        );
+        for name in [
+            "PYTHON",
+            "COMPOSE1",
+            "NODE",
+            "NODE_PATH",
+            "CURL",
+            "OPENSSL",
+            "COMPOSE",
+            "BOLLARD",
+        ] {
             if let Ok(path) = tools.get(name) {
                 command.env(name, path);
             }
         }
         match &self.target {
             Target::Socket(path) => {
-                command.env("CURL_TO", format!("--unix-socket {}", path.display())).env("CURL_BASE", "http://localhost");
+                command
+                    .env("CURL_TO", format!("--unix-socket {}", path.display()))
+                    .env("CURL_BASE", "http://localhost");
             }
             Target::Gate(addr) => {
                 let folder = self.certificates.display();
-                command.env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", &self.certificates);
-                command.env("CURL_TO", format!("--cacert {folder}/ca.pem --cert {folder}/cert.pem --key {folder}/key.pem"));
-                command.env("CURL_BASE", format!("https://localhost:{}", addr.port())).env("PORT", addr.port().to_string());
+                command
+                    .env("DOCKER_TLS_VERIFY", "1")
+                    .env("DOCKER_CERT_PATH", &self.certificates);
+                command.env(
+                    "CURL_TO",
+                    format!(
+                        "--cacert {folder}/ca.pem --cert {folder}/cert.pem --key {folder}/key.pem"
+                    ),
+                );
+                command
+                    .env("CURL_BASE", format!("https://localhost:{}", addr.port()))
+                    .env("PORT", addr.port().to_string());
             }
         }
         Ok(())

@@ -32,7 +32,13 @@ impl Gate {
     }
 
     /// The same with other certificate files.
-    pub(crate) fn start_with(ca: &Path, cert: &Path, key: &Path, socket: &Path, extra: &[&str]) -> Verdict<Self> {
+    pub(crate) fn start_with(
+        ca: &Path,
+        cert: &Path,
+        key: &Path,
+        socket: &Path,
+        extra: &[&str],
+    ) -> Verdict<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
         for (name, _) in env::vars_os() {
             // The developer's own settings must not leak into what is tested.
@@ -40,20 +46,48 @@ impl Gate {
                 command.env_remove(name);
             }
         }
-        command.args(["serve", "-H", "tcp://127.0.0.1:0", "--metrics", "off", "--control-socket", "off"]);
+        command.args([
+            "serve",
+            "-H",
+            "tcp://127.0.0.1:0",
+            "--metrics",
+            "off",
+            "--control-socket",
+            "off",
+        ]);
         command.args(["--log-format", "json", "--log-level", "debug"]);
-        command.arg("--tlscacert").arg(ca).arg("--tlscert").arg(cert).arg("--tlskey").arg(key);
-        command.arg("--upstream").arg(format!("unix://{}", socket.display())).args(extra);
+        command
+            .arg("--tlscacert")
+            .arg(ca)
+            .arg("--tlscert")
+            .arg(cert)
+            .arg("--tlskey")
+            .arg(key);
+        command
+            .arg("--upstream")
+            .arg(format!("unix://{}", socket.display()))
+            .args(extra);
         let process = Process::start(command, "the gate")?;
-        match process.stderr.wait_for(START, listening).or_else(|| listening(&process.stdout.text())) {
-            Some(addr) => Ok(Self { addr, process: Mutex::new(process) }),
-            None => Err(format!("the gate did not say that it listens\n{}", process.transcript())),
+        match process
+            .stderr
+            .wait_for(START, listening)
+            .or_else(|| listening(&process.stdout.text()))
+        {
+            Some(addr) => Ok(Self {
+                addr,
+                process: Mutex::new(process),
+            }),
+            None => Err(format!(
+                "the gate did not say that it listens\n{}",
+                process.transcript()
+            )),
         }
     }
 
     /// Its resident memory now, and the most it has had since [`Gate::reset_peak`], in KiB.
     pub(crate) fn memory(&self) -> Verdict<(u64, u64)> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).context("read the gate's status")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .context("read the gate's status")?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
@@ -64,7 +98,8 @@ impl Gate {
 
     /// Makes the present resident memory the peak (proc(5), clear_refs).
     pub(crate) fn reset_peak(&self) -> Verdict {
-        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").context("reset the gate's memory peak")
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")
+            .context("reset the gate's memory peak")
     }
 
     /// Sends it a signal.
@@ -88,18 +123,48 @@ impl Gate {
     }
 
     /// Waits for a log line that `found` accepts.
-    pub(crate) fn wait_for_log(&self, within: Duration, found: impl Fn(&str) -> bool) -> Verdict<String> {
+    pub(crate) fn wait_for_log(
+        &self,
+        within: Duration,
+        found: impl Fn(&str) -> bool,
+    ) -> Verdict<String> {
         let capture = self.lock().stderr.clone();
-        let line = capture.wait_for(within, |text| text.lines().find(|line| found(line)).map(String::from));
-        line.ok_or_else(|| format!("the gate did not log the expected line within {within:?}\n{}", tail(&capture.text())))
+        let line = capture.wait_for(within, |text| {
+            text.lines().find(|line| found(line)).map(String::from)
+        });
+        line.ok_or_else(|| {
+            format!(
+                "the gate did not log the expected line within {within:?}\n{}",
+                tail(&capture.text())
+            )
+        })
+    }
+
+    /// Fails when it has ended, saying how.
+    pub(crate) fn check_alive(&self) -> Verdict {
+        if self.running() {
+            return Ok(());
+        }
+        let output = self.finish(Duration::from_secs(1))?;
+        Err(format!(
+            "the gate ended by itself with {}\n{}",
+            output.code,
+            tail(&output.stderr)
+        ))
     }
 
     /// Fails when the log holds a panic or a line of level error.
     pub(crate) fn check_log(&self) -> Verdict {
         let log = self.log();
-        let is_bad = |line: &&str| line.contains("panicked") || line.to_lowercase().contains(r#""level":"error""#);
+        let is_bad = |line: &&str| {
+            line.contains("panicked") || line.to_lowercase().contains(r#""level":"error""#)
+        };
         let bad = log.lines().find(is_bad);
-        ensure!(bad.is_none(), "the gate logged an error: {}", bad.unwrap_or_default());
+        ensure!(
+            bad.is_none(),
+            "the gate logged an error: {}",
+            bad.unwrap_or_default()
+        );
         Ok(())
     }
 
@@ -114,8 +179,18 @@ impl Gate {
 
 /// The address of the first "Listening" line; its fields may lie at the top level or under `fields`.
 fn listening(log: &str) -> Option<SocketAddr> {
-    log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|line| {
-        let field = |name: &str| line.get(name).or_else(|| line.get("fields")?.get(name)).and_then(Value::as_str);
-        if field("message")?.eq_ignore_ascii_case("listening") { field("addr")?.parse().ok() } else { None }
-    })
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|line| {
+            let field = |name: &str| {
+                line.get(name)
+                    .or_else(|| line.get("fields")?.get(name))
+                    .and_then(Value::as_str)
+            };
+            if field("message")?.eq_ignore_ascii_case("listening") {
+                field("addr")?.parse().ok()
+            } else {
+                None
+            }
+        })
 }
