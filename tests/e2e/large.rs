@@ -22,7 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
     };
     vec![
         case("c24__exec_pipes_in_constant_memory", |suite, name| {
-            let script = "sleeper; head -c $SIZE /dev/zero | docker exec -i $N sh -c 'sleep 2; wc -c'; docker exec $N head -c $SIZE /dev/zero | (sleep 2; wc -c)";
+            let script = "sleeper; head -c $SIZE /dev/zero | docker exec -i $N sh -c 'sleep 2; wc -c'; docker exec $N dd if=/dev/zero bs=1M count=$((SIZE >> 20)) 2>/dev/null | (sleep 2; wc -c)";
             large(suite, name, script, |size| format!("{size}\n{size}\n"))
         }),
         case("c24b__cp_both_ways_in_constant_memory", |suite, name| {

@@ -10,6 +10,7 @@ mod support;
 
 mod clients;
 mod faults;
+mod heads;
 mod hijack;
 mod http;
 mod large;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     let cases: Vec<Case> = [
         hijack::cases(),
         streams::cases(),
+        heads::cases(),
         http::cases(),
         clients::cases(),
         tls::cases(),

@@ -140,6 +140,19 @@ impl Gate {
         })
     }
 
+    /// Fails when it has ended, saying how.
+    pub(crate) fn check_alive(&self) -> Verdict {
+        if self.running() {
+            return Ok(());
+        }
+        let output = self.finish(Duration::from_secs(1))?;
+        Err(format!(
+            "the gate ended by itself with {}\n{}",
+            output.code,
+            tail(&output.stderr)
+        ))
+    }
+
     /// Fails when the log holds a panic or a line of level error.
     pub(crate) fn check_log(&self) -> Verdict {
         let log = self.log();

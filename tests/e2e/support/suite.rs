@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub(crate) struct Suite {
     gate: Option<Gate>,
     hasty: Option<Gate>,
     directory: PathBuf,
+    /// Scenarios that an interrupt finds running must not make new files behind the clean-up's back.
+    stopping: AtomicBool,
 }
 
 /// Why there is no suite.
@@ -109,6 +112,7 @@ impl Suite {
             gate,
             hasty,
             directory,
+            stopping: AtomicBool::new(false),
         }))
     }
 
@@ -124,6 +128,10 @@ impl Suite {
 
     /// A new directory of that name.
     pub(crate) fn scratch(&self, name: &str) -> Verdict<PathBuf> {
+        ensure!(
+            !self.stopping.load(Ordering::SeqCst),
+            "the suite is being stopped"
+        );
         let path = self.directory.join("scratch").join(name);
         fs::create_dir_all(&path).context(&format!("make {}", path.display()))?;
         Ok(path)
@@ -211,14 +219,12 @@ impl Suite {
 
     /// Stops gates and engine and removes the directory; fails when a gate died or logged an error along the way.
     pub(crate) fn stop(&self) -> Verdict {
+        self.stopping.store(true, Ordering::SeqCst);
         let mut verdict = Ok(());
         for gate in [&self.gate, &self.hasty].into_iter().flatten() {
-            let alive = if gate.running() {
-                Ok(())
-            } else {
-                Err("a gate did not live to the end of the suite".into())
-            };
-            verdict = verdict.and(alive).and_then(|()| gate.check_log());
+            verdict = verdict
+                .and_then(|()| gate.check_alive())
+                .and_then(|()| gate.check_log());
             gate.signal(rustix::process::Signal::KILL);
         }
         self.engine.stop();
