@@ -64,7 +64,6 @@ impl Permitted {
 
 /// A refusal: who, what, which rule, which field, and what would pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
 pub struct Denied {
     /// The client entry's name; `-` if none matched.
     pub client: String,
