@@ -308,8 +308,7 @@ impl Session<'_> {
                 surplus: false,
             };
             let sent = Instant::now();
-            let draining = self.gate.draining.is_cancelled();
-            let mut exchange = Exchange::new(relay, facts, body.clone(), draining);
+            let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
             tx.answered(sent, exchange.answered);

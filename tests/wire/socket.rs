@@ -23,8 +23,8 @@ fn works(gate: &Gate, engine: &Engine) {
 #[test]
 fn a_socket_that_is_absent_removed_or_made_again_needs_no_restart() {
     let gate = Gate::start(&["--workers", "1"]);
-    unreachable(&gate, PING, "No such file");
-    unreachable(&gate, ATTACH, "No such file");
+    unreachable(&gate, PING, "does not exist");
+    unreachable(&gate, ATTACH, "does not exist");
     let engine = Engine::listen(&gate.socket);
     works(&gate, &engine);
     // A connection from before, kept over the restart.
@@ -38,7 +38,7 @@ fn a_socket_that_is_absent_removed_or_made_again_needs_no_restart() {
     unreachable(&gate, PING, "refused");
     // Removed, then made again by the next engine.
     std::fs::remove_file(&gate.socket).unwrap();
-    unreachable(&gate, PING, "No such file");
+    unreachable(&gate, PING, "does not exist");
     let engine = Engine::listen(&gate.socket);
     works(&gate, &engine);
     kept.send(PING);
