@@ -4,6 +4,8 @@
 //! never has bodies, environment values, queries (build arguments travel there) or headers. No character of a peer's
 //! can end a line or drive a terminal: all control characters are escaped.
 
+pub mod sink;
+
 use std::time::{Duration, SystemTime};
 
 use data_encoding::BASE64;

@@ -2,12 +2,32 @@
 //!
 //! The modules stand in the order data flows; a module imports only from modules listed below it.
 
+pub mod banner;
+pub mod check;
 pub mod cli;
+pub mod doctor;
+pub mod logging;
 
-pub mod policy;
+pub mod app;
+pub mod reload;
 
 pub mod audit;
+pub mod certs;
+pub mod front;
+pub mod listener;
+pub mod policy;
+pub mod proxy;
+pub mod tls;
+pub mod upstream;
+pub mod worker;
 
+pub mod expiry;
+pub mod registry;
+pub mod shutdown;
+
+pub mod config;
 pub mod docker;
-
+pub mod finding;
 pub mod identity;
+pub mod net;
+pub mod socket;

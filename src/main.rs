@@ -1,22 +1,180 @@
-//! The `dockgate` binary: process edge only.
+//! The `dockgate` binary: process edge only (arguments, logging, dispatch, error chain, exit code).
 
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-use dockgate::cli::policy::PolicyArgs;
+use dockgate::app::App;
+use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
+use dockgate::config::{self, Config, LogFormat};
+use dockgate::finding::Finding;
+use dockgate::policy::Policy;
+use dockgate::shutdown::{Asked, Signals};
+use dockgate::{banner, logging, reload};
+use tracing::{error, info, warn};
 
-#[derive(Parser)]
-enum Command {
-    Policy(PolicyArgs),
-}
+/// sysexits(3): the configuration is wrong.
+const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
-    let Command::Policy(args) = Command::parse();
-    match dockgate::policy::command::run(&args) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(78)
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli.into_command(),
+        Err(err) => err.exit(),
+    };
+    match command {
+        Command::Serve(args) => serve(&args),
+        Command::Check(args) => check(&args),
+        Command::Certs(args) => match dockgate::certs::command::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(err) => {
+                let code = fail(&err, 1);
+                if let Some(hint) = err.hint() {
+                    eprintln!("hint: {hint}");
+                }
+                code
+            }
+        },
+        Command::Policy(args) => match dockgate::policy::command::run(&args) {
+            Ok(code) => code,
+            Err(err) => fail(&err, CONFIGURATION),
+        },
+        Command::Doctor(args) => {
+            match dockgate::doctor::run(&args, std::env::vars_os(), &mut std::io::stdout().lock()) {
+                Ok(code) => ExitCode::from(code),
+                Err(err) => fail(&err, 1),
+            }
         }
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn serve(args: &ServeArgs) -> ExitCode {
+    let config = match config::load(args, std::env::vars_os()) {
+        Ok(config) => config,
+        Err(err) => {
+            eprintln!("dockgate: {err}");
+            return ExitCode::from(err.exit_code());
+        }
+    };
+    if let Err(err) = logging::start(reload::level(config.log.level), format(config.log.format)) {
+        return fail(&err, 1);
+    }
+    let code = run(args, config);
+    logging::flush();
+    code
+}
+
+fn check(args: &CheckArgs) -> ExitCode {
+    let out = &mut std::io::stdout().lock();
+    match dockgate::check::run(args, std::env::vars_os(), policy_findings, out) {
+        Ok(code) => ExitCode::from(code),
+        Err(err) => fail(&err, 1),
+    }
+}
+
+fn policy_findings(path: &Path) -> Vec<Finding> {
+    match Policy::read(path) {
+        Ok(policy) => vec![Finding::ok(format!(
+            "policy {path:?}: {} clients, {} roles; `dockgate policy check` says what each may do",
+            policy.clients.len(),
+            policy.roles.len()
+        ))],
+        Err(err) => vec![Finding::error(err.to_string())],
+    }
+}
+
+fn run(args: &ServeArgs, config: Config) -> ExitCode {
+    for note in &config.notes {
+        warn!("{note}");
+    }
+    let app = match App::build(config) {
+        Ok(app) => app,
+        Err(err) => {
+            let code = fail(&err, err.exit_code());
+            if let Some(hint) = err.hint() {
+                eprintln!("hint: {hint}");
+            }
+            return code;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(err) => return fail(&err, 1),
+    };
+    let served = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        announce(&app);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
+        let (ask, reloader) = app.reloader(args.clone());
+        let watch = async move {
+            let mut stop = Some(stop);
+            loop {
+                match (signals.next().await, stop.take()) {
+                    (Asked::Reload, kept) => {
+                        stop = kept;
+                        ask.notify_one();
+                    }
+                    (Asked::Stop, Some(stop)) => _ = stop.send(()),
+                    (Asked::Stop, None) => break,
+                }
+            }
+            let _ = hurry.send(());
+            std::future::pending::<()>().await;
+        };
+        let end = app.run(async { _ = stopped.await }, async { _ = hurried.await });
+        tokio::select! {
+            ended = end => ended,
+            () = watch => Ok(()),
+            () = reloader.run() => Ok(()),
+        }
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => fail(&err, 1),
+    }
+}
+
+fn announce(app: &App) {
+    for address in app.addresses() {
+        info!(addr = %address, upstream = %app.config().upstream.display(), "Listening");
+    }
+    if app.config().policy.is_none() {
+        info!(
+            policy = "none",
+            "Every certificate of the CA has full access to the engine"
+        );
+    }
+    // A closed standard output is no reason not to serve.
+    let mut out = std::io::stdout();
+    let _ = out
+        .write_all(banner::text(app).as_bytes())
+        .and_then(|()| out.flush());
+}
+
+fn fail(err: &dyn Error, code: u8) -> ExitCode {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    if code != CONFIGURATION {
+        error!(error = text, "Cannot go on");
+    }
+    eprintln!("dockgate: {text}");
+    ExitCode::from(code)
+}
+
+fn format(format: LogFormat) -> logging::Format {
+    match format {
+        LogFormat::Auto => logging::automatic(),
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
     }
 }

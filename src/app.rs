@@ -1,0 +1,352 @@
+//! The composition root: a configuration becomes bound sockets and checked certificates, and then runs.
+//!
+//! Everything that can fail fails in [`App::build`], before the first connection is accepted.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::audit::sink::{OnFailure, Sink, Target};
+use crate::certs::{self, auto};
+use crate::cli::ServeArgs;
+use crate::config::listen::Listen;
+use crate::config::{AuditFailure, AuditSink, Config};
+use crate::expiry::Date;
+use crate::front::{Bounds, Front};
+use crate::listener::{self, Keepalive};
+use crate::policy::PolicyError;
+use crate::proxy::session::{Deadlines, Gate};
+use crate::registry::{Cut, Registry};
+use crate::reload::{self, Reloader, TrustFault};
+use crate::upstream::Upstream;
+use crate::worker::Workers;
+
+/// How long cut connections may take to end after the drain deadline.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Why the gate cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// `--auto-certs` could not make or read its certificates.
+    #[error("certificates cannot be made")]
+    Certs(#[from] certs::CertsError),
+    /// The TLS files do not make a server.
+    #[error(transparent)]
+    Trust(#[from] TrustFault),
+    /// The policy is missing or wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The audit cannot be written.
+    #[error("cannot open the audit file {path:?}")]
+    Audit {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {listen}")]
+    Bind {
+        /// The address as configured.
+        listen: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Threads or runtimes cannot be made.
+    #[error("cannot start worker threads")]
+    Workers(#[source] io::Error),
+}
+
+impl StartError {
+    /// The process's exit code: 78 for what an operator wrote wrong, 1 for what the system refused.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Certs(_) | Self::Trust(_) | Self::Policy(_) | Self::Audit { .. } => 78,
+            Self::Bind { .. } | Self::Workers(_) => 1,
+        }
+    }
+
+    /// The advice, for a line of its own.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Trust(TrustFault::File(e)) => e.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// A gate that is bound and ready to run.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    front: Arc<Front>,
+    listeners: Vec<TcpListener>,
+    workers: Workers,
+    dates: Vec<Date>,
+    /// What `--auto-certs` did.
+    pub auto: Option<auto::AutoCerts>,
+}
+
+impl App {
+    /// Reads, checks and binds everything.
+    ///
+    /// # Errors
+    /// The first thing that does not work.
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        raise_file_limit();
+        let auto = match &config.auto_certs {
+            Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
+            None => None,
+        };
+        let (trust, dates) = reload::trust(&config)?;
+        let mut listeners = Vec::new();
+        for listen in &config.listen {
+            let bound = bind(listen).map_err(|source| StartError::Bind {
+                listen: listen.clone(),
+                source,
+            })?;
+            listeners.extend(bound);
+        }
+        let gate = Gate {
+            upstream: Upstream::new(config.upstream.clone(), config.upstream_connect_timeout),
+            deadlines: Deadlines {
+                head: config.head_timeout,
+                tunnel_grace: config.tunnel_grace,
+            },
+            draining: tokio_util::sync::CancellationToken::new(),
+            policy: RwLock::new(Arc::new(reload::policy(&config)?)),
+            audit: audit(&config)?,
+            on_request: None,
+        };
+        let bounds = Bounds {
+            connections: config.limits.connections,
+            handshakes: config.limits.handshakes,
+            handshake_timeout: config.handshake_timeout,
+        };
+        let front = Front::new(Arc::new(gate), Arc::new(Registry::default()), trust, bounds);
+        front.expiry.look(&dates, OffsetDateTime::now_utc());
+        let count = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n => n,
+        };
+        let workers = Workers::start(count).map_err(StartError::Workers)?;
+        Ok(Self {
+            config,
+            front: Arc::new(front),
+            listeners,
+            workers,
+            dates,
+            auto,
+        })
+    }
+
+    /// The configuration it was built from.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The addresses that are listened on.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|l| l.local_addr().ok())
+            .collect()
+    }
+
+    /// Calls `hook` with each request's path before it is forwarded: tests prove by it that a panic stays in its connection.
+    ///
+    /// # Panics
+    /// When the gate is already being served.
+    pub fn on_request(&mut self, hook: fn(&str)) {
+        let gate = Arc::get_mut(&mut self.front).and_then(|front| Arc::get_mut(&mut front.gate));
+        gate.expect("a gate that is not being served must have one owner")
+            .on_request = Some(hook);
+    }
+
+    /// The table of live connections.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.front.registry.clone()
+    }
+
+    /// What keeps trust current while the gate runs, and the handle that asks it to look now. `args` are the ones the
+    /// configuration came from.
+    #[must_use]
+    pub fn reloader(&self, args: ServeArgs) -> (Arc<Notify>, Reloader) {
+        let ask = Arc::new(Notify::new());
+        (
+            ask.clone(),
+            Reloader::new(
+                args,
+                self.config.clone(),
+                self.dates.clone(),
+                self.front.clone(),
+                ask,
+            ),
+        )
+    }
+
+    /// Serves until `shutdown` resolves, then drains: nothing is accepted, requests in flight finish, idle connections close,
+    /// tunnels are cut at the drain deadline. `impatient` ends the drain at once.
+    ///
+    /// # Errors
+    /// When a listener cannot be registered with the runtime.
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        impatient: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let Self {
+            config,
+            front,
+            listeners,
+            workers,
+            ..
+        } = self;
+        let workers = Arc::new(workers);
+        let keepalive = Keepalive {
+            idle: config.tcp_keepalive.idle,
+            interval: config.tcp_keepalive.interval,
+            probes: config.tcp_keepalive.probes,
+        };
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let (front, workers) = (front.clone(), workers.clone());
+            accepting.spawn(async move {
+                listener::accept_loop(listener, keepalive, |socket, peer| {
+                    workers.spawn(front.tasks.track_future(front.clone().serve(socket, peer)));
+                })
+                .await
+            });
+        }
+        tokio::select! {
+            () = shutdown => {}
+            Some(Ok(Err(e))) = accepting.join_next() => return Err(e),
+        }
+        accepting.shutdown().await;
+        drain(&front, config.drain_timeout, impatient).await;
+        if let Some(workers) = Arc::into_inner(workers) {
+            workers.stop();
+        }
+        Ok(())
+    }
+}
+
+async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = ()>) {
+    let live = front.tasks.len();
+    info!(
+        connections = live,
+        deadline_ms = limit.as_secs_f64() * 1e3,
+        "Draining"
+    );
+    front.gate.draining.cancel();
+    front.tasks.close();
+    tokio::select! {
+        () = front.tasks.wait() => return info!("Drained"),
+        () = tokio::time::sleep(limit) => {}
+        () = impatient => return warn!("Stopped at once"),
+    }
+    for entry in front.registry.snapshot() {
+        entry.cut(Cut::Drain);
+    }
+    match tokio::time::timeout(LAST_MOMENT, front.tasks.wait()).await {
+        Ok(()) => info!("Drained at the deadline"),
+        Err(_) => warn!(
+            connections = front.tasks.len(),
+            "Connections left at the end"
+        ),
+    }
+}
+
+fn audit(config: &Config) -> Result<Option<Arc<Sink>>, StartError> {
+    let Some(wanted) = &config.audit else {
+        return Ok(None);
+    };
+    let (target, path) = match wanted {
+        AuditSink::Stdout => (Target::Stdout, std::path::PathBuf::from("stdout")),
+        AuditSink::File(path) => (Target::File(path.clone()), path.clone()),
+    };
+    let on_failure = match config.audit_failure {
+        AuditFailure::Deny => OnFailure::Deny,
+        AuditFailure::Continue => OnFailure::Continue,
+    };
+    let sink =
+        Sink::open(target, on_failure).map_err(|source| StartError::Audit { path, source })?;
+    Ok(Some(Arc::new(sink)))
+}
+
+fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
+    match listen {
+        Listen::Tcp { addr, only_v6 } => Ok(vec![listener::bind(*addr, *only_v6)?]),
+        Listen::Any { port } => {
+            let v6 = listener::bind((std::net::Ipv6Addr::UNSPECIFIED, *port).into(), false);
+            match v6 {
+                Err(e)
+                    if e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
+                {
+                    Ok(vec![listener::bind(
+                        (std::net::Ipv4Addr::UNSPECIFIED, *port).into(),
+                        false,
+                    )?])
+                }
+                other => Ok(vec![other?]),
+            }
+        }
+        Listen::Systemd { name } => inherited(name.as_deref()),
+    }
+}
+
+/// Sockets passed in by the service manager (sd_listen_fds(3)).
+fn inherited(name: Option<&str>) -> io::Result<Vec<TcpListener>> {
+    let mut passed = listenfd::ListenFd::from_env();
+    let names: Vec<String> = std::env::var("LISTEN_FDNAMES")
+        .unwrap_or_default()
+        .split(':')
+        .map(str::to_owned)
+        .collect();
+    let mut found = Vec::new();
+    for index in 0..passed.len() {
+        let number = (index + 3).to_string();
+        let wanted =
+            name.is_none_or(|n| n == number || names.get(index).is_some_and(|own| own == n));
+        if wanted && let Some(listener) = passed.take_tcp_listener(index)? {
+            listener.set_nonblocking(true)?;
+            found.push(listener);
+        }
+    }
+    if found.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the service manager passed no such TCP socket (LISTEN_FDS)",
+        ));
+    }
+    Ok(found)
+}
+
+/// Each client costs two descriptors; the soft limit is a leftover of select(2).
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        // What cannot be raised stays, and the acceptor copes.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                maximum: limit.maximum,
+            },
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! What `serve` tells a person at the start: what it serves, whom it lets in, until when, and a command to paste.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use crate::app::App;
+use crate::tls::files::{self, Summary};
+
+/// The text, one screen at most.
+#[must_use]
+pub fn text(app: &App) -> String {
+    let config = app.config();
+    let mut out = format!(
+        "dockgate {} serves unix://{}\n",
+        env!("CARGO_PKG_VERSION"),
+        config.upstream.display()
+    );
+    for address in app.addresses() {
+        let _ = writeln!(out, "  listening   tcp://{address}");
+    }
+    let paths = config.tls.clone().or_else(|| {
+        config
+            .auto_certs
+            .as_ref()
+            .map(super::config::AutoCerts::paths)
+    });
+    let mut names = Vec::new();
+    if let Some(material) = paths.and_then(|paths| files::load(&paths).ok()) {
+        if let Some(Ok(server)) = material.cert_chain.first().map(Summary::of) {
+            let _ = writeln!(
+                out,
+                "  server      {}, valid until {}",
+                server.subject,
+                server.not_after.date()
+            );
+            let _ = writeln!(out, "              for {}", server.sans.join(", "));
+            names = server.sans;
+        }
+        for ca in material
+            .client_ca
+            .iter()
+            .filter_map(|ca| Summary::of(ca).ok())
+        {
+            let _ = writeln!(
+                out,
+                "  lets in     clients of {}, valid until {}",
+                ca.subject,
+                ca.not_after.date()
+            );
+            let _ = writeln!(out, "              SHA-256 {}", ca.sha256);
+        }
+    }
+    let access = match &config.policy {
+        Some(policy) => format!("by the policy {}", policy.display()),
+        None => "every certificate of this CA has full access to the engine (no policy)".to_owned(),
+    };
+    let _ = writeln!(out, "  access      {access}");
+    for action in app.auto.iter().flat_map(|auto| &auto.actions) {
+        let _ = writeln!(
+            out,
+            "  {:<11} {action}",
+            if action.is_warning() {
+                "warning"
+            } else {
+                "did"
+            }
+        );
+    }
+    if let Some(dir) = app.auto.as_ref().and_then(|auto| auto.client_dir.as_ref())
+        && let Some(address) = app.addresses().first()
+    {
+        try_it(&mut out, dir, &host(*address, &names), address.port());
+    }
+    out
+}
+
+fn try_it(out: &mut String, dir: &Path, host: &str, port: u16) {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let dir = quote(&dir.display().to_string());
+    let _ = write!(
+        out,
+        "\nTry it:\n  DOCKER_HOST=tcp://{host}:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={dir} docker ps\n  \
+         curl --cert {dir}/cert.pem --key {dir}/key.pem --cacert {dir}/ca.pem https://{host}:{port}/version\n\n"
+    );
+}
+
+/// A name that the server certificate is valid for and that reaches this listener from here.
+fn host(address: SocketAddr, names: &[String]) -> String {
+    let ip = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    if ip.is_loopback() && names.iter().any(|name| name == "localhost") {
+        return "localhost".to_owned();
+    }
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,32 @@
+//! Makes, reads, renews and revokes the certificates the gate and its clients use, so that nobody needs `openssl`.
+//!
+//! Contract: every key file is created with mode 0600 and every write is write-then-rename with fsync; nothing that
+//! exists is replaced unless the caller asks for it; commands that change a directory hold its lock, so two processes
+//! cannot corrupt the issuance index. Secrets are zeroized on drop and have a masked `Debug`. What is issued follows
+//! RFC 5280 closely enough for `openssl verify -x509_strict` and Python's `VERIFY_X509_STRICT`.
+//!
+//! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`inspect`].
+
+pub mod auto;
+pub mod command;
+pub mod inspect;
+pub mod issue;
+pub mod key;
+pub mod layout;
+pub mod name;
+pub mod san;
+pub mod store;
+
+mod bundle;
+mod crl;
+mod error;
+mod index;
+mod passphrase;
+mod pem;
+mod probe;
+mod resign;
+mod verdict;
+mod write;
+
+pub use error::CertsError;
+pub use passphrase::Passphrase;

@@ -1,0 +1,383 @@
+//! Configuration: flags, environment and file, parsed once into the [`Config`] the program uses.
+//!
+//! Precedence, for each setting by itself: flag, then `DOCKGATE_*` variable, then file, then dockerd's `daemon.json` when
+//! `--from-daemon-json` names it, then default. A list in a higher place replaces the one below. Values carry their unit
+//! (`"10s"`, `"64KiB"`) everywhere. Relative paths in a file are relative to that file, elsewhere to the working directory.
+//!
+//! [`load`] reports everything that is wrong at once, never panics, and reads nothing but the files named (or searched, see
+//! [`search`]) and the name service for host names in `hosts`. It does not open certificates: `tls::files` does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::{ControlArgs, ServeArgs};
+use crate::config::error::{ConfigError, Problem, Wrong};
+use crate::config::layer::Layer;
+use crate::config::origin::{Origin, Setting};
+use crate::config::resolve::Resolver;
+use crate::config::search::Places;
+
+mod certificates;
+mod daemon_json;
+pub mod error;
+pub mod file;
+pub mod key;
+pub mod layer;
+pub mod listen;
+pub mod origin;
+mod resolve;
+pub mod search;
+mod types;
+pub mod value;
+
+pub use types::*;
+
+/// Reads the configuration that `serve` was given.
+pub fn load(
+    cli: &ServeArgs,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, ConfigError> {
+    let vars = variables(env);
+    let home = vars.home.clone();
+    load_from(
+        cli,
+        &vars,
+        &Places::below(Path::new("/"), Path::new(""), home.as_deref()),
+    )
+}
+
+/// As [`load`], with the places searched when nothing is named.
+pub fn load_within(
+    cli: &ServeArgs,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+    places: &Places,
+) -> Result<Config, ConfigError> {
+    load_from(cli, &variables(env), places)
+}
+
+/// The control socket by the same rules, for the commands that need nothing else; `None` when it is off.
+pub fn control_socket(
+    args: &ControlArgs,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let cli = ServeArgs {
+        control_socket: args.control_socket.clone(),
+        config_file: args.config_file.clone(),
+        ..ServeArgs::default()
+    };
+    let vars = variables(env);
+    let sources = Sources::read(
+        &cli,
+        &vars,
+        &Places::below(Path::new("/"), Path::new(""), None),
+    );
+    // Somebody who names the socket can talk to the gate although its file is being edited.
+    let named = sources.layers[..2]
+        .iter()
+        .any(|layer| layer.contains_key("control-socket"));
+    let foreign = |problem: &Problem| {
+        matches!(problem.origin, Origin::Env(_)) && problem.message.starts_with("unknown")
+    };
+    let problems = sources
+        .problems
+        .into_iter()
+        .filter(|problem| !named && !foreign(problem))
+        .collect();
+    let mut resolver = Resolver::new(sources.layers, problems);
+    let socket = resolver.optional_path("control-socket", value::socket_path);
+    if resolver.problems.is_empty() {
+        Ok(socket)
+    } else {
+        Err(ConfigError {
+            problems: resolver.problems,
+        })
+    }
+}
+
+/// The environment as text. What is not UTF-8 is dropped unless it is ours.
+struct Variables {
+    ours: BTreeMap<String, String>,
+    home: Option<PathBuf>,
+    problems: Vec<Problem>,
+}
+
+fn variables(env: impl IntoIterator<Item = (OsString, OsString)>) -> Variables {
+    let mut vars = Variables {
+        ours: BTreeMap::new(),
+        home: None,
+        problems: Vec::new(),
+    };
+    for (name, value) in env {
+        let Some(name) = name.to_str().map(str::to_owned) else {
+            continue;
+        };
+        if name == "HOME" && !value.is_empty() {
+            vars.home = Some(value.into());
+        } else if name.starts_with("DOCKGATE_") {
+            match value.into_string() {
+                Ok(value) => _ = vars.ours.insert(name, value),
+                Err(_) => vars.problems.push(Problem::new(
+                    Origin::Env(name.clone()),
+                    format!("{name}: expected UTF-8 text"),
+                )),
+            }
+        }
+    }
+    vars
+}
+
+/// Everything written, highest precedence first, and what is wrong with it.
+struct Sources {
+    layers: Vec<Layer>,
+    problems: Vec<Problem>,
+    notes: Vec<String>,
+    files: Vec<PathBuf>,
+    config_file: Option<PathBuf>,
+}
+
+impl Sources {
+    fn read(cli: &ServeArgs, vars: &Variables, places: &Places) -> Self {
+        let (env, mut problems) = layer::from_env(&vars.ours);
+        problems.extend(vars.problems.iter().cloned());
+        let mut sources = Self {
+            layers: vec![layer::from_flags(cli.settings()), env],
+            problems,
+            notes: Vec::new(),
+            files: Vec::new(),
+            config_file: None,
+        };
+        let named = |flag: &Option<PathBuf>, variable: &str| {
+            let written = || {
+                vars.ours
+                    .get(variable)
+                    .filter(|value| !value.trim().is_empty())
+            };
+            let from_env =
+                || written().map(|value| (PathBuf::from(value), Origin::Env(variable.to_owned())));
+            flag.clone()
+                .map(|path| (path, Origin::Flag))
+                .or_else(from_env)
+        };
+
+        let file = named(&cli.config_file, layer::CONFIG_FILE).or_else(|| {
+            places
+                .config_file
+                .exists()
+                .then(|| (places.config_file.clone(), Origin::Default))
+        });
+        if let Some((path, origin)) = file {
+            match read_bounded(&path)
+                .map_err(|message| vec![unreadable(&origin, "config-file", &path, &message)])
+            {
+                Ok(bytes) => match file::parse(&path, &bytes) {
+                    Ok(layer) => sources.layers.push(layer),
+                    Err(problems) => sources.problems.extend(problems),
+                },
+                Err(problems) => sources.problems.extend(problems),
+            }
+            sources.config_file = Some(path.clone());
+            sources.files.push(path);
+        }
+        if let Some((path, origin)) = named(&cli.from_daemon_json, layer::FROM_DAEMON_JSON) {
+            match read_bounded(&path)
+                .map_err(|message| unreadable(&origin, "from-daemon-json", &path, &message))
+            {
+                Ok(bytes) => match daemon_json::parse(&path, &bytes) {
+                    Ok((layer, notes)) => {
+                        sources.layers.push(layer);
+                        sources.notes.extend(notes);
+                    }
+                    Err(problem) => sources.problems.push(problem),
+                },
+                Err(problem) => sources.problems.push(problem),
+            }
+            sources.files.push(path);
+        }
+        sources
+    }
+}
+
+fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Config, ConfigError> {
+    let Sources {
+        layers,
+        problems,
+        mut notes,
+        files,
+        config_file,
+    } = Sources::read(cli, vars, places);
+    let mut r = Resolver::new(layers, problems);
+
+    let listen = listen::reconcile(
+        r.list("hosts", |text, _| listen::parse(text))
+            .into_iter()
+            .flatten()
+            .collect(),
+    );
+    if listen.is_empty() && r.problems.is_empty() {
+        r.problems.push(Problem::new(
+            r.origin("hosts").cloned().unwrap_or(Origin::Default),
+            "hosts is empty; expected at least one address to listen on",
+        ));
+    }
+    let upstream = r.value("upstream", value::upstream);
+    let (tls, auto_certs) = certificates::choose(&mut r, places);
+    certificates::tls_verify(&mut r, &mut notes);
+
+    let config = Config {
+        listen,
+        upstream,
+        tls,
+        auto_certs,
+        deny: DenyList {
+            serials: r
+                .list("deny-serials", |text, _| value::serial(text))
+                .into_iter()
+                .collect::<BTreeSet<_>>(),
+            spki_sha256: r
+                .list("deny-spki-sha256", |text, _| value::sha256(text))
+                .into_iter()
+                .collect(),
+        },
+        policy: r.optional_path("policy", value::path),
+        audit: audit(&mut r),
+        audit_failure: r.value("audit-failure", |text| match text.trim() {
+            "deny" => Ok(AuditFailure::Deny),
+            "continue" => Ok(AuditFailure::Continue),
+            _ => Err("expected \"deny\" or \"continue\"".into()),
+        }),
+        authz_plugin: r.optional_path("authz-plugin", value::socket_path),
+        handshake_timeout: r.value("handshake-timeout", value::time),
+        head_timeout: r.value("head-timeout", value::time),
+        drain_timeout: r.value("drain-timeout", value::time),
+        upstream_connect_timeout: r.value("upstream-connect-timeout", value::time),
+        tunnel_grace: r.value("tunnel-grace", value::time),
+        tcp_keepalive: TcpKeepalive {
+            idle: r.value("tcp-keepalive-idle", whole_seconds),
+            interval: r.value("tcp-keepalive-interval", whole_seconds),
+            probes: r.value("tcp-keepalive-probes", |text| ranged(text, 1, 127)),
+        },
+        reload_interval: r.optional("reload-interval", value::time),
+        exit_on_stale_socket: r.optional("exit-on-stale-socket", value::time),
+        limits: Limits {
+            session_max_age: r.optional("session-max-age", value::time),
+            connections: r.value("max-connections", |text| value::count(text, 1)),
+            connections_per_client: r
+                .value("max-connections-per-client", |text| value::count(text, 1)),
+            handshakes: r.value("max-handshakes", |text| value::count(text, 1)),
+            head_bytes: r.value("max-head-size", head_size),
+            header_lines: r.value("max-header-lines", |text| ranged(text, 16, 10_000)),
+            requests_per_second_per_client: r
+                .optional::<NonZeroU32>("max-requests-per-second-per-client", value::rate),
+        },
+        workers: r.value("workers", |text| ranged(text, 0, 1024)),
+        metrics: r.optional::<SocketAddr>("metrics", value::address),
+        control_socket: r.optional_path("control-socket", value::socket_path),
+        log: Log {
+            level: r.value("log-level", LogLevel::parse),
+            format: r.value("log-format", LogFormat::parse),
+        },
+        config_file,
+        files,
+        notes,
+        settings: Vec::new(),
+    };
+    finish(config, r)
+}
+
+/// Sorts the record of settings into the documented order; every problem is an error.
+fn finish(mut config: Config, r: Resolver) -> Result<Config, ConfigError> {
+    if !r.problems.is_empty() {
+        return Err(ConfigError {
+            problems: r.problems,
+        });
+    }
+    if let Some(policy) = &config.policy {
+        config.files.push(policy.clone());
+    }
+    config.settings = r.settings;
+    config
+        .settings
+        .sort_by_key(|setting: &Setting| key::KEYS.iter().position(|key| key.name == setting.name));
+    Ok(config)
+}
+
+fn audit(r: &mut Resolver) -> Option<AuditSink> {
+    const STDOUT: &str = "stdout";
+    let sink = |text: &str, base: Option<&Path>| {
+        if text == STDOUT {
+            Ok(STDOUT.into())
+        } else {
+            value::path(text, base)
+        }
+    };
+    r.optional_path("audit", sink).map(|path| {
+        if path == Path::new(STDOUT) {
+            AuditSink::Stdout
+        } else {
+            AuditSink::File(path)
+        }
+    })
+}
+
+/// The kernel counts keep-alive in seconds.
+fn whole_seconds(text: &str) -> Result<Duration, Wrong> {
+    let time = value::time(text)?;
+    if time.subsec_nanos() != 0 || time > Duration::from_secs(32_767) {
+        return Err("expected whole seconds, at most 32767s".into());
+    }
+    Ok(time)
+}
+
+fn head_size(text: &str) -> Result<usize, Wrong> {
+    let size = value::size(text)?;
+    if (8 << 10..=64 << 20).contains(&size) {
+        Ok(size)
+    } else {
+        Err("expected 8KiB to 64MiB".into())
+    }
+}
+
+fn ranged<T: TryFrom<usize>>(text: &str, least: usize, most: usize) -> Result<T, Wrong> {
+    let number = value::count(text, least)?;
+    let wrong = || Wrong::from(format!("expected at most {most}"));
+    if number > most {
+        Err(wrong())
+    } else {
+        T::try_from(number).map_err(|_| wrong())
+    }
+}
+
+fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> Problem {
+    let who = match origin {
+        Origin::Flag => format!("--{flag} "),
+        Origin::Env(name) => format!("{name}="),
+        _ => String::new(),
+    };
+    // The file is at fault rather than the command line that names it, hence exit code 78.
+    let origin = if *origin == Origin::Flag {
+        Origin::Env(format!("--{flag}"))
+    } else {
+        origin.clone()
+    };
+    Problem::new(origin, format!("{who}{path:?}: {message}"))
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| {
+            file.take(file::MAX_BYTES as u64 + 1)
+                .read_to_end(&mut bytes)
+        })
+        .map_err(|err| format!("cannot read it: {err}"))?;
+    if bytes.len() > file::MAX_BYTES {
+        return Err(format!("larger than {} bytes", file::MAX_BYTES));
+    }
+    Ok(bytes)
+}

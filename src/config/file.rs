@@ -1,0 +1,140 @@
+//! The configuration file: TOML, flat, each setting by the name its flag has.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::error::Problem;
+use crate::config::key::{KEYS, Key, Kind, suggest};
+use crate::config::layer::{Entry, Layer};
+use crate::config::origin::Origin;
+
+/// A configuration file is not larger.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// Reads the settings in `bytes`, the contents of `path`. Never panics, whatever the bytes.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Layer, Vec<Problem>> {
+    let at = |line: usize| Origin::File {
+        path: path.to_owned(),
+        line,
+    };
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(err) => {
+            let line = line_of(bytes, err.valid_up_to());
+            return Err(vec![Problem::new(at(line), "expected UTF-8 text")]);
+        }
+    };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let problem = |err: &toml::de::Error| {
+            let line = line_of(text.as_bytes(), err.span().map_or(0, |span| span.start));
+            Problem::new(
+                at(line),
+                format!("not valid TOML: {}", err.message().replace('\n', ", ")),
+            )
+        };
+        return Err(errors.iter().take(5).map(problem).collect());
+    }
+
+    let mut layer = Layer::new();
+    let mut problems = Vec::new();
+    let base = path.parent().map(Path::to_owned);
+    for (name, value) in table.get_ref() {
+        let origin = at(line_of(text.as_bytes(), name.span().start));
+        let Some(key) = Key::named(name.get_ref()) else {
+            problems.push(unknown_key(name.get_ref(), value.get_ref(), origin));
+            continue;
+        };
+        match items(key.kind, value) {
+            Ok(items) => {
+                layer.insert(
+                    key.name,
+                    Entry {
+                        items,
+                        origin,
+                        base: base.clone(),
+                    },
+                );
+            }
+            Err(found) => {
+                let line = line_of(text.as_bytes(), found.span().start);
+                let message = format!(
+                    "{} is {}; expected {}",
+                    key.name,
+                    describe(found.get_ref()),
+                    key.kind.expected()
+                );
+                problems.push(Problem::new(at(line), message));
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(layer)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The value's items as text, or the part that has the wrong type.
+fn items<'a, 'i>(
+    kind: Kind,
+    value: &'a Spanned<DeValue<'i>>,
+) -> Result<Vec<String>, &'a Spanned<DeValue<'i>>> {
+    let text = |value: &'a Spanned<DeValue<'i>>| match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        _ => Err(value),
+    };
+    match (kind, value.get_ref()) {
+        (Kind::List { .. }, DeValue::Array(array)) => array.iter().map(text).collect(),
+        (Kind::Text { .. } | Kind::List { .. }, _) => Ok(vec![text(value)?]),
+        (Kind::Count | Kind::OptionalCount, DeValue::Integer(number)) if number.radix() == 10 => {
+            Ok(vec![number.as_str().to_owned()])
+        }
+        (Kind::OptionalCount, DeValue::String(text)) if text == "off" => Ok(vec![text.to_string()]),
+        (Kind::Switch, DeValue::Boolean(on)) => Ok(vec![on.to_string()]),
+        (Kind::Count | Kind::OptionalCount | Kind::Switch, _) => Err(value),
+    }
+}
+
+fn unknown_key(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
+    let names = || KEYS.iter().map(|key| key.name);
+    if let DeValue::Table(table) = value {
+        let problem = Problem::new(
+            origin,
+            format!("unknown section [{name}]: the file has none"),
+        );
+        let joined = table.keys().find_map(|sub| {
+            let joined = format!("{name}-{}", sub.get_ref());
+            suggest(&joined, names()).or_else(|| suggest(sub.get_ref(), names()))
+        });
+        return match joined {
+            Some(meant) => problem.hint(format!("did you mean {meant:?}, at the top level?")),
+            None => problem,
+        };
+    }
+    let problem = Problem::new(origin, format!("unknown key {name:?}"));
+    match suggest(name, names()) {
+        Some(meant) => problem.hint(format!("did you mean {meant:?}?")),
+        None => problem.hint("config/dockgate.toml and `dockgate serve --help` list them"),
+    }
+}
+
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the string {text:?}"),
+        DeValue::Integer(number) => format!("the integer {}", number.as_str()),
+        DeValue::Float(number) => format!("the number {}", number.as_str()),
+        DeValue::Boolean(on) => format!("the boolean {on}"),
+        DeValue::Datetime(_) => "a date".into(),
+        DeValue::Array(_) => "an array".into(),
+        DeValue::Table(_) => "a table".into(),
+    }
+}
+
+/// The line, counted from 1, of a byte offset.
+fn line_of(text: &[u8], offset: usize) -> usize {
+    let before = &text[..offset.min(text.len())];
+    before.iter().filter(|byte| **byte == b'\n').count() + 1
+}

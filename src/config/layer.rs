@@ -1,0 +1,123 @@
+//! One source's settings as text, and where each was written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::config::error::Problem;
+use crate::config::key::{KEYS, suggest};
+use crate::config::origin::Origin;
+
+/// What one source says about one setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// One item, or several for a list.
+    pub items: Vec<String>,
+    /// Where it was written.
+    pub origin: Origin,
+    /// What relative paths are relative to; the working directory when nothing is said.
+    pub base: Option<PathBuf>,
+}
+
+/// What one source says, by the setting's name.
+pub type Layer = BTreeMap<&'static str, Entry>;
+
+/// Variables that only the project's tests read.
+const TEST_PREFIXES: &[&str] = &[
+    "DOCKGATE_TEST_",
+    "DOCKGATE_E2E_",
+    "DOCKGATE_REQUIRE_",
+    "DOCKGATE_ENGINE_",
+];
+
+/// Variables that name a source of settings rather than a setting.
+pub const CONFIG_FILE: &str = "DOCKGATE_CONFIG_FILE";
+/// See [`CONFIG_FILE`].
+pub const FROM_DAEMON_JSON: &str = "DOCKGATE_FROM_DAEMON_JSON";
+
+/// The settings among flags.
+pub fn from_flags(settings: Vec<(&'static str, &[String])>) -> Layer {
+    let mut layer = Layer::new();
+    for (flag, items) in settings {
+        if let Some(key) = KEYS
+            .iter()
+            .find(|key| key.flag == flag && !items.is_empty())
+        {
+            layer.insert(
+                key.name,
+                Entry {
+                    items: items.to_vec(),
+                    origin: Origin::Flag,
+                    base: None,
+                },
+            );
+        }
+    }
+    layer
+}
+
+/// The settings among environment variables. An empty variable counts as unset, since compose files pass `${VAR:-}` on.
+pub fn from_env(vars: &BTreeMap<String, String>) -> (Layer, Vec<Problem>) {
+    let mut layer = Layer::new();
+    let mut problems = Vec::new();
+    let names: Vec<String> = KEYS.iter().map(crate::config::key::Key::env).collect();
+    for (name, value) in vars
+        .iter()
+        .filter(|(name, _)| name.starts_with("DOCKGATE_"))
+    {
+        let Some(index) = names.iter().position(|known| known == name) else {
+            if !is_known_elsewhere(name) {
+                problems.push(unknown_variable(name, &names));
+            }
+            continue;
+        };
+        if value.trim().is_empty() {
+            continue;
+        }
+        let key = &KEYS[index];
+        let items = match key.kind {
+            crate::config::key::Kind::List { .. } => value
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            _ => vec![value.trim().to_owned()],
+        };
+        layer.insert(
+            key.name,
+            Entry {
+                items,
+                origin: Origin::Env(name.clone()),
+                base: None,
+            },
+        );
+    }
+    (layer, problems)
+}
+
+/// Not settings, but nobody's mistake either: Kubernetes sets `DOCKGATE_PORT…` and `DOCKGATE_SERVICE_…` in every pod beside a
+/// Service called "dockgate" (as `docker run --link` does), and refusing them would keep the gate from starting there.
+fn is_known_elsewhere(name: &str) -> bool {
+    name == CONFIG_FILE
+        || name == FROM_DAEMON_JSON
+        || name == "DOCKGATE_NAME"
+        || name == "DOCKGATE_PORT"
+        || name.starts_with("DOCKGATE_PORT_")
+        || name.starts_with("DOCKGATE_SERVICE_")
+        || TEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn unknown_variable(name: &str, names: &[String]) -> Problem {
+    let word = name.trim_start_matches("DOCKGATE_");
+    let known = names
+        .iter()
+        .map(|known| known.trim_start_matches("DOCKGATE_"));
+    let problem = Problem::new(
+        Origin::Env(name.to_owned()),
+        format!("unknown environment variable {name}"),
+    );
+    match suggest(word, known) {
+        Some(meant) => problem.hint(format!("did you mean DOCKGATE_{meant}?")),
+        None => problem.hint("`dockgate serve --help` lists them"),
+    }
+}

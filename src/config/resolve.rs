@@ -1,0 +1,133 @@
+//! Picks each setting from the highest layer that has it, parses it, and keeps its origin.
+
+use std::path::PathBuf;
+
+use crate::config::error::{Problem, Wrong};
+use crate::config::key::{Key, Kind};
+use crate::config::layer::{Entry, Layer};
+use crate::config::origin::{Origin, Setting};
+
+/// The layers, highest precedence first, and what came of reading them.
+pub(super) struct Resolver {
+    layers: Vec<Layer>,
+    /// Everything wrong so far.
+    pub(super) problems: Vec<Problem>,
+    /// Every setting read so far.
+    pub(super) settings: Vec<Setting>,
+}
+
+impl Resolver {
+    pub(super) fn new(layers: Vec<Layer>, problems: Vec<Problem>) -> Self {
+        Self {
+            layers,
+            problems,
+            settings: Vec::new(),
+        }
+    }
+
+    /// A value that always exists: when it cannot be read, the problem is noted and the default stands in.
+    pub(super) fn value<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> T {
+        let (key, entry) = self.read(name);
+        match parse(only(&entry)) {
+            Ok(value) => value,
+            Err(wrong) => {
+                self.problems
+                    .push(Problem::value(key, &entry.origin, only(&entry), wrong));
+                parse(key.default).expect("the defaults in KEYS must parse")
+            }
+        }
+    }
+
+    /// A value that "off" (or, where a number or time is meant, 0) turns off.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        let (key, entry) = self.read(name);
+        if matches!(only(&entry).trim(), "" | "off" | "0" | "0s" | "none") {
+            return None;
+        }
+        match parse(only(&entry)) {
+            Ok(value) => Some(value),
+            Err(wrong) => {
+                self.problems
+                    .push(Problem::value(key, &entry.origin, only(&entry), wrong));
+                None
+            }
+        }
+    }
+
+    /// An optional path, relative to where it was written.
+    pub(super) fn optional_path(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str, Option<&std::path::Path>) -> Result<PathBuf, Wrong>,
+    ) -> Option<PathBuf> {
+        let base = self.entry(name).and_then(|entry| entry.base.clone());
+        self.optional(name, |text| parse(text, base.as_deref()))
+    }
+
+    /// A list; items that cannot be read are noted and left out.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str, Option<&std::path::Path>) -> Result<T, Wrong>,
+    ) -> Vec<T> {
+        let (key, entry) = self.read(name);
+        let mut values = Vec::new();
+        for item in &entry.items {
+            match parse(item, entry.base.as_deref()) {
+                Ok(value) => values.push(value),
+                Err(wrong) => self
+                    .problems
+                    .push(Problem::value(key, &entry.origin, item, wrong)),
+            }
+        }
+        values
+    }
+
+    /// Who wrote a setting, if anybody did.
+    pub(super) fn origin(&self, name: &str) -> Option<&Origin> {
+        self.entry(name).map(|entry| &entry.origin)
+    }
+
+    /// Replaces the record of a setting whose value was found rather than written.
+    pub(super) fn record(&mut self, name: &'static str, value: String, origin: Origin) {
+        self.settings.retain(|setting| setting.name != name);
+        self.settings.push(Setting {
+            name,
+            value,
+            origin,
+        });
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        // An empty text is as good as none; an empty list is a statement.
+        self.layers
+            .iter()
+            .find_map(|layer| layer.get(name).filter(|entry| entry.items != [""]))
+    }
+
+    fn read(&mut self, name: &'static str) -> (&'static Key, Entry) {
+        let key = Key::named(name).expect("settings are read by a name that KEYS must have");
+        let entry = self.entry(name).cloned().unwrap_or_else(|| Entry {
+            items: match key.kind {
+                Kind::List { .. } if key.default.is_empty() => Vec::new(),
+                _ => vec![key.default.to_owned()],
+            },
+            origin: Origin::Default,
+            base: None,
+        });
+        self.record(name, entry.items.join(","), entry.origin.clone());
+        (key, entry)
+    }
+}
+
+fn only(entry: &Entry) -> &str {
+    entry.items.last().map_or("", String::as_str)
+}

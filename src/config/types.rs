@@ -1,0 +1,241 @@
+//! The typed configuration: what the program uses, with nothing left to parse.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::error::Wrong;
+use crate::config::listen::Listen;
+use crate::config::origin::{Origin, Setting};
+
+/// Everything `serve` needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen; never empty.
+    pub listen: Vec<Listen>,
+    /// The engine's unix socket.
+    pub upstream: PathBuf,
+    /// The server's files; `None` exactly when `auto_certs` is set.
+    pub tls: Option<TlsPaths>,
+    /// Make certificates where there are none.
+    pub auto_certs: Option<AutoCerts>,
+    /// Client certificates refused without a CRL.
+    pub deny: DenyList,
+    /// The policy; without one every certificate of the CA has full access.
+    pub policy: Option<PathBuf>,
+    /// Where decisions are recorded.
+    pub audit: Option<AuditSink>,
+    /// What becomes of a request whose record cannot be written.
+    pub audit_failure: AuditFailure,
+    /// Socket of the authorization plugin.
+    pub authz_plugin: Option<PathBuf>,
+    /// Longest TLS handshake, in total.
+    pub handshake_timeout: Duration,
+    /// Longest wait for a connection's first request head, in total.
+    pub head_timeout: Duration,
+    /// How long requests and tunnels may go on after the first SIGTERM.
+    pub drain_timeout: Duration,
+    /// Longest wait for a connection to the engine.
+    pub upstream_connect_timeout: Duration,
+    /// How long a client is still read after the engine has ended a tunnel.
+    pub tunnel_grace: Duration,
+    /// How dead peers are noticed.
+    pub tcp_keepalive: TcpKeepalive,
+    /// How often files are looked at; `None` for SIGHUP only.
+    pub reload_interval: Option<Duration>,
+    /// Exit when the engine's socket has been a stale bind mount for this long.
+    pub exit_on_stale_socket: Option<Duration>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Worker threads; 0 for one per core.
+    pub workers: usize,
+    /// Address of the metrics and health listener.
+    pub metrics: Option<SocketAddr>,
+    /// Socket of `ps`, `top`, `kick` and `healthcheck`.
+    pub control_socket: Option<PathBuf>,
+    /// What is logged and how.
+    pub log: Log,
+    /// The configuration file that was read.
+    pub config_file: Option<PathBuf>,
+    /// The files, certificates apart, whose change calls for a reload: configuration, daemon.json, policy.
+    pub files: Vec<PathBuf>,
+    /// What the operator should know although nothing is wrong; one sentence each.
+    pub notes: Vec<String>,
+    /// Every setting, in the documented order, with what was written and where.
+    pub settings: Vec<Setting>,
+}
+
+impl Config {
+    /// Where a setting came from, by its name in the file.
+    pub fn origin(&self, name: &str) -> &Origin {
+        self.settings
+            .iter()
+            .find(|setting| setting.name == name)
+            .map_or(&Origin::Default, |setting| &setting.origin)
+    }
+}
+
+/// The files of a TLS server that verifies its clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsPaths {
+    /// CA certificates whose clients are let in.
+    pub ca: PathBuf,
+    /// The server's certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// The leaf's private key.
+    pub key: PathBuf,
+    /// Certificate revocation lists: files, or directories of them. Missing ones are errors.
+    pub crl: Vec<PathBuf>,
+    /// `crl.pem` beside certificates that were found rather than named: used once it is there.
+    pub crl_if_present: Option<PathBuf>,
+}
+
+/// Certificates that the gate makes for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoCerts {
+    /// Where they are kept.
+    pub dir: PathBuf,
+    /// Names for the server certificate beyond those found out.
+    pub sans: Vec<String>,
+    /// Certificate revocation lists beyond `crl.pem` in `dir`.
+    pub crl: Vec<PathBuf>,
+}
+
+impl AutoCerts {
+    /// The files once they have been made.
+    pub fn paths(&self) -> TlsPaths {
+        let layout = crate::config::search::GUIDE;
+        TlsPaths {
+            ca: self.dir.join(layout.ca),
+            cert: self.dir.join(layout.cert),
+            key: self.dir.join(layout.key),
+            crl: self.crl.clone(),
+            crl_if_present: Some(self.dir.join(crate::config::search::CRL)),
+        }
+    }
+}
+
+/// Certificates refused by name, for those who have no CA key at hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DenyList {
+    /// Serial numbers, big-endian without leading zeros.
+    pub serials: BTreeSet<Vec<u8>>,
+    /// SHA-256 of the DER of the SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    pub spki_sha256: BTreeSet<[u8; 32]>,
+}
+
+/// Where decisions are recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditSink {
+    /// Standard output.
+    Stdout,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+/// What becomes of a request whose record cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditFailure {
+    /// It is refused: no record, no access.
+    Deny,
+    /// It goes on, and the failure is logged and counted.
+    Continue,
+}
+
+/// TCP keep-alive, RFC 9293 §3.8.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpKeepalive {
+    /// Quiet time before the first probe; whole seconds.
+    pub idle: Duration,
+    /// Time between probes; whole seconds.
+    pub interval: Duration,
+    /// Unanswered probes after which the peer is dead.
+    pub probes: u32,
+}
+
+/// Bounds on what peers can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections at once of one client certificate.
+    pub connections_per_client: usize,
+    /// Handshakes at once.
+    pub handshakes: usize,
+    /// Bytes of one request head.
+    pub head_bytes: usize,
+    /// Header lines of one head.
+    pub header_lines: usize,
+    /// Requests per second of one client certificate.
+    pub requests_per_second_per_client: Option<NonZeroU32>,
+    /// Longest life of a hijacked session.
+    pub session_max_age: Option<Duration>,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The least level that is logged.
+    pub level: LogLevel,
+    /// Its form.
+    pub format: LogFormat,
+}
+
+/// Levels, with dockerd's names accepted too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl LogLevel {
+    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "trace" => Ok(Self::Trace),
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" | "warning" => Ok(Self::Warn),
+            "error" | "fatal" => Ok(Self::Error),
+            _ => Err("expected trace, debug, info, warn or error".into()),
+        }
+    }
+
+    /// The name `tracing` filters understand.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+impl LogFormat {
+    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("expected auto, text or json".into()),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! One result of looking at something: fine, doubtful or wrong, with the cure.
+//!
+//! `check`, `doctor` and the start-up log say the same things in the same words because they share this type.
+
+use std::fmt;
+
+/// How much a [`Finding`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Works, but somebody will be surprised.
+    Warning,
+    /// Does not work, or not for the people it is meant for.
+    Error,
+}
+
+impl Severity {
+    /// The word printed before a finding.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A sentence about one file, option or peer, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Lower case, no full stop; names the file or option.
+    pub text: String,
+    /// One thing to do, printed on a line of its own.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// Something that is as it should be.
+    pub fn ok(text: impl Into<String>) -> Self {
+        Self::new(Severity::Ok, text)
+    }
+
+    /// Something that works, but will surprise.
+    pub fn warning(text: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, text)
+    }
+
+    /// Something that does not work.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self::new(Severity::Error, text)
+    }
+
+    /// Adds the advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn new(severity: Severity, text: impl Into<String>) -> Self {
+        Self {
+            severity,
+            text: text.into(),
+            hint: None,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8} {}", self.severity.word(), self.text)?;
+        if let Some(hint) = &self.hint {
+            for (i, line) in hint.lines().enumerate() {
+                write!(
+                    f,
+                    "\n         {} {line}",
+                    if i == 0 { "hint:" } else { "     " }
+                )?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! From an accepted socket to a finished connection: one tracked task each.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::expiry::Warner;
+use crate::listener;
+use crate::proxy::session::{self, Gate};
+use crate::registry::{Cut, Entry, Registry};
+use crate::tls::config::Trust;
+use crate::tls::{self, Outcome};
+
+/// Bounds on connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Handshakes at once.
+    pub handshakes: usize,
+    /// Total time of a handshake.
+    pub handshake_timeout: Duration,
+}
+
+/// What every connection needs.
+#[derive(Debug)]
+pub struct Front {
+    /// The HTTP side.
+    pub gate: Arc<Gate>,
+    /// The table of live connections.
+    pub registry: Arc<Registry>,
+    /// The current generation of trust.
+    pub trust: RwLock<Trust>,
+    /// Bounds.
+    pub bounds: Bounds,
+    /// Warns of client certificates that end soon.
+    pub expiry: Warner,
+    /// Tracks every connection's task, so that a drain can wait for them.
+    pub tasks: TaskTracker,
+    connections: AtomicUsize,
+    handshakes: AtomicUsize,
+}
+
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn enter(counter: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let before = counter.fetch_add(1, Relaxed);
+        let counted = Self(counter);
+        (before < most).then_some(counted)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Front {
+    /// Joins the parts.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, registry: Arc<Registry>, trust: Trust, bounds: Bounds) -> Self {
+        Self {
+            gate,
+            registry,
+            trust: RwLock::new(trust),
+            bounds,
+            expiry: Warner::default(),
+            tasks: TaskTracker::new(),
+            connections: AtomicUsize::new(0),
+            handshakes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Serves one accepted socket to its end.
+    pub async fn serve(self: Arc<Self>, socket: std::net::TcpStream, peer: SocketAddr) {
+        let id = self.registry.number();
+        let Some(_connection) = Counted::enter(&self.connections, self.bounds.connections) else {
+            debug!(conn.id = id, client.addr = %peer, limit = self.bounds.connections, "Connection refused: too many");
+            return;
+        };
+        let Ok(tcp) = listener::adopt(socket) else {
+            return;
+        };
+        let accepted = {
+            let Some(_handshake) = Counted::enter(&self.handshakes, self.bounds.handshakes) else {
+                debug!(conn.id = id, client.addr = %peer, limit = self.bounds.handshakes, "Handshake refused: too many");
+                return;
+            };
+            let server = self
+                .trust
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .server
+                .clone();
+            let deadline = Instant::now() + self.bounds.handshake_timeout;
+            let accepted = Box::pin(tls::accept(
+                tcp,
+                TlsAcceptor::from(server.clone()),
+                deadline,
+            ))
+            .await;
+            (accepted, server)
+        };
+        let (accepted, server) = accepted;
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(outcome) => return report(id, peer, &outcome),
+        };
+        self.expiry.client_seen(&accepted.identity);
+        let entry = self
+            .registry
+            .enter(id, peer, accepted.identity, accepted.chain);
+        self.judge_again(&entry, &server);
+        let cut = tokio::select! {
+            biased;
+            cut = entry.cut_requested() => cut,
+            () = Box::pin(session::serve(self.gate.clone(), entry.clone(), accepted.stream)) => return,
+        };
+        let activity = entry.activity();
+        let (up, down) = entry.meter.totals();
+        let level_is_warn = !matches!(cut, Cut::Drain | Cut::Kicked);
+        let (method_path, op) = (activity.path, activity.operation.id());
+        if level_is_warn {
+            warn!(
+                conn.id = id, client.addr = %peer, client.id = %entry.identity, op, path = method_path, busy = activity.busy,
+                bytes.in = up, bytes.out = down, reason = cut.id(), error = %cut, "Connection cut"
+            );
+        } else {
+            info!(
+                conn.id = id, client.addr = %peer, client.id = %entry.identity, op, path = method_path, busy = activity.busy,
+                bytes.in = up, bytes.out = down, reason = cut.id(), error = %cut, "Connection cut"
+            );
+        }
+    }
+
+    /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
+    /// connection then.
+    fn judge_again(&self, entry: &Entry, used: &Arc<ServerConfig>) {
+        let trust = self
+            .trust
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if !Arc::ptr_eq(&trust.server, used)
+            && let Some((leaf, intermediates)) = entry.chain.split_first()
+            && let Err((refusal, _)) = trust.verifier.judge(leaf, intermediates, UnixTime::now())
+        {
+            entry.cut(Cut::Untrusted(refusal.to_string()));
+        }
+    }
+}
+
+fn report(id: u64, peer: SocketAddr, outcome: &Outcome) {
+    match outcome {
+        Outcome::Probe => debug!(conn.id = id, client.addr = %peer, "Probe"),
+        // Any peer can cause these, but they answer the first question of everyone whose client does not get in.
+        _ => {
+            info!(conn.id = id, client.addr = %peer, reason = outcome.id(), error = %outcome, "Handshake refused")
+        }
+    }
+}

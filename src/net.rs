@@ -1,0 +1,163 @@
+//! Non-blocking socket reads and writes through a shared reference, and the buffers they use.
+//!
+//! tokio's own `AsyncRead` wants `&mut`, and its `try_read` leaves a stale readiness behind after a short read, which costs
+//! one `EAGAIN` system call per request. [`poll_read`] and [`poll_write`] clear the readiness themselves. Both are cancel
+//! safe: nothing is read or written unless `Ready` is returned.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+/// Bytes of one bulk buffer: large enough that system calls stop to matter, small enough that a stalled connection holding
+/// one is cheap.
+pub const BULK: usize = 128 * 1024;
+
+/// Bulk buffers that an idle worker keeps ready; the rest go back to the allocator.
+const POOLED: usize = 4;
+
+/// A stream socket registered with the current runtime.
+pub trait Socket: AsFd {
+    /// Waits until the socket may be readable.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Waits until the socket may be writable.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Runs `f`, and clears the readiness of `interest` when it answers `WouldBlock`.
+    fn attempt(&self, interest: Interest, f: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
+}
+
+macro_rules! socket {
+    ($stream:ty) => {
+        impl Socket for $stream {
+            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                <$stream>::poll_read_ready(self, cx)
+            }
+            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                <$stream>::poll_write_ready(self, cx)
+            }
+            fn attempt(
+                &self,
+                interest: Interest,
+                f: impl FnOnce() -> io::Result<()>,
+            ) -> io::Result<()> {
+                self.try_io(interest, f)
+            }
+        }
+    };
+}
+socket!(TcpStream);
+socket!(UnixStream);
+
+/// Reads into `buf`; `Ok(0)` is the end of the stream. `buf` must not be empty.
+pub fn poll_read(
+    socket: &impl Socket,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    debug_assert!(!buf.is_empty());
+    loop {
+        ready!(socket.poll_read_ready(cx))?;
+        let mut outcome = Err(io::ErrorKind::WouldBlock.into());
+        let attempt = socket.attempt(Interest::READABLE, || {
+            outcome = rustix::net::recv(socket.as_fd(), &mut *buf, rustix::net::RecvFlags::empty())
+                .map(|(n, _)| n)
+                .map_err(io::Error::from);
+            match &outcome {
+                // A short read drained the socket: the next read waits for an event instead of meeting EAGAIN.
+                Ok(n) if *n > 0 && *n < buf.len() => Err(io::ErrorKind::WouldBlock.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                _ => Ok(()),
+            }
+        });
+        match outcome {
+            Ok(n) => return Poll::Ready(Ok(n)),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(e) => return Poll::Ready(Err(e)),
+        }
+        drop(attempt);
+    }
+}
+
+/// Writes some of `buf`; returns how much. `buf` must not be empty.
+pub fn poll_write(
+    socket: &impl Socket,
+    cx: &mut Context<'_>,
+    buf: &[u8],
+) -> Poll<io::Result<usize>> {
+    poll_write_with(socket, cx, buf.len(), |fd| {
+        rustix::net::send(fd, buf, rustix::net::SendFlags::NOSIGNAL)
+    })
+}
+
+/// Writes some of `bufs`, in order; returns how much.
+pub fn poll_write_vectored(
+    socket: &impl Socket,
+    cx: &mut Context<'_>,
+    bufs: &[io::IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    poll_write_with(socket, cx, bufs.iter().map(|b| b.len()).sum(), |fd| {
+        rustix::io::writev(fd, bufs)
+    })
+}
+
+fn poll_write_with(
+    socket: &impl Socket,
+    cx: &mut Context<'_>,
+    len: usize,
+    send: impl Fn(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(socket.poll_write_ready(cx))?;
+        let mut outcome = Err(io::ErrorKind::WouldBlock.into());
+        let attempt = socket.attempt(Interest::WRITABLE, || {
+            outcome = send(socket.as_fd()).map_err(io::Error::from);
+            match &outcome {
+                Ok(n) if *n > 0 && *n < len => Err(io::ErrorKind::WouldBlock.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                _ => Ok(()),
+            }
+        });
+        match outcome {
+            Ok(n) => return Poll::Ready(Ok(n)),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(e) => return Poll::Ready(Err(e)),
+        }
+        drop(attempt);
+    }
+}
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes a buffer of [`BULK`] bytes from this worker's pool.
+pub fn take_bulk() -> Vec<u8> {
+    POOL.with(|pool| pool.borrow_mut().pop())
+        .unwrap_or_else(|| vec![0; BULK])
+}
+
+/// Gives a buffer back, so that an idle connection holds none.
+pub fn give_bulk(buf: Vec<u8>) {
+    debug_assert_eq!(buf.len(), BULK);
+    POOL.with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < POOLED {
+            pool.push(buf);
+        }
+    });
+}

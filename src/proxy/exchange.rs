@@ -1,0 +1,407 @@
+//! One request and its answer, both directions at once.
+//!
+//! The request body is pumped while the answer is awaited, and the answer is relayed while the body is still coming
+//! (docker-transport R19): an engine that refuses early is heard, and a full-duplex build works. Heads and chunks are
+//! written as they come. Nothing here has a time limit except the two graces for a side that has already ended.
+//!
+//! Cancel safety: dropping an exchange drops the engine connection's bytes in flight, so the caller must drop the
+//! connection with it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep};
+
+use super::framing::{BadChunk, Framing};
+use super::head::{self, Emit, HeadError, MAX_HEAD, ResponseHead};
+use super::relay::{Fault, Pending, Progress, Relay};
+use crate::net;
+
+/// How long an answer may still be relayed after the client ended its side of an ordinary request.
+const GONE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the rest of a request body is pumped after its answer is complete.
+const BODY_GRACE: Duration = Duration::from_secs(5);
+
+/// Bytes a client may send ahead of the answer (pipelined requests, early stdin) before it has to wait.
+const AHEAD: usize = 64 * 1024;
+
+/// What an exchange has to know of its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The method is HEAD: the answer has no body.
+    pub is_head: bool,
+    /// The request is HTTP/1.0.
+    pub http10: bool,
+    /// The client keeps its connection afterwards.
+    pub persistent: bool,
+    /// It carries an `Upgrade` field.
+    pub upgrade: bool,
+    /// The endpoint may switch protocols (`101`).
+    pub may_switch: bool,
+    /// The endpoint may take the connection over without an upgrade (attach, exec start).
+    pub may_take_over: bool,
+    /// It is a bodyless GET or HEAD: safe to send again on a new connection.
+    pub replayable: bool,
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub enum End {
+    /// Both connections may carry another exchange.
+    Reuse,
+    /// Answered in full; the client's connection has to close, the engine's is not to be used again.
+    Close,
+    /// The connection is a tunnel now; the engine's bytes behind the head are given.
+    Tunnel(Vec<u8>),
+    /// A connection that had been used before was dead, nothing was answered, and the request may be sent again.
+    Stale,
+    /// The client went away.
+    ClientGone,
+    /// Nothing of an answer has been sent.
+    Unanswered(Failure),
+    /// An answer was cut off in the middle; the client's connection has to show it.
+    Cut(Failure),
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The client's chunked body is malformed.
+    #[error(transparent)]
+    Request(BadChunk),
+    /// The engine closed, or its connection failed.
+    #[error("the Docker Engine closed the connection{}", .0.as_ref().map(|e| format!(" ({e})")).unwrap_or_default())]
+    EngineClosed(Option<io::Error>),
+    /// The engine's answer is not acceptable HTTP.
+    #[error("the Docker Engine sent a malformed answer: {0}")]
+    EngineHead(#[from] HeadError),
+    /// The engine's chunked body is not acceptable.
+    #[error("the Docker Engine sent a {0}")]
+    EngineChunk(BadChunk),
+    /// The engine's head is too large.
+    #[error("the Docker Engine sent a head above {MAX_HEAD} bytes")]
+    EngineHeadSize,
+    /// The engine switched protocols unasked.
+    #[error("the Docker Engine switched protocols on a request that does not allow it")]
+    EngineSwitched,
+}
+
+#[derive(Debug)]
+enum Up {
+    Sending,
+    Sent,
+    /// Writing to the engine failed; it may have answered all the same.
+    Failed(Option<io::Error>),
+}
+
+#[derive(Debug)]
+enum Down {
+    Head,
+    Body(Framing),
+    Done,
+}
+
+/// The state of one exchange.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    relay: Relay<'a>,
+    facts: Facts,
+    body: Framing,
+    up: Up,
+    down: Down,
+    engine_in: Vec<u8>,
+    scanned: usize,
+    close: bool,
+    draining: bool,
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// The final status, once its head has come.
+    pub status: Option<u16>,
+    /// When that was.
+    pub answered: Option<Instant>,
+}
+
+impl<'a> Exchange<'a> {
+    /// Starts an exchange; `relay.up` holds the request head. `draining` asks the client to close afterwards.
+    #[must_use]
+    pub fn new(relay: Relay<'a>, facts: Facts, body: Framing, draining: bool) -> Self {
+        Self {
+            relay,
+            facts,
+            body,
+            up: Up::Sending,
+            down: Down::Head,
+            engine_in: Vec::new(),
+            scanned: 0,
+            close: false,
+            draining,
+            deadline: None,
+            status: None,
+            answered: None,
+        }
+    }
+
+    /// Gives the relay back for what follows the exchange.
+    #[must_use]
+    pub fn into_relay(self) -> Relay<'a> {
+        self.relay
+    }
+
+    /// Drives both directions to the end.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(if matches!(self.down, Down::Done) {
+                End::Close
+            } else {
+                End::ClientGone
+            });
+        }
+        if let Some(end) = self.poll_up(cx) {
+            return Poll::Ready(end);
+        }
+        if let Some(end) = self.poll_down(cx) {
+            return Poll::Ready(end);
+        }
+        if !matches!(self.down, Down::Done) {
+            return Poll::Pending;
+        }
+        match self.up {
+            _ if self.close || self.relay.surplus => Poll::Ready(End::Close),
+            Up::Sent if self.relay.client.ended() => Poll::Ready(End::Close),
+            Up::Sent => Poll::Ready(End::Reuse),
+            Up::Failed(_) => Poll::Ready(End::Close),
+            // The engine often answers a load before it has read the last chunk, and keeps its connection.
+            Up::Sending => {
+                self.arm(BODY_GRACE, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn arm(&mut self, grace: Duration, cx: &mut Context<'_>) {
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(grace)));
+        if deadline.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if matches!(self.up, Up::Sending) {
+            match self.relay.poll_up(cx, &mut self.body) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(Progress::Done)) => self.up = Up::Sent,
+                Poll::Ready(Ok(Progress::Ended) | Err(Fault::Client(_))) => {
+                    return Some(End::ClientGone);
+                }
+                Poll::Ready(Err(Fault::ClientChunk(bad))) => {
+                    return Some(self.fail(Failure::Request(bad)));
+                }
+                Poll::Ready(Err(Fault::EngineWrite(e) | Fault::EngineRead(e))) => {
+                    self.up = Up::Failed(Some(e))
+                }
+                Poll::Ready(Err(Fault::EngineChunk(bad))) => {
+                    return Some(self.fail(Failure::EngineChunk(bad)));
+                }
+            }
+        }
+        if matches!(self.up, Up::Sent) && self.deadline.is_none() {
+            return self.watch(cx);
+        }
+        None
+    }
+
+    /// Notices a client that goes away while the engine works, and keeps what it sends ahead.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        while self.relay.client.held().len() < AHEAD {
+            match self.relay.client.poll_hold(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(true)) => {}
+                // The end of stdin, to be passed on once the tunnel stands.
+                Poll::Ready(Ok(false)) if self.facts.may_switch || self.facts.may_take_over => {
+                    return None;
+                }
+                Poll::Ready(Ok(false)) => {
+                    // As dockerd sees it: the end of the client's side cancels the request. A quick answer still arrives.
+                    self.relay.engine.end();
+                    self.close = true;
+                    self.arm(GONE_GRACE, cx);
+                    return None;
+                }
+                Poll::Ready(Err(_)) => return Some(End::ClientGone),
+            }
+        }
+        None
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        loop {
+            match &mut self.down {
+                Down::Done => return None,
+                Down::Head => {
+                    // An interim head has to be on its way before the next one is read.
+                    match self.relay.poll_down_pending(cx) {
+                        Poll::Pending => return None,
+                        Poll::Ready(Err(_)) => return Some(End::ClientGone),
+                        Poll::Ready(Ok(())) => {}
+                    }
+                    match head::head_len(&self.engine_in, self.scanned) {
+                        Some(len) => {
+                            if let Some(end) = self.on_head(len) {
+                                return Some(end);
+                            }
+                        }
+                        None => {
+                            if let Some(end) = self.read_head(cx)? {
+                                return Some(end);
+                            }
+                        }
+                    }
+                }
+                Down::Body(framing) => {
+                    let whole = framing.is_until_eof();
+                    match self.relay.poll_down(cx, framing) {
+                        Poll::Pending => return None,
+                        Poll::Ready(Ok(Progress::Done)) => self.down = Down::Done,
+                        Poll::Ready(Ok(Progress::Ended)) if whole => self.down = Down::Done,
+                        Poll::Ready(Ok(Progress::Ended)) => {
+                            return Some(self.fail(Failure::EngineClosed(None)));
+                        }
+                        Poll::Ready(Err(Fault::EngineRead(e) | Fault::EngineWrite(e))) => {
+                            return Some(self.fail(Failure::EngineClosed(Some(e))));
+                        }
+                        Poll::Ready(Err(Fault::EngineChunk(bad) | Fault::ClientChunk(bad))) => {
+                            return Some(self.fail(Failure::EngineChunk(bad)));
+                        }
+                        Poll::Ready(Err(Fault::Client(_))) => return Some(End::ClientGone),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads more of the head: `None` while there is nothing to read, else whether that was the end.
+    #[allow(
+        clippy::option_option,
+        reason = "pending, going on, and ended are three cases of a poll step"
+    )]
+    fn read_head(&mut self, cx: &mut Context<'_>) -> Option<Option<End>> {
+        self.scanned = self.engine_in.len();
+        if self.scanned > MAX_HEAD {
+            return Some(Some(self.fail(Failure::EngineHeadSize)));
+        }
+        let mut bulk = net::take_bulk();
+        let read = self.relay.engine.poll_read(cx, &mut bulk);
+        if let Poll::Ready(Ok(n)) = &read {
+            self.engine_in.extend_from_slice(&bulk[..*n]);
+        }
+        net::give_bulk(bulk);
+        let error = match read {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(n)) if n > 0 => return Some(None),
+            Poll::Ready(Ok(_)) => None,
+            Poll::Ready(Err(e)) => Some(e),
+        };
+        let stale =
+            self.engine_in.is_empty() && !self.relay.engine.is_fresh() && self.facts.replayable;
+        if stale && self.status.is_none() {
+            return Some(Some(End::Stale));
+        }
+        let cause = match (&mut self.up, error) {
+            (_, Some(e)) => Some(e),
+            (Up::Failed(e), None) => e.take(),
+            _ => None,
+        };
+        Some(Some(self.fail(Failure::EngineClosed(cause))))
+    }
+
+    fn on_head(&mut self, len: usize) -> Option<End> {
+        let facts = self.facts;
+        let ahead = !self.relay.client.held().is_empty();
+        let early = !matches!(self.up, Up::Sent);
+        let draining = self.draining;
+        let tunnels = |r: &ResponseHead| {
+            r.status == 101 && facts.upgrade && facts.may_switch
+                || r.status == 200
+                    && facts.may_take_over
+                    && r.raw_stream
+                    && r.framing.is_until_eof()
+        };
+        let mut close = self.close;
+        let mut out = Vec::with_capacity(self.engine_in.len() + 32);
+        let parsed = head::response(&self.engine_in[..len], facts.is_head, &mut out, |r| {
+            if tunnels(r) {
+                return Emit::Verbatim;
+            }
+            if r.status == 101 {
+                return Emit::Nothing;
+            }
+            if r.status < 200 {
+                return Emit::Connection(None);
+            }
+            // What a client sent ahead of a switch that did not come is no request (RFC 9931).
+            let hoped = facts.upgrade || facts.may_take_over;
+            let refused =
+                (facts.upgrade && facts.may_switch || facts.may_take_over) && r.status >= 400;
+            close |= !r.persistent
+                || !facts.persistent
+                || draining
+                || hoped && ahead
+                || refused
+                || early && r.status >= 400;
+            Emit::Connection(match (close, facts.http10) {
+                (true, _) => Some("close"),
+                (false, true) => Some("keep-alive"),
+                (false, false) => None,
+            })
+        });
+        let response = match parsed {
+            Ok(response) => response,
+            Err(e) => return Some(self.fail(Failure::EngineHead(e))),
+        };
+        let rest = self.engine_in.split_off(len);
+        self.engine_in = Vec::new();
+        self.scanned = 0;
+        if tunnels(&response) {
+            self.status = Some(response.status);
+            self.answered = Some(Instant::now());
+            // The head is flushed as a TLS record of its own before the first stream byte (docker-transport R6).
+            self.relay.down = Pending::new(out);
+            return Some(End::Tunnel(rest));
+        }
+        if response.status == 101 {
+            return Some(self.fail(Failure::EngineSwitched));
+        }
+        if response.status < 200 {
+            self.relay.down = Pending::new(out);
+            self.engine_in = rest;
+            return None;
+        }
+        self.answered = Some(Instant::now());
+        self.status = Some(response.status);
+        self.close = close;
+        let mut framing = response.framing;
+        match framing.take(&rest) {
+            Ok(n) => {
+                self.relay.surplus |= n < rest.len();
+                out.extend_from_slice(&rest[..n]);
+            }
+            Err(bad) => return Some(self.fail(Failure::EngineChunk(bad))),
+        }
+        self.relay.down = Pending::new(out);
+        self.down = Down::Body(framing);
+        None
+    }
+
+    fn fail(&self, failure: Failure) -> End {
+        if matches!(self.down, Down::Head) && self.status.is_none() {
+            End::Unanswered(failure)
+        } else {
+            End::Cut(failure)
+        }
+    }
+}

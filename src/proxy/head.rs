@@ -1,0 +1,518 @@
+//! Reads message heads strictly, and writes the heads that go on.
+//!
+//! What is judged is what is sent: a head is parsed once, and the bytes of its lines travel on unchanged, in order and in
+//! their own case, less the hop-by-hop fields (RFC 9110 §7.6.1). A head with two readings is refused: bare CR or LF, folded
+//! lines, space before a colon, two lengths, a length beside a transfer coding, any coding but a single `chunked`.
+//!
+//! httparse does the tokenizing; the rules above are on top, and `tests/wire` compares the result with hyper's reading.
+
+use std::ops::Range;
+
+use httparse::{Header, ParserConfig, Status};
+use memchr::{memchr_iter, memmem};
+
+use super::framing::Framing;
+
+/// Header lines accepted in one head; the engine (Go 1.27) has the same bound.
+pub const MAX_LINES: usize = 500;
+
+/// Bytes accepted in one head. The engine takes 1 MiB + 4 KiB.
+pub const MAX_HEAD: usize = (1 << 20) + (64 << 10);
+
+/// Why a head was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// More lines than [`MAX_LINES`].
+    #[error("more than {MAX_LINES} header lines")]
+    TooManyLines,
+    /// Not HTTP/1.0 or HTTP/1.1.
+    #[error("not HTTP/1.0 or HTTP/1.1")]
+    Version,
+    /// A fault with one reading only: wrong.
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+/// What a request head says about its connection and body.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// Where the method stands in the head.
+    pub method: Range<usize>,
+    /// Where the request target stands in the head.
+    pub target: Range<usize>,
+    /// Whether it is HTTP/1.0.
+    pub http10: bool,
+    /// Whether the client keeps the connection open afterwards.
+    pub persistent: bool,
+    /// Whether it carries an `Upgrade` field.
+    pub upgrade: bool,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// How the body ends.
+    pub framing: Framing,
+    /// Where the value of the first `Content-Type` stands in the head.
+    pub content_type: Option<Range<usize>>,
+    /// Where the value of the first `Content-Encoding` stands in the head.
+    pub content_encoding: Option<Range<usize>>,
+}
+
+/// What a response head says.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// Status code, 100 to 999.
+    pub status: u16,
+    /// Whether the engine keeps the connection open afterwards.
+    pub persistent: bool,
+    /// Whether it is HTTP/1.0.
+    pub http10: bool,
+    /// Whether the content type is one of Docker's raw streams.
+    pub raw_stream: bool,
+    /// How the body ends; [`Framing::UntilEof`] where the head does not say.
+    pub framing: Framing,
+}
+
+/// The length of the head at the start of `buf`, its last empty line included; `None` while it is incomplete.
+/// `scanned` is how much an earlier call has seen.
+///
+/// A head that ends by bare line feeds is complete as well: the parser refuses it now, instead of a deadline later.
+#[must_use]
+pub fn head_len(buf: &[u8], scanned: usize) -> Option<usize> {
+    let from = scanned.saturating_sub(3);
+    let rest = buf.get(from..)?;
+    if let Some(at) = memmem::find(rest, b"\r\n\r\n") {
+        return Some(from + at + 4);
+    }
+    let bare = memmem::find(rest, b"\n\n").map(|at| at + 2);
+    let mixed = memmem::find(rest, b"\n\r\n").map(|at| at + 3);
+    bare.into_iter().chain(mixed).min().map(|len| from + len)
+}
+
+/// Every CR must be followed by LF and every LF preceded by CR: a parser that takes one alone as a line end sees other
+/// fields than one that does not.
+fn strict_lines(head: &[u8]) -> Result<(), HeadError> {
+    let mut lines = 0;
+    for lf in memchr_iter(b'\n', head) {
+        if lf == 0 || head[lf - 1] != b'\r' {
+            return Err(HeadError::Malformed(
+                "a line feed without carriage return in the head",
+            ));
+        }
+        lines += 1;
+    }
+    if memchr_iter(b'\r', head).count() != lines {
+        return Err(HeadError::Malformed(
+            "a carriage return without line feed in the head",
+        ));
+    }
+    // The start line and the empty line are not header lines.
+    if lines > MAX_LINES + 2 {
+        return Err(HeadError::TooManyLines);
+    }
+    Ok(())
+}
+
+/// A field this proxy has to look at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Connection,
+    ContentLength,
+    ContentType,
+    Expect,
+    Host,
+    HopByHop,
+    TransferEncoding,
+    Upgrade,
+    Other,
+}
+
+fn field(name: &str) -> Field {
+    let is = |other| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 if is("te") => Field::HopByHop,
+        4 if is("host") => Field::Host,
+        6 if is("expect") => Field::Expect,
+        7 if is("upgrade") => Field::Upgrade,
+        10 if is("connection") => Field::Connection,
+        10 if is("keep-alive") => Field::HopByHop,
+        12 if is("content-type") => Field::ContentType,
+        14 if is("content-length") => Field::ContentLength,
+        16 if is("proxy-connection") => Field::HopByHop,
+        17 if is("transfer-encoding") => Field::TransferEncoding,
+        19 if is("proxy-authorization") => Field::HopByHop,
+        _ => Field::Other,
+    }
+}
+
+/// The fields that frame or route the message: no `Connection` option may take them away.
+const UNREMOVABLE: [&str; 4] = ["content-length", "host", "transfer-encoding", "upgrade"];
+
+/// What the header lines of either kind of head say together.
+#[derive(Default)]
+struct Fields {
+    hosts: usize,
+    length: Option<u64>,
+    chunked: bool,
+    upgrade: bool,
+    expect: usize,
+    close: bool,
+    keep_alive: bool,
+    upgrade_option: bool,
+    raw_stream: bool,
+    /// Whether any line has to be left out.
+    edit: bool,
+}
+
+impl Fields {
+    fn read(headers: &[Header<'_>]) -> Result<Self, HeadError> {
+        let mut fields = Self::default();
+        for header in headers {
+            match field(header.name) {
+                Field::Other => {}
+                Field::Host => {
+                    fields.hosts += 1;
+                    if header.value.contains(&b'/') || header.value.contains(&b' ') {
+                        return Err(HeadError::Malformed("malformed Host header"));
+                    }
+                }
+                Field::Expect => fields.expect += 1,
+                Field::ContentType => {
+                    fields.raw_stream |= matches!(
+                        header.value,
+                        b"application/vnd.docker.raw-stream"
+                            | b"application/vnd.docker.multiplexed-stream"
+                    );
+                }
+                Field::ContentLength => {
+                    if fields.length.is_some() {
+                        return Err(HeadError::Malformed("more than one Content-Length"));
+                    }
+                    fields.length = Some(length(header.value)?);
+                }
+                Field::TransferEncoding => {
+                    if fields.chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(HeadError::Malformed(
+                            "a transfer coding other than a single chunked",
+                        ));
+                    }
+                    fields.chunked = true;
+                }
+                Field::Upgrade => fields.upgrade = true,
+                Field::HopByHop => fields.edit = true,
+                Field::Connection => {
+                    fields.edit = true;
+                    fields.options(header.value)?;
+                }
+            }
+        }
+        if fields.chunked && fields.length.is_some() {
+            return Err(HeadError::Malformed(
+                "both Content-Length and Transfer-Encoding",
+            ));
+        }
+        Ok(fields)
+    }
+
+    fn options(&mut self, value: &[u8]) -> Result<(), HeadError> {
+        for option in tokens(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade_option = true;
+            } else if UNREMOVABLE
+                .iter()
+                .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
+            {
+                return Err(HeadError::Malformed(
+                    "Connection names a field that must stay",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|b| *b == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|t| !t.is_empty())
+}
+
+fn length(value: &[u8]) -> Result<u64, HeadError> {
+    let malformed = HeadError::Malformed("a Content-Length that is not a number");
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(malformed);
+    }
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .ok_or(malformed)
+}
+
+/// Whether some `Connection` line among `headers` names `name`.
+fn named(headers: &[Header<'_>], name: &str) -> bool {
+    headers
+        .iter()
+        .filter(|h| field(h.name) == Field::Connection)
+        .any(|h| tokens(h.value).any(|option| option.eq_ignore_ascii_case(name.as_bytes())))
+}
+
+/// Appends the head to `out`: start line and header lines as they stand in `head`, less what is for one hop only.
+/// `upgrade` keeps `Connection` and all it names, since on an upgrade they concern both ends.
+fn write_lines(
+    head: &[u8],
+    headers: &[Header<'_>],
+    fields: &Fields,
+    upgrade: bool,
+    drop_expect: bool,
+    out: &mut Vec<u8>,
+) {
+    if !drop_expect && (upgrade || !fields.edit && !fields.upgrade) {
+        out.extend_from_slice(&head[..head.len() - 2]);
+        return;
+    }
+    let mut lines = memchr_iter(b'\n', head);
+    let mut start = lines.next().map_or(head.len(), |lf| lf + 1);
+    out.extend_from_slice(&head[..start]);
+    for (header, lf) in headers.iter().zip(lines) {
+        let keep = match field(header.name) {
+            Field::Connection | Field::Upgrade | Field::HopByHop => upgrade,
+            Field::Expect => !drop_expect,
+            Field::Other | Field::ContentType => upgrade || !named(headers, header.name),
+            Field::Host | Field::ContentLength | Field::TransferEncoding => true,
+        };
+        if keep {
+            out.extend_from_slice(&head[start..=lf]);
+        }
+        start = lf + 1;
+    }
+}
+
+const PARSER: fn() -> ParserConfig = ParserConfig::default;
+
+/// Parses a complete request head and appends the head that goes upstream to `out`.
+///
+/// `takes_over` is asked, given method and target, whether the body belongs before the hand-over (attach and exec start):
+/// there a `Expect: 100-continue` is answered by the gate and not passed on.
+///
+/// # Errors
+/// [`HeadError`], with `out` unchanged.
+pub fn request(
+    head: &[u8],
+    out: &mut Vec<u8>,
+    takes_over: impl FnOnce(&str, &str) -> bool,
+) -> Result<RequestHead, HeadError> {
+    strict_lines(head)?;
+    // httparse skips empty lines in front; the engine does not, and the ranges below count from the first byte.
+    if head.first() == Some(&b'\r') {
+        return Err(HeadError::Malformed(
+            "an empty line before the request line",
+        ));
+    }
+    let mut storage = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
+    let mut parsed = httparse::Request::new(&mut []);
+    match PARSER().parse_request_with_uninit_headers(&mut parsed, head, &mut storage) {
+        Ok(Status::Complete(n)) if n == head.len() => {}
+        Ok(_) => return Err(HeadError::Malformed("an incomplete head")),
+        Err(e) => return Err(tokenize(e)),
+    }
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(HeadError::Malformed("incomplete request line"));
+    };
+    let fields = Fields::read(parsed.headers)?;
+    let http10 = minor == 0;
+    if fields.hosts > 1 || fields.hosts == 0 && !http10 {
+        return Err(HeadError::Malformed(
+            "a request needs exactly one Host header",
+        ));
+    }
+    if http10 && fields.chunked {
+        return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
+    }
+    let framing = match (fields.chunked, fields.length) {
+        (true, _) => Framing::chunked(),
+        (false, Some(n)) => Framing::length(n),
+        (false, None) => Framing::none(),
+    };
+    let drop_expect = fields.expect > 0 && takes_over(method, target);
+    write_lines(
+        head,
+        parsed.headers,
+        &fields,
+        fields.upgrade,
+        drop_expect,
+        out,
+    );
+    if http10 && fields.keep_alive && !fields.close && !fields.upgrade {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    let start = method.len() + 1;
+    Ok(RequestHead {
+        method: 0..method.len(),
+        target: start..start + target.len(),
+        http10,
+        persistent: !fields.close && (!http10 || fields.keep_alive),
+        upgrade: fields.upgrade,
+        expects_continue: fields.expect > 0,
+        framing,
+        content_type: first_value(head, parsed.headers, "content-type"),
+        content_encoding: first_value(head, parsed.headers, "content-encoding"),
+    })
+}
+
+fn first_value(head: &[u8], headers: &[Header<'_>], name: &str) -> Option<Range<usize>> {
+    let value = headers
+        .iter()
+        .find(|h| h.name.eq_ignore_ascii_case(name))?
+        .value;
+    let start = (value.as_ptr() as usize).checked_sub(head.as_ptr() as usize)?;
+    Some(start..start + value.len())
+}
+
+/// What to change in a head that is otherwise ready to go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Edit<'a> {
+    /// Another request target.
+    pub target: Option<&'a str>,
+    /// `Content-Length` in place of a transfer coding.
+    pub length: Option<usize>,
+    /// No `Expect`: it has been answered.
+    pub expect_answered: bool,
+}
+
+/// The head at the start of `message` with `edit` applied, and what follows it left out.
+///
+/// `message` must start with a head that [`request`] has written.
+#[must_use]
+pub fn edit(message: &[u8], edit: Edit<'_>) -> Vec<u8> {
+    let end = head_len(message, 0).unwrap_or(message.len());
+    let mut out = Vec::with_capacity(end + 64);
+    for (at, line) in message[..end].split_inclusive(|b| *b == b'\n').enumerate() {
+        let is = |name: &str| {
+            line.get(..name.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        match (at, edit.target) {
+            (0, Some(target)) => {
+                let mut parts = line.splitn(3, |b| *b == b' ');
+                out.extend_from_slice(parts.next().unwrap_or_default());
+                out.push(b' ');
+                out.extend_from_slice(target.as_bytes());
+                out.push(b' ');
+                out.extend_from_slice(parts.nth(1).unwrap_or_default());
+            }
+            _ if edit.length.is_some() && (is("transfer-encoding:") || is("trailer:")) => {}
+            _ if edit.expect_answered && is("expect:") => {}
+            _ if line == b"\r\n" => {
+                if let Some(length) = edit.length {
+                    out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+                }
+                out.extend_from_slice(line);
+            }
+            _ => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// How a response head goes on to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// As it is, hop-by-hop fields included: `101`, and the raw-stream `200` that becomes a tunnel.
+    Verbatim,
+    /// Less the hop-by-hop fields, with this `Connection` line if any.
+    Connection(Option<&'static str>),
+    /// Not at all.
+    Nothing,
+}
+
+/// Parses a complete response head; `plan` says how it goes on, and it is appended to `out` so. `bodyless` says that the
+/// request was a HEAD.
+///
+/// # Errors
+/// [`HeadError`], with `out` unchanged.
+pub fn response(
+    head: &[u8],
+    bodyless: bool,
+    out: &mut Vec<u8>,
+    plan: impl FnOnce(&ResponseHead) -> Emit,
+) -> Result<ResponseHead, HeadError> {
+    strict_lines(head)?;
+    let mut storage = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
+    let mut parsed = httparse::Response::new(&mut []);
+    match PARSER().parse_response_with_uninit_headers(&mut parsed, head, &mut storage) {
+        Ok(Status::Complete(n)) if n == head.len() => {}
+        Ok(_) => return Err(HeadError::Malformed("an incomplete head")),
+        Err(e) => return Err(tokenize(e)),
+    }
+    let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
+        return Err(HeadError::Malformed("incomplete status line"));
+    };
+    if status < 100 {
+        return Err(HeadError::Malformed("a status below 100"));
+    }
+    let fields = Fields::read(parsed.headers)?;
+    let http10 = minor == 0;
+    if http10 && fields.chunked {
+        return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
+    }
+    let has_body = fields.chunked || fields.length.is_some_and(|n| n > 0);
+    if has_body && (status < 200 || status == 204) {
+        // RFC 9112 §6.3: no body whatever the head says, yet there are clients that believe the head.
+        return Err(HeadError::Malformed("a body on a status that has none"));
+    }
+    let framing = match (fields.chunked, fields.length) {
+        _ if bodyless || status < 200 || status == 204 || status == 304 => Framing::none(),
+        (true, _) => Framing::chunked(),
+        (false, Some(n)) => Framing::length(n),
+        (false, None) => Framing::until_eof(),
+    };
+    let response = ResponseHead {
+        status,
+        persistent: !fields.close && (!http10 || fields.keep_alive) && !framing.is_until_eof(),
+        http10,
+        raw_stream: fields.raw_stream,
+        framing,
+    };
+    let emit = plan(&response);
+    if emit != Emit::Nothing {
+        write_lines(
+            head,
+            parsed.headers,
+            &fields,
+            emit == Emit::Verbatim,
+            false,
+            out,
+        );
+        if let Emit::Connection(Some(value)) = emit {
+            out.extend_from_slice(b"Connection: ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    Ok(response)
+}
+
+fn tokenize(error: httparse::Error) -> HeadError {
+    match error {
+        httparse::Error::TooManyHeaders => HeadError::TooManyLines,
+        httparse::Error::Version => HeadError::Version,
+        httparse::Error::HeaderName => HeadError::Malformed(
+            "malformed header name (no space before the colon, no folded lines)",
+        ),
+        httparse::Error::HeaderValue => {
+            HeadError::Malformed("a control character in a header value")
+        }
+        httparse::Error::NewLine => HeadError::Malformed("malformed line end"),
+        httparse::Error::Status => HeadError::Malformed("malformed status line"),
+        httparse::Error::Token => HeadError::Malformed("malformed request line"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The one place that turns a refusal into a response, in Docker's own error shape.
+//!
+//! The docker CLI prints `message` after "Error response from daemon:", and compares the content type exactly: no charset.
+
+use serde::Serialize;
+
+/// Statuses the gate answers with by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The request has no single reading.
+    BadRequest,
+    /// The policy does not allow it.
+    Forbidden,
+    /// The target of the request does not exist.
+    NotFound,
+    /// The head did not come in time.
+    Timeout,
+    /// The body of an attach or exec start is too large.
+    ContentTooLarge,
+    /// Too many requests or connections of one client.
+    TooMany,
+    /// The head is too large.
+    HeadTooLarge,
+    /// The engine cannot be reached, or answered nonsense.
+    BadGateway,
+    /// Something the gate depends on does not work.
+    Unavailable,
+    /// A version of HTTP that is not spoken.
+    Version,
+}
+
+impl Status {
+    /// Code and reason phrase.
+    #[must_use]
+    pub fn line(self) -> (u16, &'static str) {
+        match self {
+            Self::BadRequest => (400, "Bad Request"),
+            Self::Forbidden => (403, "Forbidden"),
+            Self::NotFound => (404, "Not Found"),
+            Self::Timeout => (408, "Request Timeout"),
+            Self::ContentTooLarge => (413, "Content Too Large"),
+            Self::TooMany => (429, "Too Many Requests"),
+            Self::HeadTooLarge => (431, "Request Header Fields Too Large"),
+            Self::BadGateway => (502, "Bad Gateway"),
+            Self::Unavailable => (503, "Service Unavailable"),
+            Self::Version => (505, "HTTP Version Not Supported"),
+        }
+    }
+}
+
+impl Status {
+    /// Whether the fault was the request's own, so that the next one may be read from the same connection. After a fault
+    /// behind the gate the client starts afresh, as it would after the engine's own failure.
+    #[must_use]
+    pub fn keeps_connection(self) -> bool {
+        matches!(self, Self::Forbidden | Self::NotFound | Self::TooMany)
+    }
+}
+
+/// A refusal on its way to the client.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: Status,
+    /// What the user reads, without the `dockgate:` in front.
+    pub message: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    message: &'a str,
+}
+
+impl Refusal {
+    /// A refusal with a message.
+    pub fn new(status: Status, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+
+    /// The whole response. `is_head` leaves the body out (RFC 9110 §9.3.2); `close` says that the connection ends.
+    #[must_use]
+    pub fn to_bytes(&self, is_head: bool, close: bool) -> Vec<u8> {
+        let (code, reason) = self.status.line();
+        let message = format!("dockgate: {}", self.message);
+        let mut body = serde_json::to_string(&Body { message: &message }).unwrap_or_default();
+        body.push('\n');
+        let connection = if close { "Connection: close\r\n" } else { "" };
+        let mut response = format!(
+            "HTTP/1.1 {code} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{connection}\r\n",
+            body.len()
+        );
+        if !is_head {
+            response.push_str(&body);
+        }
+        response.into_bytes()
+    }
+}

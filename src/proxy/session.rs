@@ -1,0 +1,416 @@
+//! One client connection: requests one after the other, until it closes or becomes a tunnel.
+
+mod body;
+mod decide;
+
+use std::future::poll_fn;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep_until, timeout_at};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::client::ClientStream;
+use super::exchange::{End, Exchange, Facts, Failure};
+use super::framing::Framing;
+use super::head::{self, HeadError, MAX_HEAD, RequestHead};
+use super::relay::{Pending, Relay};
+use super::respond::{Refusal, Status};
+use super::transaction::Transaction;
+use super::tunnel::{self, Tunnel};
+use crate::audit::sink::Sink;
+use crate::docker::{self, Hijack};
+use crate::policy::{self, ClientRef, Permitted, Policy};
+use crate::registry::Entry;
+use crate::socket;
+use crate::tls::socket::WideSocket;
+use crate::upstream::{ConnectError, EngineStream, Upstream};
+
+/// How long, and for how many bytes, a client is listened to after its last answer.
+const PART: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
+
+/// Deadlines of a session. None of them touches a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// For the first head after the handshake, and for the rest of any later head once its first byte has come.
+    pub head: Duration,
+    /// How long a client's late input is dropped after the engine ended a tunnel.
+    pub tunnel_grace: Duration,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Gate {
+    /// The engine.
+    pub upstream: Upstream,
+    /// Deadlines.
+    pub deadlines: Deadlines,
+    /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
+    pub draining: CancellationToken,
+    /// Who may do what.
+    pub policy: RwLock<Arc<Policy>>,
+    /// Where decisions are recorded, if they are.
+    pub audit: Option<Arc<Sink>>,
+    /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
+    pub on_request: Option<fn(&str)>,
+}
+
+/// What comes after a request.
+enum After {
+    Next,
+    /// Close so that the last answer arrives.
+    Part(Duration),
+    /// Close at once, without close_notify, so that a cut answer is seen as cut.
+    Drop,
+}
+
+/// Why a request goes no further.
+enum Stop {
+    /// It is answered with this.
+    Refused(Refusal),
+    /// Its client is.
+    Gone,
+}
+
+struct Session<'a> {
+    gate: &'a Gate,
+    entry: &'a Entry,
+    client: ClientStream,
+    engine: Option<EngineStream>,
+    role: Option<(Arc<Policy>, ClientRef)>,
+    fresh: bool,
+}
+
+/// Serves one connection to its end. Dropping the future closes both sides at once.
+pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSocket>>) {
+    let mut session = Session {
+        gate: &gate,
+        entry: &entry,
+        client: ClientStream::new(tls),
+        engine: None,
+        role: None,
+        fresh: true,
+    };
+    let last = loop {
+        match session.step().await {
+            After::Next => session.fresh = false,
+            last => break last,
+        }
+    };
+    session.engine = None;
+    if let After::Part(time) = last {
+        session.client.part(time, PART.1).await;
+    }
+}
+
+impl Session<'_> {
+    async fn step(&mut self) -> After {
+        let len = match self.head().await {
+            Ok(len) => len,
+            Err(after) => return after,
+        };
+        let head = &self.client.held()[..len];
+        let mut out = Vec::with_capacity(len + 512);
+        let parsed = head::request(head, &mut out, |method, target| {
+            docker::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
+        });
+        let request = match parsed {
+            Ok(request) => request,
+            Err(e) => return self.refuse_head(e).await,
+        };
+        let text = |range: &std::ops::Range<usize>| {
+            String::from_utf8_lossy(&head[range.clone()]).into_owned()
+        };
+        let (method, target) = (text(&request.method), text(&request.target));
+        let is_head = method == "HEAD";
+        let classified = match docker::classify(&method, &target) {
+            Ok(classified) => classified,
+            Err(e) => {
+                return self
+                    .refuse(Refusal::new(Status::BadRequest, e.to_string()), is_head)
+                    .await;
+            }
+        };
+        let value = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(&text);
+        let (content_type, content_encoding) = (
+            value(&request.content_type),
+            value(&request.content_encoding),
+        );
+        let mut tx = Transaction::begin(
+            self.gate,
+            self.entry,
+            (method, classified.path().to_owned()),
+            (classified.operation, classified.hijack),
+            classified.name(),
+        );
+        self.entry.meter.up(len);
+        self.client.release(len);
+        if let Some(hook) = self.gate.on_request {
+            hook(&tx.path);
+        }
+        let facts = policy::Request {
+            classified: &classified,
+            content_type: content_type.as_deref(),
+            content_encoding: content_encoding.as_deref(),
+            body: request.framing.announced(),
+        };
+        let mut body = request.framing.clone();
+        match self
+            .decide(&mut tx, &facts, &request, &mut out, &mut body)
+            .await
+        {
+            Ok(permit) => self.forward(permit, request, body, out, tx).await,
+            Err(Stop::Refused(refusal)) => self.finish_refused(refusal, is_head, &body, tx).await,
+            Err(Stop::Gone) => gone(tx),
+        }
+    }
+
+    /// Waits for a complete head at the front of the held bytes.
+    async fn head(&mut self) -> Result<usize, After> {
+        let limit = self.gate.deadlines.head;
+        if !self.client.held().is_empty() {
+            return self.rest_in_time(Instant::now() + limit).await;
+        }
+        let first = Instant::now() + limit;
+        let idle = poll_fn(|cx| self.client.poll_hold(cx));
+        tokio::select! {
+            read = idle => match read {
+                Ok(true) => {}
+                Ok(false) => return Err(After::Part(PART.0)),
+                Err(_) => return Err(After::Drop),
+            },
+            () = self.gate.draining.cancelled() => return Err(After::Part(PART.0)),
+            // Only the first head has to begin in time; later ones may take hours.
+            () = sleep_until(first.into()), if self.fresh => return Err(After::Part(PART.0)),
+        }
+        match head::head_len(self.client.held(), 0) {
+            Some(len) if len <= MAX_HEAD => Ok(len),
+            _ if self.fresh => self.rest_in_time(first).await,
+            _ => self.rest_in_time(Instant::now() + limit).await,
+        }
+    }
+
+    /// Reads the rest of a head of which something is here.
+    async fn rest_in_time(&mut self, deadline: Instant) -> Result<usize, After> {
+        match timeout_at(deadline.into(), self.rest_of_head()).await {
+            Ok(head) => head,
+            Err(_) => {
+                let refusal =
+                    Refusal::new(Status::Timeout, "the request head did not come in time");
+                Err(self.refuse(refusal, false).await)
+            }
+        }
+    }
+
+    async fn rest_of_head(&mut self) -> Result<usize, After> {
+        let mut scanned = 0;
+        loop {
+            let held = self.client.held();
+            match head::head_len(held, scanned) {
+                Some(len) if len <= MAX_HEAD => return Ok(len),
+                None if held.len() <= MAX_HEAD => {}
+                _ => {
+                    let message = format!("the request head is larger than {MAX_HEAD} bytes");
+                    return Err(self
+                        .refuse(Refusal::new(Status::HeadTooLarge, message), false)
+                        .await);
+                }
+            }
+            scanned = held.len();
+            match poll_fn(|cx| self.client.poll_hold(cx)).await {
+                Ok(true) => {}
+                Ok(false) => return Err(After::Part(PART.0)),
+                Err(_) => return Err(After::Drop),
+            }
+        }
+    }
+
+    async fn refuse_head(&mut self, error: HeadError) -> After {
+        let status = match error {
+            HeadError::TooManyLines => Status::HeadTooLarge,
+            HeadError::Version => Status::Version,
+            HeadError::Malformed(_) => Status::BadRequest,
+        };
+        self.refuse(Refusal::new(status, error.to_string()), false)
+            .await
+    }
+
+    /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
+    async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
+        let (status, _) = refusal.status.line();
+        debug!(
+            conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
+            error = refusal.message, "Request refused"
+        );
+        match self
+            .client
+            .write_all(&refusal.to_bytes(is_head, true))
+            .await
+        {
+            Ok(()) => After::Part(PART.0),
+            Err(_) => After::Drop,
+        }
+    }
+
+    async fn forward(
+        &mut self,
+        permit: Permitted,
+        request: RequestHead,
+        mut body: Framing,
+        mut out: Vec<u8>,
+        mut tx: Transaction<'_>,
+    ) -> After {
+        let takes_over = takes_over(tx.hijack);
+        let read = if takes_over {
+            self.takeover_body(&request, &mut body, &mut out).await
+        } else {
+            self.first_of_body(&mut body, &mut out)
+        };
+        let is_head = tx.method == "HEAD";
+        match read {
+            Ok(()) => {}
+            Err(Stop::Refused(refusal)) => {
+                return self.finish_refused(refusal, is_head, &body, tx).await;
+            }
+            Err(Stop::Gone) => return gone(tx),
+        }
+        let facts = Facts {
+            is_head,
+            http10: request.http10,
+            persistent: request.persistent,
+            upgrade: request.upgrade,
+            may_switch: tx.hijack != Hijack::None,
+            may_take_over: takes_over,
+            replayable: (is_head || tx.method == "GET")
+                && request.framing.is_done()
+                && !request.upgrade,
+        };
+        let mut up = Pending::new(out);
+        loop {
+            let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
+                Some(engine) => engine,
+                None => match self.gate.upstream.connect(&permit).await {
+                    Ok(engine) => engine,
+                    Err(e) => {
+                        let refusal = self.unreachable(&e);
+                        return self.finish_refused(refusal, is_head, &body, tx).await;
+                    }
+                },
+            };
+            let relay = Relay {
+                client: &mut self.client,
+                engine: &mut engine,
+                up,
+                down: Pending::default(),
+                meter: &self.entry.meter,
+                surplus: false,
+            };
+            let sent = Instant::now();
+            let draining = self.gate.draining.is_cancelled();
+            let mut exchange = Exchange::new(relay, facts, body.clone(), draining);
+            let end = poll_fn(|cx| exchange.poll(cx)).await;
+            let status = exchange.status;
+            tx.answered(sent, exchange.answered);
+            let mut relay = exchange.into_relay();
+            match end {
+                End::Stale => {
+                    up = relay.up;
+                    up.rewind();
+                }
+                End::Reuse => {
+                    engine.reuse();
+                    self.engine = Some(engine);
+                    tx.finish(status, None);
+                    return After::Next;
+                }
+                End::Close => {
+                    tx.finish(status, None);
+                    return After::Part(PART.0);
+                }
+                End::Tunnel(early) => {
+                    if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
+                        return gone(tx);
+                    }
+                    relay.down = Pending::new(early);
+                    tx.tunnel(status.unwrap_or_default());
+                    let mut tunnel = Tunnel::new(relay);
+                    let end = poll_fn(|cx| tunnel.poll(cx)).await;
+                    drop(tunnel);
+                    tx.finish(status, Some(end.id()));
+                    return match end {
+                        tunnel::End::Engine => After::Part(self.gate.deadlines.tunnel_grace),
+                        tunnel::End::EngineFailed(_) | tunnel::End::Client(_) => After::Drop,
+                    };
+                }
+                End::ClientGone => {
+                    tx.finish(status, Some("client_gone"));
+                    return After::Drop;
+                }
+                End::Unanswered(Failure::Request(bad)) => {
+                    let refusal = Refusal::new(Status::BadRequest, bad.to_string());
+                    return self.finish_refused(refusal, is_head, &body, tx).await;
+                }
+                End::Unanswered(failure) => {
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
+                    let refusal = Refusal::new(Status::BadGateway, failure.to_string());
+                    return self.finish_refused(refusal, is_head, &body, tx).await;
+                }
+                End::Cut(failure) => {
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
+                    tx.finish(status, Some("cut_off"));
+                    return After::Drop;
+                }
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &ConnectError) -> Refusal {
+        let problem = socket::diagnose(&error.path, &error.source);
+        let (what, hint) = (problem.message(), problem.hint());
+        warn!(
+            conn.id = self.entry.id,
+            error = what,
+            hint,
+            "Cannot reach the Docker Engine"
+        );
+        let advice = hint
+            .map(|hint| format!(" (hint: {hint})"))
+            .unwrap_or_default();
+        Refusal::new(Status::BadGateway, format!("{what}{advice}"))
+    }
+
+    /// Answers a request that goes no further. The connection stays open where the next request's start is known.
+    async fn finish_refused(
+        &mut self,
+        refusal: Refusal,
+        is_head: bool,
+        body: &Framing,
+        tx: Transaction<'_>,
+    ) -> After {
+        let mut body = body.clone();
+        let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
+        // What a client sends ahead of a switch that is refused is no request (RFC 9931).
+        let keeps = complete && refusal.status.keeps_connection() && tx.hijack == Hijack::None;
+        let bytes = refusal.to_bytes(is_head, !keeps);
+        let sent = self.client.write_all(&bytes).await;
+        self.entry.meter.down(bytes.len());
+        tx.finish(Some(refusal.status.line().0), Some(&refusal.message));
+        match sent {
+            Ok(()) if keeps => After::Next,
+            Ok(()) => After::Part(PART.0),
+            Err(_) => After::Drop,
+        }
+    }
+}
+
+fn gone(tx: Transaction<'_>) -> After {
+    tx.finish(None, Some("client_gone"));
+    After::Drop
+}
+
+/// The endpoints that take the connection over with or without an upgrade.
+fn takes_over(hijack: Hijack) -> bool {
+    hijack == Hijack::Tcp
+}

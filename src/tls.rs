@@ -1,0 +1,219 @@
+//! TLS: the handshake under one total deadline, from an accepted socket to a verified identity.
+//!
+//! A peer that does not get in learns why by the fitting alert, sent before the socket closes: write side first, then a short
+//! drain, because a reset would destroy the alert on its way (docker-transport R23).
+
+pub mod config;
+pub mod files;
+pub mod socket;
+pub mod verify;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::identity::Identity;
+use crate::net;
+use socket::WideSocket;
+use verify::{Reason, Refusal};
+
+/// The TLS record type of a handshake message (RFC 8446 §5.1).
+const HANDSHAKE: u8 = 22;
+
+/// How long, and for how many bytes, a refused peer is listened to before its socket closes.
+const REFUSED_DRAIN: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
+
+/// dockerd's answer to plain HTTP on its TLS port (Go, `net/http`).
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+/// Where a ClientHello names its version, counted from the start of the record (RFC 8446 §4.1.2, §5.1).
+const HELLO_VERSION: std::ops::Range<usize> = 9..11;
+
+/// The fatal alert protocol_version (RFC 8446 §6.2), in a TLS 1.0 record so that old clients read it.
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
+
+/// A connection whose client has proved who it is.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The decrypted stream.
+    pub stream: Box<TlsStream<WideSocket>>,
+    /// Its verified identity.
+    pub identity: Arc<Identity>,
+    /// The chain as presented, leaf first, for judging it again later.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+/// Why a peer did not get in.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It closed before it sent anything: a port probe.
+    Probe,
+    /// It spoke plain HTTP, and was told so.
+    PlainHttp,
+    /// It speaks nothing newer than TLS 1.1.
+    OldVersion,
+    /// The deadline passed.
+    TimedOut,
+    /// Its certificate was refused.
+    Refused(Box<Refusal>),
+    /// It presented no certificate.
+    NoCertificate,
+    /// Any other fault of the handshake, with the peer's own alert where it sent one.
+    Failed(io::Error),
+}
+
+impl Outcome {
+    /// The word used in metrics labels and log fields, from a closed set.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::PlainHttp => "plain_http",
+            Self::OldVersion => "old_version",
+            Self::TimedOut => "timed_out",
+            Self::Refused(refusal) => refusal.reason.id(),
+            Self::NoCertificate => "no_certificate",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Probe => f.write_str("closed before sending anything"),
+            Self::PlainHttp => f.write_str("plain HTTP on the TLS port; the client must use TLS (DOCKER_TLS_VERIFY=1)"),
+            Self::OldVersion => f.write_str("the client speaks TLS 1.1 or older; it must speak TLS 1.2 or 1.3"),
+            Self::TimedOut => f.write_str("the handshake did not finish within its deadline"),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::NoCertificate => {
+                f.write_str("the client presented no certificate (set DOCKER_CERT_PATH, or --tlscert and --tlskey)")
+            }
+            Self::Failed(e) => write!(f, "{}", explain(e)),
+        }
+    }
+}
+
+fn explain(error: &io::Error) -> String {
+    use rustls::AlertDescription as Alert;
+    match error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+    {
+        Some(rustls::Error::AlertReceived(
+            Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown,
+        )) => {
+            format!(
+                "the client does not accept this server's certificate ({error}); check its --tlscacert and the name it dialled"
+            )
+        }
+        Some(rustls::Error::AlertReceived(Alert::CertificateExpired)) => {
+            "the client says this server's certificate has expired".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Performs the handshake. `deadline` covers all of it: dripping bytes does not extend it.
+///
+/// # Errors
+/// The outcome, after the peer has been told and its socket closed.
+pub async fn accept(
+    tcp: Arc<TcpStream>,
+    acceptor: TlsAcceptor,
+    deadline: Instant,
+) -> Result<Accepted, Outcome> {
+    let mut socket = WideSocket::new(tcp);
+    match timeout_at(deadline, socket.peek()).await {
+        Err(_) => return Err(Outcome::TimedOut),
+        Ok(Err(_)) | Ok(Ok([])) => return Err(Outcome::Probe),
+        Ok(Ok([first, ..])) if first.is_ascii_alphabetic() => {
+            let _ = timeout_at(deadline, socket.write_all(PLAIN_HTTP)).await;
+            part(socket).await;
+            return Err(Outcome::PlainHttp);
+        }
+        Ok(Ok(_)) => {}
+    }
+    // rustls would look for TLS 1.2's extensions first and blame their absence (handshake_failure).
+    if is_old(socket.buffered()) {
+        let _ = timeout_at(deadline, socket.write_all(&PROTOCOL_VERSION)).await;
+        part(socket).await;
+        return Err(Outcome::OldVersion);
+    }
+    let handshake = acceptor.accept(socket).into_fallible();
+    match timeout_at(deadline, handshake).await {
+        Err(_) => Err(Outcome::TimedOut),
+        Ok(Ok(stream)) => identify(stream),
+        Ok(Err((error, socket))) => {
+            let refusal = verify::take_refusal();
+            part(socket).await;
+            Err(
+                match (refusal, error.get_ref().and_then(|e| e.downcast_ref())) {
+                    (Some(refusal), _) => Outcome::Refused(Box::new(refusal)),
+                    (None, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
+                    _ => Outcome::Failed(error),
+                },
+            )
+        }
+    }
+}
+
+/// Whether `start` is a ClientHello whose highest version is below TLS 1.2.
+fn is_old(start: &[u8]) -> bool {
+    const CLIENT_HELLO: u8 = 1;
+    start.first() == Some(&HANDSHAKE)
+        && start.get(5) == Some(&CLIENT_HELLO)
+        && start
+            .get(HELLO_VERSION)
+            .is_some_and(|version| version < [3, 3].as_slice())
+}
+
+fn identify(mut stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
+    // As much plaintext as one bulk read brings becomes one write.
+    stream.get_mut().1.set_buffer_limit(Some(net::BULK));
+    let chain: Vec<_> = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .unwrap_or_default()
+        .to_vec();
+    let Some(leaf) = chain.first() else {
+        return Err(Outcome::NoCertificate);
+    };
+    match Identity::from_der(leaf) {
+        Ok(identity) => Ok(Accepted {
+            identity: Arc::new(identity),
+            chain,
+            stream: Box::new(stream),
+        }),
+        Err(e) => Err(Outcome::Failed(io::Error::other(e))),
+    }
+}
+
+/// Ends the write side, then listens a little, so that what was written last arrives.
+pub async fn part(mut socket: WideSocket) {
+    let (time, bytes) = REFUSED_DRAIN;
+    if socket.shutdown().await.is_ok() {
+        let _ = timeout(time, socket.drain(bytes)).await;
+    }
+}
+
+impl Refusal {
+    /// Whether the refusal is about revocation, which a reload may bring to a live connection.
+    #[must_use]
+    pub fn is_revocation(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::Revoked | Reason::RevocationUnknown | Reason::DenyListed
+        )
+    }
+}

@@ -1,0 +1,387 @@
+//! The files of TLS: read, bounded, decoded and checked against each other before anything uses them.
+//!
+//! [`load`] fails on what would make the server unable to start or let the wrong people in. What merely makes clients fail
+//! (expiry, missing SANs) is left to [`inspect`]: a reload that brings a fresh CRL must not be refused because the server
+//! certificate lapsed an hour ago. Nothing here panics on any bytes. Blocks on the file system only.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer,
+    PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+use crate::config::TlsPaths;
+
+mod error;
+mod inspect;
+pub mod pem;
+
+pub use error::{FileError, Problem, Role};
+pub use inspect::{Summary, inspect, inspect_client};
+
+use pem::Section;
+
+/// Certificates and keys are not larger.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// A revocation list may name hundreds of thousands.
+pub const MAX_CRL_BYTES: usize = 16 << 20;
+
+/// Files read from one CRL directory.
+const MAX_CRL_FILES: usize = 1_000;
+
+/// What a TLS server that verifies its clients is made of. Its parts fit each other.
+#[derive(Debug)]
+pub struct TlsMaterial {
+    /// The server's chain, leaf first; never empty.
+    pub cert_chain: Vec<CertificateDer<'static>>,
+    /// The leaf's key.
+    pub key: PrivateKeyDer<'static>,
+    /// Trust anchors for clients; never empty, each a CA.
+    pub client_ca: Vec<CertificateDer<'static>>,
+    /// Revocation lists, possibly none.
+    pub crls: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// Reads and cross-checks all files.
+pub fn load(paths: &TlsPaths) -> Result<TlsMaterial, FileError> {
+    let client_ca = certificates(Role::ClientCa, &paths.ca)?;
+    let roots = trust_anchors(Role::ClientCa, &paths.ca, &client_ca)?;
+    let cert_chain = certificates(Role::ServerCert, &paths.cert)?;
+    let key = private_key(Role::ServerKey, &paths.key)?;
+    check_pair(
+        (Role::ServerCert, &paths.cert),
+        (Role::ServerKey, &paths.key),
+        &cert_chain,
+        &key,
+    )?;
+    let crls = revocation_lists(paths, &Arc::new(roots))?;
+    Ok(TlsMaterial {
+        cert_chain,
+        key,
+        client_ca,
+        crls,
+    })
+}
+
+/// What a client brings: its CA for the server, its chain and its key.
+#[derive(Debug)]
+pub struct ClientMaterial {
+    /// Trust anchors for the server; never empty.
+    pub server_ca: RootCertStore,
+    /// The client's chain, leaf first; never empty.
+    pub cert_chain: Vec<CertificateDer<'static>>,
+    /// The leaf's key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Reads and cross-checks a client's files; `paths` are the client's, its CRLs are not looked at.
+pub fn load_client(paths: &TlsPaths) -> Result<ClientMaterial, FileError> {
+    let certs = certificates(Role::ServerCa, &paths.ca)?;
+    let server_ca = trust_anchors(Role::ServerCa, &paths.ca, &certs)?;
+    let cert_chain = certificates(Role::ClientCert, &paths.cert)?;
+    let key = private_key(Role::ClientKey, &paths.key)?;
+    check_pair(
+        (Role::ClientCert, &paths.cert),
+        (Role::ClientKey, &paths.key),
+        &cert_chain,
+        &key,
+    )?;
+    Ok(ClientMaterial {
+        server_ca,
+        cert_chain,
+        key,
+    })
+}
+
+/// A digest of paths and contents: equal digests mean there is nothing to reload. Unreadable files count by their error, so
+/// that a file which comes back is noticed.
+pub fn snapshot(paths: &TlsPaths) -> [u8; 32] {
+    let mut files = vec![paths.ca.clone(), paths.cert.clone(), paths.key.clone()];
+    for path in paths.crl.iter().chain(&paths.crl_if_present) {
+        match expand(path) {
+            Ok(found) => files.extend(found),
+            Err(_) => files.push(path.clone()),
+        }
+    }
+    digest(&files)
+}
+
+/// SHA-256 over the names and contents of files; see [`snapshot`].
+pub fn digest<P: AsRef<Path>>(files: &[P]) -> [u8; 32] {
+    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let suite = suite.tls13().expect("a TLS13 suite must be one of TLS 1.3");
+    let mut context = suite.common.hash_provider.start();
+    for file in files {
+        let file = file.as_ref();
+        let name = file.as_os_str().as_encoded_bytes();
+        context.update(&(name.len() as u64).to_be_bytes());
+        context.update(name);
+        match read(file, MAX_CRL_BYTES) {
+            Ok(bytes) => {
+                context.update(&(bytes.len() as u64).to_be_bytes());
+                context.update(&bytes);
+            }
+            Err(problem) => context.update(format!("{problem:?}").as_bytes()),
+        }
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+fn certificates(role: Role, path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let fail = |problem| FileError {
+        role,
+        path: path.to_owned(),
+        problem,
+    };
+    let sections = read_pem(role, path)?;
+    let certs: Vec<CertificateDer<'static>> = sections
+        .iter()
+        .filter(|section| matches!(section.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE"))
+        .map(|section| CertificateDer::from(section.der.to_vec()))
+        .collect();
+    if certs.is_empty() {
+        return Err(fail(wrong_label(&sections)));
+    }
+    for (index, cert) in certs.iter().enumerate() {
+        parse(cert).map_err(|what| {
+            fail(Problem::Malformed(format!(
+                "certificate {}: {what}",
+                index + 1
+            )))
+        })?;
+    }
+    Ok(certs)
+}
+
+/// A leaf among the anchors would make its owner a CA of one, and is nearly always the wrong file.
+fn trust_anchors(
+    role: Role,
+    path: &Path,
+    certs: &[CertificateDer<'static>],
+) -> Result<RootCertStore, FileError> {
+    let fail = |problem| FileError {
+        role,
+        path: path.to_owned(),
+        problem,
+    };
+    let mut roots = RootCertStore::empty();
+    for cert in certs {
+        let parsed = parse(cert).map_err(|what| fail(Problem::Malformed(what)))?;
+        let constraints = parsed
+            .basic_constraints()
+            .map_err(|err| fail(Problem::Malformed(err.to_string())))?;
+        let is_ca = match constraints {
+            Some(constraints) => constraints.value.ca,
+            // X.509 v1 has no extensions; such a root is a CA by being self-issued.
+            None => parsed.version().0 == 0 && parsed.subject() == parsed.issuer(),
+        };
+        if !is_ca {
+            return Err(fail(Problem::NotCa(parsed.subject().to_string())));
+        }
+        roots
+            .add(cert.clone())
+            .map_err(|err| fail(Problem::Malformed(err.to_string())))?;
+    }
+    Ok(roots)
+}
+
+fn private_key(role: Role, path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
+    let fail = |problem| FileError {
+        role,
+        path: path.to_owned(),
+        problem,
+    };
+    let sections = read_pem(role, path)?;
+    if sections
+        .iter()
+        .any(|section| section.encrypted || section.label == "ENCRYPTED PRIVATE KEY")
+    {
+        return Err(fail(Problem::Encrypted));
+    }
+    let mut keys: Vec<PrivateKeyDer<'static>> = Vec::new();
+    for section in &sections {
+        let der = section.der.to_vec();
+        match section.label.as_str() {
+            "PRIVATE KEY" => keys.push(PrivatePkcs8KeyDer::from(der).into()),
+            "RSA PRIVATE KEY" => keys.push(PrivatePkcs1KeyDer::from(der).into()),
+            "EC PRIVATE KEY" => keys.push(PrivateSec1KeyDer::from(der).into()),
+            _ => {}
+        }
+    }
+    match (keys.pop(), keys.len()) {
+        (Some(key), 0) => Ok(key),
+        (Some(_), others) => Err(fail(Problem::SeveralKeys(others + 1))),
+        (None, _) => Err(fail(wrong_label(&sections))),
+    }
+}
+
+fn check_pair(
+    cert: (Role, &Path),
+    key: (Role, &Path),
+    chain: &[CertificateDer<'static>],
+    private: &PrivateKeyDer<'static>,
+) -> Result<(), FileError> {
+    let fail = |(role, path): (Role, &Path), problem| FileError {
+        role,
+        path: path.to_owned(),
+        problem,
+    };
+    let signer = aws_lc_rs::sign::any_supported_type(private)
+        .map_err(|err| fail(key, Problem::UnsupportedKey(err.to_string())))?;
+    match CertifiedKey::new(chain.to_vec(), signer).keys_match() {
+        Ok(()) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(fail(key, Problem::KeyMismatch(cert.1.to_owned())))
+        }
+        Err(err) => Err(fail(cert, Problem::Malformed(err.to_string()))),
+    }
+}
+
+fn revocation_lists(
+    paths: &TlsPaths,
+    roots: &Arc<RootCertStore>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
+    let fail = |path: &Path, problem| FileError {
+        role: Role::Crl,
+        path: path.to_owned(),
+        problem,
+    };
+    let mut files = Vec::new();
+    for path in &paths.crl {
+        files.extend(expand(path).map_err(|err| fail(path, Problem::Unreadable(err)))?);
+    }
+    // Present or not is asked once, here: what cannot be looked at is an error, as a named list would be.
+    if let Some(path) = &paths.crl_if_present
+        && path
+            .try_exists()
+            .map_err(|err| fail(path, Problem::Unreadable(err)))?
+    {
+        files.push(path.clone());
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut lists = Vec::new();
+    for file in files {
+        for list in revocation_lists_in(&file)? {
+            // rustls decodes lists only when it builds a verifier; one at a time tells which file is at fault.
+            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
+                .with_crls([list.clone()])
+                .build()
+                .map_err(|err| fail(&file, Problem::Malformed(err.to_string())))?;
+            lists.push(list);
+        }
+    }
+    Ok(lists)
+}
+
+fn revocation_lists_in(
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
+    let fail = |problem| FileError {
+        role: Role::Crl,
+        path: path.to_owned(),
+        problem,
+    };
+    let bytes = read(path, MAX_CRL_BYTES).map_err(fail)?;
+    if is_der(&bytes) {
+        return Ok(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
+    }
+    let sections = pem::sections(&bytes).map_err(|what| fail(Problem::Malformed(what)))?;
+    let lists: Vec<_> = sections
+        .iter()
+        .filter(|section| section.label == "X509 CRL")
+        .map(|section| CertificateRevocationListDer::from(section.der.to_vec()))
+        .collect();
+    if lists.is_empty() {
+        Err(fail(wrong_label(&sections)))
+    } else {
+        Ok(lists)
+    }
+}
+
+/// A file as itself, a directory as its files in order. Dot files are left out: Kubernetes keeps its swapped versions there.
+fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && fs::metadata(entry.path())?.is_file() {
+            files.push(entry.path());
+        }
+        if files.len() > MAX_CRL_FILES {
+            return Err(io::Error::other(format!(
+                "more than {MAX_CRL_FILES} files in the directory"
+            )));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_pem(role: Role, path: &Path) -> Result<Vec<Section>, FileError> {
+    let fail = |problem| FileError {
+        role,
+        path: path.to_owned(),
+        problem,
+    };
+    let bytes = read(path, MAX_BYTES).map_err(fail)?;
+    if is_der(&bytes) {
+        return Err(fail(Problem::Der));
+    }
+    pem::sections(&bytes).map_err(|what| fail(Problem::Malformed(what)))
+}
+
+fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let file = File::open(path).map_err(Problem::Unreadable)?;
+    let metadata = file.metadata().map_err(Problem::Unreadable)?;
+    if metadata.is_dir() {
+        return Err(Problem::Directory);
+    }
+    // Room for all at once: a growing buffer would leave copies of a key behind.
+    let room = usize::try_from(metadata.len()).unwrap_or(limit).min(limit) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(Problem::Unreadable)?;
+    if bytes.len() > limit {
+        return Err(Problem::TooLarge(limit));
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Err(Problem::Empty);
+    }
+    Ok(bytes)
+}
+
+fn wrong_label(sections: &[Section]) -> Problem {
+    sections.first().map_or(Problem::NotPem, |section| {
+        Problem::WrongLabel(section.label.clone())
+    })
+}
+
+/// A DER SEQUENCE with a length of two or three octets, as every certificate, key and list has. No text begins like that.
+fn is_der(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x30, 0x81..=0x84, ..])
+}
+
+fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
+    match X509Certificate::from_der(cert) {
+        Ok(([], parsed)) => Ok(parsed),
+        Ok(_) => Err("bytes after the end".into()),
+        Err(err) => Err(err.to_string()),
+    }
+}

@@ -1,0 +1,204 @@
+//! What can be wrong with a file of certificates or keys.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// What a file was named for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `--tlscacert`.
+    ClientCa,
+    /// `--tlscert`.
+    ServerCert,
+    /// `--tlskey`.
+    ServerKey,
+    /// `--tlscrl`.
+    Crl,
+    /// A client's CA for the server, `ca.pem`.
+    ServerCa,
+    /// A client's certificate, `cert.pem`.
+    ClientCert,
+    /// A client's key, `key.pem`.
+    ClientKey,
+}
+
+impl Role {
+    fn is_key(self) -> bool {
+        matches!(self, Self::ServerKey | Self::ClientKey)
+    }
+
+    fn is_clients(self) -> bool {
+        matches!(self, Self::ServerCa | Self::ClientCert | Self::ClientKey)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClientCa => "client CA file",
+            Self::ServerCert => "server certificate file",
+            Self::ServerKey => "server key file",
+            Self::Crl => "CRL file",
+            Self::ServerCa => "CA file",
+            Self::ClientCert => "client certificate file",
+            Self::ClientKey => "client key file",
+        })
+    }
+}
+
+/// A file that cannot be used, and why.
+#[derive(Debug)]
+pub struct FileError {
+    /// What it was named for.
+    pub role: Role,
+    /// The file.
+    pub path: PathBuf,
+    /// Why it cannot be used.
+    pub problem: Problem,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug)]
+pub enum Problem {
+    /// It cannot be read.
+    Unreadable(io::Error),
+    /// It is a directory; Docker makes one where the source of a bind mount is missing.
+    Directory,
+    /// It is larger than the limit in bytes.
+    TooLarge(usize),
+    /// It has no bytes.
+    Empty,
+    /// It has no section of the expected kind, but this one.
+    WrongLabel(String),
+    /// It has no section at all.
+    NotPem,
+    /// It is DER where PEM was expected.
+    Der,
+    /// The key is encrypted.
+    Encrypted,
+    /// More than one key where one is meant.
+    SeveralKeys(usize),
+    /// It cannot be decoded.
+    Malformed(String),
+    /// This certificate (subject) is not a CA.
+    NotCa(String),
+    /// The key belongs to another certificate than this file's.
+    KeyMismatch(PathBuf),
+    /// A kind of key that TLS libraries do not support, or one that is too weak.
+    UnsupportedKey(String),
+}
+
+impl FileError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let path = self.path.display();
+        Some(match (&self.problem, self.role) {
+            (Problem::Unreadable(err), _) if err.kind() == io::ErrorKind::PermissionDenied => {
+                let user = rustix::process::geteuid().as_raw();
+                format!("let user {user} read it: `chown {user} {path}`, or run dockgate as the owner")
+            }
+            (Problem::Unreadable(_), role) if role.is_clients() => {
+                "name --tlscacert, --tlscert and --tlskey, or set DOCKER_CERT_PATH; `dockgate certs client NAME` on the server makes them".into()
+            }
+            (Problem::Unreadable(_), Role::Crl) => "make one with `dockgate certs crl`".into(),
+            (Problem::Unreadable(_), _) => "make certificates with `dockgate certs init`, or name the file".into(),
+            (Problem::Directory, _) => {
+                "Docker makes a directory where the source of a bind mount is missing: remove it and create the file first".into()
+            }
+            (Problem::Empty | Problem::NotPem, Role::ClientCa) => "create one with `dockgate certs init`".into(),
+            (Problem::Der, role) if role.is_key() => format!("convert it: `openssl pkey -inform der -in {path} -out key.pem`"),
+            (Problem::Der, _) => format!("convert it: `openssl x509 -inform der -in {path} -out cert.pem`"),
+            (Problem::Encrypted, _) => format!(
+                "a server starts without anybody to ask; decrypt it with `openssl pkey -in {path} -out server-key.pem` and keep it mode 0600"
+            ),
+            (Problem::NotCa(_), _) => {
+                "name the certificate that issued your clients' certificates (ca.pem), not one of those".into()
+            }
+            (Problem::KeyMismatch(_), Role::ClientKey) => {
+                "the two come from different runs: take cert.pem and key.pem from the same bundle".into()
+            }
+            (Problem::KeyMismatch(_), _) => {
+                "the two come from different runs: name the pair that was made together, or renew with `dockgate certs renew server`".into()
+            }
+            (Problem::WrongLabel(label), role) if label.contains("PRIVATE KEY") && !role.is_key() => {
+                "were two files swapped? keep keys out of reach of clients".into()
+            }
+            (Problem::WrongLabel(label), role) if role.is_key() && label == "CERTIFICATE" => "were tlscert and tlskey swapped?".into(),
+            (Problem::WrongLabel(label), _) if label == "TRUSTED CERTIFICATE" => {
+                format!("convert it: `openssl x509 -in {path} -out cert.pem`")
+            }
+            (Problem::WrongLabel(label), _) if label == "PKCS7" => {
+                format!("convert it: `openssl pkcs7 -print_certs -in {path} -out chain.pem`")
+            }
+            (Problem::SeveralKeys(_), _) => "keep the one that belongs to the certificate".into(),
+            (Problem::UnsupportedKey(_), _) => "use ECDSA P-256, P-384, Ed25519 or RSA of at least 2048 bits".into(),
+            _ => return None,
+        })
+    }
+
+    fn expected(&self) -> &'static str {
+        match self.role {
+            Role::ClientCa | Role::ServerCert | Role::ServerCa | Role::ClientCert => {
+                "a certificate"
+            }
+            Role::ServerKey | Role::ClientKey => "a private key",
+            Role::Crl => "a certificate revocation list",
+        }
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} ", self.role, self.path)?;
+        match &self.problem {
+            Problem::Unreadable(err) => write!(f, "cannot be read: {err}"),
+            Problem::Directory => f.write_str("is a directory"),
+            Problem::TooLarge(limit) => write!(f, "is larger than {limit} bytes"),
+            Problem::Empty => f.write_str("is empty"),
+            Problem::WrongLabel(label) => write!(
+                f,
+                "is {} where {} was expected",
+                name(label),
+                self.expected()
+            ),
+            Problem::NotPem => match self.role {
+                Role::ClientCa | Role::ServerCa => f.write_str("contains no certificates"),
+                _ => write!(f, "is not PEM; expected {}", self.expected()),
+            },
+            Problem::Der => f.write_str("is DER; expected PEM"),
+            Problem::Encrypted => f.write_str("is encrypted, which is not supported"),
+            Problem::SeveralKeys(count) => write!(f, "contains {count} private keys; expected one"),
+            Problem::Malformed(what) => write!(f, "cannot be decoded: {what}"),
+            Problem::NotCa(subject) => write!(f, "contains {subject:?}, which is not a CA"),
+            Problem::KeyMismatch(cert) => {
+                write!(f, "does not belong to the certificate in {cert:?}")
+            }
+            Problem::UnsupportedKey(what) => write!(f, "has a key that cannot be used: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for FileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.problem {
+            Problem::Unreadable(err) => Some(err),
+            _ => None,
+        }
+    }
+}
+
+/// A PEM label in words.
+fn name(label: &str) -> String {
+    match label {
+        "CERTIFICATE" | "X509 CERTIFICATE" => "a certificate".into(),
+        "TRUSTED CERTIFICATE" => "a certificate with OpenSSL's trust settings".into(),
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => "a certificate request (CSR)".into(),
+        "X509 CRL" => "a certificate revocation list".into(),
+        "PUBLIC KEY" => "a public key".into(),
+        "DSA PRIVATE KEY" => "a DSA key".into(),
+        "OPENSSH PRIVATE KEY" => "an OpenSSH key".into(),
+        label if label.ends_with("PRIVATE KEY") => "a private key".into(),
+        label => format!("{label:?}"),
+    }
+}

@@ -1,0 +1,131 @@
+//! The Docker socket: one connection at most for each client connection, made when its first request may go on.
+//!
+//! There is no pool to share. A client that goes away takes its engine connection along, which is how the engine learns to
+//! cancel a build, a wait or an event stream.
+
+pub mod lookup;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::net;
+use crate::policy::Permitted;
+
+/// Wait before trying again when the engine's accept queue is full.
+const BACKLOG_RETRY: Duration = Duration::from_millis(5);
+
+/// Where the engine listens.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    path: PathBuf,
+    connect_timeout: Duration,
+}
+
+/// The engine could not be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to the Docker Engine at unix://{}", path.display())]
+pub struct ConnectError {
+    /// The socket's path.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Upstream {
+    /// Names the socket; it is opened per client.
+    #[must_use]
+    pub fn new(path: PathBuf, connect_timeout: Duration) -> Self {
+        Self {
+            path,
+            connect_timeout,
+        }
+    }
+
+    /// The socket's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Connects, for a request that the policy has permitted: there is no other way to the engine for what a client sends.
+    /// The path is resolved anew each time, so an engine that was restarted is found.
+    ///
+    /// # Errors
+    /// When the socket cannot be opened, or its accept queue stays full until the deadline.
+    pub async fn connect(&self, _permit: &Permitted) -> Result<EngineStream, ConnectError> {
+        let deadline = Instant::now() + self.connect_timeout;
+        loop {
+            let error = match timeout(self.connect_timeout, UnixStream::connect(&self.path)).await {
+                Ok(Ok(socket)) => {
+                    return Ok(EngineStream {
+                        socket,
+                        fresh: true,
+                    });
+                }
+                Ok(Err(error)) => error,
+                Err(_) => io::ErrorKind::TimedOut.into(),
+            };
+            // A unix socket with a full queue answers EAGAIN at once instead of waiting.
+            if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
+                return Err(ConnectError {
+                    path: self.path.clone(),
+                    source: error,
+                });
+            }
+            sleep(BACKLOG_RETRY).await;
+        }
+    }
+}
+
+/// One connection to the engine.
+#[derive(Debug)]
+pub struct EngineStream {
+    socket: UnixStream,
+    fresh: bool,
+}
+
+impl EngineStream {
+    /// Whether no exchange has been carried on it yet: only a used connection may have died unnoticed.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Marks the connection as having carried an exchange.
+    pub fn reuse(&mut self) {
+        self.fresh = false;
+    }
+
+    /// Whether the engine has neither closed nor sent anything: the state between two exchanges.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        matches!(self.socket.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Reads some bytes; `Ok(0)` at the engine's end.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        net::poll_read(&self.socket, cx, buf)
+    }
+
+    /// Writes some of `data`.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        net::poll_write(&self.socket, cx, data)
+    }
+
+    /// Ends the write side: the end of a tunnel's stdin, or a client that went away.
+    pub fn end(&self) {
+        // It can only fail when the engine has closed already.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+    }
+}

@@ -1,0 +1,85 @@
+//! One single-threaded runtime per worker thread.
+//!
+//! A connection, once accepted, belongs to one worker for its whole life: its TLS state, its HTTP state, its engine
+//! connection and its tunnel never cross threads. The acceptor hands each new connection to the worker with the fewest, so
+//! that two heavy streams do not share a core by bad luck.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+
+/// The worker threads.
+#[derive(Debug)]
+pub struct Workers {
+    workers: Vec<Worker>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Worker {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+    load: Arc<AtomicUsize>,
+}
+
+struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Workers {
+    /// Starts `count` workers.
+    ///
+    /// # Errors
+    /// When a runtime or a thread cannot be made.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let workers = (0..count.max(1))
+            .map(|n| {
+                let runtime = Builder::new_current_thread().enable_all().build()?;
+                let handle = runtime.handle().clone();
+                let until = stop.clone();
+                let thread = std::thread::Builder::new()
+                    .name(format!("worker-{n}"))
+                    .spawn(move || runtime.block_on(until.cancelled()))?;
+                Ok(Worker {
+                    handle,
+                    thread: Some(thread),
+                    load: Arc::default(),
+                })
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self { workers, stop })
+    }
+
+    /// Gives a task to the least loaded worker. A panic in it ends it alone.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let Some(worker) = self.workers.iter().min_by_key(|w| w.load.load(Relaxed)) else {
+            return;
+        };
+        worker.load.fetch_add(1, Relaxed);
+        let load = Load(worker.load.clone());
+        worker.handle.spawn(async move {
+            let _load = load;
+            task.await;
+        });
+    }
+
+    /// Stops the workers; tasks that still run are dropped.
+    pub fn stop(mut self) {
+        self.stop.cancel();
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Running the binary and the judges.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+/// Runs a program to its end; `None`, with a line that says so, when it is not installed.
+pub(crate) fn external(program: &str, args: &[&str]) -> Option<Output> {
+    match Command::new(program).args(args).output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("NOT RUN: {program} is not installed, so its judgement is missing here");
+            None
+        }
+        Err(error) => panic!("cannot start {program}: {error}"),
+    }
+}
+
+/// Both streams of a finished program, for assertions and their messages.
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// `openssl verify -x509_strict` accepts `cert` under `ca` for `purpose` (`sslserver`, `sslclient`).
+pub(crate) fn openssl_accepts(ca: &Path, cert: &Path, purpose: &str, extra: &[&str]) {
+    let (ca, cert) = (
+        ca.to_str().expect("utf-8 path"),
+        cert.to_str().expect("utf-8 path"),
+    );
+    let mut args = vec!["verify", "-x509_strict", "-purpose", purpose, "-CAfile", ca];
+    args.extend(extra);
+    args.push(cert);
+    if let Some(output) = external("openssl", &args) {
+        assert!(
+            output.status.success(),
+            "openssl {args:?}: {}",
+            text(&output)
+        );
+    }
+}
+
+/// The permission bits of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().expect("metadata").permissions().mode() & 0o7777
+}
+
+/// Runs `dockgate certs …` in a directory.
+pub(crate) fn certs(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dockgate"))
+        .arg("certs")
+        .args(args)
+        .current_dir(dir)
+        .env_remove("DOCKGATE_CERTS_DIR")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("dockgate must start")
+}
+
+/// Runs a command that has to work; returns what it printed.
+pub(crate) fn done(dir: &Path, args: &[&str]) -> String {
+    let output = certs(dir, args);
+    assert!(
+        output.status.success(),
+        "dockgate certs {args:?}: {}",
+        text(&output)
+    );
+    text(&output)
+}
+
+/// Runs a command that has to fail; returns what it said.
+pub(crate) fn refused(dir: &Path, args: &[&str]) -> String {
+    let output = certs(dir, args);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "dockgate certs {args:?}: {}",
+        text(&output)
+    );
+    text(&output)
+}
+
+/// Runs a program that has to work; false when it is not installed.
+pub(crate) fn ran(program: &str, args: &[&str]) -> bool {
+    let Some(output) = external(program, args) else {
+        return false;
+    };
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {}",
+        text(&output)
+    );
+    true
+}
+
+/// The first certificate of a file, read.
+pub(crate) fn inspect_file(path: &Path) -> dockgate::certs::inspect::Inspected {
+    use rustls_pki_types::{CertificateDer, pem::PemObject};
+    let der =
+        CertificateDer::from_pem_file(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    dockgate::certs::inspect::inspect(&der).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+/// A directory with a CA and a server certificate for docker.example.
+pub(crate) fn initialised() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    done(dir.path(), &["init", "--san", "docker.example"]);
+    dir
+}
+
+/// A path as an argument.
+pub(crate) fn arg(path: &Path) -> &str {
+    path.to_str().expect("utf-8 path")
+}

@@ -1,0 +1,15 @@
+//! Configuration and certificate files: what is accepted, what is refused and in which words.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set itself up has failed"
+)]
+
+mod certificates;
+mod check;
+mod doctor;
+mod fixtures;
+mod pki;
+mod revocation;
+mod server;
+mod sources;
+mod tls;
