@@ -66,7 +66,7 @@ fn every_fault_has_its_line_and_a_suggestion() {
         ),
         (
             "version = 1\n[role.admin]\nbase = \"monitor\"\n",
-            "policy.toml:3: role \"admin\" is built in",
+            "policy.toml:2: role \"admin\" is built in",
         ),
         (
             "version = 1\n[role.x]\nbase = \"deplyer\"\n",
@@ -139,7 +139,7 @@ fn names_that_may_be_written_must_be_said() {
     let text = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"builder\"\n";
     assert!(
         faults(text)
-            .contains("role \"builder\" may image.build, but limits.tags does not say which names")
+            .contains("role \"builder\" may image.push, but limits.tags does not say which names")
     );
     let text = format!("version = 1\n{CLIENT}[role.x]\nallow = [\"image.*\"]\n");
     assert!(faults(&text).contains("limits.tags"));

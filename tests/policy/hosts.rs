@@ -188,10 +188,10 @@ fn volume_create_with_a_device_is_a_bind() {
 fn volume_plugins_are_refused() {
     create_denied(
         &limits(""),
-        r#""VolumeDriver":"rclone","Binds":["v:/x"]"#,
+        r#""VolumeDriver":"rclone","Binds":["vol:/x"]"#,
         "volumes",
     );
-    create_allowed(&limits(""), r#""VolumeDriver":"local","Binds":["v:/x"]"#);
+    create_allowed(&limits(""), r#""VolumeDriver":"local","Binds":["vol:/x"]"#);
     create_denied(
         &limits(""),
         r#""Mounts":[{"Type":"cluster","Source":"v","Target":"/x"}]"#,

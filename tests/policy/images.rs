@@ -115,19 +115,9 @@ fn patterns_match_whole_components() {
     ] {
         assert_eq!(matches(pattern, image), expected, "{pattern} {image}");
     }
-    for pattern in ["", "a/**/b", "reg*/x", "*", "A", "a..b", "/a", "a/"] {
-        if let Ok(read) = ImagePattern::parse(pattern) {
-            assert_eq!(
-                read.to_string()
-                    .trim_start_matches("docker.io/library/")
-                    .trim_start_matches("docker.io/"),
-                pattern.trim_end_matches('/'),
-                "{pattern}"
-            );
-        }
+    for pattern in ["", "a/**/b", "reg*/x", "A", "a..b", "/a", "a/", "a:"] {
+        assert!(ImagePattern::parse(pattern).is_err(), "{pattern}");
     }
-    assert!(ImagePattern::parse("a/**/b").is_err());
-    assert!(ImagePattern::parse("reg*/x").is_err());
 }
 
 #[test]

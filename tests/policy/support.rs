@@ -74,7 +74,7 @@ impl<'a> Ask<'a> {
     }
 
     /// Runs every step; the look-ups that were made come back too.
-    pub(crate) fn run(&self) -> (Result<Permitted, Denied>, Vec<String>) {
+    pub(crate) fn run(&self) -> (Result<Permitted, Box<Denied>>, Vec<String>) {
         let classified = classify(self.method, self.target).expect("the target must be readable");
         let client = self.policy.client_for(&cn("ci"));
         let body = if self.body.is_empty() {
@@ -93,7 +93,7 @@ impl<'a> Ask<'a> {
         loop {
             step = match step {
                 Step::Permitted(permitted) => return (Ok(permitted), asked),
-                Step::Denied(denied) => return (Err(*denied), asked),
+                Step::Denied(denied) => return (Err(denied), asked),
                 Step::Body(pending) => pending.body(self.body),
                 Step::Lookup(pending) => {
                     let mut answers = Vec::new();
@@ -143,7 +143,7 @@ impl<'a> Ask<'a> {
             ),
             Err(denied) => {
                 assert_eq!(denied.rule, rule, "{denied}");
-                denied
+                *denied
             }
         }
     }

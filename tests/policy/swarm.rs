@@ -10,7 +10,7 @@ fn policy(limits: &str) -> Policy {
     ))
 }
 
-fn ask(policy: &Policy, target: &str, spec: &str, task: &str) -> Result<Permitted, Denied> {
+fn ask(policy: &Policy, target: &str, spec: &str, task: &str) -> Result<Permitted, Box<Denied>> {
     let body = format!(
         r#"{{"Name":"web","TaskTemplate":{{"ContainerSpec":{{"Image":"busybox"{spec}}}{task}}},"Mode":{{"Replicated":{{"Replicas":1}}}}}}"#
     );
