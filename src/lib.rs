@@ -7,6 +7,11 @@ pub mod cli;
 pub mod logging;
 
 pub mod app;
+pub mod commands;
+
+pub mod admin;
+pub mod control;
+pub mod health;
 
 pub mod certs;
 pub mod front;
@@ -16,6 +21,7 @@ pub mod tls;
 pub mod upstream;
 pub mod worker;
 
+pub mod metrics;
 pub mod registry;
 pub mod shutdown;
 
@@ -23,4 +29,5 @@ pub mod config;
 pub mod docker;
 pub mod finding;
 pub mod identity;
+pub mod limits;
 pub mod net;

@@ -74,6 +74,12 @@ pub fn set_level(level: Level) {
     tracing::callsite::rebuild_interest_cache();
 }
 
+/// Lines dropped since start because their reader was too slow.
+#[must_use]
+pub fn dropped() -> u64 {
+    SINK.get().map_or(0, Sink::dropped)
+}
+
 /// Waits, briefly, until everything logged has been written.
 pub fn flush() {
     if let Some(sink) = SINK.get() {

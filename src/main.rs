@@ -8,7 +8,7 @@ use dockgate::app::App;
 use dockgate::cli::{self, Command, ServeArgs};
 use dockgate::config::{self, Config, LogFormat, LogLevel};
 use dockgate::shutdown::{Asked, Signals};
-use dockgate::{banner, logging};
+use dockgate::{banner, commands, logging};
 use tracing::{Level, error, info, warn};
 
 /// sysexits(3): the configuration is wrong.
@@ -21,6 +21,10 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Serve(args) => serve(&args),
+        Command::Ps(args) => commands::ps(&args),
+        Command::Top(args) => commands::top(&args),
+        Command::Kick(args) => commands::kick(&args),
+        Command::Healthcheck(args) => commands::healthcheck(&args),
         _ => ExitCode::FAILURE,
     }
 }

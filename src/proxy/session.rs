@@ -13,14 +13,15 @@ use tracing::{debug, info, warn};
 use super::client::ClientStream;
 use super::exchange::{End, Exchange, Facts, Failure};
 use super::framing::Framing;
-use super::head::{self, HeadError, MAX_HEAD, RequestHead};
+use super::head::{self, HeadError, RequestHead};
 use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
 use super::tunnel::{self, Tunnel};
 use crate::docker::{self, Hijack, Operation};
-use crate::registry::Entry;
+use crate::metrics::{Decision, Limit, Metrics, UpstreamError};
+use crate::registry::{Entry, Place};
 use crate::tls::socket::WideSocket;
-use crate::upstream::{EngineStream, Upstream};
+use crate::upstream::{ConnectError, EngineStream, Upstream};
 
 /// The largest body of an attach or exec start, which is read before it is sent.
 const MAX_TAKEOVER_BODY: usize = 64 * 1024;
@@ -37,6 +38,17 @@ pub struct Deadlines {
     pub tunnel_grace: Duration,
 }
 
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Lines of a request head.
+    pub header_lines: usize,
+    /// Life of a hijacked connection.
+    pub session_max_age: Option<Duration>,
+}
+
 /// What all sessions share.
 #[derive(Debug)]
 pub struct Gate {
@@ -44,6 +56,10 @@ pub struct Gate {
     pub upstream: Upstream,
     /// Deadlines.
     pub deadlines: Deadlines,
+    /// Bounds.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
     pub draining: CancellationToken,
     /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
@@ -64,6 +80,7 @@ struct Record {
     method: String,
     path: String,
     operation: Operation,
+    decision: Decision,
     started: Instant,
     up: u64,
     down: u64,
@@ -106,7 +123,8 @@ impl Session<'_> {
         };
         let head = &self.client.held()[..len];
         let mut out = Vec::with_capacity(len + 512);
-        let parsed = head::request(head, &mut out, |method, target| {
+        let lines = self.gate.limits.header_lines;
+        let parsed = head::request_within(head, lines, &mut out, |method, target| {
             docker::classify(method, target).is_ok_and(|c| takes_over(c.operation))
         });
         let request = match parsed {
@@ -130,16 +148,23 @@ impl Session<'_> {
         let path = classified.path();
         self.entry.begin(operation, path);
         let (up, down) = self.entry.meter.totals();
-        let record = Record {
+        let mut record = Record {
             path: path.to_owned(),
             method,
             operation,
+            decision: Decision::Allowed,
             started: Instant::now(),
             up,
             down,
         };
         self.entry.meter.up(len);
         self.client.release(len);
+        if let Some(refusal) = self.limited() {
+            record.decision = Decision::Limited;
+            let after = self.finish_refused(refusal, is_head, &record).await;
+            self.entry.end();
+            return after;
+        }
         if let Some(hook) = self.gate.on_request {
             hook(&record.path);
         }
@@ -171,20 +196,23 @@ impl Session<'_> {
             () = self.gate.draining.cancelled() => return Err(After::Part(PART.0)),
         }
         match head::head_len(self.client.held(), 0) {
-            Some(len) if len <= MAX_HEAD => Ok(len),
+            Some(len) if len <= self.gate.limits.head_bytes => Ok(len),
             _ => Box::pin(self.head()).await,
         }
     }
 
     async fn rest_of_head(&mut self) -> Result<usize, After> {
+        let most = self.gate.limits.head_bytes;
         let mut scanned = 0;
         loop {
             let held = self.client.held();
             match head::head_len(held, scanned) {
-                Some(len) if len <= MAX_HEAD => return Ok(len),
-                None if held.len() <= MAX_HEAD => {}
+                Some(len) if len <= most => return Ok(len),
+                None if held.len() <= most => {}
                 _ => {
-                    let message = format!("the request head is larger than {MAX_HEAD} bytes");
+                    self.gate.metrics.limited(Limit::HeadSize);
+                    let message =
+                        format!("the request head is larger than {most} bytes (max-head-size)");
                     return Err(self
                         .refuse(Refusal::new(Status::HeadTooLarge, message), false)
                         .await);
@@ -200,18 +228,49 @@ impl Session<'_> {
     }
 
     async fn refuse_head(&mut self, error: HeadError) -> After {
-        let status = match error {
-            HeadError::TooManyLines => Status::HeadTooLarge,
-            HeadError::Version => Status::Version,
-            HeadError::Malformed(_) => Status::BadRequest,
+        let refusal = match error {
+            HeadError::TooManyLines => {
+                self.gate.metrics.limited(Limit::HeaderLines);
+                let most = self.gate.limits.header_lines;
+                let message = format!("more than {most} header lines (max-header-lines)");
+                Refusal::new(Status::HeadTooLarge, message)
+            }
+            HeadError::Version => Refusal::new(Status::Version, error.to_string()),
+            HeadError::Malformed(_) => Refusal::new(Status::BadRequest, error.to_string()),
         };
-        self.refuse(Refusal::new(status, error.to_string()), false)
-            .await
+        self.refuse(refusal, false).await
+    }
+
+    /// The refusal of a client that is above a limit of its own.
+    fn limited(&self) -> Option<Refusal> {
+        let (limit, message, wait) = if self.entry.place != Place::Within {
+            let most = self.entry.per_client.connections;
+            let message = format!(
+                "client \"{}\" already has {most} connections, the most one client may have (max-connections-per-client)",
+                self.entry.identity
+            );
+            (Limit::ConnectionsPerClient, message, Duration::ZERO)
+        } else if let Err(wait) = self.entry.admit() {
+            let most = self.entry.per_client.requests_per_second;
+            let message = format!(
+                "client \"{}\" sends more than {} requests per second (max-requests-per-second-per-client)",
+                self.entry.identity,
+                most.map_or(0, std::num::NonZero::get)
+            );
+            (Limit::RequestsPerSecond, message, wait)
+        } else {
+            return None;
+        };
+        self.gate.metrics.limited(limit);
+        let mut refusal = Refusal::new(Status::TooMany, message);
+        refusal.retry_after = Some(wait.as_secs_f64().ceil().max(1.0) as u64);
+        Some(refusal)
     }
 
     /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
     async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
         let (status, _) = refusal.status.line();
+        self.gate.metrics.malformed(status);
         debug!(
             conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
             error = refusal.message, "Request refused"
@@ -254,7 +313,7 @@ impl Session<'_> {
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
-                None => match self.gate.upstream.connect().await {
+                None => match self.connect().await {
                     Ok(engine) => engine,
                     Err(e) => {
                         warn!(conn.id = self.entry.id, error = %e.source, "{e}");
@@ -303,7 +362,13 @@ impl Session<'_> {
                     relay.down = Pending::new(early);
                     self.entry.tunnel();
                     let mut tunnel = Tunnel::new(relay);
-                    let end = poll_fn(|cx| tunnel.poll(cx)).await;
+                    let end = self
+                        .entry
+                        .within(
+                            self.gate.limits.session_max_age,
+                            poll_fn(|cx| tunnel.poll(cx)),
+                        )
+                        .await;
                     drop(tunnel);
                     self.log(record, status, Some(end.id()));
                     return match end {
@@ -320,17 +385,29 @@ impl Session<'_> {
                     return self.finish_refused(refusal, is_head, record).await;
                 }
                 End::Unanswered(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
                     warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
                     return self.finish_refused(refusal, is_head, record).await;
                 }
                 End::Cut(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::CutOff);
                     warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "Answer cut off");
                     self.log(record, status, Some("cut_off"));
                     return After::Drop;
                 }
             }
         }
+    }
+
+    async fn connect(&self) -> Result<EngineStream, ConnectError> {
+        self.gate.metrics.upstream_connect();
+        let connected = self.gate.upstream.connect().await;
+        if let Err(e) = &connected {
+            let reason = UpstreamError::of(&e.source);
+            self.gate.metrics.upstream_error(reason);
+        }
+        connected
     }
 
     /// Adds what has come of the body to the head, so that a small request is one write.
@@ -415,6 +492,10 @@ impl Session<'_> {
 
     fn log(&self, record: &Record, status: Option<u16>, error: Option<&str>) {
         let (up, down) = self.entry.meter.totals();
+        let took = record.started.elapsed();
+        self.gate
+            .metrics
+            .request(record.operation, record.decision, status, took);
         info!(
             conn.id = self.entry.id,
             client.addr = %self.entry.peer,
@@ -423,7 +504,7 @@ impl Session<'_> {
             path = record.path,
             op = record.operation.id(),
             status,
-            duration_ms = record.started.elapsed().as_secs_f64() * 1e3,
+            duration_ms = took.as_secs_f64() * 1e3,
             bytes.in = up - record.up,
             bytes.out = down - record.down,
             error,
