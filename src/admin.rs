@@ -86,7 +86,7 @@ impl Admin {
         Scene {
             metrics: self.front.gate.metrics.clone(),
             totals: self.front.registry.totals(),
-            expiry: self.front.expiry(),
+            expiry: self.front.lapses(),
             engine_up: ready.engine == crate::health::Engine::Ok,
             draining: ready.draining,
             log_lines_dropped: logging::dropped(),

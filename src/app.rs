@@ -7,28 +7,31 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use data_encoding::HEXLOWER;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
+use crate::audit::sink::{OnFailure, Sink, Target};
 use crate::certs::{self, auto};
+use crate::cli::ServeArgs;
 use crate::config::listen::Listen;
-use crate::config::{Config, DenyList};
+use crate::config::{AuditFailure, AuditSink, Config};
 use crate::control::server::{About, Control};
 use crate::control::{BindError, ControlSocket};
+use crate::expiry::Date;
 use crate::front::{Bounds, Front};
 use crate::health::{self, Health};
 use crate::listener::{self, Keepalive};
+use crate::policy::PolicyError;
 use crate::proxy::session::{Deadlines, Gate, Limits};
 use crate::registry::{Cut, PerClient, Registry};
-use crate::tls::config::{Material, Trust, TrustError};
-use crate::tls::files::{self, FileError};
-use crate::tls::verify::Denied;
+use crate::reload::{self, Reloader, TrustFault};
 use crate::upstream::Upstream;
 use crate::worker::Workers;
 
@@ -42,12 +45,20 @@ pub enum StartError {
     /// `--auto-certs` could not make or read its certificates.
     #[error("certificates cannot be made")]
     Certs(#[from] certs::CertsError),
-    /// A TLS file is missing or wrong.
+    /// The TLS files do not make a server.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// The files do not make a TLS server.
+    Trust(#[from] TrustFault),
+    /// The policy is missing or wrong.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    Policy(#[from] PolicyError),
+    /// The audit cannot be written.
+    #[error("cannot open the audit file {path:?}")]
+    Audit {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}")]
     Bind {
@@ -77,7 +88,7 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Certs(_) | Self::File(_) | Self::Trust(_) => 78,
+            Self::Certs(_) | Self::Trust(_) | Self::Policy(_) | Self::Audit { .. } => 78,
             Self::Bind { .. } | Self::Metrics { .. } | Self::Control(_) | Self::Workers(_) => 1,
         }
     }
@@ -86,7 +97,7 @@ impl StartError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::File(e) => e.hint(),
+            Self::Trust(TrustFault::File(e)) => e.hint(),
             _ => None,
         }
     }
@@ -101,6 +112,7 @@ pub struct App {
     metrics: Option<TcpListener>,
     control: Option<ControlSocket>,
     workers: Workers,
+    dates: Vec<Date>,
     /// What `--auto-certs` did.
     pub auto: Option<auto::AutoCerts>,
 }
@@ -116,7 +128,7 @@ impl App {
             Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
             None => None,
         };
-        let trust = trust(&config)?;
+        let (trust, dates) = reload::trust(&config)?;
         let mut listeners = Vec::new();
         for listen in &config.listen {
             let bound = bind(listen).map_err(|source| StartError::Bind {
@@ -146,6 +158,8 @@ impl App {
             },
             metrics: Arc::default(),
             draining: tokio_util::sync::CancellationToken::new(),
+            policy: RwLock::new(Arc::new(reload::policy(&config)?)),
+            audit: audit(&config)?,
             on_request: None,
         };
         let bounds = Bounds {
@@ -158,6 +172,7 @@ impl App {
             requests_per_second: config.limits.requests_per_second_per_client,
         });
         let front = Front::new(Arc::new(gate), Arc::new(registry), trust, bounds);
+        front.expiry.look(&dates, OffsetDateTime::now_utc());
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             n => n,
@@ -170,6 +185,7 @@ impl App {
             metrics,
             control,
             workers,
+            dates,
             auto,
         })
     }
@@ -199,6 +215,23 @@ impl App {
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         self.front.registry.clone()
+    }
+
+    /// What keeps trust current while the gate runs, and the handle that asks it to look now. `args` are the ones the
+    /// configuration came from.
+    #[must_use]
+    pub fn reloader(&self, args: ServeArgs) -> (Arc<Notify>, Reloader) {
+        let ask = Arc::new(Notify::new());
+        (
+            ask.clone(),
+            Reloader::new(
+                args,
+                self.config.clone(),
+                self.dates.clone(),
+                self.front.clone(),
+                ask,
+            ),
+        )
     }
 
     /// Serves until `shutdown` resolves, then drains: nothing is accepted, requests in flight finish, idle connections close,
@@ -342,35 +375,21 @@ async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = (
     }
 }
 
-/// Reads the TLS files and builds a generation of trust.
-///
-/// # Errors
-/// When a file is missing or wrong, or they do not go together.
-pub fn trust(config: &Config) -> Result<Trust, StartError> {
-    let paths = match (&config.tls, &config.auto_certs) {
-        (Some(paths), _) => paths.clone(),
-        (None, Some(auto)) => auto.paths(),
-        (None, None) => unreachable!("a configuration must have TLS files or automatic ones"),
+fn audit(config: &Config) -> Result<Option<Arc<Sink>>, StartError> {
+    let Some(wanted) = &config.audit else {
+        return Ok(None);
     };
-    let files = files::load(&paths)?;
-    Ok(Trust::build(Material {
-        cert_chain: files.cert_chain,
-        key: files.key,
-        client_ca: files.client_ca,
-        crls: files.crls,
-        denied: denied(&config.deny),
-    })?)
-}
-
-fn denied(list: &DenyList) -> Denied {
-    Denied {
-        serials: list
-            .serials
-            .iter()
-            .map(|serial| HEXLOWER.encode(serial))
-            .collect(),
-        spki_sha256: list.spki_sha256.iter().copied().collect(),
-    }
+    let (target, path) = match wanted {
+        AuditSink::Stdout => (Target::Stdout, std::path::PathBuf::from("stdout")),
+        AuditSink::File(path) => (Target::File(path.clone()), path.clone()),
+    };
+    let on_failure = match config.audit_failure {
+        AuditFailure::Deny => OnFailure::Deny,
+        AuditFailure::Continue => OnFailure::Continue,
+    };
+    let sink =
+        Sink::open(target, on_failure).map_err(|source| StartError::Audit { path, source })?;
+    Ok(Some(Arc::new(sink)))
 }
 
 fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {

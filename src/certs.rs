@@ -8,6 +8,7 @@
 //! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`inspect`].
 
 pub mod auto;
+pub mod command;
 pub mod inspect;
 pub mod issue;
 pub mod key;
@@ -16,11 +17,15 @@ pub mod name;
 pub mod san;
 pub mod store;
 
+mod bundle;
+mod crl;
 mod error;
 mod index;
 mod passphrase;
 mod pem;
+mod probe;
 mod resign;
+mod verdict;
 mod write;
 
 pub use error::CertsError;

@@ -47,11 +47,9 @@ pub enum Command {
     /// Validate configuration, certificates and policy without serving, and print where each value came from
     Check(Box<CheckArgs>),
     /// Make, show, renew and revoke certificates
-    #[command(subcommand)]
-    Certs(certs::CertsCommand),
+    Certs(certs::CertsArgs),
     /// Check, explain and learn policies
-    #[command(subcommand)]
-    Policy(policy::PolicyCommand),
+    Policy(policy::PolicyArgs),
     /// Walk from the socket to the client and name the one thing to fix
     Doctor(Box<DoctorArgs>),
     /// List the live connections of the running gate
@@ -272,9 +270,6 @@ pub struct DoctorArgs {
     /// Longest wait for each step, such as 5s
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub timeout: String,
-    /// Container in which to try a hijacked session (`exec` of `true`)
-    #[arg(long, value_name = "CONTAINER")]
-    pub container: Option<String>,
     /// On the host what `serve` would be given; with a target --tlscacert, --tlscert and --tlskey are the client's.
     #[command(flatten)]
     pub serve: ServeArgs,
@@ -365,7 +360,7 @@ pub struct HealthcheckArgs {
 /// The clap command, with environment variable and default in each setting's help.
 pub fn command() -> clap::Command {
     let mut command = with_sources(Cli::command());
-    for name in ["serve", "check"] {
+    for name in ["serve", "check", "doctor"] {
         command = command.mut_subcommand(name, with_sources);
     }
     command

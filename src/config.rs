@@ -23,6 +23,7 @@ use crate::config::origin::{Origin, Setting};
 use crate::config::resolve::Resolver;
 use crate::config::search::Places;
 
+mod certificates;
 mod daemon_json;
 pub mod error;
 pub mod file;
@@ -241,13 +242,13 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
     );
     if listen.is_empty() && r.problems.is_empty() {
         r.problems.push(Problem::new(
-            Origin::Default,
+            r.origin("hosts").cloned().unwrap_or(Origin::Default),
             "hosts is empty; expected at least one address to listen on",
         ));
     }
     let upstream = r.value("upstream", value::upstream);
-    let (tls, auto_certs) = certificates(&mut r, places);
-    tls_verify(&mut r, &mut notes);
+    let (tls, auto_certs) = certificates::choose(&mut r, places);
+    certificates::tls_verify(&mut r, &mut notes);
 
     let config = Config {
         listen,
@@ -327,142 +328,6 @@ fn finish(mut config: Config, r: Resolver) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Three files that belong together: named, made by `auto-certs`, or found in a known place, in this order.
-fn certificates(r: &mut Resolver, places: &Places) -> (Option<TlsPaths>, Option<AutoCerts>) {
-    const NAMES: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
-    let auto = r.optional_path("auto-certs", value::path);
-    let sans = r.list("sans", |text, _| san(text));
-    let crl = r.list("tlscrl", value::path);
-    let [ca, cert, key] = NAMES.map(|name| r.optional_path(name, value::path));
-    let explicit: Vec<&str> = NAMES
-        .into_iter()
-        .filter(|name| r.origin(name).is_some_and(Origin::is_explicit))
-        .collect();
-
-    if let Some(dir) = auto {
-        if let Some(name) = explicit.first() {
-            let origin = r.origin(name).cloned().unwrap_or(Origin::Default);
-            let message = format!(
-                "auto-certs and {name} are both set ({} and {origin})",
-                describe(r, "auto-certs")
-            );
-            r.problems
-                .push(Problem::new(origin, message).hint(
-                    "auto-certs makes and finds all three files itself: keep one of the two",
-                ));
-        }
-        for name in NAMES {
-            r.record(name, String::new(), Origin::Found(dir.clone()));
-        }
-        return (None, Some(AutoCerts { dir, sans, crl }));
-    }
-    if !sans.is_empty() {
-        let origin = r.origin("sans").cloned().unwrap_or(Origin::Default);
-        r.problems.push(
-            Problem::new(
-                origin,
-                "sans is set without auto-certs, the only one to use it",
-            )
-            .hint("for certificates made beforehand: `dockgate certs server --san NAME`"),
-        );
-    }
-    match (ca, cert, key) {
-        (Some(ca), Some(cert), Some(key)) => (
-            Some(TlsPaths {
-                ca,
-                cert,
-                key,
-                crl,
-                crl_if_present: None,
-            }),
-            None,
-        ),
-        (None, None, None) if r.problems.iter().any(is_about_tls) => (None, None),
-        (None, None, None) => match places.find_certs() {
-            Some((dir, layout)) => {
-                let paths = TlsPaths {
-                    ca: dir.join(layout.ca),
-                    cert: dir.join(layout.cert),
-                    key: dir.join(layout.key),
-                    crl,
-                    crl_if_present: Some(dir.join(search::CRL)),
-                };
-                for (name, path) in NAMES.into_iter().zip([&paths.ca, &paths.cert, &paths.key]) {
-                    r.record(name, path.display().to_string(), Origin::Found(dir.clone()));
-                }
-                (Some(paths), None)
-            }
-            None => {
-                let message = format!(
-                    "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in\n{}",
-                    places.describe_certs()
-                );
-                r.problems.push(
-                    Problem::new(Origin::Default, message)
-                        .hint("make them with `dockgate certs init`, or start with `dockgate serve --auto-certs ./certs`"),
-                );
-                (None, None)
-            }
-        },
-        (ca, cert, key) => {
-            let given = NAMES
-                .into_iter()
-                .zip([ca.is_some(), cert.is_some(), key.is_some()]);
-            let (given, missing): (Vec<_>, Vec<_>) = given.partition(|(_, is_given)| *is_given);
-            let first = given.first().map_or("tlscert", |(name, _)| name);
-            let words = |names: Vec<(&str, bool)>| {
-                names
-                    .into_iter()
-                    .map(|(n, _)| n)
-                    .collect::<Vec<_>>()
-                    .join(" and ")
-            };
-            let origin = r.origin(first).cloned().unwrap_or(Origin::Default);
-            if !r.problems.iter().any(is_about_tls) {
-                let message = format!(
-                    "{} is set without {}; the three belong together",
-                    words(given),
-                    words(missing)
-                );
-                r.problems.push(Problem::new(origin, message));
-            }
-            (None, None)
-        }
-    }
-}
-
-/// A path that could not be read makes "is not set" a false trail.
-fn is_about_tls(problem: &Problem) -> bool {
-    [
-        "tlscacert",
-        "tlscert",
-        "tlskey",
-        "TLSCACERT",
-        "TLSCERT",
-        "TLSKEY",
-    ]
-    .iter()
-    .any(|name| problem.message.contains(name))
-}
-
-fn describe(r: &Resolver, name: &str) -> String {
-    r.origin(name)
-        .map_or_else(|| "default".into(), ToString::to_string)
-}
-
-/// dockerd's switch has no second position here: without client certificates anybody on the network is root on this host.
-fn tls_verify(r: &mut Resolver, notes: &mut Vec<String>) {
-    if !r.value("tlsverify", value::switch) {
-        let origin = r.origin("tlsverify").cloned().unwrap_or(Origin::Default);
-        r.problems.push(
-            Problem::new(origin, "tlsverify is false; dockgate always verifies clients")
-                .hint("remove the setting; give each client a certificate with `dockgate certs client NAME`"),
-        );
-    } else if r.origin("tlsverify").is_some() {
-        notes.push("tlsverify has no effect: dockgate always verifies clients".into());
-    }
-}
-
 fn audit(r: &mut Resolver) -> Option<AuditSink> {
     const STDOUT: &str = "stdout";
     let sink = |text: &str, base: Option<&Path>| {
@@ -479,17 +344,6 @@ fn audit(r: &mut Resolver) -> Option<AuditSink> {
             AuditSink::File(path)
         }
     })
-}
-
-fn san(text: &str) -> Result<String, Wrong> {
-    let text = text.trim();
-    if text.is_empty() || text.contains("://") || text.contains(['/', ' ']) {
-        return Err(
-            "expected a DNS name or IP address such as \"docker.example.com\" or \"10.0.0.5\""
-                .into(),
-        );
-    }
-    Ok(text.to_owned())
 }
 
 /// The kernel counts keep-alive in seconds.

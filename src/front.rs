@@ -5,16 +5,19 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::expiry::Warner;
 use crate::limits::Seldom;
 use crate::listener;
-use crate::metrics::{Decision, Expiry, Limit};
+use crate::metrics::{Expiry, Limit};
 use crate::proxy::session::{self, Gate};
-use crate::registry::{Cut, Place, Registry};
+use crate::registry::{Cut, Entry, Place, Registry};
 use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
 
@@ -40,6 +43,8 @@ pub struct Front {
     pub trust: RwLock<Trust>,
     /// Bounds.
     pub bounds: Bounds,
+    /// Warns of client certificates that end soon.
+    pub expiry: Warner,
     /// Tracks every connection's task, so that a drain can wait for them.
     pub tasks: TaskTracker,
     connections: AtomicUsize,
@@ -75,6 +80,7 @@ impl Front {
             registry,
             trust: RwLock::new(trust),
             bounds,
+            expiry: Warner::default(),
             tasks: TaskTracker::new(),
             connections: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
@@ -84,7 +90,7 @@ impl Front {
 
     /// When the parts of the current generation of trust lapse.
     #[must_use]
-    pub fn expiry(&self) -> Expiry {
+    pub fn lapses(&self) -> Expiry {
         self.trust
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -118,8 +124,10 @@ impl Front {
                 .server
                 .clone();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
-            tls::accept(tcp, TlsAcceptor::from(server), deadline).await
+            let accepted = tls::accept(tcp, TlsAcceptor::from(server.clone()), deadline).await;
+            (accepted, server)
         };
+        let (accepted, server) = accepted;
         let accepted = match accepted {
             Ok(accepted) => {
                 metrics.handshake("ok");
@@ -130,6 +138,7 @@ impl Front {
                 return report(id, peer, &outcome);
             }
         };
+        self.expiry.client_seen(&accepted.identity);
         let entry = self
             .registry
             .enter(id, peer, accepted.identity, accepted.chain);
@@ -139,17 +148,14 @@ impl Front {
             self.complain(id, peer, Limit::ConnectionsPerClient, limit);
             return;
         }
+        self.judge_again(&entry, &server);
         let cut = tokio::select! {
-            () = session::serve(self.gate.clone(), entry.clone(), accepted.stream) => return,
+            biased;
             cut = entry.cut_requested() => cut,
+            () = session::serve(self.gate.clone(), entry.clone(), accepted.stream) => return,
         };
         let activity = entry.activity();
         metrics.cut(&cut);
-        if activity.busy {
-            let status = activity.tunnel.then_some(101);
-            let took = activity.since.elapsed();
-            metrics.request(activity.operation, Decision::Allowed, status, took);
-        }
         let (up, down) = entry.meter.totals();
         let level_is_warn = !matches!(cut, Cut::Drain | Cut::Kicked);
         let (method_path, op) = (activity.path, activity.operation.id());
@@ -163,6 +169,22 @@ impl Front {
                 conn.id = id, client.addr = %peer, client.id = %entry.identity, op, path = method_path, busy = activity.busy,
                 bytes.in = up, bytes.out = down, reason = cut.id(), error = %cut, "Connection cut"
             );
+        }
+    }
+
+    /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
+    /// connection then.
+    fn judge_again(&self, entry: &Entry, used: &Arc<ServerConfig>) {
+        let trust = self
+            .trust
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if !Arc::ptr_eq(&trust.server, used)
+            && let Some((leaf, intermediates)) = entry.chain.split_first()
+            && let Err((refusal, _)) = trust.verifier.judge(leaf, intermediates, UnixTime::now())
+        {
+            entry.cut(Cut::Untrusted(refusal.to_string()));
         }
     }
 }

@@ -21,6 +21,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::socket::Cause;
+
 /// How long the engine may take to answer.
 pub const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -38,8 +40,10 @@ pub enum Engine {
     Ok,
     /// There is nothing at the socket's path.
     Missing,
-    /// The path is there, but nobody listens: the engine is stopped, or the bind mount is stale.
+    /// The path is there, but nobody listens: the engine is stopped.
     Refused,
+    /// The path is a bind mount of a socket that the engine has since replaced.
+    Stale,
     /// The gate may not open the socket.
     Forbidden,
     /// It takes connections and does not answer.
@@ -154,23 +158,24 @@ pub async fn probe(socket: &Path, deadline: Duration) -> Finding {
             engine: Engine::Unwell,
             detail: format!("the engine at unix://{name} answered GET /_ping with {status}"),
         },
-        Ok(Err(error)) => {
-            let (engine, what) = match error.kind() {
-                io::ErrorKind::NotFound => (Engine::Missing, "there is no socket at"),
-                io::ErrorKind::ConnectionRefused => (Engine::Refused, "nobody listens on"),
-                io::ErrorKind::PermissionDenied => (Engine::Forbidden, "the gate may not open"),
-                // A unix socket with a full queue answers EAGAIN at once: the engine accepts no more.
-                io::ErrorKind::WouldBlock => (Engine::Wedged, "the accept queue is full at"),
-                _ => (
-                    Engine::Unwell,
-                    "there was no proper answer to GET /_ping from",
-                ),
-            };
-            Finding {
-                engine,
-                detail: format!("{what} unix://{name} ({error})"),
-            }
-        }
+        Ok(Err(error)) => explain(socket, &error),
+    }
+}
+
+fn explain(socket: &Path, error: &io::Error) -> Finding {
+    let problem = crate::socket::diagnose(socket, error);
+    let engine = match &problem.cause {
+        Cause::Missing { .. } | Cause::NotASocket { .. } => Engine::Missing,
+        Cause::Permission(_) | Cause::Forbidden(_) | Cause::Unreachable { .. } => Engine::Forbidden,
+        Cause::Stale { .. } => Engine::Stale,
+        Cause::Refused => Engine::Refused,
+        Cause::Busy => Engine::Wedged,
+        Cause::Other(_) => Engine::Unwell,
+    };
+    let hint = problem.hint().map(|hint| format!(" (hint: {hint})"));
+    Finding {
+        engine,
+        detail: problem.message() + &hint.unwrap_or_default(),
     }
 }
 
@@ -203,11 +208,11 @@ fn root(error: hyper_util::client::legacy::Error) -> io::Error {
     io::Error::other(text)
 }
 
-/// Whether the path is there but nobody listens: what a container sees of a socket file that the engine has since replaced.
+/// Whether the path is a bind mount of a socket that the engine has since replaced: it will never answer again.
 pub async fn is_stale(socket: &Path) -> bool {
     match UnixStream::connect(socket).await {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-            tokio::fs::symlink_metadata(socket).await.is_ok()
+            explain(socket, &e).engine == Engine::Stale
         }
         _ => false,
     }
@@ -216,9 +221,14 @@ pub async fn is_stale(socket: &Path) -> bool {
 /// Resolves when `socket` has been stale at every look for `limit`.
 pub async fn until_stale(socket: &Path, limit: Duration) {
     let every = (limit / 4).clamp(Duration::from_millis(20), Duration::from_secs(5));
+    lasting(limit, every, async || is_stale(socket).await).await;
+}
+
+/// Resolves when `condition` has held at every look for `limit`.
+async fn lasting(limit: Duration, every: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let mut since: Option<Instant> = None;
     loop {
-        if is_stale(socket).await {
+        if condition().await {
             let since = *since.get_or_insert_with(Instant::now);
             if since.elapsed() >= limit {
                 return;
@@ -257,18 +267,33 @@ mod tests {
     }
 
     #[test]
-    fn only_a_socket_that_stays_refused_is_stale() {
+    fn an_engine_that_is_merely_down_is_not_stale() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("s");
         assert!(!run(is_stale(&path)), "missing is not stale");
         let listener = UnixListener::bind(&path).expect("bound");
         assert!(!run(is_stale(&path)), "listening is not stale");
         drop(listener);
-        assert!(run(is_stale(&path)));
-        let limit = Duration::from_millis(80);
-        run(timeout(Duration::from_secs(5), until_stale(&path, limit))).expect("resolves");
-        std::fs::remove_file(&path).expect("removed");
-        let _listener = UnixListener::bind(&path).expect("bound");
-        run(timeout(4 * limit, until_stale(&path, limit))).expect_err("well again");
+        assert!(
+            !run(is_stale(&path)),
+            "a stopped engine will come back here"
+        );
+    }
+
+    #[test]
+    fn a_condition_has_to_hold_at_every_look() {
+        let (limit, every) = (Duration::from_millis(50), Duration::from_millis(5));
+        run(timeout(
+            Duration::from_secs(5),
+            lasting(limit, every, async || true),
+        ))
+        .expect("lasts");
+        let mut looks = 0;
+        let flickering = lasting(limit, every, async || {
+            looks += 1;
+            looks % 3 != 0
+        });
+        run(timeout(8 * limit, flickering)).expect_err("never lasts");
+        assert!(looks > 6);
     }
 }

@@ -2,14 +2,17 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use dockgate::app::App;
-use dockgate::cli::{self, Command, ServeArgs};
-use dockgate::config::{self, Config, LogFormat, LogLevel};
+use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
+use dockgate::config::{self, Config, LogFormat};
+use dockgate::finding::Finding;
+use dockgate::policy::Policy;
 use dockgate::shutdown::{Asked, Signals};
-use dockgate::{banner, commands, logging};
-use tracing::{Level, error, info, warn};
+use dockgate::{banner, commands, logging, reload};
+use tracing::{error, info, warn};
 
 /// sysexits(3): the configuration is wrong.
 const CONFIGURATION: u8 = 78;
@@ -25,6 +28,27 @@ fn main() -> ExitCode {
         Command::Top(args) => commands::top(&args),
         Command::Kick(args) => commands::kick(&args),
         Command::Healthcheck(args) => commands::healthcheck(&args),
+        Command::Check(args) => check(&args),
+        Command::Certs(args) => match dockgate::certs::command::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(err) => {
+                let code = fail(&err, 1);
+                if let Some(hint) = err.hint() {
+                    eprintln!("hint: {hint}");
+                }
+                code
+            }
+        },
+        Command::Policy(args) => match dockgate::policy::command::run(&args) {
+            Ok(code) => code,
+            Err(err) => fail(&err, CONFIGURATION),
+        },
+        Command::Doctor(args) => {
+            match dockgate::doctor::run(&args, std::env::vars_os(), &mut std::io::stdout().lock()) {
+                Ok(code) => ExitCode::from(code),
+                Err(err) => fail(&err, 1),
+            }
+        }
         _ => ExitCode::FAILURE,
     }
 }
@@ -37,15 +61,34 @@ fn serve(args: &ServeArgs) -> ExitCode {
             return ExitCode::from(err.exit_code());
         }
     };
-    if let Err(err) = logging::start(level(config.log.level), format(config.log.format)) {
+    if let Err(err) = logging::start(reload::level(config.log.level), format(config.log.format)) {
         return fail(&err, 1);
     }
-    let code = run(config);
+    let code = run(args, config);
     logging::flush();
     code
 }
 
-fn run(config: Config) -> ExitCode {
+fn check(args: &CheckArgs) -> ExitCode {
+    let out = &mut std::io::stdout().lock();
+    match dockgate::check::run(args, std::env::vars_os(), policy_findings, out) {
+        Ok(code) => ExitCode::from(code),
+        Err(err) => fail(&err, 1),
+    }
+}
+
+fn policy_findings(path: &Path) -> Vec<Finding> {
+    match Policy::read(path) {
+        Ok(policy) => vec![Finding::ok(format!(
+            "policy {path:?}: {} clients, {} roles; `dockgate policy check` says what each may do",
+            policy.clients.len(),
+            policy.roles.len()
+        ))],
+        Err(err) => vec![Finding::error(err.to_string())],
+    }
+}
+
+fn run(args: &ServeArgs, config: Config) -> ExitCode {
     for note in &config.notes {
         warn!("{note}");
     }
@@ -71,11 +114,15 @@ fn run(config: Config) -> ExitCode {
         announce(&app);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
+        let (ask, reloader) = app.reloader(args.clone());
         let watch = async move {
             let mut stop = Some(stop);
             loop {
                 match (signals.next().await, stop.take()) {
-                    (Asked::Reload, kept) => stop = kept,
+                    (Asked::Reload, kept) => {
+                        stop = kept;
+                        ask.notify_one();
+                    }
                     (Asked::Stop, Some(stop)) => _ = stop.send(()),
                     (Asked::Stop, None) => break,
                 }
@@ -87,6 +134,7 @@ fn run(config: Config) -> ExitCode {
         tokio::select! {
             ended = end => ended,
             () = watch => Ok(()),
+            () = reloader.run() => Ok(()),
         }
     });
     match served {
@@ -125,16 +173,6 @@ fn fail(err: &dyn Error, code: u8) -> ExitCode {
     }
     eprintln!("dockgate: {text}");
     ExitCode::from(code)
-}
-
-fn level(level: LogLevel) -> Level {
-    match level {
-        LogLevel::Trace => Level::TRACE,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Error => Level::ERROR,
-    }
 }
 
 fn format(format: LogFormat) -> logging::Format {

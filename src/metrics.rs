@@ -10,7 +10,7 @@ mod families;
 mod histogram;
 mod process;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::docker::{Hijack, Kind, Operation, Risk, Streams};
@@ -184,24 +184,21 @@ impl UpstreamError {
 /// How a reload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// Something had changed and is in force.
+    /// What the files say is in force.
     Applied,
-    /// Nothing had changed.
-    Unchanged,
     /// A fault; the old stays in force.
     Failed,
 }
 
 impl Reload {
     /// Every outcome, in order.
-    pub const ALL: [Self; 3] = [Self::Applied, Self::Unchanged, Self::Failed];
+    pub const ALL: [Self; 2] = [Self::Applied, Self::Failed];
 
     /// The label.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
             Self::Applied => "applied",
-            Self::Unchanged => "unchanged",
             Self::Failed => "failed",
         }
     }
@@ -273,6 +270,7 @@ pub struct Metrics {
     reloads: [AtomicU64; Reload::ALL.len()],
     /// Milliseconds since the Unix epoch; building the gate counts as the first success.
     last_reload: AtomicU64,
+    last_reload_failed: AtomicBool,
 }
 
 impl Default for Metrics {
@@ -288,6 +286,7 @@ impl Default for Metrics {
             cuts: Default::default(),
             reloads: Default::default(),
             last_reload: AtomicU64::new(now_ms()),
+            last_reload_failed: AtomicBool::new(false),
         }
     }
 }
@@ -402,9 +401,11 @@ impl Metrics {
         add(&self.cuts[at]);
     }
 
-    /// Counts a reload; anything but a failure means that what is in force is what the files say.
+    /// Counts a reload.
     pub fn reload(&self, outcome: Reload) {
         add(&self.reloads[outcome as usize]);
+        self.last_reload_failed
+            .store(outcome == Reload::Failed, Relaxed);
         if outcome != Reload::Failed {
             self.last_reload.store(now_ms(), Relaxed);
         }

@@ -13,4 +13,5 @@ pub mod head;
 pub mod relay;
 pub mod respond;
 pub mod session;
+pub mod transaction;
 pub mod tunnel;

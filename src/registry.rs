@@ -181,8 +181,8 @@ impl Entry {
         self.share.request()
     }
 
-    /// Notes the start of a request.
-    pub fn begin(&self, operation: Operation, path: &str) {
+    /// Notes the start of a request, and returns its number on this connection, from 1.
+    pub fn begin(&self, operation: Operation, path: &str) -> u64 {
         let mut activity = self.lock();
         activity.operation = operation;
         activity.path.clear();
@@ -190,6 +190,7 @@ impl Entry {
         activity.since = Instant::now();
         activity.requests += 1;
         activity.busy = true;
+        activity.requests
     }
 
     /// Notes that the request has become a tunnel.
@@ -226,6 +227,12 @@ impl Entry {
             end = session => end,
             never = too_old => never,
         }
+    }
+
+    /// Why the connection is being cut, if it is.
+    #[must_use]
+    pub fn cut_reason(&self) -> Option<&Cut> {
+        self.cut.get()
     }
 
     /// Waits until the connection is to be cut.

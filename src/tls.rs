@@ -33,6 +33,12 @@ const REFUSED_DRAIN: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
+/// Where a ClientHello names its version, counted from the start of the record (RFC 8446 §4.1.2, §5.1).
+const HELLO_VERSION: std::ops::Range<usize> = 9..11;
+
+/// The fatal alert protocol_version (RFC 8446 §6.2), in a TLS 1.0 record so that old clients read it.
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
+
 /// A connection whose client has proved who it is.
 #[derive(Debug)]
 pub struct Accepted {
@@ -52,6 +58,8 @@ pub enum Outcome {
     Probe,
     /// It spoke plain HTTP, and was told so.
     PlainHttp,
+    /// It speaks nothing newer than TLS 1.1.
+    OldVersion,
     /// The deadline passed.
     TimedOut,
     /// Its certificate was refused.
@@ -69,6 +77,7 @@ impl Outcome {
         match self {
             Self::Probe => "probe",
             Self::PlainHttp => "plain_http",
+            Self::OldVersion => "old_version",
             Self::TimedOut => "timed_out",
             Self::Refused(refusal) => refusal.reason.id(),
             Self::NoCertificate => "no_certificate",
@@ -82,6 +91,7 @@ impl std::fmt::Display for Outcome {
         match self {
             Self::Probe => f.write_str("closed before sending anything"),
             Self::PlainHttp => f.write_str("plain HTTP on the TLS port; the client must use TLS (DOCKER_TLS_VERIFY=1)"),
+            Self::OldVersion => f.write_str("the client speaks TLS 1.1 or older; it must speak TLS 1.2 or 1.3"),
             Self::TimedOut => f.write_str("the handshake did not finish within its deadline"),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::NoCertificate => {
@@ -125,14 +135,18 @@ pub async fn accept(
     match timeout_at(deadline, socket.peek()).await {
         Err(_) => return Err(Outcome::TimedOut),
         Ok(Err(_)) | Ok(Ok([])) => return Err(Outcome::Probe),
-        Ok(Ok([HANDSHAKE, ..])) => {}
         Ok(Ok([first, ..])) if first.is_ascii_alphabetic() => {
             let _ = timeout_at(deadline, socket.write_all(PLAIN_HTTP)).await;
             part(socket).await;
             return Err(Outcome::PlainHttp);
         }
-        // rustls answers anything else with its own alert.
         Ok(Ok(_)) => {}
+    }
+    // rustls would look for TLS 1.2's extensions first and blame their absence (handshake_failure).
+    if is_old(socket.buffered()) {
+        let _ = timeout_at(deadline, socket.write_all(&PROTOCOL_VERSION)).await;
+        part(socket).await;
+        return Err(Outcome::OldVersion);
     }
     let handshake = acceptor.accept(socket).into_fallible();
     match timeout_at(deadline, handshake).await {
@@ -150,6 +164,16 @@ pub async fn accept(
             )
         }
     }
+}
+
+/// Whether `start` is a ClientHello whose highest version is below TLS 1.2.
+fn is_old(start: &[u8]) -> bool {
+    const CLIENT_HELLO: u8 = 1;
+    start.first() == Some(&HANDSHAKE)
+        && start.get(5) == Some(&CLIENT_HELLO)
+        && start
+            .get(HELLO_VERSION)
+            .is_some_and(|version| version < [3, 3].as_slice())
 }
 
 fn identify(stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {

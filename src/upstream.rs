@@ -3,6 +3,8 @@
 //! There is no pool to share. A client that goes away takes its engine connection along, which is how the engine learns to
 //! cancel a build, a wait or an event stream.
 
+pub mod lookup;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
@@ -12,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::net;
+use crate::policy::Permitted;
 
 /// Wait before trying again when the engine's accept queue is full.
 const BACKLOG_RETRY: Duration = Duration::from_millis(5);
@@ -49,11 +52,12 @@ impl Upstream {
         &self.path
     }
 
-    /// Connects. The path is resolved anew each time, so an engine that was restarted is found.
+    /// Connects, for a request that the policy has permitted: there is no other way to the engine for what a client sends.
+    /// The path is resolved anew each time, so an engine that was restarted is found.
     ///
     /// # Errors
     /// When the socket cannot be opened, or its accept queue stays full until the deadline.
-    pub async fn connect(&self) -> Result<EngineStream, ConnectError> {
+    pub async fn connect(&self, _permit: &Permitted) -> Result<EngineStream, ConnectError> {
         let deadline = Instant::now() + self.connect_timeout;
         loop {
             let error = match timeout(self.connect_timeout, UnixStream::connect(&self.path)).await {

@@ -1,7 +1,8 @@
 //! `dockgate serve --auto-certs DIR`: a fresh machine gets a CA, a server certificate and a first client.
 //!
 //! Nothing that exists is replaced, with one exception: the server certificate is renewed, with the same key, when two
-//! thirds of its life are over or when it does not name this host any more. The CA and clients are never touched.
+//! thirds of its life are over or when it does not name this host any more, if dockgate made it. The CA, clients, and
+//! certificates others put there are never touched.
 
 use std::{
     fmt,
@@ -13,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::{
     CertsError, Passphrase,
-    index::Kind,
+    index::{Index, Kind},
     inspect::{Inspected, Role, raw_subject, timestamp},
     issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, Subject},
     key::{self, KeyType},
@@ -104,34 +105,51 @@ impl fmt::Display for Action {
 
 /// Makes sure that `dir` holds what a gate on this host needs. `extra_sans` are the names given by `--san`.
 ///
-/// Blocking, a few milliseconds; takes the directory's lock only when something is to be written, so that a read-only
+/// May be called again at any time, such as once a day by a running gate. Blocking, a few milliseconds; takes the directory's lock only when something is to be written, so that a read-only
 /// directory with certificates in order works.
 pub fn ensure(dir: &Path, extra_sans: &[String]) -> Result<AutoCerts, CertsError> {
-    let mut wanted = san::of_this_host();
-    wanted.extend(san::parse_all(extra_sans)?);
-    wanted.dedup();
-    ensure_for(dir, &wanted, issue::now())
+    ensure_for(
+        dir,
+        &san::of_this_host(),
+        &san::parse_all(extra_sans)?,
+        issue::now(),
+    )
 }
 
-/// [`ensure`] for given names at a given time.
-pub(crate) fn ensure_for(
+/// [`ensure`] for a host of given names, with the names that were asked for, at a given time.
+fn ensure_for(
     dir: &Path,
-    wanted: &[San],
+    host: &[San],
+    asked: &[San],
     now: OffsetDateTime,
 ) -> Result<AutoCerts, CertsError> {
     let paths = Paths::of(dir);
-    if paths.server_cert.is_file() && paths.server_key.is_file() && paths.ca.is_file() {
-        let Some(reason) = renewal_reason(&inspect_file(&paths.server_cert)?.1, wanted, now) else {
-            return Ok(found(paths, Vec::new()));
-        };
-        let action = renew(&paths, wanted, now).unwrap_or_else(|error| Action::KeptServer {
+    let mut wanted = asked.to_vec();
+    wanted.extend(host.iter().filter(|san| !asked.contains(san)).cloned());
+    if !(paths.server_cert.is_file() && paths.server_key.is_file() && paths.ca.is_file()) {
+        let actions = create(dir, &wanted)?;
+        return Ok(found(Paths::of(dir), actions));
+    }
+    let info = inspect_file(&paths.server_cert)?.1;
+    // A certificate that others put here is used as it is; the names it lacks are worth a word only if asked for.
+    // (A damaged index must not keep the gate from serving: it makes every certificate count as another's.)
+    let ours = Index::read(&paths.index)
+        .is_ok_and(|index| index.issued().any(|issued| issued.serial == info.serial));
+    let Some(reason) = renewal_reason(&info, if ours { &wanted } else { asked }, now) else {
+        return Ok(found(paths, Vec::new()));
+    };
+    let action = if ours {
+        renew(&paths, &wanted, now).unwrap_or_else(|error| Action::KeptServer {
             reason,
             because: explain(&error),
-        });
-        return Ok(found(paths, vec![action]));
-    }
-    let actions = create(dir, wanted)?;
-    Ok(found(Paths::of(dir), actions))
+        })
+    } else {
+        Action::KeptServer {
+            reason,
+            because: "it was not made by dockgate; `dockgate certs renew server` renews it".into(),
+        }
+    };
+    Ok(found(paths, vec![action]))
 }
 
 /// Why a server certificate should be renewed, if it should.
@@ -327,3 +345,6 @@ fn join<'a>(sans: impl IntoIterator<Item = &'a San>) -> String {
         .collect::<Vec<_>>()
         .join(", ")
 }
+
+#[cfg(test)]
+mod tests;

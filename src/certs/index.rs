@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What a certificate is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// A CA made here.
@@ -75,39 +75,22 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Reads the index; none is an empty one.
+    /// Reads the index; none is an empty one. A half-written last line is left out: another process may be writing it.
     pub(crate) fn read(path: &Path) -> Result<Self, CertsError> {
-        let mut events = Vec::new();
-        if path.exists() {
-            let bytes = write::read(path)?;
-            let text = String::from_utf8_lossy(&bytes);
-            let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-            for (number, line) in complete
-                .lines()
-                .enumerate()
-                .filter(|(_, line)| !line.trim().is_empty())
-            {
-                events.push(serde_json::from_str(line).map_err(|error| CertsError::Unexpected {
-                    path: path.into(),
-                    expected: "one JSON object a line",
-                    found: format!("a damaged line {} ({error})", number + 1),
-                    hint: Some("restore the file from a backup, or delete that line: crl.pem still lists what is revoked".into()),
-                })?);
-            }
-            if complete.len() + 1 < text.len() {
-                // A crash left half a line: cut it off, or the next record would be glued to it.
-                let keep = if complete.is_empty() {
-                    0
-                } else {
-                    complete.len() + 1
-                };
-                write::write(
-                    path,
-                    &text.as_bytes()[..keep],
-                    write::Access::Public,
-                    write::Existing::Replace,
-                )?;
-            }
+        Ok(Self {
+            path: path.into(),
+            events: parse(path, whole_lines(&load(path)?))?,
+        })
+    }
+
+    /// Reads the index for appending, under the directory's lock: half a line can only be what a crash left, and is
+    /// cut off, or the next record would be glued to it.
+    pub(crate) fn read_locked(path: &Path) -> Result<Self, CertsError> {
+        let bytes = load(path)?;
+        let whole = whole_lines(&bytes);
+        let events = parse(path, whole)?;
+        if whole.len() < bytes.len() {
+            write::write(path, whole, write::Access::Public, write::Existing::Replace)?;
         }
         Ok(Self {
             path: path.into(),
@@ -166,8 +149,51 @@ impl Index {
         })
     }
 
+    /// The numbers of all revocation lists signed here, those that fit.
+    pub(crate) fn crl_numbers(&self) -> impl Iterator<Item = u64> {
+        self.events.iter().filter_map(|event| {
+            if let Event::Crl { number, .. } = event {
+                number.parse().ok()
+            } else {
+                None
+            }
+        })
+    }
+
     /// The revocation of a serial number, if any.
     pub(crate) fn revocation(&self, serial: &str) -> Option<&Revoked> {
         self.revoked().find(|revoked| revoked.serial == serial)
     }
+}
+
+fn load(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertsError> {
+    if path.exists() {
+        write::read(path)
+    } else {
+        Ok(zeroize::Zeroizing::default())
+    }
+}
+
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1)]
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, CertsError> {
+    let lines = bytes
+        .split(|&byte| byte == b'\n')
+        .enumerate()
+        .filter(|(_, line)| !line.trim_ascii().is_empty());
+    lines
+        .map(|(number, line)| {
+            serde_json::from_slice(line).map_err(|error| CertsError::Unexpected {
+                path: path.into(),
+                expected: "one JSON object a line",
+                found: format!("a damaged line {} ({error})", number + 1),
+                hint: Some("restore the file from a backup, or delete that line: crl.pem still lists what is revoked".into()),
+            })
+        })
+        .collect()
 }

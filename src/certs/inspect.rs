@@ -164,28 +164,40 @@ pub(crate) fn rfc3339<S: Serializer>(
     serializer.serialize_str(&timestamp(*at))
 }
 
-/// A distinguished name's raw DER and its text.
+/// A certificate's subject, in its own bytes.
 pub(crate) fn raw_subject(der: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     Some(certificate.subject().as_raw().to_vec())
+}
+
+/// The contents of the `subjectAltName` extension, to keep them as they are.
+pub(crate) fn raw_sans(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let san = certificate.iter_extensions().find(|extension| {
+        matches!(
+            extension.parsed_extension(),
+            ParsedExtension::SubjectAlternativeName(_)
+        )
+    })?;
+    Some(san.value.to_vec())
 }
 
 fn read_extensions(certificate: &X509Certificate<'_>, read: &mut Inspected) {
     for extension in certificate.iter_extensions() {
         match extension.parsed_extension() {
             ParsedExtension::SubjectAlternativeName(names) => {
-                read.sans.extend(names.general_names.iter().map(san))
+                read.sans.extend(names.general_names.iter().map(san));
             }
             ParsedExtension::KeyUsage(usage) => read.key_usage = Some(key_usage(usage)),
             ParsedExtension::ExtendedKeyUsage(usage) => {
-                read.extended_key_usage = Some(extended_key_usage(usage))
+                read.extended_key_usage = Some(extended_key_usage(usage));
             }
             ParsedExtension::BasicConstraints(constraints) => {
                 read.is_ca = constraints.ca;
                 read.path_len = constraints.path_len_constraint;
             }
             ParsedExtension::SubjectKeyIdentifier(id) => {
-                read.subject_key_id = Some(HEXLOWER.encode(id.0))
+                read.subject_key_id = Some(HEXLOWER.encode(id.0));
             }
             ParsedExtension::AuthorityKeyIdentifier(id) => {
                 read.authority_key_id = id.key_identifier.as_ref().map(|id| HEXLOWER.encode(id.0));
@@ -256,7 +268,8 @@ fn extended_key_usage(usage: &ExtendedKeyUsage<'_>) -> Vec<String> {
         (usage.ocsp_signing, "OCSPSigning"),
     ]
     .into_iter()
-    .filter_map(|(set, name)| set.then(|| name.to_owned()))
+    .filter(|(set, _)| *set)
+    .map(|(_, name)| name.to_owned())
     .chain(usage.other.iter().map(ToString::to_string))
     .collect()
 }

@@ -28,6 +28,9 @@ pub const CLIENT_DAYS: u32 = 90;
 
 /// How far the start of validity lies in the past: clocks differ.
 const BACKDATE: Duration = Duration::minutes(5);
+/// A distinguished name without attributes, in DER.
+const EMPTY_NAME: &[u8] = &[0x30, 0];
+
 /// The most days anything may live: RFC 5280's dates end in 9999, people's plans long before.
 const MAX_DAYS: u32 = 36_500;
 
@@ -203,7 +206,12 @@ impl Authority {
                 name.push(DnType::CommonName, common_name);
                 params.distinguished_name = name;
             }
-            Subject::Exact(der) => fields.push((CERTIFICATE_SUBJECT, der)),
+            Subject::Exact(der) => {
+                if der == EMPTY_NAME {
+                    params.distinguished_name = DistinguishedName::new();
+                }
+                fields.push((CERTIFICATE_SUBJECT, der));
+            }
         }
         match leaf.sans {
             Sans::New(sans) => {
@@ -211,12 +219,11 @@ impl Authority {
                     sans.iter().map(San::to_rcgen).collect::<Result<_, _>>()?;
             }
             Sans::Exact(Some(value)) => {
-                params
-                    .custom_extensions
-                    .push(CustomExtension::from_oid_content(
-                        &[2, 5, 29, 17],
-                        value.to_vec(),
-                    ));
+                let mut extension =
+                    CustomExtension::from_oid_content(&[2, 5, 29, 17], value.to_vec());
+                // The names are all there is to go by then (RFC 5280 §4.2.1.6).
+                extension.set_criticality(matches!(leaf.subject, Subject::Exact(EMPTY_NAME)));
+                params.custom_extensions.push(extension);
             }
             Sans::Exact(None) => {}
         }

@@ -84,9 +84,10 @@ impl Key {
                 ),
             });
         }
-        let der = Self::decode(path, block, passphrase)?;
-        KeyPair::try_from(&der)
-            .map(|pair| Self { pair })
+        let mut der = Self::decode(path, block, passphrase)?;
+        let pair = KeyPair::try_from(&der);
+        der.zeroize();
+        pair.map(|pair| Self { pair })
             .map_err(|source| CertsError::Unexpected {
                 path: path.into(),
                 expected: "an RSA (2048 bits or more), ECDSA P-256, P-384, P-521 or Ed25519 key",
@@ -241,5 +242,27 @@ fn wrong_passphrase(path: &Path) -> CertsError {
     CertsError::Passphrase {
         message: format!("the passphrase does not open the private key {path:?}"),
         hint: "check the passphrase; of a --passphrase-file the first line counts, without its line end".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_nothing_of_the_key() {
+        let key = Key::generate(KeyType::P256).expect("key");
+        let shown = format!("{key:?}");
+        assert!(shown.starts_with("Key {"), "{shown}");
+        let der = key.to_pkcs8().expect("PKCS#8");
+        // The private scalar of a P-256 key: octets 36 to 67 of its PKCS#8 form.
+        let secret = &der[36..68];
+        for form in [
+            data_encoding::HEXLOWER.encode(secret),
+            data_encoding::BASE64.encode(secret),
+            format!("{secret:?}"),
+        ] {
+            assert!(!shown.contains(form.trim_matches(['[', ']'])), "{shown}");
+        }
     }
 }

@@ -147,3 +147,31 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     );
     BASE64.decode(&compact).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_whatever_make_the_reader_fall_over(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            let framed = [b"-----BEGIN CERTIFICATE-----\n", bytes.as_slice(), b"\n-----END CERTIFICATE-----\n"].concat();
+            for input in [bytes.as_slice(), &framed] {
+                for block in blocks(Path::new("fuzz"), input).unwrap_or_default() {
+                    let _ = crate::certs::inspect::inspect(&block.der);
+                }
+            }
+            let _ = crate::certs::inspect::inspect(&bytes);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(der in proptest::collection::vec(proptest::num::u8::ANY, 0..400), before in "[a-z \n]{0,40}") {
+            let text = format!("{before}\n{}{}", *encode("CERTIFICATE", &der), *encode("X509 CRL", &der));
+            let read = blocks(Path::new("fuzz"), text.replace('\n', "\r\n").as_bytes()).expect("well-formed");
+            proptest::prop_assert_eq!(read.len(), 2);
+            proptest::prop_assert_eq!(read[0].der.as_slice(), der.as_slice());
+            proptest::prop_assert_eq!(read[1].label.as_str(), "X509 CRL");
+            proptest::prop_assert!(text.lines().all(|line| line.len() <= 64));
+        }
+    }
+}

@@ -190,14 +190,14 @@ fn check_address(text: &str, address: IpAddr) -> Result<San, CertsError> {
             "write the addresses clients use, such as 192.0.2.10",
         ));
     }
-    if let IpAddr::V6(v6) = address {
-        if let Some(v4) = v6.to_ipv4_mapped() {
-            return Err(refused(
-                text,
-                "is an IPv4 address in IPv6 form, which clients do not match",
-                &format!("write {v4}"),
-            ));
-        }
+    if let IpAddr::V6(v6) = address
+        && let Some(v4) = v6.to_ipv4_mapped()
+    {
+        return Err(refused(
+            text,
+            "is an IPv4 address in IPv6 form, which clients do not match",
+            &format!("write {v4}"),
+        ));
     }
     Ok(San::Ip(address))
 }

@@ -130,7 +130,7 @@ impl Store {
         write::create_private_dir(dir)?;
         let lock = Lock::acquire(dir)?;
         let paths = Paths::of(dir);
-        let index = Index::read(&paths.index)?;
+        let index = Index::read_locked(&paths.index)?;
         Ok(Self {
             paths,
             index,

@@ -1,5 +1,308 @@
-//! `dockgate certs` (types).
+//! `dockgate certs …`: the arguments, no behaviour (that is `certs::command`).
 
-/// The subcommands of `certs`.
-#[derive(Debug, clap::Subcommand)]
-pub enum CertsCommand {}
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::certs::key::KeyType;
+
+/// Make, look at, renew and revoke certificates, without openssl.
+#[derive(Debug, Args)]
+pub struct CertsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CertsCommand,
+}
+
+/// The commands of `dockgate certs`.
+#[derive(Debug, Subcommand)]
+pub enum CertsCommand {
+    /// Make a CA and a server certificate
+    Init(Init),
+    /// Make a server certificate
+    Server(Server),
+    /// Make a client certificate, a directory that serves as DOCKER_CERT_PATH
+    Client(Client),
+    /// List the certificates of a directory
+    List(List),
+    /// Show a certificate, or the one a server presents, and what dockgate would say to it
+    Show(Show),
+    /// Renew certificates: same identity, same key, new dates
+    Renew(Renew),
+    /// Take a certificate back: it goes onto crl.pem
+    Revoke(Revoke),
+    /// Sign the revocation list again before it lapses
+    Crl(Crl),
+    /// Pack a client's files for the machine that will use them
+    Bundle(Bundle),
+    /// Sign a request (CSR) whose key was made elsewhere
+    Sign(Sign),
+}
+
+/// Where certificates are kept.
+#[derive(Debug, Args)]
+pub struct DirArgs {
+    /// Directory of the certificates; docker:dind's, Docker's guide's and kekru's layouts are used as they are
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "certs",
+        env = "DOCKGATE_CERTS_DIR"
+    )]
+    pub dir: PathBuf,
+}
+
+/// Which CA signs.
+#[derive(Debug, Args)]
+pub struct CaArgs {
+    /// Where the certificates are kept.
+    #[command(flatten)]
+    pub dir: DirArgs,
+    /// Certificate of an existing CA (PEM; a bundle may hold its issuers too)
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    pub ca_cert: Option<PathBuf>,
+    /// Key of an existing CA (PEM: PKCS#8, PKCS#1 or SEC1; may be encrypted)
+    #[arg(long, value_name = "FILE", requires = "ca_cert")]
+    pub ca_key: Option<PathBuf>,
+    /// File whose first line is the passphrase of the CA key; without it a terminal is asked
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// `certs init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Which CA signs; with --ca-cert and --ca-key no CA is made.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// Name or address clients will use (repeat, or separate with commas); localhost is always included; default: this host's
+    #[arg(long, value_name = "NAME|ADDRESS", value_delimiter = ',')]
+    pub san: Vec<String>,
+    /// Days the server certificate lives [default: 825]
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
+    /// Days the CA lives
+    #[arg(long, value_name = "N", default_value_t = 3650)]
+    pub ca_days: u32,
+    /// Common name of the CA [default: "dockgate CA" and six random digits]
+    #[arg(long, value_name = "NAME")]
+    pub ca_name: Option<String>,
+    /// Kind of keys
+    #[arg(long, value_enum, default_value_t)]
+    pub key_type: KeyType,
+    /// Encrypt the CA key with a passphrase (asked for, or from --passphrase-file, which implies this)
+    #[arg(long)]
+    pub encrypt: bool,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `certs server`
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Which CA signs.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// Name or address clients will use (repeat, or separate with commas); localhost is always included; default: this host's
+    #[arg(long, value_name = "NAME|ADDRESS", value_delimiter = ',')]
+    pub san: Vec<String>,
+    /// Days it lives [default: 825]
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
+    /// Kind of key
+    #[arg(long, value_enum, default_value_t)]
+    pub key_type: KeyType,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `certs client`
+#[derive(Debug, Args)]
+pub struct Client {
+    /// Common name, which policies and logs know the client by
+    pub name: String,
+    /// Which CA signs.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// Days it lives [default: 90]
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
+    /// Organisational unit (OU), for policies
+    #[arg(long, value_name = "UNIT")]
+    pub ou: Option<String>,
+    /// Organisation (O), for policies
+    #[arg(long, value_name = "ORGANISATION")]
+    pub o: Option<String>,
+    /// URI subject alternative name, such as spiffe://example.org/ci (repeatable)
+    #[arg(long, value_name = "URI")]
+    pub uri: Vec<String>,
+    /// Kind of key
+    #[arg(long, value_enum, default_value_t)]
+    pub key_type: KeyType,
+    /// Write {ca,cert,key}.pem to this directory instead of clients/NAME
+    #[arg(long, value_name = "DIR", group = "output")]
+    pub out: Option<PathBuf>,
+    /// Write a tar file; the key is kept nowhere else
+    #[arg(long, value_name = "FILE.tar", group = "output")]
+    pub bundle: Option<PathBuf>,
+    /// Write key, certificate and CA to standard output in PEM; the key is kept nowhere else
+    #[arg(long, group = "output")]
+    pub stdout: bool,
+    /// Address of the gate, for the lines that are printed [default: the server certificate's first name]
+    #[arg(long, value_name = "tcp://HOST:PORT")]
+    pub host: Option<String>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `certs list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Where the certificates are kept.
+    #[command(flatten)]
+    pub dir: DirArgs,
+    /// Also those that expired or were replaced by a renewal
+    #[arg(long)]
+    pub all: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `certs show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// A certificate file, or tcp://HOST:PORT
+    #[arg(value_name = "FILE|tcp://HOST:PORT")]
+    pub target: String,
+    /// Where the CA is kept, to judge by.
+    #[command(flatten)]
+    pub dir: DirArgs,
+    /// CA to judge by instead [default: the one in --dir]
+    #[arg(long, value_name = "FILE")]
+    pub ca_cert: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `certs renew`
+#[derive(Debug, Args)]
+pub struct Renew {
+    /// A client's name, `server`, or a certificate file with its key beside it
+    #[arg(
+        value_name = "NAME|server|FILE",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub target: Option<String>,
+    /// Which CA signs.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// The server, every client that is not revoked, and the revocation list
+    #[arg(long)]
+    pub all: bool,
+    /// Make a new key too (of the same kind)
+    #[arg(long)]
+    pub new_key: bool,
+    /// Only what has used up two thirds of its life: for a timer
+    #[arg(long)]
+    pub if_due: bool,
+    /// Days the renewed certificate lives [default: as many as the old one]
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
+}
+
+/// Why a certificate is taken back (RFC 5280 §5.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Reason {
+    /// No reason is given.
+    #[default]
+    Unspecified,
+    /// Someone else may have the key.
+    KeyCompromise,
+    /// The owner moved on.
+    AffiliationChanged,
+    /// Another certificate took its place.
+    Superseded,
+    /// It is not needed any more.
+    CessationOfOperation,
+    /// The owner may not have it any more.
+    PrivilegeWithdrawn,
+}
+
+/// `certs revoke`
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// A client's name (all its certificates), a serial number in hex, or a certificate file
+    #[arg(value_name = "NAME|SERIAL|FILE")]
+    pub target: String,
+    /// Which CA signs.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// Why
+    #[arg(long, value_enum, default_value_t)]
+    pub reason: Reason,
+    /// Days until the revocation list lapses
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub crl_days: u32,
+}
+
+/// `certs crl`
+#[derive(Debug, Args)]
+pub struct Crl {
+    /// Which CA signs.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// Days until the revocation list lapses
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub days: u32,
+}
+
+/// `certs bundle`
+#[derive(Debug, Args)]
+pub struct Bundle {
+    /// The client
+    pub name: String,
+    /// Where the certificates are kept.
+    #[command(flatten)]
+    pub dir: DirArgs,
+    /// A new directory, or a file that ends in .tar [default: NAME.tar]
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Address of the gate, for the lines that are printed [default: the server certificate's first name]
+    #[arg(long, value_name = "tcp://HOST:PORT")]
+    pub host: Option<String>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `certs sign`
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The request, in PEM
+    #[arg(value_name = "CSR.pem")]
+    pub csr: PathBuf,
+    /// Which CA signs.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// For a server, whatever the request asks for
+    #[arg(long, group = "role")]
+    pub server: bool,
+    /// For a client, whatever the request asks for
+    #[arg(long, group = "role")]
+    pub client: bool,
+    /// Days it lives [default: 825 for a server, 90 for a client]
+    #[arg(long, value_name = "N")]
+    pub days: Option<u32>,
+    /// Where the certificate goes [default: beside the request, with .crt.pem in place of its ending]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub force: bool,
+}

@@ -37,9 +37,7 @@ impl Resolver {
             Err(wrong) => {
                 self.problems
                     .push(Problem::value(key, &entry.origin, only(&entry), wrong));
-                parse(key.default)
-                    .ok()
-                    .expect("the defaults in KEYS must parse")
+                parse(key.default).expect("the defaults in KEYS must parse")
             }
         }
     }
@@ -109,7 +107,10 @@ impl Resolver {
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
-        self.layers.iter().find_map(|layer| layer.get(name))
+        // An empty text is as good as none; an empty list is a statement.
+        self.layers
+            .iter()
+            .find_map(|layer| layer.get(name).filter(|entry| entry.items != [""]))
     }
 
     fn read(&mut self, name: &'static str) -> (&'static Key, Entry) {

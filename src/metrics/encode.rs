@@ -239,6 +239,8 @@ impl Scene {
         page.gauge(&f::ENGINE_UP, usize::from(self.engine_up))?;
         page.gauge(&f::DRAINING, usize::from(self.draining))?;
         page.counters(&f::RELOADS, Reload::ALL.map(Reload::id), &metrics.reloads)?;
+        let ok = !metrics.last_reload_failed.load(Relaxed);
+        page.gauge(&f::LAST_RELOAD_OK, usize::from(ok))?;
         let last = metrics.last_reload.load(Relaxed) as f64 / 1e3;
         page.float(&f::LAST_RELOAD, last)
     }

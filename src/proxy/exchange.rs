@@ -11,7 +11,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
 
@@ -120,6 +120,8 @@ pub struct Exchange<'a> {
     deadline: Option<Pin<Box<Sleep>>>,
     /// The final status, once its head has come.
     pub status: Option<u16>,
+    /// When that was.
+    pub answered: Option<Instant>,
 }
 
 impl<'a> Exchange<'a> {
@@ -138,6 +140,7 @@ impl<'a> Exchange<'a> {
             draining,
             deadline: None,
             status: None,
+            answered: None,
         }
     }
 
@@ -364,6 +367,7 @@ impl<'a> Exchange<'a> {
         self.scanned = 0;
         if tunnels(&response) {
             self.status = Some(response.status);
+            self.answered = Some(Instant::now());
             // The head is flushed as a TLS record of its own before the first stream byte (docker-transport R6).
             self.relay.down = Pending::new(out);
             return Some(End::Tunnel(rest));
@@ -376,6 +380,7 @@ impl<'a> Exchange<'a> {
             self.engine_in = rest;
             return None;
         }
+        self.answered = Some(Instant::now());
         self.status = Some(response.status);
         self.close = close;
         let mut framing = response.framing;

@@ -3,6 +3,8 @@
 //! Nothing is re-framed: a chunked body travels with the sender's own chunk sizes and trailers. The scanner accepts exactly
 //! the grammar of RFC 9112 §7.1, so that what it counts is what the engine counts.
 
+use crate::policy::BodyLength;
+
 /// Chunk extensions and trailers, together, per message.
 const MAX_OVERHEAD_BYTES: usize = 64 * 1024;
 
@@ -78,6 +80,22 @@ impl Framing {
         self.0 == Kind::UntilEof
     }
 
+    /// Whether this is a chunked body.
+    #[must_use]
+    pub fn is_chunked(&self) -> bool {
+        matches!(self.0, Kind::Chunked { .. })
+    }
+
+    /// How long the body is, as far as the head tells.
+    #[must_use]
+    pub fn announced(&self) -> BodyLength {
+        match self.0 {
+            Kind::Length(0) => BodyLength::Empty,
+            Kind::Length(n) => BodyLength::Exact(n),
+            Kind::Chunked { .. } | Kind::UntilEof => BodyLength::Unknown,
+        }
+    }
+
     /// Whether the body is complete.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -106,6 +124,24 @@ impl Framing {
             Kind::Chunked { state, overhead } => chunks(state, overhead, data),
         }
     }
+}
+
+/// The content of a whole chunked body that [`Framing::take`] has accepted.
+#[must_use]
+pub fn content(mut raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len());
+    while let Some(end) = memchr::memchr(b'\n', raw) {
+        let digits = raw[..end].iter().take_while(|b| b.is_ascii_hexdigit());
+        let size = digits.fold(0, |size, digit| {
+            size << 4 | (*digit as char).to_digit(16).unwrap_or_default() as usize
+        });
+        let Some(chunk) = raw.get(end + 1..end + 1 + size).filter(|_| size > 0) else {
+            break;
+        };
+        out.extend_from_slice(chunk);
+        raw = raw.get(end + 1 + size + 2..).unwrap_or_default();
+    }
+    out
 }
 
 fn chunks(state: &mut Chunk, overhead: &mut usize, data: &[u8]) -> Result<usize, BadChunk> {
@@ -235,6 +271,15 @@ mod tests {
         ] {
             assert!(whole(bad).is_err(), "{:?}", String::from_utf8_lossy(bad));
         }
+    }
+
+    #[test]
+    fn the_content_of_a_chunked_body_is_its_chunks() {
+        assert_eq!(
+            content(b"5;a=b\r\nhello\r\nA\r\n, the gate\r\n0\r\nX: 1\r\n\r\n"),
+            b"hello, the gate"
+        );
+        assert_eq!(content(b"0\r\n\r\n"), b"");
     }
 
     #[test]

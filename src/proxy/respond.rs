@@ -11,6 +11,8 @@ pub enum Status {
     BadRequest,
     /// The policy does not allow it.
     Forbidden,
+    /// The target of the request does not exist.
+    NotFound,
     /// The head did not come in time.
     Timeout,
     /// The body of an attach or exec start is too large.
@@ -34,6 +36,7 @@ impl Status {
         match self {
             Self::BadRequest => (400, "Bad Request"),
             Self::Forbidden => (403, "Forbidden"),
+            Self::NotFound => (404, "Not Found"),
             Self::Timeout => (408, "Request Timeout"),
             Self::ContentTooLarge => (413, "Content Too Large"),
             Self::TooMany => (429, "Too Many Requests"),
@@ -42,6 +45,17 @@ impl Status {
             Self::Unavailable => (503, "Service Unavailable"),
             Self::Version => (505, "HTTP Version Not Supported"),
         }
+    }
+}
+
+impl Status {
+    /// Whether the fault was the request's own, so that the next one may be read from the same connection.
+    #[must_use]
+    pub fn keeps_connection(self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden | Self::NotFound | Self::TooMany | Self::BadGateway | Self::Unavailable
+        )
     }
 }
 

@@ -1,14 +1,16 @@
 //! One client connection: requests one after the other, until it closes or becomes a tunnel.
 
+mod body;
+mod decide;
+
 use std::future::poll_fn;
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::client::ClientStream;
 use super::exchange::{End, Exchange, Facts, Failure};
@@ -16,15 +18,16 @@ use super::framing::Framing;
 use super::head::{self, HeadError, RequestHead};
 use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
+use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
+use crate::audit::sink::Sink;
 use crate::docker::{self, Hijack, Operation};
-use crate::metrics::{Decision, Limit, Metrics, UpstreamError};
+use crate::metrics::{Limit, Metrics, UpstreamError};
+use crate::policy::{self, ClientRef, Permitted, Policy};
 use crate::registry::{Entry, Place};
+use crate::socket;
 use crate::tls::socket::WideSocket;
 use crate::upstream::{ConnectError, EngineStream, Upstream};
-
-/// The largest body of an attach or exec start, which is read before it is sent.
-const MAX_TAKEOVER_BODY: usize = 64 * 1024;
 
 /// How long, and for how many bytes, a client is listened to after its last answer.
 const PART: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
@@ -62,6 +65,10 @@ pub struct Gate {
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
     pub draining: CancellationToken,
+    /// Who may do what.
+    pub policy: RwLock<Arc<Policy>>,
+    /// Where decisions are recorded, if they are.
+    pub audit: Option<Arc<Sink>>,
     /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
     pub on_request: Option<fn(&str)>,
 }
@@ -75,15 +82,12 @@ enum After {
     Drop,
 }
 
-/// A request on its way, for the record.
-struct Record {
-    method: String,
-    path: String,
-    operation: Operation,
-    decision: Decision,
-    started: Instant,
-    up: u64,
-    down: u64,
+/// Why a request goes no further.
+enum Stop {
+    /// It is answered with this.
+    Refused(Refusal),
+    /// Its client is.
+    Gone,
 }
 
 struct Session<'a> {
@@ -91,6 +95,7 @@ struct Session<'a> {
     entry: &'a Entry,
     client: ClientStream,
     engine: Option<EngineStream>,
+    role: Option<(Arc<Policy>, ClientRef)>,
     fresh: bool,
 }
 
@@ -101,6 +106,7 @@ pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: TlsStream<WideSocket
         entry: &entry,
         client: ClientStream::new(tls),
         engine: None,
+        role: None,
         fresh: true,
     };
     let last = loop {
@@ -144,33 +150,43 @@ impl Session<'_> {
                     .await;
             }
         };
-        let operation = classified.operation;
-        let path = classified.path();
-        self.entry.begin(operation, path);
-        let (up, down) = self.entry.meter.totals();
-        let mut record = Record {
-            path: path.to_owned(),
-            method,
-            operation,
-            decision: Decision::Allowed,
-            started: Instant::now(),
-            up,
-            down,
-        };
+        let value = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(&text);
+        let (content_type, content_encoding) = (
+            value(&request.content_type),
+            value(&request.content_encoding),
+        );
+        let mut tx = Transaction::begin(
+            self.gate,
+            self.entry,
+            (method, classified.path().to_owned()),
+            classified.operation,
+            classified.name(),
+        );
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(refusal) = self.limited() {
-            record.decision = Decision::Limited;
-            let after = self.finish_refused(refusal, is_head, &record).await;
-            self.entry.end();
-            return after;
+            tx.limited();
+            let body = request.framing.clone();
+            return self.finish_refused(refusal, is_head, &body, tx).await;
         }
         if let Some(hook) = self.gate.on_request {
-            hook(&record.path);
+            hook(&tx.path);
         }
-        let after = self.forward(request, out, &record).await;
-        self.entry.end();
-        after
+        let facts = policy::Request {
+            classified: &classified,
+            content_type: content_type.as_deref(),
+            content_encoding: content_encoding.as_deref(),
+            body: request.framing.announced(),
+        };
+        let mut body = request.framing.clone();
+        match self
+            .decide(&mut tx, &facts, &request, &mut out, &mut body)
+            .await
+        {
+            Ok(permit) => self.forward(permit, request, body, out, tx).await,
+            Err(Stop::Refused(refusal)) => self.finish_refused(refusal, is_head, &body, tx).await,
+            Err(Stop::Gone) => gone(tx),
+        }
     }
 
     /// Waits for a complete head at the front of the held bytes.
@@ -275,51 +291,55 @@ impl Session<'_> {
             conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
             error = refusal.message, "Request refused"
         );
-        match self
-            .client
-            .write_all(&refusal.to_bytes(is_head, true))
-            .await
-        {
+        let bytes = refusal.to_bytes(is_head, true);
+        self.entry.meter.up(self.client.held().len());
+        self.entry.meter.down(bytes.len());
+        match self.client.write_all(&bytes).await {
             Ok(()) => After::Part(PART.0),
             Err(_) => After::Drop,
         }
     }
 
-    async fn forward(&mut self, request: RequestHead, mut out: Vec<u8>, record: &Record) -> After {
-        let takes_over = takes_over(record.operation);
-        let mut body = request.framing.clone();
+    async fn forward(
+        &mut self,
+        permit: Permitted,
+        request: RequestHead,
+        mut body: Framing,
+        mut out: Vec<u8>,
+        mut tx: Transaction<'_>,
+    ) -> After {
+        let takes_over = takes_over(tx.operation);
         let read = if takes_over {
-            self.whole_body(&request, &mut body, &mut out).await
+            self.takeover_body(&request, &mut body, &mut out).await
         } else {
             self.first_of_body(&mut body, &mut out)
         };
-        let is_head = record.method == "HEAD";
-        if let Err(refused) = read {
-            return match refused {
-                Some(refusal) => self.finish_refused(refusal, is_head, record).await,
-                None => self.gone(record),
-            };
+        let is_head = tx.method == "HEAD";
+        match read {
+            Ok(()) => {}
+            Err(Stop::Refused(refusal)) => {
+                return self.finish_refused(refusal, is_head, &body, tx).await;
+            }
+            Err(Stop::Gone) => return gone(tx),
         }
         let facts = Facts {
             is_head,
             http10: request.http10,
             persistent: request.persistent,
             upgrade: request.upgrade,
-            may_switch: record.operation.hijack() != Hijack::None,
+            may_switch: tx.operation.hijack() != Hijack::None,
             may_take_over: takes_over,
-            replayable: (is_head || record.method == "GET") && body.is_done() && !request.upgrade,
+            replayable: (is_head || tx.method == "GET") && body.is_done() && !request.upgrade,
         };
         let mut up = Pending::new(out);
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
-                None => match self.connect().await {
+                None => match self.connect(&permit).await {
                     Ok(engine) => engine,
                     Err(e) => {
-                        warn!(conn.id = self.entry.id, error = %e.source, "{e}");
-                        let refusal =
-                            Refusal::new(Status::BadGateway, format!("{e}: {}", e.source));
-                        return self.finish_refused(refusal, is_head, record).await;
+                        let refusal = self.unreachable(&e);
+                        return self.finish_refused(refusal, is_head, &body, tx).await;
                     }
                 },
             };
@@ -331,14 +351,12 @@ impl Session<'_> {
                 meter: &self.entry.meter,
                 surplus: false,
             };
-            let mut exchange = Exchange::new(
-                relay,
-                facts,
-                body.clone(),
-                self.gate.draining.is_cancelled(),
-            );
+            let sent = Instant::now();
+            let draining = self.gate.draining.is_cancelled();
+            let mut exchange = Exchange::new(relay, facts, body.clone(), draining);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
+            tx.answered(sent, exchange.answered);
             let mut relay = exchange.into_relay();
             match end {
                 End::Stale => {
@@ -348,19 +366,19 @@ impl Session<'_> {
                 End::Reuse => {
                     engine.reuse();
                     self.engine = Some(engine);
-                    self.log(record, status, None);
+                    tx.finish(status, None);
                     return After::Next;
                 }
                 End::Close => {
-                    self.log(record, status, None);
+                    tx.finish(status, None);
                     return After::Part(PART.0);
                 }
                 End::Tunnel(early) => {
                     if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
-                        return self.gone(record);
+                        return gone(tx);
                     }
                     relay.down = Pending::new(early);
-                    self.entry.tunnel();
+                    tx.tunnel(status.unwrap_or_default());
                     let mut tunnel = Tunnel::new(relay);
                     let end = self
                         .entry
@@ -370,39 +388,39 @@ impl Session<'_> {
                         )
                         .await;
                     drop(tunnel);
-                    self.log(record, status, Some(end.id()));
+                    tx.finish(status, Some(end.id()));
                     return match end {
                         tunnel::End::Engine => After::Part(self.gate.deadlines.tunnel_grace),
                         tunnel::End::EngineFailed(_) | tunnel::End::Client(_) => After::Drop,
                     };
                 }
                 End::ClientGone => {
-                    self.log(record, status, Some("client_gone"));
+                    tx.finish(status, Some("client_gone"));
                     return After::Drop;
                 }
                 End::Unanswered(Failure::Request(bad)) => {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
-                    return self.finish_refused(refusal, is_head, record).await;
+                    return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Unanswered(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
-                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
-                    return self.finish_refused(refusal, is_head, record).await;
+                    return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Cut(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::CutOff);
-                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "Answer cut off");
-                    self.log(record, status, Some("cut_off"));
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
+                    tx.finish(status, Some("cut_off"));
                     return After::Drop;
                 }
             }
         }
     }
 
-    async fn connect(&self) -> Result<EngineStream, ConnectError> {
+    async fn connect(&self, permit: &Permitted) -> Result<EngineStream, ConnectError> {
         self.gate.metrics.upstream_connect();
-        let connected = self.gate.upstream.connect().await;
+        let connected = self.gate.upstream.connect(permit).await;
         if let Err(e) = &connected {
             let reason = UpstreamError::of(&e.source);
             self.gate.metrics.upstream_error(reason);
@@ -410,107 +428,47 @@ impl Session<'_> {
         connected
     }
 
-    /// Adds what has come of the body to the head, so that a small request is one write.
-    fn first_of_body(
-        &mut self,
-        body: &mut Framing,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Option<Refusal>> {
-        let held = self.client.held();
-        let n = body
-            .take(held)
-            .map_err(|e| Some(Refusal::new(Status::BadRequest, e.to_string())))?;
-        out.extend_from_slice(&held[..n]);
-        self.entry.meter.up(n);
-        self.client.release(n);
-        Ok(())
-    }
-
-    /// Reads the body of an attach or exec start before anything is sent: the engine takes what arrives later for stdin
-    /// (docker-transport R5).
-    async fn whole_body(
-        &mut self,
-        request: &RequestHead,
-        body: &mut Framing,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Option<Refusal>> {
-        if request.expects_continue && !body.is_done() && self.client.held().is_empty() {
-            self.client
-                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .await
-                .map_err(|_| None)?;
-        }
-        let limit = self.gate.deadlines.head;
-        let mut size = 0;
-        let read = async {
-            loop {
-                let held = self.client.held().len();
-                self.first_of_body(body, out)?;
-                size += held - self.client.held().len();
-                if body.is_done() {
-                    return Ok(());
-                }
-                if size > MAX_TAKEOVER_BODY {
-                    let message = format!(
-                        "the body of an attach or exec start is limited to {MAX_TAKEOVER_BODY} bytes"
-                    );
-                    return Err(Some(Refusal::new(Status::ContentTooLarge, message)));
-                }
-                match poll_fn(|cx| self.client.poll_hold(cx)).await {
-                    Ok(true) => {}
-                    Ok(false) | Err(_) => return Err(None),
-                }
-            }
-        };
-        let late = Refusal::new(
-            Status::Timeout,
-            "the body of an attach or exec start did not come in time",
-        );
-        timeout(limit, read).await.unwrap_or(Err(Some(late)))
-    }
-
-    async fn finish_refused(&mut self, refusal: Refusal, is_head: bool, record: &Record) -> After {
-        let bytes = refusal.to_bytes(is_head, true);
-        let sent: io::Result<()> = self.client.write_all(&bytes).await;
-        self.entry.meter.down(bytes.len());
-        self.log(
-            record,
-            Some(refusal.status.line().0),
-            Some(&refusal.message),
-        );
-        if sent.is_ok() {
-            After::Part(PART.0)
-        } else {
-            After::Drop
-        }
-    }
-
-    fn gone(&self, record: &Record) -> After {
-        self.log(record, None, Some("client_gone"));
-        After::Drop
-    }
-
-    fn log(&self, record: &Record, status: Option<u16>, error: Option<&str>) {
-        let (up, down) = self.entry.meter.totals();
-        let took = record.started.elapsed();
-        self.gate
-            .metrics
-            .request(record.operation, record.decision, status, took);
-        info!(
+    fn unreachable(&self, error: &ConnectError) -> Refusal {
+        let problem = socket::diagnose(&error.path, &error.source);
+        let (what, hint) = (problem.message(), problem.hint());
+        warn!(
             conn.id = self.entry.id,
-            client.addr = %self.entry.peer,
-            client.id = %self.entry.identity,
-            method = record.method,
-            path = record.path,
-            op = record.operation.id(),
-            status,
-            duration_ms = took.as_secs_f64() * 1e3,
-            bytes.in = up - record.up,
-            bytes.out = down - record.down,
-            error,
-            "Request"
+            error = what,
+            hint,
+            "Cannot reach the Docker Engine"
         );
+        let advice = hint
+            .map(|hint| format!(" (hint: {hint})"))
+            .unwrap_or_default();
+        Refusal::new(Status::BadGateway, format!("{what}{advice}"))
     }
+
+    /// Answers a request that goes no further. The connection stays open where the next request's start is known.
+    async fn finish_refused(
+        &mut self,
+        refusal: Refusal,
+        is_head: bool,
+        body: &Framing,
+        tx: Transaction<'_>,
+    ) -> After {
+        let mut body = body.clone();
+        let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
+        let keeps = complete && refusal.status.keeps_connection() && !takes_over(tx.operation);
+        let bytes = refusal.to_bytes(is_head, !keeps);
+        let sent = self.client.write_all(&bytes).await;
+        self.entry.meter.down(bytes.len());
+        tx.finish(Some(refusal.status.line().0), Some(&refusal.message));
+        match sent {
+            Ok(()) if keeps => After::Next,
+            Ok(()) => After::Part(PART.0),
+            Err(_) => After::Drop,
+        }
+    }
+}
+
+fn gone(tx: Transaction<'_>) -> After {
+    tx.finish(None, Some("client_gone"));
+    After::Drop
 }
 
 /// The endpoints that take the connection over with or without an upgrade.

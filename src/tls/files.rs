@@ -27,7 +27,7 @@ mod inspect;
 pub mod pem;
 
 pub use error::{FileError, Problem, Role};
-pub use inspect::{Summary, inspect};
+pub use inspect::{Summary, inspect, inspect_client};
 
 use pem::Section;
 
@@ -56,16 +56,51 @@ pub struct TlsMaterial {
 /// Reads and cross-checks all files.
 pub fn load(paths: &TlsPaths) -> Result<TlsMaterial, FileError> {
     let client_ca = certificates(Role::ClientCa, &paths.ca)?;
-    let roots = trust_anchors(&paths.ca, &client_ca)?;
+    let roots = trust_anchors(Role::ClientCa, &paths.ca, &client_ca)?;
     let cert_chain = certificates(Role::ServerCert, &paths.cert)?;
-    let key = private_key(&paths.key)?;
-    check_pair(paths, &cert_chain, &key)?;
+    let key = private_key(Role::ServerKey, &paths.key)?;
+    check_pair(
+        (Role::ServerCert, &paths.cert),
+        (Role::ServerKey, &paths.key),
+        &cert_chain,
+        &key,
+    )?;
     let crls = revocation_lists(paths, &Arc::new(roots))?;
     Ok(TlsMaterial {
         cert_chain,
         key,
         client_ca,
         crls,
+    })
+}
+
+/// What a client brings: its CA for the server, its chain and its key.
+#[derive(Debug)]
+pub struct ClientMaterial {
+    /// Trust anchors for the server; never empty.
+    pub server_ca: RootCertStore,
+    /// The client's chain, leaf first; never empty.
+    pub cert_chain: Vec<CertificateDer<'static>>,
+    /// The leaf's key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Reads and cross-checks a client's files; `paths` are the client's, its CRLs are not looked at.
+pub fn load_client(paths: &TlsPaths) -> Result<ClientMaterial, FileError> {
+    let certs = certificates(Role::ServerCa, &paths.ca)?;
+    let server_ca = trust_anchors(Role::ServerCa, &paths.ca, &certs)?;
+    let cert_chain = certificates(Role::ClientCert, &paths.cert)?;
+    let key = private_key(Role::ClientKey, &paths.key)?;
+    check_pair(
+        (Role::ClientCert, &paths.cert),
+        (Role::ClientKey, &paths.key),
+        &cert_chain,
+        &key,
+    )?;
+    Ok(ClientMaterial {
+        server_ca,
+        cert_chain,
+        key,
     })
 }
 
@@ -133,11 +168,12 @@ fn certificates(role: Role, path: &Path) -> Result<Vec<CertificateDer<'static>>,
 
 /// A leaf among the anchors would make its owner a CA of one, and is nearly always the wrong file.
 fn trust_anchors(
+    role: Role,
     path: &Path,
     certs: &[CertificateDer<'static>],
 ) -> Result<RootCertStore, FileError> {
     let fail = |problem| FileError {
-        role: Role::ClientCa,
+        role,
         path: path.to_owned(),
         problem,
     };
@@ -162,13 +198,13 @@ fn trust_anchors(
     Ok(roots)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
+fn private_key(role: Role, path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     let fail = |problem| FileError {
-        role: Role::ServerKey,
+        role,
         path: path.to_owned(),
         problem,
     };
-    let sections = read_pem(Role::ServerKey, path)?;
+    let sections = read_pem(role, path)?;
     if sections
         .iter()
         .any(|section| section.encrypted || section.label == "ENCRYPTED PRIVATE KEY")
@@ -193,27 +229,24 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
 }
 
 fn check_pair(
-    paths: &TlsPaths,
+    cert: (Role, &Path),
+    key: (Role, &Path),
     chain: &[CertificateDer<'static>],
-    key: &PrivateKeyDer<'static>,
+    private: &PrivateKeyDer<'static>,
 ) -> Result<(), FileError> {
-    let fail = |problem| FileError {
-        role: Role::ServerKey,
-        path: paths.key.clone(),
+    let fail = |(role, path): (Role, &Path), problem| FileError {
+        role,
+        path: path.to_owned(),
         problem,
     };
-    let signer = aws_lc_rs::sign::any_supported_type(key)
-        .map_err(|err| fail(Problem::UnsupportedKey(err.to_string())))?;
+    let signer = aws_lc_rs::sign::any_supported_type(private)
+        .map_err(|err| fail(key, Problem::UnsupportedKey(err.to_string())))?;
     match CertifiedKey::new(chain.to_vec(), signer).keys_match() {
         Ok(()) => Ok(()),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(fail(Problem::KeyMismatch(paths.cert.clone())))
+            Err(fail(key, Problem::KeyMismatch(cert.1.to_owned())))
         }
-        Err(err) => Err(FileError {
-            role: Role::ServerCert,
-            path: paths.cert.clone(),
-            problem: Problem::Malformed(err.to_string()),
-        }),
+        Err(err) => Err(fail(cert, Problem::Malformed(err.to_string()))),
     }
 }
 

@@ -62,7 +62,9 @@ impl WideSocket {
         }
     }
 
-    fn buffered(&self) -> &[u8] {
+    /// What has been read and not yet used.
+    #[must_use]
+    pub fn buffered(&self) -> &[u8] {
         self.wide.as_ref().map_or(&[], |w| &w.buf[w.start..w.end])
     }
 

@@ -1,4 +1,15 @@
 //! The certificates dockgate makes, judged by those who will read them: rustls, OpenSSL, Python.
 
 mod auto;
+mod encrypted;
+mod example;
+mod files;
+mod import;
+mod issue;
+mod layouts;
+mod renew;
+mod revoke;
+mod show;
+mod sign;
+mod strict_handshake;
 mod support;

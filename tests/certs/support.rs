@@ -49,3 +49,71 @@ pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().expect("metadata").permissions().mode() & 0o7777
 }
+
+/// Runs `dockgate certs …` in a directory.
+pub(crate) fn certs(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dockgate"))
+        .arg("certs")
+        .args(args)
+        .current_dir(dir)
+        .env_remove("DOCKGATE_CERTS_DIR")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("dockgate must start")
+}
+
+/// Runs a command that has to work; returns what it printed.
+pub(crate) fn done(dir: &Path, args: &[&str]) -> String {
+    let output = certs(dir, args);
+    assert!(
+        output.status.success(),
+        "dockgate certs {args:?}: {}",
+        text(&output)
+    );
+    text(&output)
+}
+
+/// Runs a command that has to fail; returns what it said.
+pub(crate) fn refused(dir: &Path, args: &[&str]) -> String {
+    let output = certs(dir, args);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "dockgate certs {args:?}: {}",
+        text(&output)
+    );
+    text(&output)
+}
+
+/// Runs a program that has to work; false when it is not installed.
+pub(crate) fn ran(program: &str, args: &[&str]) -> bool {
+    let Some(output) = external(program, args) else {
+        return false;
+    };
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {}",
+        text(&output)
+    );
+    true
+}
+
+/// The first certificate of a file, read.
+pub(crate) fn inspect_file(path: &Path) -> dockgate::certs::inspect::Inspected {
+    use rustls_pki_types::{CertificateDer, pem::PemObject};
+    let der =
+        CertificateDer::from_pem_file(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    dockgate::certs::inspect::inspect(&der).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+/// A directory with a CA and a server certificate for docker.example.
+pub(crate) fn initialised() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    done(dir.path(), &["init", "--san", "docker.example"]);
+    dir
+}
+
+/// A path as an argument.
+pub(crate) fn arg(path: &Path) -> &str {
+    path.to_str().expect("utf-8 path")
+}

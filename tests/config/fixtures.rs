@@ -61,14 +61,21 @@ fn valid_files_load() {
 
 #[test]
 fn invalid_files_are_refused_in_the_expected_words() {
+    let mut wrong = Vec::new();
     for file in files("tests/config/invalid") {
         let err = load(&file).expect_err(&format!("{} was accepted", file.display()));
         let dir = format!("{}/", file.parent().unwrap().display());
         let message = format!("{err}\n").replace(&dir, "");
         let expected = fs::read_to_string(file.with_extension("txt")).unwrap_or_default();
-        assert_eq!(message, expected, "{}", file.display());
+        if message != expected {
+            wrong.push(format!(
+                "{}\n-- said --\n{message}-- expected --\n{expected}",
+                file.display()
+            ));
+        }
         assert_eq!(err.exit_code(), 78, "{}", file.display());
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Lines of config/dockgate.toml that hold a setting, without their comment sign.

@@ -4,5 +4,12 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
+mod certificates;
+mod check;
+mod doctor;
 mod fixtures;
+mod pki;
+mod revocation;
+mod server;
 mod sources;
+mod tls;

@@ -11,29 +11,29 @@ use dockgate::config::key::KEYS;
 use dockgate::config::listen::Listen;
 use dockgate::config::origin::Origin;
 use dockgate::config::search::Places;
-use dockgate::config::{self, AuditSink, Config, LogLevel};
+use dockgate::config::{self, AuditSink, Config};
 use tempfile::TempDir;
 
 /// A root directory of its own, so that nothing on the machine is found.
-struct Host {
-    root: TempDir,
+pub(crate) struct Host {
+    pub(crate) root: TempDir,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             root: TempDir::new().unwrap(),
         }
     }
 
-    fn write(&self, path: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, path: &str, text: &str) -> PathBuf {
         let path = self.root.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         path
     }
 
-    fn load(&self, args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(crate) fn load(&self, args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let env = env
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -46,7 +46,11 @@ impl Host {
     }
 
     /// With certificates, which are not the subject of most tests.
-    fn load_with_certs(&self, args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(crate) fn load_with_certs(
+        &self,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Config, ConfigError> {
         self.write("certs/server/ca.pem", "");
         self.write("certs/server/cert.pem", "");
         self.write("certs/server/key.pem", "");
@@ -310,82 +314,6 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
-fn certificates_are_found_where_known_tools_put_them() {
-    let cases: [(&str, [&str; 3]); 6] = [
-        ("certs/server", ["ca.pem", "cert.pem", "key.pem"]),
-        (
-            "work/certs",
-            ["ca.pem", "server-cert.pem", "server-key.pem"],
-        ),
-        (
-            "etc/dockgate/certs",
-            ["ca.pem", "server-cert.pem", "server-key.pem"],
-        ),
-        (
-            "etc/docker",
-            ["ca.pem", "server-cert.pem", "server-key.pem"],
-        ),
-        (
-            "data/certs",
-            ["ca-cert.pem", "server-cert.pem", "server-key.pem"],
-        ),
-        (
-            "home/.docker",
-            ["ca.pem", "server-cert.pem", "server-key.pem"],
-        ),
-    ];
-    for (dir, [ca, cert, key]) in cases {
-        let host = Host::new();
-        for name in [ca, cert, key] {
-            host.write(&format!("{dir}/{name}"), "");
-        }
-        let config = host.load(&[], &[]).unwrap();
-        let dir = host.root.path().join(dir);
-        let tls = config.tls.unwrap();
-        assert_eq!(
-            (tls.ca, tls.cert, tls.key),
-            (dir.join(ca), dir.join(cert), dir.join(key))
-        );
-        assert_eq!(tls.crl_if_present, Some(dir.join("crl.pem")));
-        let setting = config.settings.iter().find(|s| s.name == "tlskey").unwrap();
-        assert_eq!(setting.origin, Origin::Found(dir));
-    }
-    let err = Host::new().load(&[], &[]).unwrap_err().to_string();
-    assert!(
-        err.starts_with(
-            "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in\n"
-        ),
-        "{err}"
-    );
-    assert!(err.ends_with("hint: make them with `dockgate certs init`, or start with `dockgate serve --auto-certs ./certs`"), "{err}");
-}
-
-#[test]
-fn the_three_files_belong_together() {
-    let host = Host::new();
-    let err = host
-        .load_with_certs(&["--tlscert", "c.pem"], &[])
-        .unwrap_err();
-    assert_eq!(
-        err.to_string(),
-        "tlscert is set without tlscacert and tlskey; the three belong together"
-    );
-    let err = host
-        .load_with_certs(&["--tlscert", "c.pem", "--auto-certs", "d"], &[])
-        .unwrap_err();
-    assert!(
-        err.to_string()
-            .starts_with("auto-certs and tlscert are both set (command line and command line)"),
-        "{err}"
-    );
-    let config = host
-        .load_with_certs(&["--auto-certs", "d", "--san", "gate.example"], &[])
-        .unwrap();
-    assert_eq!(config.tls, None);
-    assert_eq!(config.auto_certs.unwrap().sans, ["gate.example"]);
-}
-
-#[test]
 fn tlsverify_cannot_be_turned_off() {
     let host = Host::new();
     for args in [&["--tlsverify"][..], &["--tlsverify=true"]] {
@@ -430,70 +358,6 @@ fn relative_paths_in_a_file_are_relative_to_it() {
 }
 
 #[test]
-fn daemon_json_hands_over_names_and_addresses() {
-    let host = Host::new();
-    let json = host.write(
-        "etc/docker/daemon.json",
-        r#"{"hosts": ["unix:///run/docker.sock", "tcp://0.0.0.0:2376"], "tlsverify": true, "tlscacert": "/etc/docker/ca.pem",
-            "tlscert": "server.pem", "tlskey": "/etc/docker/key.pem", "log-driver": "journald"}"#,
-    );
-    let config = host
-        .load(
-            &[
-                "--from-daemon-json",
-                json.to_str().unwrap(),
-                "--log-level",
-                "warning",
-            ],
-            &[],
-        )
-        .unwrap();
-    let tls = config.tls.clone().unwrap();
-    assert_eq!(tls.ca, Path::new("/etc/docker/ca.pem"));
-    assert_eq!(tls.cert, host.root.path().join("etc/docker/server.pem"));
-    assert_eq!(config.listen[0].to_string(), "tcp://0.0.0.0:2376");
-    assert_eq!(config.upstream, Path::new("/run/docker.sock"));
-    assert_eq!(config.origin("hosts"), &Origin::DaemonJson(json.clone()));
-    assert!(
-        config.notes[0].starts_with("dockerd listens on tcp://0.0.0.0:2376 itself"),
-        "{:?}",
-        config.notes
-    );
-    assert_eq!(config.log.level, LogLevel::Warn);
-
-    let env = [
-        ("DOCKGATE_FROM_DAEMON_JSON", json.to_str().unwrap()),
-        ("DOCKGATE_HOST", "tcp://127.0.0.1:9"),
-    ];
-    assert_eq!(
-        host.load(&[], &env).unwrap().listen[0].to_string(),
-        "tcp://127.0.0.1:9",
-        "our own settings win"
-    );
-
-    host.write("etc/docker/daemon.json", "{\"tlscert\": 1}");
-    let err = host
-        .load(&["--from-daemon-json", json.to_str().unwrap()], &[])
-        .unwrap_err();
-    assert_eq!(
-        err.to_string(),
-        format!(
-            "{}: \"tlscert\" is not a string; expected a path",
-            json.display()
-        )
-    );
-    host.write("etc/docker/daemon.json", "{");
-    let err = host
-        .load(&["--from-daemon-json", json.to_str().unwrap()], &[])
-        .unwrap_err();
-    assert!(
-        err.to_string()
-            .starts_with(&format!("{}: not valid JSON: ", json.display())),
-        "{err}"
-    );
-}
-
-#[test]
 fn serve_is_what_happens_when_nothing_is_named() {
     let command = cli::parse(["dockgate", "-H", "tcp://:1", "-l", "debug"])
         .unwrap()
@@ -508,8 +372,45 @@ fn serve_is_what_happens_when_nothing_is_named() {
         2
     );
     let help = cli::command().render_long_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         help.contains("[env: DOCKGATE_DRAIN_TIMEOUT] [default: 10s]"),
         "{help}"
+    );
+}
+
+#[test]
+fn the_control_socket_is_found_by_the_same_rules_and_by_nothing_else() {
+    let host = Host::new();
+    let file = host.write("gate.toml", "control-socket = \"gate.sock\"\n");
+    let socket = |socket: Option<&str>, file: Option<&PathBuf>, env: &[(&str, &str)]| {
+        let args = cli::ControlArgs {
+            control_socket: socket.map(str::to_owned),
+            config_file: file.cloned(),
+        };
+        let env = env
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        config::control_socket(&args, env)
+    };
+    let beside = host.root.path().join("gate.sock");
+    assert_eq!(socket(None, Some(&file), &[]).unwrap(), Some(beside));
+    let env = [
+        ("DOCKGATE_CONTROL_SOCKET", "/e.sock"),
+        ("DOCKGATE_UNHEARD_OF", "1"),
+    ];
+    assert_eq!(
+        socket(None, Some(&file), &env).unwrap(),
+        Some("/e.sock".into())
+    );
+    assert_eq!(socket(Some("off"), Some(&file), &env).unwrap(), None);
+    host.write("gate.toml", "control_socket = 1\n");
+    assert!(
+        socket(None, Some(&file), &[]).is_err(),
+        "a file with mistakes cannot be trusted to say where"
+    );
+    assert_eq!(
+        socket(Some("/f.sock"), Some(&file), &[]).unwrap(),
+        Some("/f.sock".into())
     );
 }

@@ -15,6 +15,22 @@ pub enum Role {
     ServerKey,
     /// `--tlscrl`.
     Crl,
+    /// A client's CA for the server, `ca.pem`.
+    ServerCa,
+    /// A client's certificate, `cert.pem`.
+    ClientCert,
+    /// A client's key, `key.pem`.
+    ClientKey,
+}
+
+impl Role {
+    fn is_key(self) -> bool {
+        matches!(self, Self::ServerKey | Self::ClientKey)
+    }
+
+    fn is_clients(self) -> bool {
+        matches!(self, Self::ServerCa | Self::ClientCert | Self::ClientKey)
+    }
 }
 
 impl fmt::Display for Role {
@@ -24,6 +40,9 @@ impl fmt::Display for Role {
             Self::ServerCert => "server certificate file",
             Self::ServerKey => "server key file",
             Self::Crl => "CRL file",
+            Self::ServerCa => "CA file",
+            Self::ClientCert => "client certificate file",
+            Self::ClientKey => "client key file",
         })
     }
 }
@@ -79,13 +98,16 @@ impl FileError {
                 let user = rustix::process::geteuid().as_raw();
                 format!("let user {user} read it: `chown {user} {path}`, or run dockgate as the owner")
             }
+            (Problem::Unreadable(_), role) if role.is_clients() => {
+                "name --tlscacert, --tlscert and --tlskey, or set DOCKER_CERT_PATH; `dockgate certs client NAME` on the server makes them".into()
+            }
             (Problem::Unreadable(_), Role::Crl) => "make one with `dockgate certs crl`".into(),
             (Problem::Unreadable(_), _) => "make certificates with `dockgate certs init`, or name the file".into(),
             (Problem::Directory, _) => {
                 "Docker makes a directory where the source of a bind mount is missing: remove it and create the file first".into()
             }
             (Problem::Empty | Problem::NotPem, Role::ClientCa) => "create one with `dockgate certs init`".into(),
-            (Problem::Der, Role::ServerKey) => format!("convert it: `openssl pkey -inform der -in {path} -out key.pem`"),
+            (Problem::Der, role) if role.is_key() => format!("convert it: `openssl pkey -inform der -in {path} -out key.pem`"),
             (Problem::Der, _) => format!("convert it: `openssl x509 -inform der -in {path} -out cert.pem`"),
             (Problem::Encrypted, _) => format!(
                 "a server starts without anybody to ask; decrypt it with `openssl pkey -in {path} -out server-key.pem` and keep it mode 0600"
@@ -93,13 +115,16 @@ impl FileError {
             (Problem::NotCa(_), _) => {
                 "name the certificate that issued your clients' certificates (ca.pem), not one of those".into()
             }
+            (Problem::KeyMismatch(_), Role::ClientKey) => {
+                "the two come from different runs: take cert.pem and key.pem from the same bundle".into()
+            }
             (Problem::KeyMismatch(_), _) => {
                 "the two come from different runs: name the pair that was made together, or renew with `dockgate certs renew server`".into()
             }
-            (Problem::WrongLabel(label), role) if label.contains("PRIVATE KEY") && role != Role::ServerKey => {
+            (Problem::WrongLabel(label), role) if label.contains("PRIVATE KEY") && !role.is_key() => {
                 "were two files swapped? keep keys out of reach of clients".into()
             }
-            (Problem::WrongLabel(label), Role::ServerKey) if label == "CERTIFICATE" => "were tlscert and tlskey swapped?".into(),
+            (Problem::WrongLabel(label), role) if role.is_key() && label == "CERTIFICATE" => "were tlscert and tlskey swapped?".into(),
             (Problem::WrongLabel(label), _) if label == "TRUSTED CERTIFICATE" => {
                 format!("convert it: `openssl x509 -in {path} -out cert.pem`")
             }
@@ -114,8 +139,10 @@ impl FileError {
 
     fn expected(&self) -> &'static str {
         match self.role {
-            Role::ClientCa | Role::ServerCert => "a certificate",
-            Role::ServerKey => "a private key",
+            Role::ClientCa | Role::ServerCert | Role::ServerCa | Role::ClientCert => {
+                "a certificate"
+            }
+            Role::ServerKey | Role::ClientKey => "a private key",
             Role::Crl => "a certificate revocation list",
         }
     }
@@ -136,7 +163,7 @@ impl fmt::Display for FileError {
                 self.expected()
             ),
             Problem::NotPem => match self.role {
-                Role::ClientCa => f.write_str("contains no certificates"),
+                Role::ClientCa | Role::ServerCa => f.write_str("contains no certificates"),
                 _ => write!(f, "is not PEM; expected {}", self.expected()),
             },
             Problem::Der => f.write_str("is DER; expected PEM"),

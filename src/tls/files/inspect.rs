@@ -56,6 +56,46 @@ impl Summary {
     }
 }
 
+/// Looks at a client's own certificate, at the moment `now`: lifetime and usage.
+pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTime) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let (Ok(parsed), Ok(summary)) = (parse(cert), Summary::of(cert)) else {
+        return out;
+    };
+    let what = format!(
+        "client certificate {:?} ({})",
+        path.display(),
+        summary.subject
+    );
+    lifetime(
+        &what,
+        &summary,
+        now,
+        "the server refuses it",
+        "ask for a new one: `dockgate certs renew NAME` on the server",
+        &mut out,
+    );
+    if let Ok(Some(usage)) = parsed.extended_key_usage()
+        && !usage.value.client_auth
+        && !usage.value.any
+    {
+        out.push(
+            Finding::error(format!(
+                "{what} has an extendedKeyUsage without clientAuth: the server refuses it"
+            ))
+            .hint("is it a server certificate? ask for one made by `dockgate certs client NAME`"),
+        );
+    }
+    if out.is_empty() {
+        out.push(Finding::ok(format!(
+            "{what} issued by {}, valid until {}",
+            summary.issuer,
+            date(summary.not_after)
+        )));
+    }
+    out
+}
+
 /// Looks at what [`super::load`] let pass, at the moment `now`. One `ok` finding for each thing that is as it should be.
 pub fn inspect(material: &TlsMaterial, paths: &TlsPaths, now: OffsetDateTime) -> Vec<Finding> {
     let mut findings = Vec::new();

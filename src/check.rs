@@ -1,0 +1,287 @@
+//! `dockgate check`: looks at everything `serve` would use, without serving.
+//!
+//! Prints each setting with its value and where it came from, then one finding a line; answers with the exit code. Opens and
+//! closes the listening addresses, connects to the engine and pings it, unless told to stay offline. The policy is parsed by
+//! the caller, which keeps this module below it.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use time::OffsetDateTime;
+
+use crate::cli::CheckArgs;
+use crate::config::error::ConfigError;
+use crate::config::listen::Listen;
+use crate::config::{self, Config};
+use crate::finding::{Finding, Severity};
+use crate::socket;
+use crate::tls::files;
+
+/// Longest wait for the engine's answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Everything is in order, warnings apart.
+pub const EXIT_OK: u8 = 0;
+/// Something would keep `serve` or its clients from working.
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Runs the check and answers with the exit code: 0, or 78 (2 for a mistake on the command line). `policy` reads the policy file.
+pub fn run(
+    args: &CheckArgs,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+    policy: impl FnOnce(&Path) -> Vec<Finding>,
+    out: &mut impl Write,
+) -> io::Result<u8> {
+    report(config::load(&args.serve, env), args.offline, policy, out)
+}
+
+/// As [`run`], with the configuration read.
+pub fn report(
+    config: Result<Config, ConfigError>,
+    offline: bool,
+    policy: impl FnOnce(&Path) -> Vec<Finding>,
+    out: &mut impl Write,
+) -> io::Result<u8> {
+    let config = match config {
+        Ok(config) => config,
+        Err(err) => {
+            for problem in &err.problems {
+                let text = problem.to_string();
+                let text = text.split("\nhint: ").next().unwrap_or_default();
+                let finding = Finding {
+                    hint: problem.hint.clone(),
+                    ..Finding::error(text)
+                };
+                writeln!(out, "{finding}")?;
+            }
+            return Ok(err.exit_code());
+        }
+    };
+    settings(&config, out)?;
+    writeln!(out)?;
+    let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
+    findings.extend(certificates(&config));
+    match &config.policy {
+        Some(path) => findings.extend(policy(path)),
+        None => findings.push(
+            Finding::warning("no policy: every certificate of the CA has full access, which is root on this host")
+                .hint("set policy, or start with `dockgate policy learn`"),
+        ),
+    }
+    if !offline {
+        findings.extend(config.listen.iter().flat_map(listening));
+        findings.extend(engine(&config.upstream));
+    }
+    for finding in &findings {
+        writeln!(out, "{finding}")?;
+    }
+    let failed = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    Ok(if failed { EXIT_CONFIG } else { EXIT_OK })
+}
+
+fn settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let name_width = config
+        .settings
+        .iter()
+        .map(|s| s.name.len())
+        .max()
+        .unwrap_or_default();
+    let value_width = config
+        .settings
+        .iter()
+        .map(|s| s.value.len())
+        .max()
+        .unwrap_or_default()
+        .min(40);
+    for setting in &config.settings {
+        let value = if setting.value.is_empty() {
+            "-"
+        } else {
+            &setting.value
+        };
+        writeln!(
+            out,
+            "{:<name_width$}  {value:<value_width$}  {}",
+            setting.name, setting.origin
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn certificates(config: &Config) -> Vec<Finding> {
+    let paths = match (&config.tls, &config.auto_certs) {
+        (Some(paths), _) => paths.clone(),
+        (None, Some(auto)) => {
+            let paths = auto.paths();
+            if [&paths.ca, &paths.cert, &paths.key]
+                .iter()
+                .all(|path| !path.exists())
+            {
+                let dir = auto.dir.display();
+                return vec![Finding::ok(format!(
+                    "certificates will be made in {dir} at the first start"
+                ))];
+            }
+            paths
+        }
+        (None, None) => return Vec::new(),
+    };
+    match files::load(&paths) {
+        Ok(material) => files::inspect(&material, &paths, OffsetDateTime::now_utc()),
+        Err(err) => vec![Finding {
+            hint: err.hint(),
+            ..Finding::error(err.to_string())
+        }],
+    }
+}
+
+/// Binds and lets go. An address in use is no fault: most likely the running gate has it.
+pub(crate) fn listening(listen: &Listen) -> Vec<Finding> {
+    let outcome = match listen {
+        Listen::Systemd { .. } => {
+            return vec![Finding::ok(format!(
+                "{listen} will be passed in by systemd"
+            ))];
+        }
+        Listen::Any { port } => bind(
+            SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, *port)),
+            false,
+        )
+        .or_else(|_| {
+            bind(
+                SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, *port)),
+                false,
+            )
+        }),
+        Listen::Tcp { addr, only_v6 } => bind(*addr, *only_v6),
+    };
+    let Err(err) = outcome else {
+        return vec![Finding::ok(format!("{listen} can be listened on"))];
+    };
+    let (finding, hint) = match err.kind() {
+        io::ErrorKind::AddrInUse => (
+            Finding::warning(format!("{listen} is in use")),
+            "if not by the running gate, find out with `ss -ltnp`".to_owned(),
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            Finding::error(format!("{listen} is not an address of this machine")),
+            "`ip address` lists them; tcp://:2376 means all".to_owned(),
+        ),
+        io::ErrorKind::PermissionDenied => (
+            Finding::error(format!("no permission to listen on {listen}")),
+            "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket from systemd (fd://)"
+                .to_owned(),
+        ),
+        _ => return vec![Finding::error(format!("cannot listen on {listen}: {err}"))],
+    };
+    vec![finding.hint(hint)]
+}
+
+fn bind(addr: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(1)?;
+    Ok(socket.into())
+}
+
+/// Connects and pings.
+pub(crate) fn engine(path: &Path) -> Vec<Finding> {
+    let stream = match connect(path) {
+        Ok(stream) => stream,
+        Err(err) => {
+            let problem = socket::diagnose(path, &err);
+            return vec![Finding {
+                hint: problem.hint(),
+                ..Finding::error(problem.message())
+            }];
+        }
+    };
+    let path = path.display();
+    match ping(stream) {
+        Ok(engine) => vec![Finding::ok(format!(
+            "the engine answers on {path} ({engine})"
+        ))],
+        Err(err) => vec![
+            Finding::error(format!(
+                "{path} accepts connections, but does not answer as a Docker Engine: {err}"
+            ))
+            .hint("is it the engine's socket? `journalctl -u docker` may say more"),
+        ],
+    }
+}
+
+/// A unix connect ends at once or not at all; the latter (a full backlog) must not hold us.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
+}
+
+/// `GET /_ping`; what the engine says of itself.
+fn ping(mut stream: UnixStream) -> io::Result<String> {
+    const MAX_ANSWER: usize = 16 << 10;
+    let deadline = Instant::now() + PING_TIMEOUT;
+    stream.set_write_timeout(Some(PING_TIMEOUT))?;
+    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    while answer.len() < MAX_ANSWER {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no answer within {}s", PING_TIMEOUT.as_secs()),
+                ));
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let parsed = response
+        .parse(&answer)
+        .map_err(|err| io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: {err}")))?;
+    match response.code {
+        Some(200) if parsed.is_complete() => {}
+        Some(code) => return Err(io::Error::other(format!("status {code}"))),
+        None => {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "an empty answer",
+            ));
+        }
+    }
+    let header = |name: &str| {
+        let found = response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(found.value).ok().map(str::to_owned)
+    };
+    match (header("Server"), header("Api-Version")) {
+        (Some(server), Some(version)) => Ok(format!("{server}, API {version}")),
+        (None, Some(version)) => Ok(format!("API {version}")),
+        (_, None) => Err(io::Error::other("its answer to /_ping has no Api-Version")),
+    }
+}

@@ -1,0 +1,209 @@
+//! `policy check`: what each client may do, and whether it leads to root on the host.
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::json;
+
+use crate::cli::policy::CheckArgs;
+use crate::docker::{Operation, Risk};
+use crate::policy::risk::{Reach, reach};
+use crate::policy::{Mode, Policy, PolicyError, Role};
+
+use super::{Outcome, columns, read};
+
+/// Reads, lints and prints.
+pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
+    let policy = Policy::read(&args.file)?;
+    let issuers = match &args.ca {
+        Some(path) => {
+            let pem = read(path)?;
+            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+            match found {
+                Ok(found) if !found.is_empty() => found.len(),
+                _ => {
+                    return Err(PolicyError::Input(format!(
+                        "CA file \"{}\" has no PEM certificate",
+                        path.display()
+                    )));
+                }
+            }
+        }
+        None => 1,
+    };
+    let reaches: Vec<Option<Reach>> = policy
+        .clients
+        .iter()
+        .map(|client| policy.roles.get(client.role).map(reach))
+        .collect();
+    let warnings = warnings(&policy, issuers);
+    let rooted = policy.clients.iter().zip(&reaches).any(|(client, reach)| {
+        let limited = policy
+            .roles
+            .get(client.role)
+            .is_some_and(|role| !role.unlimited());
+        limited && reach.as_ref().is_some_and(|reach| !reach.root.is_empty())
+    });
+    let code = u8::from(args.fail_on_root && rooted);
+    let text = if args.json {
+        json(&policy, &reaches, &warnings)
+    } else {
+        table(&policy, &reaches, &warnings)
+    };
+    Ok(Outcome { text, code })
+}
+
+/// What is suspicious in the entries, as (line, text).
+fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (index, client) in policy.clients.iter().enumerate() {
+        if let Some(earlier) = policy.clients[..index]
+            .iter()
+            .find(|earlier| earlier.matcher.covers(&client.matcher))
+        {
+            found.push((
+                client.line,
+                format!(
+                    "client \"{}\" never matches: \"{}\" comes first",
+                    client.name, earlier.name
+                ),
+            ));
+        }
+        let matcher = &client.matcher;
+        if issuers > 1
+            && !matcher.common_names.is_empty()
+            && matcher.issuer_spki.is_empty()
+            && matcher.spki.is_empty()
+        {
+            found.push((
+                client.line,
+                format!("client \"{}\" goes by cn alone, and {issuers} CAs could issue it; add issuer_spki", client.name),
+            ));
+        }
+    }
+    for (index, role) in policy
+        .roles
+        .iter()
+        .enumerate()
+        .filter(|(_, role)| role.line > 0)
+    {
+        if !policy.clients.iter().any(|client| client.role == index) {
+            found.push((
+                role.line,
+                format!("role {} is used by no client", role.name),
+            ));
+        }
+        if role.mode == Mode::Report {
+            found.push((
+                role.line,
+                format!(
+                    "role {} only reports: its denials are not enforced",
+                    role.name
+                ),
+            ));
+        }
+        if role.allowed.is_empty() {
+            found.push((role.line, format!("role {} may do nothing", role.name)));
+        }
+    }
+    for role in policy
+        .clients
+        .iter()
+        .filter_map(|client| policy.roles.get(client.role))
+    {
+        for warning in reach(role).warnings {
+            let warning = (role.line, format!("role {}: {warning}", role.name));
+            if !found.contains(&warning) {
+                found.push(warning);
+            }
+        }
+    }
+    found.sort_by_key(|(line, _)| *line);
+    found
+}
+
+/// How many reading and other operations a role has.
+fn counts(role: &Role) -> (usize, usize) {
+    let reads = role
+        .allowed
+        .iter()
+        .filter(|op| op.risk() <= Risk::SensitiveRead)
+        .count();
+    (reads, role.allowed.iter().count() - reads)
+}
+
+fn table(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]) -> String {
+    let mut rows = vec![
+        ["client", "role", "reads", "writes", "host root"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (index, (client, reach)) in policy.clients.iter().zip(reaches).enumerate() {
+        let Some((role, reach)) = policy.roles.get(client.role).zip(reach.as_ref()) else {
+            continue;
+        };
+        let (reads, writes) = match role.unlimited() {
+            true => ("-".to_owned(), "-".to_owned()),
+            false => {
+                let (reads, writes) = counts(role);
+                (reads.to_string(), writes.to_string())
+            }
+        };
+        let root = if reach.root.is_empty() {
+            "no".to_owned()
+        } else {
+            format!("yes  ({})", reach.root.join("; "))
+        };
+        let name = format!(
+            "{} {} ({})",
+            index + 1,
+            client.name,
+            client.matcher.keys().join(", ")
+        );
+        rows.push(vec![name, role.name.clone(), reads, writes, root]);
+    }
+    let mut lines = columns(&rows);
+    for (line, warning) in warnings {
+        match line {
+            0 => lines.push(format!("warning: {warning}")),
+            line => lines.push(format!("warning line {line}: {warning}")),
+        }
+    }
+    let roles = policy.roles.iter().filter(|role| role.line > 0).count();
+    lines.push(format!(
+        "ok: {}, {}",
+        plural(policy.clients.len(), "client"),
+        plural(roles, "role")
+    ));
+    lines.join("\n")
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn json(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]) -> String {
+    let clients: Vec<_> = policy
+        .clients
+        .iter()
+        .zip(reaches)
+        .filter_map(|(client, reach)| {
+            let role = policy.roles.get(client.role)?;
+            let reach = reach.as_ref()?;
+            Some(json!({
+                "name": client.name,
+                "line": client.line,
+                "match": client.matcher.keys(),
+                "role": role.name,
+                "mode": if role.mode == Mode::Report { "report" } else { "enforce" },
+                "unrestricted": role.unlimited(),
+                "operations": role.allowed.iter().map(Operation::id).collect::<Vec<_>>(),
+                "root": reach.root,
+            }))
+        })
+        .collect();
+    let warnings: Vec<_> = warnings
+        .iter()
+        .map(|(line, text)| json!({ "line": line, "text": text }))
+        .collect();
+    json!({ "clients": clients, "warnings": warnings }).to_string()
+}

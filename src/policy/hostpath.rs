@@ -1,0 +1,111 @@
+//! Host paths and the patterns that allow them.
+
+use std::fmt;
+
+/// Cleans an absolute path the way Go's `path.Clean` does: lexically, without looking at the host.
+pub(super) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// One entry of `limits.binds`: `/srv/a` that path alone, `/srv/a/**` it and everything below; `:ro` read-only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    base: String,
+    below: bool,
+    read_only: bool,
+}
+
+impl PathPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What was expected, if the text is no pattern.
+    pub fn parse(text: &str) -> Result<PathPattern, String> {
+        let (path, read_only) = match text.strip_suffix(":ro") {
+            Some(path) => (path, true),
+            None => (text.strip_suffix(":rw").unwrap_or(text), false),
+        };
+        let (base, below) = match path.strip_suffix("/**") {
+            Some(base) => (if base.is_empty() { "/" } else { base }, true),
+            None => (path, false),
+        };
+        if !base.starts_with('/') {
+            return Err("expected an absolute path".into());
+        }
+        if base.contains(['*', '?', '\0']) {
+            return Err(
+                "expected a path, or a path followed by `/**`; other wildcards do not exist".into(),
+            );
+        }
+        let cleaned = clean(base);
+        if cleaned
+            != base
+                .strip_suffix('/')
+                .filter(|short| !short.is_empty())
+                .unwrap_or(base)
+        {
+            return Err(format!(
+                "expected a clean path, which would be \"{cleaned}\""
+            ));
+        }
+        Ok(PathPattern {
+            base: cleaned,
+            below,
+            read_only,
+        })
+    }
+
+    /// Whether the pattern allows binding `path`, which must be clean. Whole components are compared.
+    pub fn admits(&self, path: &str, writable: bool) -> bool {
+        if writable && self.read_only {
+            return false;
+        }
+        if path == self.base {
+            return true;
+        }
+        self.below
+            && (self.base == "/"
+                || path
+                    .strip_prefix(&self.base)
+                    .is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// Whether a writable bind is possible.
+    pub fn writable(&self) -> bool {
+        !self.read_only
+    }
+
+    /// Whether the pattern reaches `path`: allows it, something below it, or something above it.
+    pub fn touches(&self, path: &str) -> bool {
+        self.admits(path, false)
+            || PathPattern {
+                base: path.into(),
+                below: true,
+                read_only: false,
+            }
+            .admits(&self.base, true)
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = if self.base == "/" && self.below {
+            ""
+        } else {
+            &self.base
+        };
+        let below = if self.below { "/**" } else { "" };
+        let mode = if self.read_only { ":ro" } else { "" };
+        write!(f, "{base}{below}{mode}")
+    }
+}

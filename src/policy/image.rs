@@ -1,0 +1,273 @@
+//! Image names as the engine normalises them (distribution/reference), and the patterns that allow them.
+
+use std::fmt;
+
+/// A normalised image name: `busybox` is `docker.io/library/busybox`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Registry and path, `docker.io/library/busybox`.
+    pub name: String,
+    /// The tag, if written.
+    pub tag: Option<String>,
+    /// The digest, if written.
+    pub digest: Option<String>,
+}
+
+/// What a client may mean by an image string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageName {
+    /// A name.
+    Named(Reference),
+    /// An image id or a prefix of one: the engine may find any local image by it.
+    Id(String),
+}
+
+impl ImageName {
+    /// Reads a name; `None` if distribution/reference would refuse it.
+    pub fn parse(text: &str) -> Option<ImageName> {
+        let hex = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        // The engine looks for an id when it finds no name: all-hexadecimal text without a tag may be a prefix.
+        if hex(text) || text.strip_prefix("sha256:").is_some_and(hex) {
+            return Some(ImageName::Id(text.to_owned()));
+        }
+        Reference::parse(text).map(ImageName::Named)
+    }
+}
+
+impl Reference {
+    /// Reads and normalises a name.
+    pub fn parse(text: &str) -> Option<Reference> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(valid_digest(digest)?.to_owned())),
+            None => (text, None),
+        };
+        let (rest, tag) = match rest.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(valid_tag(tag)?.to_owned())),
+            _ => (rest, None),
+        };
+        let (domain, path) = split_domain(rest);
+        let path = if domain == "docker.io" && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
+        if !valid_domain(domain) || !path.split('/').all(valid_component) {
+            return None;
+        }
+        let name = format!("{domain}/{path}");
+        (name.len() <= 255 + domain.len()).then_some(Reference { name, tag, digest })
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+fn split_domain(name: &str) -> (&str, &str) {
+    match name.split_once('/') {
+        Some((first, rest))
+            if first.contains(['.', ':'])
+                || first == "localhost"
+                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+        {
+            (
+                if first == "index.docker.io" {
+                    "docker.io"
+                } else {
+                    first
+                },
+                rest,
+            )
+        }
+        _ => ("docker.io", name),
+    }
+}
+
+fn valid_domain(domain: &str) -> bool {
+    let (host, port) = match domain.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((inner, port)) => {
+                if inner.is_empty() || !inner.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
+                    return false;
+                }
+                (
+                    "v6",
+                    port.strip_prefix(':')
+                        .or(if port.is_empty() { None } else { Some("x") }),
+                )
+            }
+            None => return false,
+        },
+        None => match domain.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (domain, None),
+        },
+    };
+    port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+        && host.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
+}
+
+/// `[a-z0-9]+` joined by `.`, `_`, `__` or any number of `-`.
+fn valid_component(part: &str) -> bool {
+    let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = part.as_bytes();
+    if !bytes.first().is_some_and(|b| alnum(*b)) || !bytes.last().is_some_and(|b| alnum(*b)) {
+        return false;
+    }
+    part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        .filter(|separator| !separator.is_empty())
+        .all(|separator| {
+            matches!(separator, "." | "_" | "__") || separator.bytes().all(|b| b == b'-')
+        })
+}
+
+fn valid_tag(tag: &str) -> Option<&str> {
+    let first = tag.bytes().next()?;
+    (tag.len() <= 128
+        && (first.is_ascii_alphanumeric() || first == b'_')
+        && tag
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')))
+    .then_some(tag)
+}
+
+fn valid_digest(digest: &str) -> Option<&str> {
+    let (algorithm, hex) = digest.split_once(':')?;
+    (!algorithm.is_empty()
+        && algorithm
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-' | b'_'))
+        && hex.len() >= 32
+        && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    .then_some(digest)
+}
+
+/// One entry of `limits.images` or `limits.tags`: whole components, `*` for one, `**` at the end for any number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePattern {
+    parts: Vec<String>,
+    rest: bool,
+    tag: Option<String>,
+}
+
+impl ImagePattern {
+    /// Reads a pattern and normalises it as an image name would be.
+    ///
+    /// # Errors
+    /// What was expected, if the text is no pattern.
+    pub fn parse(text: &str) -> Result<ImagePattern, String> {
+        if text == "**" {
+            return Ok(ImagePattern {
+                parts: Vec::new(),
+                rest: true,
+                tag: None,
+            });
+        }
+        let (name, rest) = match text.strip_suffix("/**") {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let (name, tag) = match name.rsplit_once(':') {
+            Some((name, tag)) if !rest && !tag.contains('/') => (
+                name,
+                Some(valid_tag(tag).ok_or("expected a tag after `:`")?.to_owned()),
+            ),
+            _ => (name, None),
+        };
+        // `registry.example.com/**` has a domain and no path; anything else is split as a name is.
+        let (domain, path) = split_domain(name);
+        let (domain, path) =
+            if rest && !name.contains('/') && (name.contains(['.', ':']) || name == "localhost") {
+                (name, "")
+            } else {
+                (domain, path)
+            };
+        let mut parts = vec![domain.to_owned()];
+        if domain == "docker.io" && !path.is_empty() && !path.contains('/') && !rest {
+            parts.push("library".into());
+        }
+        parts.extend(
+            path.split('/')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned),
+        );
+        if !valid_domain(domain) {
+            return Err(format!(
+                "expected a registry host first, found \"{domain}\""
+            ));
+        }
+        match parts[1..]
+            .iter()
+            .find(|part| *part != "*" && !valid_component(part))
+        {
+            Some(part) => Err(format!(
+                "\"{part}\" is no component of an image name; `*` stands for one whole component, `**` ends a pattern"
+            )),
+            None if parts.len() == 1 && !rest => Err("expected an image name".into()),
+            None => Ok(ImagePattern { parts, rest, tag }),
+        }
+    }
+
+    /// Whether the pattern allows everything, ids included.
+    pub fn is_everything(&self) -> bool {
+        self.parts.is_empty() && self.rest
+    }
+
+    /// Whether the pattern allows `image`.
+    pub fn admits(&self, image: &ImageName) -> bool {
+        let ImageName::Named(reference) = image else {
+            return self.is_everything();
+        };
+        if let Some(tag) = &self.tag {
+            // A digest decides what runs, whatever tag stands beside it.
+            if reference.digest.is_some() || reference.tag.as_deref().unwrap_or("latest") != tag {
+                return false;
+            }
+        }
+        let mut components = reference.name.split('/');
+        for part in &self.parts {
+            match components.next() {
+                Some(component) if part == "*" || part == component => {}
+                _ => return false,
+            }
+        }
+        // `a/**` is what lies below `a`, so at least one more component.
+        match components.next() {
+            Some(_) => self.rest,
+            None => !self.rest,
+        }
+    }
+}
+
+impl fmt::Display for ImagePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.parts.join("/"))?;
+        match (self.rest, self.parts.is_empty()) {
+            (true, true) => f.write_str("**")?,
+            (true, false) => f.write_str("/**")?,
+            _ => {}
+        }
+        match &self.tag {
+            Some(tag) => write!(f, ":{tag}"),
+            None => Ok(()),
+        }
+    }
+}

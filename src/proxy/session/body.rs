@@ -1,0 +1,100 @@
+//! Bodies that are read before anything is sent: of attach and exec start, and those the policy inspects.
+
+use std::future::poll_fn;
+
+use tokio::time::timeout;
+
+use super::super::framing::Framing;
+use super::super::head::RequestHead;
+use super::super::respond::{Refusal, Status};
+use super::{Session, Stop};
+
+/// The largest body of an attach or exec start.
+const MAX_TAKEOVER_BODY: usize = 64 * 1024;
+
+impl Session<'_> {
+    /// Adds what has come of the body to the head, so that a small request is one write.
+    pub(super) fn first_of_body(
+        &mut self,
+        body: &mut Framing,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        let held = self.client.held();
+        let n = body
+            .take(held)
+            .map_err(|e| Stop::Refused(Refusal::new(Status::BadRequest, e.to_string())))?;
+        out.extend_from_slice(&held[..n]);
+        self.entry.meter.up(n);
+        self.client.release(n);
+        Ok(())
+    }
+
+    /// Reads the body of an attach or exec start behind its head: the engine takes what arrives later for stdin
+    /// (docker-transport R5).
+    pub(super) async fn takeover_body(
+        &mut self,
+        request: &RequestHead,
+        body: &mut Framing,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        match self.read_body(request, body, MAX_TAKEOVER_BODY).await? {
+            Some(raw) => {
+                out.extend_from_slice(&raw);
+                Ok(())
+            }
+            None => {
+                let message = format!(
+                    "the body of an attach or exec start is limited to {MAX_TAKEOVER_BODY} bytes"
+                );
+                Err(Stop::Refused(Refusal::new(
+                    Status::ContentTooLarge,
+                    message,
+                )))
+            }
+        }
+    }
+
+    /// Reads a body to its end, framing included; `None` if it is longer than `limit` bytes. A client that waits for
+    /// `100 Continue` gets it.
+    pub(super) async fn read_body(
+        &mut self,
+        request: &RequestHead,
+        body: &mut Framing,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        if body.is_done() {
+            return Ok(Some(Vec::new()));
+        }
+        if request.expects_continue && self.client.held().is_empty() {
+            let interim = self
+                .client
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await;
+            interim.map_err(|_| Stop::Gone)?;
+        }
+        let mut raw = Vec::new();
+        let deadline = self.gate.deadlines.head;
+        let read = async {
+            loop {
+                self.first_of_body(body, &mut raw)?;
+                if raw.len() > limit {
+                    return Ok(None);
+                }
+                if body.is_done() {
+                    return Ok(Some(std::mem::take(&mut raw)));
+                }
+                match poll_fn(|cx| self.client.poll_hold(cx)).await {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => return Err(Stop::Gone),
+                }
+            }
+        };
+        let late = Refusal::new(
+            Status::Timeout,
+            "the body did not come in time; it has to be read before it is sent",
+        );
+        timeout(deadline, read)
+            .await
+            .unwrap_or(Err(Stop::Refused(late)))
+    }
+}

@@ -1,0 +1,269 @@
+//! The record of one request: a log line, and an audit record where an audit is kept.
+//!
+//! A transaction that is dropped unfinished (its connection was cut, or its task panicked) is recorded all the same.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::info;
+
+use super::session::Gate;
+use crate::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
+use crate::docker::Operation;
+use crate::metrics;
+use crate::policy::{Denied, Mode, Permitted};
+use crate::registry::Entry;
+
+/// What the policy said of a request.
+#[derive(Debug)]
+struct Judgement {
+    client: String,
+    role: String,
+    mode: &'static str,
+    decision: Decision,
+    rule: Option<&'static str>,
+    detail: Option<String>,
+}
+
+/// One request from its head to its end.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    gate: &'a Gate,
+    entry: &'a Entry,
+    /// Its id: connection and number.
+    pub id: String,
+    /// The method.
+    pub method: String,
+    /// The path as sent, without the query.
+    pub path: String,
+    /// The operation.
+    pub operation: Operation,
+    target: Option<String>,
+    started: Instant,
+    time: SystemTime,
+    before: (u64, u64),
+    judgement: Option<Judgement>,
+    audit: Option<Box<Record>>,
+    upstream_us: u64,
+    limited: bool,
+    /// The status that made a tunnel of it.
+    switched: Option<u16>,
+    open: bool,
+}
+
+impl<'a> Transaction<'a> {
+    /// Starts the record.
+    pub fn begin(
+        gate: &'a Gate,
+        entry: &'a Entry,
+        (method, path): (String, String),
+        operation: Operation,
+        target: Option<&str>,
+    ) -> Self {
+        let number = entry.begin(operation, &path);
+        Self {
+            gate,
+            entry,
+            id: format!("{:x}-{number}", entry.id),
+            method,
+            path,
+            operation,
+            target: gate
+                .audit
+                .is_some()
+                .then(|| target.map(str::to_owned))
+                .flatten(),
+            started: Instant::now(),
+            time: SystemTime::now(),
+            before: entry.meter.totals(),
+            judgement: None,
+            audit: None,
+            upstream_us: 0,
+            limited: false,
+            switched: None,
+            open: true,
+        }
+    }
+
+    /// Notes under which entry and role the policy judges.
+    pub fn judged_as(&mut self, client: &str, role: &str, mode: Option<Mode>) {
+        self.judgement = Some(Judgement {
+            client: client.to_owned(),
+            role: role.to_owned(),
+            mode: match mode {
+                Some(Mode::Enforce) => "enforce",
+                Some(Mode::Report) => "report",
+                None => "none",
+            },
+            decision: Decision::Allow,
+            rule: None,
+            detail: None,
+        });
+    }
+
+    /// Notes a permit.
+    pub fn permitted(&mut self, permitted: &Permitted) {
+        if let (Some(denied), Some(judgement)) = (permitted.would_deny(), &mut self.judgement) {
+            judgement.decision = Decision::WouldDeny;
+            judgement.rule = Some(denied.rule);
+            judgement.detail = Some(denied.detail.clone());
+        }
+        if let Some(record) = self.record() {
+            record.permitted(permitted);
+        }
+    }
+
+    /// Notes a denial.
+    pub fn denied(&mut self, denied: &Denied) {
+        if let Some(judgement) = &mut self.judgement {
+            judgement.decision = Decision::Deny;
+            judgement.rule = Some(denied.rule);
+            judgement.detail = Some(denied.detail.clone());
+        }
+        if let Some(record) = self.record() {
+            record.denied(denied);
+        }
+    }
+
+    /// Notes that a limit refused it, before the policy was asked.
+    pub fn limited(&mut self) {
+        self.limited = true;
+    }
+
+    /// Notes when the engine's head came.
+    pub fn answered(&mut self, sent: Instant, answered: Option<Instant>) {
+        let waited = answered
+            .unwrap_or_else(Instant::now)
+            .saturating_duration_since(sent);
+        self.upstream_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+    }
+
+    /// Notes that the connection has become a tunnel.
+    pub fn tunnel(&mut self, status: u16) {
+        self.entry.tunnel();
+        self.switched = Some(status);
+        if let Some(sink) = &self.gate.audit
+            && let Some(record) = self.record()
+        {
+            let mut start = record.clone();
+            start.event = Event::SessionStart;
+            start.status = status;
+            record.event = Event::SessionEnd;
+            sink.write(&start);
+        }
+    }
+
+    /// Ends the record; `reason` says what was out of the ordinary, or how a tunnel ended.
+    pub fn finish(mut self, status: Option<u16>, reason: Option<&str>) {
+        self.end(status, reason);
+    }
+
+    fn end(&mut self, status: Option<u16>, reason: Option<&str>) {
+        self.open = false;
+        self.entry.end();
+        let (up, down) = self.entry.meter.totals();
+        let (bytes_in, bytes_out) = (up - self.before.0, down - self.before.1);
+        let elapsed = self.started.elapsed();
+        let status = status.or(self.switched);
+        self.count(status, elapsed);
+        let judged = self.judgement.as_ref().filter(|j| j.mode != "none");
+        let decision = judged.map(|j| match j.decision {
+            Decision::Allow => "allow",
+            Decision::Deny => "deny",
+            Decision::WouldDeny => "would_deny",
+        });
+        info!(
+            conn.id = self.entry.id,
+            req.id = self.id,
+            client.addr = %self.entry.peer,
+            client.id = self.entry.identity.label(),
+            role = judged.map(|j| j.role.as_str()),
+            method = self.method,
+            path = self.path,
+            op = self.operation.id(),
+            decision,
+            rule = judged.and_then(|j| j.rule),
+            reason = judged.and_then(|j| j.detail.as_deref()),
+            status,
+            duration_ms = elapsed.as_secs_f64() * 1e3,
+            bytes.in = bytes_in,
+            bytes.out = bytes_out,
+            error = reason,
+            "Request"
+        );
+        let upstream_us = self.upstream_us;
+        if let Some(sink) = &self.gate.audit
+            && let Some(record) = self.record()
+        {
+            record.status = status.unwrap_or_default();
+            record.bytes_in = bytes_in;
+            record.bytes_out = bytes_out;
+            record.duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+            record.upstream_us = upstream_us;
+            record.reason = reason.map(str::to_owned);
+            sink.write(record);
+        }
+    }
+
+    fn count(&self, status: Option<u16>, took: Duration) {
+        let decision = match self.judgement.as_ref().map(|j| &j.decision) {
+            _ if self.limited => metrics::Decision::Limited,
+            None | Some(Decision::Allow) => metrics::Decision::Allowed,
+            Some(Decision::Deny) => metrics::Decision::Denied,
+            Some(Decision::WouldDeny) => metrics::Decision::WouldDeny,
+        };
+        self.gate
+            .metrics
+            .request(self.operation, decision, status, took);
+    }
+
+    /// The audit record, made at its first use; `None` where no audit is kept.
+    fn record(&mut self) -> Option<&mut Record> {
+        self.gate.audit.as_ref()?;
+        let record = self.audit.take().unwrap_or_else(|| {
+            let judgement = self.judgement.as_ref();
+            Box::new(Record {
+                schema: SCHEMA,
+                time: audit::timestamp(self.time),
+                event: Event::Request,
+                request: self.id.clone(),
+                connection: format!("{:x}", self.entry.id),
+                address: self.entry.peer.to_string(),
+                certificate: Certificate::of(&self.entry.identity),
+                client: judgement.map_or_else(|| "-".into(), |j| j.client.clone()),
+                role: judgement.map_or_else(|| "none".into(), |j| j.role.clone()),
+                operation: self.operation.id().to_owned(),
+                method: self.method.clone(),
+                path: self.path.clone(),
+                target: self.target.clone(),
+                decision: Decision::Allow,
+                rule: None,
+                detail: None,
+                mode: judgement.map_or("none", |j| j.mode).to_owned(),
+                status: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                duration_us: 0,
+                upstream_us: 0,
+                command: None,
+                facts: Vec::new(),
+                reason: None,
+            })
+        });
+        self.audit = Some(record);
+        self.audit.as_deref_mut()
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let cut = self.entry.cut_reason();
+            let reason = match &cut {
+                Some(cut) => cut.id(),
+                None if std::thread::panicking() => "panic",
+                None => "aborted",
+            };
+            self.end(None, Some(reason));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Revocation as rustls sees it: the one is refused, the neighbour is not.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{CertificateError, Error, RootCertStore, server::WebPkiClientVerifier};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject};
+
+use super::support::{
+    arg, done, external, initialised, inspect_file, openssl_accepts, refused, text,
+};
+
+/// What a gate with this CA and this revocation list says to a client's certificate.
+fn gate_says(certs: &Path, certificate: &Path) -> Result<(), Error> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(certs.join("ca.pem")).expect("CA"))
+        .expect("usable CA");
+    let crl = CertificateRevocationListDer::from_pem_file(certs.join("crl.pem")).expect("CRL");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .with_crls([crl])
+        .enforce_revocation_expiration()
+        .build()
+        .expect("rustls accepts the list");
+    let leaf = CertificateDer::from_pem_file(certificate).expect("certificate");
+    verifier
+        .verify_client_cert(&leaf, &[], UnixTime::now())
+        .map(drop)
+}
+
+#[test]
+fn rustls_and_openssl_refuse_the_revoked_and_let_the_neighbour_in() {
+    for kind in ["p256", "rsa2048", "ed25519"] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        done(
+            dir.path(),
+            &["init", "--san", "docker.example", "--key-type", kind],
+        );
+        let certs = dir.path().join("certs");
+        for name in ["gone", "stays"] {
+            done(dir.path(), &["client", name, "--key-type", kind]);
+        }
+        let cert = |name: &str| certs.join("clients").join(name).join("cert.pem");
+        done(dir.path(), &["crl"]);
+        assert_eq!(
+            gate_says(&certs, &cert("gone")),
+            Ok(()),
+            "an empty list revokes nobody"
+        );
+        let said = done(
+            dir.path(),
+            &["revoke", "gone", "--reason", "key-compromise"],
+        );
+        assert!(
+            said.contains("number 2, 1 revoked") && said.contains("--tlscrl"),
+            "{said}"
+        );
+        assert_eq!(
+            gate_says(&certs, &cert("gone")),
+            Err(Error::InvalidCertificate(CertificateError::Revoked))
+        );
+        assert_eq!(gate_says(&certs, &cert("stays")), Ok(()));
+        let (ca, crl) = (certs.join("ca.pem"), certs.join("crl.pem"));
+        openssl_accepts(
+            &ca,
+            &cert("stays"),
+            "sslclient",
+            &["-crl_check", "-CRLfile", arg(&crl)],
+        );
+        let gone = cert("gone");
+        let args = [
+            "verify",
+            "-x509_strict",
+            "-crl_check",
+            "-CRLfile",
+            arg(&crl),
+            "-CAfile",
+            arg(&ca),
+            arg(&gone),
+        ];
+        if let Some(output) = external("openssl", &args) {
+            assert!(
+                text(&output).contains("certificate revoked"),
+                "{kind}: {}",
+                text(&output)
+            );
+            let shown = text(
+                &external("openssl", &["crl", "-in", arg(&crl), "-noout", "-text"]).expect("ran"),
+            );
+            for part in [
+                "Version 2",
+                "X509v3 CRL Number",
+                "X509v3 Authority Key Identifier",
+                "Key Compromise",
+            ] {
+                assert!(shown.contains(part), "{kind}: {part} in {shown}");
+            }
+        }
+        assert!(
+            done(dir.path(), &["show", arg(&gone)])
+                .contains("dockgate would refuse it: it is revoked")
+        );
+    }
+}
+
+#[test]
+fn a_name_stands_for_every_certificate_it_still_has() {
+    let dir = initialised();
+    done(dir.path(), &["client", "ci"]);
+    let certs = dir.path().join("certs");
+    std::fs::copy(
+        certs.join("clients/ci/cert.pem"),
+        dir.path().join("before.pem"),
+    )
+    .expect("copy");
+    done(dir.path(), &["renew", "ci"]);
+    let said = done(dir.path(), &["revoke", "ci"]);
+    assert_eq!(said.matches("revoked ci, serial").count(), 2, "{said}");
+    for file in [
+        dir.path().join("before.pem"),
+        certs.join("clients/ci/cert.pem"),
+    ] {
+        assert_eq!(
+            gate_says(&certs, &file),
+            Err(Error::InvalidCertificate(CertificateError::Revoked))
+        );
+    }
+}
+
+#[test]
+fn serial_numbers_and_files_work_too_and_once_is_enough() {
+    let dir = initialised();
+    let certs = dir.path().join("certs");
+    for name in ["a", "b"] {
+        done(dir.path(), &["client", name]);
+    }
+    let cert = |name: &str| certs.join("clients").join(name).join("cert.pem");
+    let serial = inspect_file(&cert("a")).serial.to_ascii_uppercase();
+    let colons = serial
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| String::from_utf8_lossy(pair).into_owned())
+        .collect::<Vec<_>>()
+        .join(":");
+    done(dir.path(), &["revoke", &colons]);
+    done(dir.path(), &["revoke", arg(&cert("b"))]);
+    let said = done(dir.path(), &["revoke", &serial]);
+    assert!(
+        said.contains("already") && said.contains("2 revoked"),
+        "{said}"
+    );
+    for name in ["a", "b"] {
+        assert_eq!(
+            gate_says(&certs, &cert(name)),
+            Err(Error::InvalidCertificate(CertificateError::Revoked)),
+            "{name}"
+        );
+    }
+    let other = initialised();
+    let said = refused(
+        dir.path(),
+        &["revoke", arg(&other.path().join("certs/server-cert.pem"))],
+    );
+    assert!(said.contains("only the CA that issued"), "{said}");
+    let said = refused(dir.path(), &["revoke", "certs/ca.pem"]);
+    assert!(
+        said.contains("is the CA itself") && said.contains("--tlscacert"),
+        "{said}"
+    );
+}
+
+#[test]
+fn losing_the_index_or_the_list_brings_nobody_back() {
+    for lost in ["index.jsonl", "crl.pem"] {
+        let dir = initialised();
+        let certs = dir.path().join("certs");
+        done(dir.path(), &["client", "gone"]);
+        done(dir.path(), &["revoke", "gone"]);
+        std::fs::remove_file(certs.join(lost)).expect("remove");
+        let said = done(dir.path(), &["crl"]);
+        assert!(
+            said.contains("number 2, 1 revoked"),
+            "without {lost}: {said}"
+        );
+        assert_eq!(
+            gate_says(&certs, &certs.join("clients/gone/cert.pem")),
+            Err(Error::InvalidCertificate(CertificateError::Revoked))
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! `dockgate check`: the binary, its output and its exit codes.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Output};
+use std::thread;
+
+use crate::pki::Pki;
+
+fn check(pki: &Pki, args: &[&str]) -> (i32, String) {
+    let Output { status, stdout, .. } = Command::new(env!("CARGO_BIN_EXE_dockgate"))
+        .arg("check")
+        .args(args)
+        .args(["--tlscacert", pki.path("ca.pem").to_str().unwrap()])
+        .args(["--tlscert", pki.path("server-cert.pem").to_str().unwrap()])
+        .args(["--tlskey", pki.path("server-key.pem").to_str().unwrap()])
+        .env_clear()
+        .output()
+        .unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap())
+}
+
+/// Answers one ping with `answer`.
+fn engine(pki: &Pki, answer: &'static str) -> String {
+    let path = pki.path("engine.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 512];
+        let n = stream.read(&mut head).unwrap();
+        assert!(head[..n].starts_with(b"GET /_ping HTTP/1.1\r\n"));
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    format!("unix://{}", path.display())
+}
+
+#[test]
+fn a_sound_setup_exits_0_and_says_where_values_came_from() {
+    let pki = Pki::new();
+    let upstream = engine(
+        &pki,
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\nServer: Docker/27.0 (linux)\r\nContent-Length: 2\r\n\r\nOK",
+    );
+    let (code, text) = check(
+        &pki,
+        &[
+            "-H",
+            "tcp://127.0.0.1:0",
+            "--upstream",
+            &upstream,
+            "--drain-timeout",
+            "7s",
+        ],
+    );
+    assert_eq!(code, 0, "{text}");
+    let line = |name: &str| {
+        text.lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(line("drain-timeout"), "drain-timeout 7s command line");
+    assert_eq!(line("head-timeout"), "head-timeout 30s default");
+    assert!(
+        text.contains("ok       tcp://127.0.0.1:0 can be listened on\n"),
+        "{text}"
+    );
+    assert!(text.contains("(Docker/27.0 (linux), API 1.47)\n"), "{text}");
+    assert!(
+        text.contains("DNS:localhost IP:127.0.0.1, valid until"),
+        "{text}"
+    );
+    assert!(
+        text.contains("warning  no policy: every certificate of the CA has full access"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_engine_that_is_away_is_an_error_with_its_cause() {
+    let pki = Pki::new();
+    let upstream = format!("unix://{}", pki.path("none.sock").display());
+    let (code, text) = check(&pki, &["-H", "tcp://127.0.0.1:0", "--upstream", &upstream]);
+    assert_eq!(code, 78, "{text}");
+    assert!(
+        text.contains("error    the engine's socket")
+            && text.contains("does not exist\n         hint: "),
+        "{text}"
+    );
+    let (code, text) = check(&pki, &["--offline", "--upstream", &upstream]);
+    assert_eq!(code, 0, "offline, the engine is not asked: {text}");
+}
+
+#[test]
+fn something_else_on_the_socket_is_told_from_an_engine() {
+    let pki = Pki::new();
+    let upstream = engine(&pki, "220 mail.example ESMTP\r\n");
+    let (code, text) = check(&pki, &["-H", "tcp://127.0.0.1:0", "--upstream", &upstream]);
+    assert_eq!(code, 78, "{text}");
+    assert!(
+        text.contains("does not answer as a Docker Engine: not HTTP"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_a_warning_since_the_gate_may_be_running() {
+    let pki = Pki::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = engine(&pki, "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\n\r\n");
+    let host = format!("tcp://{}", taken.local_addr().unwrap());
+    let (code, text) = check(&pki, &["-H", &host, "--upstream", &upstream]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains(&format!("warning  {host} is in use")),
+        "{text}"
+    );
+    let (code, text) = check(
+        &pki,
+        &["-H", "tcp://192.0.2.1:2376", "--upstream", "unix:///none"],
+    );
+    assert_eq!(code, 78);
+    assert!(
+        text.contains("tcp://192.0.2.1:2376 is not an address of this machine"),
+        "{text}"
+    );
+}
+
+#[test]
+fn mistakes_have_their_exit_codes() {
+    let pki = Pki::new();
+    let (code, text) = check(&pki, &["--drain-timeout", "soon"]);
+    assert_eq!(code, 2);
+    assert!(
+        text.starts_with("error    --drain-timeout \"soon\": expected a time"),
+        "{text}"
+    );
+    let file = pki.write("dockgate.toml", "drain_timeout = \"1s\"\n");
+    let (code, text) = check(&pki, &["--config-file", file.to_str().unwrap()]);
+    assert_eq!(code, 78);
+    assert_eq!(
+        text,
+        format!(
+            "error    {}:1: unknown key \"drain_timeout\"\n         hint: did you mean \"drain-timeout\"?\n",
+            file.display()
+        )
+    );
+    pki.write("server-key.pem", "");
+    let (code, text) = check(&pki, &["--offline"]);
+    assert_eq!(code, 78);
+    assert!(text.contains("is empty\n"), "{text}");
+}

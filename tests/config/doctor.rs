@@ -1,0 +1,475 @@
+//! `dockgate doctor`: each cause is made, and told from the others.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::thread;
+
+use dockgate::cli::{DoctorArgs, ServeArgs};
+use dockgate::doctor;
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SerialNumber};
+
+use crate::pki::{Pki, lasting};
+use crate::server::{CLIENT_SERIAL, PING, Server, TLS12, TLS13, plain};
+
+/// What makes a certificate wrong.
+type Change = fn(&mut CertificateParams);
+
+/// Client files from `pki`'s CA, trusting `pki`'s server.
+fn client(pki: &Pki, change: impl FnOnce(&mut CertificateParams)) -> ServeArgs {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "ci");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.serial_number = Some(SerialNumber::from(CLIENT_SERIAL));
+    lasting(&mut params, 0, 90);
+    change(&mut params);
+    pki.write("cert.pem", params.signed_by(&key, &pki.ca).unwrap().pem());
+    pki.write("key.pem", key.serialize_pem());
+    let path = |name: &str| Some(pki.path(name).display().to_string());
+    ServeArgs {
+        tlscacert: path("ca.pem"),
+        tlscert: path("cert.pem"),
+        tlskey: path("key.pem"),
+        ..ServeArgs::default()
+    }
+}
+
+fn doctor(target: Option<&str>, serve: ServeArgs, json: bool) -> (u8, String) {
+    let args = DoctorArgs {
+        target: target.map(str::to_owned),
+        json,
+        timeout: "2s".into(),
+        serve,
+    };
+    let mut out = Vec::new();
+    let code = doctor::run(&args, Vec::<(OsString, OsString)>::new(), &mut out).unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+/// The last line that is no hint must be the failure, with these words; a hint must follow.
+#[track_caller]
+fn fails(target: &str, serve: ServeArgs, step: &str, words: &str, hint: &str) {
+    let (code, text) = doctor(Some(target), serve, false);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(code, 1, "{text}");
+    let at = text
+        .find(&format!("{step} error "))
+        .unwrap_or_else(|| panic!("{step} has not failed: {text}"));
+    let failure = &text[at..];
+    assert!(failure.contains(words), "{words}: {failure}");
+    assert!(
+        failure.contains(&format!("hint: {hint}")),
+        "{hint}: {failure}"
+    );
+}
+
+#[test]
+fn a_healthy_gate_is_walked_to_the_end() {
+    let pki = Pki::new();
+    for versions in [rustls::ALL_VERSIONS, TLS12] {
+        let url = Server {
+            versions,
+            ..Server::default()
+        }
+        .start(&pki, &pki);
+        let (code, text) = doctor(Some(&url), client(&pki, |_| {}), false);
+        assert_eq!(code, 0, "{text}");
+        let steps: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(
+            steps,
+            ["files", "name", "tcp", "tls", "api", "hijack"],
+            "{text}"
+        );
+        assert!(
+            text.contains("a hijacked connection carries bytes both ways"),
+            "{text}"
+        );
+    }
+    let url = Server::default().start(&pki, &pki);
+    let (code, text) = doctor(Some(&url), client(&pki, |_| {}), true);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (
+            code,
+            &value["healthy"],
+            value["steps"].as_array().unwrap().len()
+        ),
+        (0, &true.into(), 6),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_no_tls_server_is_told_apart() {
+    let pki = Pki::new();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let me = || client(&pki, |_| {});
+    fails(
+        &format!("tcp://127.0.0.1:{closed}"),
+        me(),
+        "tcp",
+        "refuses connections: nothing listens",
+        "start the gate there",
+    );
+    fails(
+        &plain(PING),
+        me(),
+        "tls",
+        "is a Docker Engine without TLS: whoever reaches it is root",
+        "take its tcp host out",
+    );
+    fails(
+        &plain("HTTP/1.1 400 Bad Request\r\n\r\n"),
+        me(),
+        "tls",
+        "is a plain HTTP server, not TLS",
+        "is the port right?",
+    );
+    fails(
+        &plain("220 mail.example ESMTP\r\n"),
+        me(),
+        "tls",
+        "does not speak TLS",
+        "is the port right?",
+    );
+    fails(
+        &plain(""),
+        me(),
+        "tls",
+        "closes the connection in the handshake",
+        "its log says why",
+    );
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", silent.local_addr().unwrap());
+    fails(
+        &url,
+        me(),
+        "tls",
+        "accepts connections, but does not answer within 2s",
+        "is it a TLS server?",
+    );
+    fails(
+        "tcp://no-such-name.invalid:1",
+        me(),
+        "name",
+        "cannot be looked up",
+        "is it spelt right?",
+    );
+}
+
+#[test]
+fn the_server_certificate_is_judged_in_words() {
+    let cases: [(Change, &str, &str); 4] = [
+        (
+            |p| p.subject_alt_names.truncate(0),
+            "is valid for no names at all, not for \"localhost\"",
+            "use one of its names, or on the server",
+        ),
+        (
+            |p| lasting(p, -9, -1),
+            "expired; the certificate on ",
+            "on the server: `dockgate certs renew server`",
+        ),
+        (
+            |p| lasting(p, 2, 9),
+            "is not valid before",
+            "one of the clocks is wrong",
+        ),
+        (
+            |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            "has an extendedKeyUsage without serverAuth",
+            "on the server: `dockgate certs server`",
+        ),
+    ];
+    for (change, words, hint) in cases {
+        let pki = Pki::with(|_| {}, change);
+        let url = Server::default().start(&pki, &pki);
+        fails(&url, client(&pki, |_| {}), "tls", words, hint);
+    }
+    let pki = Pki::with(
+        |_| {},
+        |p| {
+            p.subject_alt_names.remove(0);
+        },
+    );
+    let url = Server::default().start(&pki, &pki);
+    let words = "is valid for only IP:127.0.0.1, not for \"localhost\"";
+    fails(
+        &url,
+        client(&pki, |_| {}),
+        "tls",
+        words,
+        "use one of its names, or on the server",
+    );
+    let (pki, other) = (
+        Pki::new(),
+        Pki::with(
+            |p| p.distinguished_name.push(DnType::CommonName, "Other CA"),
+            |_| {},
+        ),
+    );
+    let url = Server::default().start(&other, &pki);
+    fails(
+        &url,
+        client(&pki, |_| {}),
+        "tls",
+        "was issued by CN=Other CA, which --tlscacert does not contain",
+        "take ca.pem from that server",
+    );
+}
+
+#[test]
+fn the_servers_verdict_on_the_client_is_put_in_words() {
+    let (pki, other) = (
+        Pki::new(),
+        Pki::with(
+            |p| p.distinguished_name.push(DnType::CommonName, "Other CA"),
+            |_| {},
+        ),
+    );
+    for versions in [TLS13, TLS12] {
+        // TLS 1.2 servers judge in the handshake, TLS 1.3 servers after it.
+        let step = if versions[0].version == rustls::ProtocolVersion::TLSv1_2 {
+            "tls"
+        } else {
+            "api"
+        };
+        let url = Server {
+            versions,
+            ..Server::default()
+        }
+        .start(&pki, &other);
+        let words = "the server does not trust the CA of the client certificate (CN=ci, issued by CN=Test CA)";
+        fails(
+            &url,
+            client(&pki, |_| {}),
+            step,
+            words,
+            "ask for a certificate from the server's CA",
+        );
+        let url = Server {
+            versions,
+            revoked: true,
+            ..Server::default()
+        }
+        .start(&pki, &pki);
+        let words = "has revoked or denied the client certificate (CN=ci, serial 4f3a)";
+        fails(
+            &url,
+            client(&pki, |_| {}),
+            step,
+            words,
+            "ask whoever runs the gate",
+        );
+    }
+}
+
+#[test]
+fn the_clients_own_files_are_looked_at_first() {
+    let pki = Pki::new();
+    let url = "tcp://localhost:1";
+    fails(
+        url,
+        client(&pki, |p| lasting(p, -9, -1)),
+        "files",
+        "expired on",
+        "ask for a new one",
+    );
+    fails(
+        url,
+        client(&pki, |p| lasting(p, 2, 9)),
+        "files",
+        "is not valid before",
+        "set the clock",
+    );
+    let server_usage = |p: &mut CertificateParams| {
+        p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    };
+    fails(
+        url,
+        client(&pki, server_usage),
+        "files",
+        "has an extendedKeyUsage without clientAuth",
+        "is it a server certificate?",
+    );
+    let args = client(&pki, |_| {});
+    pki.write("key.pem", KeyPair::generate().unwrap().serialize_pem());
+    fails(
+        url,
+        args,
+        "files",
+        "does not belong to the certificate in",
+        "the two come from different runs",
+    );
+    let args = ServeArgs {
+        tlscert: Some("/none/cert.pem".into()),
+        ..client(&pki, |_| {})
+    };
+    fails(
+        url,
+        args,
+        "files",
+        "cannot be read: No such file",
+        "name --tlscacert, --tlscert and --tlskey",
+    );
+}
+
+#[test]
+fn what_the_gate_says_is_passed_on() {
+    let pki = Pki::new();
+    let json = |status: &str, message: &str| {
+        let body = format!("{{\"message\":\"{message}\"}}");
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let me = || client(&pki, |_| {});
+    let url = Server {
+        ping: json("502 Bad Gateway", "dockgate: nobody listens"),
+        ..Server::default()
+    }
+    .start(&pki, &pki);
+    fails(
+        &url,
+        me(),
+        "api",
+        "the gate cannot reach its engine: dockgate: nobody listens",
+        "on that host: `dockgate doctor`",
+    );
+    let url = Server {
+        ping: "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(),
+        ..Server::default()
+    }
+    .start(&pki, &pki);
+    fails(
+        &url,
+        me(),
+        "api",
+        "an HTTPS server, but no Docker Engine: it answers a ping with 404",
+        "is the port right?",
+    );
+    let url = Server {
+        upgrade: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ..Server::default()
+    }
+    .start(&pki, &pki);
+    fails(
+        &url,
+        me(),
+        "hijack",
+        "a connection is not hijacked: the answer is 200",
+        "docker exec, attach and build need it",
+    );
+    let ping = json(
+        "403 Forbidden",
+        "dockgate: client ci may not perform SystemPing",
+    );
+    let url = Server {
+        ping,
+        ..Server::default()
+    }
+    .start(&pki, &pki);
+    let (code, text) = doctor(Some(&url), me(), false);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("the policy refuses a ping: dockgate: client ci may not perform SystemPing"),
+        "{text}"
+    );
+    let ping = PING.replace("Api-", "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nApi-");
+    let (code, text) = doctor(
+        Some(
+            &Server {
+                ping,
+                ..Server::default()
+            }
+            .start(&pki, &pki),
+        ),
+        me(),
+        false,
+    );
+    assert!(
+        code == 0 && text.contains("the clocks differ by "),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_host_is_walked_from_the_socket_on() {
+    let pki = Pki::new();
+    let host = |upstream: PathBuf| {
+        let path = |name: &str| Some(pki.path(name).display().to_string());
+        let serve = ServeArgs {
+            host: vec!["tcp://127.0.0.1:0".into()],
+            upstream: Some(format!("unix://{}", upstream.display())),
+            tlscacert: path("ca.pem"),
+            tlscert: path("server-cert.pem"),
+            tlskey: path("server-key.pem"),
+            ..ServeArgs::default()
+        };
+        doctor(None, serve, false)
+    };
+    let socket = pki.path("engine.sock");
+    let (code, text) = host(socket.clone());
+    assert!(
+        code == 1
+            && text.contains("does not exist")
+            && text.contains("hint: is the engine running"),
+        "{text}"
+    );
+    let listener = UnixListener::bind(&socket).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(PING.as_bytes());
+        }
+    });
+    let (code, text) = host(socket.clone());
+    assert_eq!(code, 0, "{text}");
+    let mut steps: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    steps.dedup();
+    assert_eq!(
+        steps,
+        [
+            "configuration",
+            "socket",
+            "clock",
+            "certificates",
+            "listening"
+        ],
+        "{text}"
+    );
+    pki.write(
+        "server-key.pem",
+        KeyPair::generate().unwrap().serialize_pem(),
+    );
+    let (code, text) = host(socket);
+    assert!(
+        code == 1
+            && text.contains("certificates   error    server key file")
+            && !text.contains("listening"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_target_that_is_none_is_a_usage_error() {
+    assert_eq!(
+        doctor(Some("tcp://host:port"), ServeArgs::default(), false),
+        (2, "\"tcp://host:port\": expected tcp://HOST:PORT\n".into())
+    );
+}

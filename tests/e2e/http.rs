@@ -1,0 +1,462 @@
+//! Requests and answers byte by byte: framing, heads, paths, HTTP/1.0, websockets (§9, 28–31 and 36–41).
+
+use std::time::Duration;
+
+use super::support::client::Side;
+use super::support::suite::{Case, LONG, Suite};
+use super::support::tapped::Tapped;
+use super::support::wire::lossy;
+use super::support::{Verdict, ensure};
+
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |name, run| Case {
+        name,
+        needs: &[],
+        run,
+    };
+    let curl = |name, run| Case {
+        name,
+        needs: &["CURL"],
+        run,
+    };
+    vec![
+        curl("c28__expect_100_continue_is_answered", |suite, name| {
+            let script = "sleeper; head -c 3000000 /dev/zero >data; tar cf data.tar data
+                put() { api \"/v1.45/containers/$1/archive?path=/tmp\" -T data.tar -H 'Expect: 100-continue' -o /dev/null -w '%{http_code}\\n'; }
+                put $N; put $N-missing; docker exec $N wc -c /tmp/data";
+            suite.script(name, script, 0, "200\n404\n3000000 /tmp/data\n")
+        }),
+        curl(
+            "c29__a_post_without_length_stays_without_body",
+            |suite, name| {
+                let script = "sleeper; start() { api /v1.45/containers/$N/start -o /dev/null -w '%{http_code}\\n' \"$@\"; }
+                start -X POST; start -d ''; start -X POST -H 'Content-Type: application/json'";
+                suite.script(name, script, 0, "304\n304\n304\n")
+            },
+        ),
+        curl("c30__head_requests_have_heads_only", |suite, name| {
+            let script = "sleeper; api \"/v1.45/containers/$N/archive?path=/etc\" -I | grep -v -i ^date | sed 's/X-Docker-Container-Path-Stat: .*/STAT/'
+                api \"/v1.45/containers/$N/archive?path=/missing\" -I | grep -v -i ^date; api /_ping -I | grep -v -i ^date";
+            suite.compare(name, |side| {
+                let text = side.ok(script)?;
+                ensure!(
+                    text.contains("STAT") && text.contains("404"),
+                    "expected a stat header and a 404, got {text}"
+                );
+                Ok(text)
+            })
+        }),
+        case("c31__version_and_info_are_the_engines", |suite, name| {
+            suite.compare(name, |side| side.ok("docker version --format '{{json .Server}}'; docker info --format '{{.ServerVersion}} {{.OSType}} {{.ID}}'"))
+        }),
+        curl("c31b__ping_headers_are_the_engines", |suite, name| {
+            suite.compare(name, |side| side.ok("api /_ping -i | grep -v -i ^date"))
+        }),
+        case(
+            "c36__an_idle_connection_is_kept_and_a_silent_one_is_not",
+            idle_connections,
+        ),
+        case(
+            "c37__large_heads_pass_and_larger_ones_are_refused",
+            large_heads,
+        ),
+        case("c38__the_path_table_gives_the_engines_answers", path_table),
+        case("c39__heads_with_two_readings_are_refused", two_readings),
+        case(
+            "c40__http_1_0_gets_a_close_delimited_answer",
+            |suite, name| suite.compare(name, http_1_0),
+        ),
+        Case {
+            name: "c41__websocket_attach_carries_frames",
+            needs: &["NODE", "NODE_PATH"],
+            run: |suite, name| {
+                let script = "run -d -i --name $N $IMAGE cat >/dev/null; timeout 30 $NODE $CLIENTS/websocket.js $N";
+                suite.script(name, script, 0, "opened frame closed\n")
+            },
+        },
+        case(
+            "pipelined__requests_are_answered_in_order",
+            |suite, name| suite.compare(name, pipelined),
+        ),
+        case("heads__reach_the_engine_as_sent", heads_as_sent),
+        case(
+            "refused__a_wrong_method_and_a_redirect_are_the_engines",
+            |suite, name| {
+                suite.compare(name, |side| {
+                    let mut seen = String::new();
+                    for request in [
+                        "DELETE /_ping",
+                        "PATCH /version",
+                        "OPTIONS /containers/json",
+                    ] {
+                        let mut wire = side.wire()?;
+                        wire.send(
+                            format!("{request} HTTP/1.1\r\nHost: docker\r\n\r\n").as_bytes(),
+                        )?;
+                        let (head, body) = wire.answer()?;
+                        seen += &format!("{request}: {} {}\n", head.status, lossy(&body));
+                    }
+                    Ok(seen)
+                })
+            },
+        ),
+    ]
+}
+
+fn get(side: &Side<'_>, request: &str) -> Verdict<u16> {
+    let mut wire = side.wire()?;
+    wire.send(request.as_bytes())?;
+    Ok(wire.head()?.status)
+}
+
+fn idle_connections(suite: &Suite, name: &str) -> Verdict {
+    suite.compare_hasty(name, |side| {
+        let mut wire = side.wire()?;
+        let mut seen = Vec::new();
+        for request in [
+            "GET /_ping",
+            "GET /version",
+            "POST /v1.45/containers/missing-here/start",
+        ] {
+            let length = if request.starts_with("POST") {
+                "Content-Length: 0\r\n"
+            } else {
+                ""
+            };
+            wire.send(format!("{request} HTTP/1.1\r\nHost: docker\r\n{length}\r\n").as_bytes())?;
+            seen.push(wire.answer()?.0.status);
+            // Idle between requests, longer than the deadline for a first head.
+            std::thread::sleep(LONG / 2);
+        }
+        Ok(format!("{seen:?}"))
+    })?;
+    let gate = suite.hasty()?;
+    let side = Side::gate(suite, name, gate.addr)?;
+    let mut silent = side.wire()?;
+    ensure!(
+        silent.ends_within(Duration::from_secs(10)).is_ok(),
+        "a connection that never sent a head was not closed"
+    );
+    // The deadline is total: dripping bytes does not extend it.
+    let mut dripping = side.wire()?;
+    let mut accepted = 0;
+    for byte in b"GET /_ping HTTP/1.1\r\nX-Slow: aaaaaaaaaaaaaaaaaa".iter() {
+        if dripping.try_send(&[*byte]).is_err() {
+            break;
+        }
+        accepted += 1;
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    ensure!(
+        accepted < 40,
+        "a head that came drop by drop was still being read after ten seconds"
+    );
+    Ok(())
+}
+
+fn large_heads(suite: &Suite, name: &str) -> Verdict {
+    let config = |size: usize| {
+        format!(
+            "GET /_ping HTTP/1.1\r\nHost: docker\r\nX-Registry-Config: {}\r\n\r\n",
+            "a".repeat(size)
+        )
+    };
+    let lines = |count: usize| {
+        let lines: String = (0..count).map(|n| format!("X-Line-{n}: {n}\r\n")).collect();
+        format!("GET /_ping HTTP/1.1\r\n{lines}Host: docker\r\n\r\n")
+    };
+    suite.compare(name, |side| {
+        Ok(format!(
+            "{} {}",
+            get(side, &config(400 << 10))?,
+            get(side, &lines(400))?
+        ))
+    })?;
+    let side = Side::gate(suite, name, suite.gate()?.addr)?;
+    for (what, request, wanted) in [
+        ("a head of 400 KiB", config(400 << 10), 200),
+        ("a head of 1.1 MB", config(1_200_000), 431),
+        ("900 header lines", lines(900), 431),
+    ] {
+        // The refusal may come while the head is still being sent.
+        let mut wire = side.wire()?;
+        let _ = wire.try_send(request.as_bytes());
+        let status = wire.head()?.status;
+        ensure!(
+            status == wanted,
+            "expected {wanted} for {what}, got {status}"
+        );
+    }
+    Ok(())
+}
+
+/// Section 6: each target on both sides. The gate may answer 400 where it is stricter, and never 200 where the engine
+/// does not.
+fn path_table(suite: &Suite, name: &str) -> Verdict {
+    const TARGETS: &[&str] = &[
+        "/v1.45/_ping",
+        "/v1.45.0/_ping",
+        "/v01.0045/_ping",
+        "/_ping",
+        "/%5fping",
+        "/_ping?a=b;c",
+        "/v1.23/_ping",
+        "/v1..45/_ping",
+        "/v./_ping",
+        "/v1.99/_ping",
+        "/V1.45/_ping",
+        "/_PING",
+        "/_ping/",
+        "/v1.45",
+        "//_ping",
+        "/v1.45//_ping",
+        "/./_ping",
+        "/x/../_ping",
+        "/%2e/_ping",
+        "/x/%2e%2e/_ping",
+        "/containers//json",
+        "/containers/%2fNAME/json",
+        "/containers/NAME%2fjson",
+        "/containers%2fNAME%2fjson",
+        "/containers/NAME/%6ason",
+        "/containers/%zz/json",
+        "/containers/json?x=%zz",
+        "/images/dockgate-e2e-busybox%3Alatest/json",
+        "/containers/NAME%252Fjson",
+        "//evil/_ping",
+        "/containers/NAME/json?size=1",
+    ];
+    suite.gate()?;
+    let direct = Side::direct(suite, name, &suite.engine.socket)?;
+    let gate = Side::gate(suite, name, suite.gate()?.addr)?;
+    direct.ok("sleeper")?;
+    let mut wrong = Vec::new();
+    for target in TARGETS {
+        let target = target.replace("NAME", &direct.prefix);
+        let request = format!("GET {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n");
+        let (on_socket, through) = (get(&direct, &request)?, get(&gate, &request)?);
+        if on_socket != through && through != 400 {
+            wrong.push(format!("{target}: engine {on_socket}, gate {through}"));
+        }
+    }
+    direct.clean();
+    ensure!(wrong.is_empty(), "answers differ:\n{}", wrong.join("\n"));
+    for plain in [
+        "/v1.45/_ping",
+        "/_ping",
+        "/images/dockgate-e2e-busybox%3Alatest/json",
+    ] {
+        let status = get(
+            &gate,
+            &format!("GET {plain} HTTP/1.1\r\nHost: docker\r\n\r\n"),
+        )?;
+        ensure!(status == 200, "expected 200 for {plain}, got {status}");
+    }
+    Ok(())
+}
+
+/// None of these may reach the engine; each is answered with 400 and the connection closed.
+fn two_readings(suite: &Suite, name: &str) -> Verdict {
+    const BODY: &str = "5\r\nhello\r\n0\r\n\r\n";
+    const HEADS: &[(&str, &str)] = &[
+        (
+            "length with chunked",
+            "Host: d\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (
+            "two lengths",
+            "Host: d\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        ),
+        (
+            "a list of lengths",
+            "Host: d\r\nContent-Length: 5, 6\r\n\r\n",
+        ),
+        ("a signed length", "Host: d\r\nContent-Length: +5\r\n\r\n"),
+        (
+            "gzip, chunked",
+            "Host: d\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        ),
+        ("identity", "Host: d\r\nTransfer-Encoding: identity\r\n\r\n"),
+        (
+            "chunked twice",
+            "Host: d\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (
+            "space before the colon",
+            "Host: d\r\nContent-Length : 5\r\n\r\n",
+        ),
+        (
+            "two hosts",
+            "Host: d\r\nHost: e\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "obs-fold",
+            "Host: d\r\nX-A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "a bare CR in a value",
+            "Host: d\r\nX-A: b\rc\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "a NUL in a value",
+            "Host: d\r\nX-A: b\0c\r\nContent-Length: 0\r\n\r\n",
+        ),
+        ("no host", "Content-Length: 0\r\n\r\n"),
+    ];
+    suite.gate()?;
+    let tapped = Tapped::start(suite, name)?;
+    let mut wrong = Vec::new();
+    let mut judge = |what: &str, request: String| -> Verdict {
+        let mut wire = tapped.side.wire()?;
+        let _ = wire.try_send(request.as_bytes());
+        match wire.head() {
+            Ok(head) if [400, 501, 505].contains(&head.status) => {
+                if wire.read_to_end().is_err() {
+                    wrong.push(format!(
+                        "{what}: the connection was not closed after {}",
+                        head.status
+                    ));
+                }
+            }
+            Ok(head) => wrong.push(format!("{what}: expected 400, got {}", head.status)),
+            Err(error) => wrong.push(format!("{what}: expected 400, got no answer: {error}")),
+        }
+        Ok(())
+    };
+    for (what, head) in HEADS {
+        judge(
+            what,
+            format!("POST /v1.45/containers/two-readings/start HTTP/1.1\r\n{head}{BODY}"),
+        )?;
+    }
+    judge(
+        "CONNECT",
+        "CONNECT two-readings:80 HTTP/1.1\r\nHost: d\r\n\r\n".into(),
+    )?;
+    judge(
+        "absolute form",
+        "GET http://evil/two-readings HTTP/1.1\r\nHost: d\r\n\r\n".into(),
+    )?;
+    judge("bare LF", "GET /two-readings HTTP/1.1\nHost: d\n\n".into())?;
+    judge(
+        "one bare LF",
+        "GET /two-readings HTTP/1.1\r\nHost: d\nX-A: b\r\n\r\n".into(),
+    )?;
+    judge(
+        "the HTTP/2 preface",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
+    )?;
+    judge(
+        "a space in the target",
+        "GET /two readings HTTP/1.1\r\nHost: d\r\n\r\n".into(),
+    )?;
+    let reached = tapped
+        .tap
+        .seen()
+        .iter()
+        .any(|one| one.text().contains("two-readings"));
+    ensure!(
+        wrong.is_empty(),
+        "not refused as they should be:\n{}",
+        wrong.join("\n")
+    );
+    ensure!(!reached, "a refused head reached the engine");
+    tapped.finish()
+}
+
+fn http_1_0(side: &Side<'_>) -> Verdict<String> {
+    let mut wire = side.wire()?;
+    wire.send(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+    let head = wire.head()?;
+    let body = wire.read_to_end()?;
+    ensure!(
+        body == b"OK",
+        "expected OK and the end, got {:?}",
+        lossy(&body)
+    );
+    let mut wire = side.wire()?;
+    wire.send(b"GET /v1.45/events?since=1&until=2 HTTP/1.0\r\n\r\n")?;
+    let events = wire.head()?;
+    let rest = wire.read_to_end()?;
+    ensure!(
+        events.header("transfer-encoding").is_none(),
+        "HTTP/1.0 knows no chunks: {}",
+        events.text
+    );
+    Ok(format!("{} {} {}", head.status, events.status, rest.len()))
+}
+
+fn pipelined(side: &Side<'_>) -> Verdict<String> {
+    let mut wire = side.wire()?;
+    wire.send(
+        b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\nGET /v1.45/containers/none-such/json HTTP/1.1\r\nHost: d\r\n\r\nHEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n\
+          POST /v1.45/containers/none-such/start HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\nGET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n",
+    )?;
+    let mut seen = Vec::new();
+    for number in 0..5 {
+        // The third answer is to HEAD: a head with a length and no body.
+        let (status, body) = if number == 2 {
+            (wire.head()?.status, Vec::new())
+        } else {
+            wire.answer().map(|(head, body)| (head.status, body))?
+        };
+        seen.push(format!("{status} {}", lossy(&body).trim()));
+    }
+    Ok(seen.join("\n"))
+}
+
+/// Header lines of ordinary requests: names' case, repeated lines and their order arrive as sent; hop-by-hop ones do not.
+fn heads_as_sent(suite: &Suite, name: &str) -> Verdict {
+    suite.gate()?;
+    let tapped = Tapped::start(suite, name)?;
+    let mut wire = tapped.side.wire()?;
+    let lines = "X-MiXed-case: Value with  two spaces\r\nX-Repeated: one\r\nx-repeated: two\r\nX-Repeated: one, two\r\nX-Empty: \r\nX-Registry-Auth: e30=";
+    wire.send(format!("GET /_ping?q=%7e%2F+x HTTP/1.1\r\nHost: \r\n{lines}\r\nConnection: keep-alive, X-Hop\r\nX-Hop: secret\r\n\r\n").as_bytes())?;
+    let (head, _) = wire.answer()?;
+    ensure!(head.status == 200, "expected 200, got {}", head.text);
+    let sent = tapped
+        .tap
+        .seen()
+        .iter()
+        .map(super::support::tap::Seen::text)
+        .collect::<String>();
+    ensure!(
+        sent.starts_with("GET /_ping?q=%7e%2F+x HTTP/1.1\r\n"),
+        "the request line was changed: {sent}"
+    );
+    ensure!(
+        !sent.contains("secret"),
+        "a header named by Connection was forwarded: {sent}"
+    );
+    let line = |name: &str| {
+        sent.lines()
+            .filter(|line| line.starts_with(name))
+            .map(String::from)
+            .collect::<Vec<_>>()
+    };
+    ensure!(
+        line("X-MiXed-case:") == ["X-MiXed-case: Value with  two spaces"],
+        "a header was changed: {sent}"
+    );
+    let repeated: Vec<_> = sent
+        .lines()
+        .filter(|line| line.to_ascii_lowercase().starts_with("x-repeated:"))
+        .collect();
+    ensure!(
+        repeated.len() == 3 && repeated[2].ends_with(": one, two"),
+        "repeated lines were joined or reordered: {sent}"
+    );
+    ensure!(
+        line("X-Empty:").len() == 1,
+        "an empty header was lost: {sent}"
+    );
+    let host: Vec<_> = sent
+        .lines()
+        .filter(|line| line.to_ascii_lowercase().starts_with("host:"))
+        .collect();
+    ensure!(
+        host.len() == 1 && host[0].len() <= 6,
+        "an empty Host must arrive empty: {sent}"
+    );
+    tapped.finish()
+}

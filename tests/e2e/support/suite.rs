@@ -1,0 +1,317 @@
+//! What all scenarios share, and how one becomes a trial: run on both sides, compared, under a deadline.
+
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use libtest_mimic::{Completion, Failed, Trial};
+
+use super::client::Side;
+use super::engine::Engine;
+use super::gate::Gate;
+use super::pki::Pki;
+use super::tools::Tools;
+use super::{Context, Verdict, ensure};
+
+/// No scenario may take longer, whatever its own deadlines say.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The verdict of a scenario that has nothing to say without a gate: ignored, not failed.
+pub(crate) const NEEDS_GATE: &str = "needs the gate, which DOCKGATE_E2E_DIRECT_ONLY left out";
+
+/// The deadlines of the second gate: seconds, so that whatever outlives them proves that no deadline cuts a stream.
+pub(crate) const HASTY: &[&str] = &[
+    "--handshake-timeout",
+    "1s",
+    "--head-timeout",
+    "1s",
+    "--tunnel-grace",
+    "1s",
+    "--upstream-connect-timeout",
+    "1s",
+];
+/// Longer than each of those deadlines several times over.
+pub(crate) const LONG: Duration = Duration::from_secs(6);
+
+/// The engine, the gates and the files that all scenarios share.
+pub(crate) struct Suite {
+    /// Where the programs are.
+    pub(crate) tools: Tools,
+    /// The certificates.
+    pub(crate) pki: Pki,
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// Begins the name of everything the suite makes in the engine.
+    pub(crate) prefix: String,
+    /// How large the large transfers are, in MiB.
+    pub(crate) big_mib: u64,
+    gate: Option<Gate>,
+    hasty: Option<Gate>,
+    directory: PathBuf,
+}
+
+/// Why there is no suite.
+pub(crate) enum Absent {
+    /// There is no engine, or nothing to drive it with: a reason to skip, unless an engine is required.
+    Engine(String),
+    /// What is under test does not start: a failure in any case.
+    Gate(String),
+}
+
+impl From<String> for Absent {
+    fn from(why: String) -> Self {
+        Self::Engine(why)
+    }
+}
+
+impl Suite {
+    /// Starts everything.
+    pub(crate) fn start(direct_only: bool) -> Result<Arc<Self>, Absent> {
+        let tools = Tools::find();
+        let prefix = format!("dockgate-e2e-{}", std::process::id());
+        let directory = env::temp_dir().join(&prefix);
+        for tool in ["DOCKER", "BUSYBOX"] {
+            tools.get(tool)?;
+        }
+        fs::create_dir_all(directory.join("scratch")).context("make a temporary directory")?;
+        let engine = match env::var("DOCKGATE_TEST_ENGINE") {
+            Ok(address) => {
+                let path = address.strip_prefix("unix://").ok_or_else(|| {
+                    format!("DOCKGATE_TEST_ENGINE is {address:?}, but an address of the form unix:///path was expected")
+                })?;
+                Engine::existing(path.into())?
+            }
+            Err(_) => Engine::start(&tools, &directory.join("engine"))?,
+        };
+        engine.import_image(&tools, &directory)?;
+        let pki = Pki::create(&directory.join("certs"))?;
+        let (gate, hasty) = if direct_only {
+            (None, None)
+        } else {
+            let start =
+                |extra: &[&str]| Gate::start(&pki, &engine.socket, extra).map_err(Absent::Gate);
+            (Some(start(&[])?), Some(start(HASTY)?))
+        };
+        let big_mib = env::var("DOCKGATE_E2E_BIG_MB")
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(256);
+        Ok(Arc::new(Self {
+            tools,
+            pki,
+            engine,
+            prefix,
+            big_mib,
+            gate,
+            hasty,
+            directory,
+        }))
+    }
+
+    /// The gate with default deadlines.
+    pub(crate) fn gate(&self) -> Verdict<&Gate> {
+        self.gate.as_ref().ok_or_else(|| NEEDS_GATE.into())
+    }
+
+    /// The gate with deadlines of a second.
+    pub(crate) fn hasty(&self) -> Verdict<&Gate> {
+        self.hasty.as_ref().ok_or_else(|| NEEDS_GATE.into())
+    }
+
+    /// A new directory of that name.
+    pub(crate) fn scratch(&self, name: &str) -> Verdict<PathBuf> {
+        let path = self.directory.join("scratch").join(name);
+        fs::create_dir_all(&path).context(&format!("make {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Compares a script, and checks what it exits with and prints on standard output.
+    pub(crate) fn script(&self, name: &str, script: &str, code: i32, stdout: &str) -> Verdict {
+        self.compare(name, |side| expect(side, script, code, stdout))
+    }
+
+    /// The same through the gate with deadlines of a second.
+    pub(crate) fn script_hasty(
+        &self,
+        name: &str,
+        script: &str,
+        code: i32,
+        stdout: &str,
+    ) -> Verdict {
+        self.compare_hasty(name, |side| expect(side, script, code, stdout))
+    }
+
+    /// Runs a scenario on the engine's socket and through the gate, at the same time, and compares what it returns.
+    pub(crate) fn compare(
+        &self,
+        name: &str,
+        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
+    ) -> Verdict {
+        self.compare_through(name, self.gate.as_ref().map(|gate| gate.addr), scenario)
+    }
+
+    /// The same through the gate with deadlines of a second.
+    pub(crate) fn compare_hasty(
+        &self,
+        name: &str,
+        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
+    ) -> Verdict {
+        self.compare_through(name, self.hasty.as_ref().map(|gate| gate.addr), scenario)
+    }
+
+    fn compare_through(
+        &self,
+        name: &str,
+        gate: Option<SocketAddr>,
+        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
+    ) -> Verdict {
+        let direct = Side::direct(self, name, &self.engine.socket)?;
+        let Some(addr) = gate else {
+            let outcome = scenario(&direct);
+            direct.clean();
+            return outcome.map(|_| ());
+        };
+        let through = Side::gate(self, name, addr)?;
+        let run = |side: &Side<'_>| scenario(side).map(|text| side.normalise(&text));
+        let (on_socket, on_gate) = thread::scope(|scope| {
+            let other = scope.spawn(|| run(&direct));
+            let on_gate = run(&through);
+            (
+                other
+                    .join()
+                    .unwrap_or_else(|_| Err("the scenario panicked".into())),
+                on_gate,
+            )
+        });
+        direct.clean();
+        through.clean();
+        match (on_socket, on_gate) {
+            (Ok(expected), Ok(got)) => {
+                ensure!(
+                    expected == got,
+                    "direct and gate differ\n--- direct\n{expected}\n--- gate\n{got}"
+                );
+                Ok(())
+            }
+            (Err(direct), Ok(_)) => Err(format!(
+                "fails on the socket itself, works through the gate: {direct}"
+            )),
+            (Ok(_), Err(gate)) => Err(format!(
+                "works on the socket, fails through the gate: {gate}"
+            )),
+            (Err(direct), Err(gate)) => Err(format!(
+                "fails on both sides\n=== direct: {direct}\n=== gate: {gate}"
+            )),
+        }
+    }
+
+    /// Stops gates and engine and removes the directory; fails when a gate died or logged an error along the way.
+    pub(crate) fn stop(&self) -> Verdict {
+        let mut verdict = Ok(());
+        for gate in [&self.gate, &self.hasty].into_iter().flatten() {
+            let alive = if gate.running() {
+                Ok(())
+            } else {
+                Err("a gate did not live to the end of the suite".into())
+            };
+            verdict = verdict.and(alive).and_then(|()| gate.check_log());
+            gate.signal(rustix::process::Signal::KILL);
+        }
+        self.engine.stop();
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("e2e: cannot remove {}: {error}", self.directory.display());
+        }
+        verdict
+    }
+}
+
+fn expect(side: &Side<'_>, script: &str, code: i32, stdout: &str) -> Verdict<String> {
+    let output = side.shell(script)?;
+    let text = output.text();
+    let seen = format!(
+        "exit {}\n--- stdout\n{text}\n--- stderr\n{}",
+        output.code, output.stderr
+    );
+    ensure!(output.code == code, "expected exit {code}, got {seen}");
+    ensure!(
+        side.normalise(&text) == stdout,
+        "expected standard output {stdout:?}, got {seen}"
+    );
+    Ok(seen)
+}
+
+/// A scenario: takes the suite and its own name.
+pub(crate) type Scenario = fn(&Suite, &str) -> Verdict;
+
+/// The names of tools a scenario cannot do without, with the scenario itself.
+pub(crate) struct Case {
+    /// A sentence in snake case, begun by the scenario's number where docker-transport §9 has one.
+    pub(crate) name: &'static str,
+    /// Tools beyond docker itself.
+    pub(crate) needs: &'static [&'static str],
+    /// What to run.
+    pub(crate) run: Scenario,
+}
+
+/// How trials are made of cases.
+#[derive(Clone)]
+pub(crate) enum Mode {
+    /// Run against this suite.
+    Run(Arc<Suite>),
+    /// Not possible here: each trial is reported as ignored.
+    Ignore(String),
+    /// Not possible here, but demanded: each trial fails.
+    Fail(String),
+}
+
+impl Case {
+    /// The trial, which runs in a thread of its own so that its deadline can be kept.
+    pub(crate) fn trial(self, mode: &Mode, strict: bool) -> Trial {
+        let mode = mode.clone();
+        Trial::ignorable_test(self.name, move || {
+            let suite = match mode {
+                Mode::Run(suite) => suite,
+                Mode::Ignore(why) => return Ok(Completion::ignored_with(why)),
+                Mode::Fail(why) => return Err(Failed::from(why)),
+            };
+            if let Some(missing) = self
+                .needs
+                .iter()
+                .find_map(|tool| suite.tools.get(tool).err())
+            {
+                return if strict {
+                    Err(missing.into())
+                } else {
+                    Ok(Completion::ignored_with(missing))
+                };
+            }
+            let (tell, told) = mpsc::channel();
+            thread::spawn(move || {
+                // A scenario that ends after its deadline has no listener any more.
+                let _ = tell.send((self.run)(&suite, short(self.name)));
+            });
+            match told.recv_timeout(LIMIT) {
+                Ok(Err(why)) if why == NEEDS_GATE => Ok(Completion::ignored_with(why)),
+                Ok(verdict) => verdict
+                    .map(|()| Completion::Completed)
+                    .map_err(Failed::from),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    Err(format!("did not end within {LIMIT:?}").into())
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    Err("the scenario panicked, see above".into())
+                }
+            }
+        })
+    }
+}
+
+/// A name short enough for containers and socket paths: the part before `__`, or the first 24 characters.
+fn short(name: &'static str) -> &'static str {
+    let name = name.split("__").next().unwrap_or(name);
+    &name[..name.len().min(24)]
+}
