@@ -25,6 +25,7 @@ use crate::expiry::{Date, Subject};
 use crate::front::Front;
 use crate::identity;
 use crate::logging;
+use crate::metrics;
 use crate::policy::{Policy, PolicyError, toggles};
 use crate::registry::{Cut, Entry};
 use crate::tls::config::{Material, Trust, TrustError};
@@ -238,6 +239,7 @@ impl Reloader {
             (now, found)
         });
         let Ok((seen, found)) = looked.await else {
+            self.front.gate.metrics.reload(metrics::Reload::Failed);
             error!("A reload panicked; the old configuration stays in force");
             return;
         };
@@ -245,6 +247,7 @@ impl Reloader {
         match found {
             Found::Unchanged => {}
             Found::Fault(fault) => {
+                self.front.gate.metrics.reload(metrics::Reload::Failed);
                 error!(
                     error = fault,
                     "Reload failed; the old configuration stays in force"
@@ -289,6 +292,7 @@ impl Reloader {
         self.seen = snapshot(&config);
         (self.config, self.dates) = (config, dates);
         let cut = self.judge().await + self.withdraw(&policy);
+        self.front.gate.metrics.reload(metrics::Reload::Applied);
         info!(cut, "Reloaded");
     }
 

@@ -22,8 +22,8 @@ pub const MAX_HEAD: usize = (1 << 20) + (64 << 10);
 /// Why a head was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    /// More lines than [`MAX_LINES`].
-    #[error("more than {MAX_LINES} header lines")]
+    /// More lines than allowed.
+    #[error("too many header lines")]
     TooManyLines,
     /// Not HTTP/1.0 or HTTP/1.1.
     #[error("not HTTP/1.0 or HTTP/1.1")]
@@ -89,7 +89,7 @@ pub fn head_len(buf: &[u8], scanned: usize) -> Option<usize> {
 
 /// Every CR must be followed by LF and every LF preceded by CR: a parser that takes one alone as a line end sees other
 /// fields than one that does not.
-fn strict_lines(head: &[u8]) -> Result<(), HeadError> {
+fn strict_lines(head: &[u8], most: usize) -> Result<(), HeadError> {
     let mut lines = 0;
     for lf in memchr_iter(b'\n', head) {
         if lf == 0 || head[lf - 1] != b'\r' {
@@ -105,7 +105,7 @@ fn strict_lines(head: &[u8]) -> Result<(), HeadError> {
         ));
     }
     // The start line and the empty line are not header lines.
-    if lines > MAX_LINES + 2 {
+    if lines > most + 2 {
         return Err(HeadError::TooManyLines);
     }
     Ok(())
@@ -304,16 +304,36 @@ pub fn request(
     out: &mut Vec<u8>,
     takes_over: impl FnOnce(&str, &str) -> bool,
 ) -> Result<RequestHead, HeadError> {
-    strict_lines(head)?;
+    request_within(head, MAX_LINES, out, takes_over)
+}
+
+/// As [`request`], with at most `most` header lines.
+///
+/// # Errors
+/// [`HeadError`], with `out` unchanged.
+pub fn request_within(
+    head: &[u8],
+    most: usize,
+    out: &mut Vec<u8>,
+    takes_over: impl FnOnce(&str, &str) -> bool,
+) -> Result<RequestHead, HeadError> {
+    strict_lines(head, most)?;
     // httparse skips empty lines in front; the engine does not, and the ranges below count from the first byte.
     if head.first() == Some(&b'\r') {
         return Err(HeadError::Malformed(
             "an empty line before the request line",
         ));
     }
-    let mut storage = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
+    let mut usual = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
+    let mut unusual = Vec::new();
+    let storage = if most <= MAX_LINES {
+        &mut usual[..]
+    } else {
+        unusual.resize_with(most, std::mem::MaybeUninit::uninit);
+        &mut unusual[..]
+    };
     let mut parsed = httparse::Request::new(&mut []);
-    match PARSER().parse_request_with_uninit_headers(&mut parsed, head, &mut storage) {
+    match PARSER().parse_request_with_uninit_headers(&mut parsed, head, storage) {
         Ok(Status::Complete(n)) if n == head.len() => {}
         Ok(_) => return Err(HeadError::Malformed("an incomplete head")),
         Err(e) => return Err(tokenize(e)),
@@ -441,7 +461,7 @@ pub fn response(
     out: &mut Vec<u8>,
     plan: impl FnOnce(&ResponseHead) -> Emit,
 ) -> Result<ResponseHead, HeadError> {
-    strict_lines(head)?;
+    strict_lines(head, MAX_LINES)?;
     let mut storage = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
     let mut parsed = httparse::Response::new(&mut []);
     match PARSER().parse_response_with_uninit_headers(&mut parsed, head, &mut storage) {

@@ -64,6 +64,8 @@ pub struct Refusal {
     pub status: Status,
     /// What the user reads, without the `dockgate:` in front.
     pub message: String,
+    /// When to try again, in whole seconds (RFC 9110 §10.2.3).
+    pub retry_after: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +79,7 @@ impl Refusal {
         Self {
             status,
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -88,8 +91,11 @@ impl Refusal {
         let mut body = serde_json::to_string(&Body { message: &message }).unwrap_or_default();
         body.push('\n');
         let connection = if close { "Connection: close\r\n" } else { "" };
+        let retry = self
+            .retry_after
+            .map_or_else(String::new, |s| format!("Retry-After: {s}\r\n"));
         let mut response = format!(
-            "HTTP/1.1 {code} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{connection}\r\n",
+            "HTTP/1.1 {code} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{retry}{connection}\r\n",
             body.len()
         );
         if !is_head {

@@ -15,15 +15,16 @@ use tracing::{debug, warn};
 use super::client::ClientStream;
 use super::exchange::{End, Exchange, Facts, Failure};
 use super::framing::Framing;
-use super::head::{self, HeadError, MAX_HEAD, RequestHead};
+use super::head::{self, HeadError, RequestHead};
 use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
 use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
 use crate::audit::sink::Sink;
 use crate::docker::{self, Hijack};
+use crate::metrics::{Limit, Metrics, UpstreamError};
 use crate::policy::{self, ClientRef, Permitted, Policy};
-use crate::registry::Entry;
+use crate::registry::{Entry, Place};
 use crate::socket;
 use crate::tls::socket::WideSocket;
 use crate::upstream::{ConnectError, EngineStream, Upstream};
@@ -40,6 +41,17 @@ pub struct Deadlines {
     pub tunnel_grace: Duration,
 }
 
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Lines of a request head.
+    pub header_lines: usize,
+    /// Life of a hijacked connection.
+    pub session_max_age: Option<Duration>,
+}
+
 /// What all sessions share.
 #[derive(Debug)]
 pub struct Gate {
@@ -47,6 +59,10 @@ pub struct Gate {
     pub upstream: Upstream,
     /// Deadlines.
     pub deadlines: Deadlines,
+    /// Bounds.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
     pub draining: CancellationToken,
     /// Who may do what.
@@ -113,7 +129,8 @@ impl Session<'_> {
         };
         let head = &self.client.held()[..len];
         let mut out = Vec::with_capacity(len + 512);
-        let parsed = head::request(head, &mut out, |method, target| {
+        let lines = self.gate.limits.header_lines;
+        let parsed = head::request_within(head, lines, &mut out, |method, target| {
             docker::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
         });
         let request = match parsed {
@@ -147,6 +164,11 @@ impl Session<'_> {
         );
         self.entry.meter.up(len);
         self.client.release(len);
+        if let Some(refusal) = self.limited() {
+            tx.limited();
+            let body = request.framing.clone();
+            return self.finish_refused(refusal, is_head, &body, tx).await;
+        }
         if let Some(hook) = self.gate.on_request {
             hook(&tx.path);
         }
@@ -186,7 +208,7 @@ impl Session<'_> {
             () = sleep_until(first.into()), if self.fresh => return Err(After::Part(PART.0)),
         }
         match head::head_len(self.client.held(), 0) {
-            Some(len) if len <= MAX_HEAD => Ok(len),
+            Some(len) if len <= self.gate.limits.head_bytes => Ok(len),
             _ if self.fresh => self.rest_in_time(first).await,
             _ => self.rest_in_time(Instant::now() + limit).await,
         }
@@ -205,14 +227,17 @@ impl Session<'_> {
     }
 
     async fn rest_of_head(&mut self) -> Result<usize, After> {
+        let most = self.gate.limits.head_bytes;
         let mut scanned = 0;
         loop {
             let held = self.client.held();
             match head::head_len(held, scanned) {
-                Some(len) if len <= MAX_HEAD => return Ok(len),
-                None if held.len() <= MAX_HEAD => {}
+                Some(len) if len <= most => return Ok(len),
+                None if held.len() <= most => {}
                 _ => {
-                    let message = format!("the request head is larger than {MAX_HEAD} bytes");
+                    self.gate.metrics.limited(Limit::HeadSize);
+                    let message =
+                        format!("the request head is larger than {most} bytes (max-head-size)");
                     return Err(self
                         .refuse(Refusal::new(Status::HeadTooLarge, message), false)
                         .await);
@@ -228,27 +253,57 @@ impl Session<'_> {
     }
 
     async fn refuse_head(&mut self, error: HeadError) -> After {
-        let status = match error {
-            HeadError::TooManyLines => Status::HeadTooLarge,
-            HeadError::Version => Status::Version,
-            HeadError::Malformed(_) => Status::BadRequest,
+        let refusal = match error {
+            HeadError::TooManyLines => {
+                self.gate.metrics.limited(Limit::HeaderLines);
+                let most = self.gate.limits.header_lines;
+                let message = format!("more than {most} header lines (max-header-lines)");
+                Refusal::new(Status::HeadTooLarge, message)
+            }
+            HeadError::Version => Refusal::new(Status::Version, error.to_string()),
+            HeadError::Malformed(_) => Refusal::new(Status::BadRequest, error.to_string()),
         };
-        self.refuse(Refusal::new(status, error.to_string()), false)
-            .await
+        self.refuse(refusal, false).await
+    }
+
+    /// The refusal of a client that is above a limit of its own.
+    fn limited(&self) -> Option<Refusal> {
+        let (limit, message, wait) = if self.entry.place != Place::Within {
+            let most = self.entry.per_client.connections;
+            let message = format!(
+                "client \"{}\" already has {most} connections, the most one client may have (max-connections-per-client)",
+                self.entry.identity
+            );
+            (Limit::ConnectionsPerClient, message, Duration::ZERO)
+        } else if let Err(wait) = self.entry.admit() {
+            let most = self.entry.per_client.requests_per_second;
+            let message = format!(
+                "client \"{}\" sends more than {} requests per second (max-requests-per-second-per-client)",
+                self.entry.identity,
+                most.map_or(0, std::num::NonZero::get)
+            );
+            (Limit::RequestsPerSecond, message, wait)
+        } else {
+            return None;
+        };
+        self.gate.metrics.limited(limit);
+        let mut refusal = Refusal::new(Status::TooMany, message);
+        refusal.retry_after = Some(wait.as_secs_f64().ceil().max(1.0) as u64);
+        Some(refusal)
     }
 
     /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
     async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
         let (status, _) = refusal.status.line();
+        self.gate.metrics.malformed(status);
         debug!(
             conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
             error = refusal.message, "Request refused"
         );
-        match self
-            .client
-            .write_all(&refusal.to_bytes(is_head, true))
-            .await
-        {
+        let bytes = refusal.to_bytes(is_head, true);
+        self.entry.meter.up(self.client.held().len());
+        self.entry.meter.down(bytes.len());
+        match self.client.write_all(&bytes).await {
             Ok(()) => After::Part(PART.0),
             Err(_) => After::Drop,
         }
@@ -291,7 +346,7 @@ impl Session<'_> {
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
-                None => match self.gate.upstream.connect(&permit).await {
+                None => match self.connect(&permit).await {
                     Ok(engine) => engine,
                     Err(e) => {
                         let refusal = self.unreachable(&e);
@@ -335,7 +390,13 @@ impl Session<'_> {
                     relay.down = Pending::new(early);
                     tx.tunnel(status.unwrap_or_default());
                     let mut tunnel = Tunnel::new(relay);
-                    let end = poll_fn(|cx| tunnel.poll(cx)).await;
+                    let end = self
+                        .entry
+                        .within(
+                            self.gate.limits.session_max_age,
+                            poll_fn(|cx| tunnel.poll(cx)),
+                        )
+                        .await;
                     drop(tunnel);
                     tx.finish(status, Some(end.id()));
                     return match end {
@@ -352,17 +413,29 @@ impl Session<'_> {
                     return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Unanswered(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
                     return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Cut(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::CutOff);
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
                     tx.finish(status, Some("cut_off"));
                     return After::Drop;
                 }
             }
         }
+    }
+
+    async fn connect(&self, permit: &Permitted) -> Result<EngineStream, ConnectError> {
+        self.gate.metrics.upstream_connect();
+        let connected = self.gate.upstream.connect(permit).await;
+        if let Err(e) = &connected {
+            let reason = UpstreamError::of(&e.source);
+            self.gate.metrics.upstream_error(reason);
+        }
+        connected
     }
 
     fn unreachable(&self, error: &ConnectError) -> Refusal {
