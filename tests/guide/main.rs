@@ -54,7 +54,11 @@ impl Block {
 
     /// Whether it only asks the gate, so that it may be repeated until the gate has seen its files.
     fn asks(&self) -> bool {
-        let asking = |line: &str| ["docker ps", "doctor", "show"].iter().any(|word| line.contains(word));
+        let asking = |line: &str| {
+            ["docker ps", "doctor", "show"]
+                .iter()
+                .any(|word| line.contains(word))
+        };
         self.text.lines().all(asking)
     }
 }
