@@ -269,7 +269,7 @@ def local_user(front):
         got = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "curl", "-sS", "-m", "10",
                    f"http://127.0.0.1:{port}/version"], env=front.env)
         if b"ApiVersion" in got.out:
-            raise Unexpected("nobody gets the whole API on socat's port: root on the host")
+            raise Unexpected("the user nobody gets the whole API from socat's port: root on the host")
     return None
 
 
