@@ -2,11 +2,13 @@
 //!
 //! Everything that can fail fails in [`App::build`], before the first connection is accepted.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use time::OffsetDateTime;
@@ -14,17 +16,21 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::admin::{self, Admin};
 use crate::audit::sink::{OnFailure, Sink, Target};
 use crate::certs::{self, auto};
 use crate::cli::ServeArgs;
 use crate::config::listen::Listen;
 use crate::config::{AuditFailure, AuditSink, Config};
+use crate::control::server::{About, Control};
+use crate::control::{BindError, ControlSocket};
 use crate::expiry::Date;
 use crate::front::{Bounds, Front};
+use crate::health::{self, Health};
 use crate::listener::{self, Keepalive};
 use crate::policy::PolicyError;
-use crate::proxy::session::{Deadlines, Gate};
-use crate::registry::{Cut, Registry};
+use crate::proxy::session::{Deadlines, Gate, Limits};
+use crate::registry::{Cut, PerClient, Registry};
 use crate::reload::{self, Reloader, TrustFault};
 use crate::upstream::Upstream;
 use crate::worker::Workers;
@@ -61,6 +67,17 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The metrics address cannot be listened on.
+    #[error("cannot listen on {address} for metrics")]
+    Metrics {
+        /// The address as configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The control socket was asked for and cannot be made.
+    #[error(transparent)]
+    Control(#[from] BindError),
     /// Threads or runtimes cannot be made.
     #[error("cannot start worker threads")]
     Workers(#[source] io::Error),
@@ -72,7 +89,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Certs(_) | Self::Trust(_) | Self::Policy(_) | Self::Audit { .. } => 78,
-            Self::Bind { .. } | Self::Workers(_) => 1,
+            Self::Bind { .. } | Self::Metrics { .. } | Self::Control(_) | Self::Workers(_) => 1,
         }
     }
 
@@ -92,6 +109,8 @@ pub struct App {
     config: Config,
     front: Arc<Front>,
     listeners: Vec<TcpListener>,
+    metrics: Option<TcpListener>,
+    control: Option<ControlSocket>,
     workers: Workers,
     dates: Vec<Date>,
     /// What `--auto-certs` did.
@@ -118,12 +137,26 @@ impl App {
             })?;
             listeners.extend(bound);
         }
+        let metrics = match config.metrics {
+            Some(address) => {
+                let bound = admin::bind(address);
+                Some(bound.map_err(|source| StartError::Metrics { address, source })?)
+            }
+            None => None,
+        };
+        let control = control_socket(&config)?;
         let gate = Gate {
             upstream: Upstream::new(config.upstream.clone(), config.upstream_connect_timeout),
             deadlines: Deadlines {
                 head: config.head_timeout,
                 tunnel_grace: config.tunnel_grace,
             },
+            limits: Limits {
+                head_bytes: config.limits.head_bytes,
+                header_lines: config.limits.header_lines,
+                session_max_age: config.limits.session_max_age,
+            },
+            metrics: Arc::default(),
             draining: tokio_util::sync::CancellationToken::new(),
             policy: RwLock::new(Arc::new(reload::policy(&config)?)),
             audit: audit(&config)?,
@@ -134,7 +167,11 @@ impl App {
             handshakes: config.limits.handshakes,
             handshake_timeout: config.handshake_timeout,
         };
-        let front = Front::new(Arc::new(gate), Arc::new(Registry::default()), trust, bounds);
+        let registry = Registry::with_limits(PerClient {
+            connections: config.limits.connections_per_client,
+            requests_per_second: config.limits.requests_per_second_per_client,
+        });
+        let front = Front::new(Arc::new(gate), Arc::new(registry), trust, bounds);
         front.expiry.look(&dates, OffsetDateTime::now_utc());
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -145,6 +182,8 @@ impl App {
             config,
             front: Arc::new(front),
             listeners,
+            metrics,
+            control,
             workers,
             dates,
             auto,
@@ -164,6 +203,22 @@ impl App {
             .iter()
             .filter_map(|l| l.local_addr().ok())
             .collect()
+    }
+
+    /// Calls `hook` with each request's path before it is forwarded: tests prove by it that a panic stays in its connection.
+    ///
+    /// # Panics
+    /// When the gate is already being served.
+    pub fn on_request(&mut self, hook: fn(&str)) {
+        let gate = Arc::get_mut(&mut self.front).and_then(|front| Arc::get_mut(&mut front.gate));
+        gate.expect("a gate that is not being served must have one owner")
+            .on_request = Some(hook);
+    }
+
+    /// The address of the metrics listener.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(|l| l.local_addr().ok())
     }
 
     /// The table of live connections.
@@ -199,13 +254,25 @@ impl App {
         shutdown: impl Future<Output = ()>,
         impatient: impl Future<Output = ()>,
     ) -> io::Result<()> {
+        let local = self.observers();
         let Self {
             config,
             front,
             listeners,
+            metrics,
+            control,
             workers,
             ..
         } = self;
+        let (admin, controller) = local;
+        // They answer until the very end, so that a drain can be watched.
+        let mut observers = JoinSet::new();
+        if let Some(listener) = metrics {
+            observers.spawn(admin.run(listener));
+        }
+        if let Some(socket) = control {
+            observers.spawn(controller.run(socket));
+        }
         let workers = Arc::new(workers);
         let keepalive = Keepalive {
             idle: config.tcp_keepalive.idle,
@@ -222,17 +289,74 @@ impl App {
                 .await
             });
         }
+        let stale = async {
+            match config.exit_on_stale_socket {
+                Some(limit) => health::until_stale(&config.upstream, limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut end = Ok(());
         tokio::select! {
             () = shutdown => {}
             Some(Ok(Err(e))) = accepting.join_next() => return Err(e),
+            Some(Ok(Err(e))) = observers.join_next() => return Err(e),
+            () = stale => end = Err(stale_socket(&config)),
         }
         accepting.shutdown().await;
         drain(&front, config.drain_timeout, impatient).await;
+        observers.shutdown().await;
         if let Some(workers) = Arc::into_inner(workers) {
             workers.stop();
         }
-        Ok(())
+        end
     }
+
+    fn observers(&self) -> (Admin, Control) {
+        let draining = self.front.gate.draining.clone();
+        let health = Arc::new(Health::new(self.config.upstream.clone(), draining));
+        let admin = Admin {
+            front: self.front.clone(),
+            health: health.clone(),
+        };
+        let text = |path: &Path| path.display().to_string();
+        let about = About {
+            started: Instant::now(),
+            listen: self.addresses().iter().map(ToString::to_string).collect(),
+            upstream: format!("unix://{}", self.config.upstream.display()),
+            metrics: self.metrics_address().map(|a| a.to_string()),
+            policy: self.config.policy.as_deref().map(text),
+        };
+        let control = Control {
+            front: self.front.clone(),
+            health,
+            about,
+        };
+        (admin, control)
+    }
+}
+
+/// Binds the control socket. Where nobody asked for it, its want is no reason not to serve.
+fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> {
+    let Some(path) = &config.control_socket else {
+        return Ok(None);
+    };
+    match ControlSocket::bind(path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if config.origin("control-socket").is_explicit() => Err(error.into()),
+        Err(error) => {
+            let why = error.source().map(ToString::to_string);
+            warn!(error = %error, reason = why, "No control socket: ps, top and kick will not work");
+            Ok(None)
+        }
+    }
+}
+
+fn stale_socket(config: &Config) -> io::Error {
+    io::Error::other(format!(
+        "nobody has listened on {} for {:?}: it is a stale bind mount or the engine is gone; ending so that it can be mounted anew (exit-on-stale-socket)",
+        config.upstream.display(),
+        config.exit_on_stale_socket.unwrap_or_default()
+    ))
 }
 
 async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = ()>) {

@@ -321,6 +321,12 @@ pub struct KickTargets {
     /// Every connection of this client (common name, serial or fingerprint)
     #[arg(long, value_name = "CLIENT")]
     pub client: Option<String>,
+    /// Every connection of the certificate with this serial number
+    #[arg(long, value_name = "HEX")]
+    pub serial: Option<String>,
+    /// Every connection of this subject common name
+    #[arg(long, value_name = "NAME")]
+    pub cn: Option<String>,
     /// Every connection
     #[arg(long)]
     pub all: bool,
@@ -332,6 +338,9 @@ pub struct KickArgs {
     /// Whom to cut.
     #[command(flatten)]
     pub targets: KickTargets,
+    /// Print JSON instead of sentences
+    #[arg(long)]
+    pub json: bool,
     /// How to reach the running gate.
     #[command(flatten)]
     pub control: ControlArgs,

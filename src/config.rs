@@ -66,6 +66,27 @@ pub fn control_socket(
     args: &ControlArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Option<PathBuf>, ConfigError> {
+    of_running_gate(args, env, "control-socket", |resolver| {
+        resolver.optional_path("control-socket", value::socket_path)
+    })
+}
+
+/// The address of the metrics listener by the same rules; `None` when it is off.
+pub fn metrics(
+    args: &ControlArgs,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Option<SocketAddr>, ConfigError> {
+    of_running_gate(args, env, "metrics", |resolver| {
+        resolver.optional("metrics", value::address)
+    })
+}
+
+fn of_running_gate<T>(
+    args: &ControlArgs,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+    name: &str,
+    resolve: impl FnOnce(&mut Resolver) -> T,
+) -> Result<T, ConfigError> {
     let cli = ServeArgs {
         control_socket: args.control_socket.clone(),
         config_file: args.config_file.clone(),
@@ -80,7 +101,7 @@ pub fn control_socket(
     // Somebody who names the socket can talk to the gate although its file is being edited.
     let named = sources.layers[..2]
         .iter()
-        .any(|layer| layer.contains_key("control-socket"));
+        .any(|layer| layer.contains_key(name));
     let foreign = |problem: &Problem| {
         matches!(problem.origin, Origin::Env(_)) && problem.message.starts_with("unknown")
     };
@@ -90,9 +111,9 @@ pub fn control_socket(
         .filter(|problem| !named && !foreign(problem))
         .collect();
     let mut resolver = Resolver::new(sources.layers, problems);
-    let socket = resolver.optional_path("control-socket", value::socket_path);
+    let value = resolve(&mut resolver);
     if resolver.problems.is_empty() {
-        Ok(socket)
+        Ok(value)
     } else {
         Err(ConfigError {
             problems: resolver.problems,

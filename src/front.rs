@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::expiry::Warner;
+use crate::limits::Seldom;
 use crate::listener;
+use crate::metrics::{Expiry, Limit};
 use crate::proxy::session::{self, Gate};
-use crate::registry::{Cut, Entry, Registry};
+use crate::registry::{Cut, Entry, Place, Registry};
 use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
 
@@ -47,7 +49,11 @@ pub struct Front {
     pub tasks: TaskTracker,
     connections: AtomicUsize,
     handshakes: AtomicUsize,
+    complaints: [Seldom; Limit::ALL.len()],
 }
+
+/// Least time between two log lines about one limit.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 struct Counted<'a>(&'a AtomicUsize);
 
@@ -78,14 +84,27 @@ impl Front {
             tasks: TaskTracker::new(),
             connections: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
+            complaints: [const { Seldom::new(COMPLAIN_EVERY) }; Limit::ALL.len()],
         }
+    }
+
+    /// When the parts of the current generation of trust lapse.
+    #[must_use]
+    pub fn lapses(&self) -> Expiry {
+        self.trust
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .expiry
     }
 
     /// Serves one accepted socket to its end.
     pub async fn serve(self: Arc<Self>, socket: std::net::TcpStream, peer: SocketAddr) {
         let id = self.registry.number();
+        let metrics = &self.gate.metrics;
+        metrics.accepted();
         let Some(_connection) = Counted::enter(&self.connections, self.bounds.connections) else {
-            debug!(conn.id = id, client.addr = %peer, limit = self.bounds.connections, "Connection refused: too many");
+            metrics.limited(Limit::Connections);
+            self.complain(id, peer, Limit::Connections, self.bounds.connections);
             return;
         };
         let Ok(tcp) = listener::adopt(socket) else {
@@ -93,9 +112,11 @@ impl Front {
         };
         let accepted = {
             let Some(_handshake) = Counted::enter(&self.handshakes, self.bounds.handshakes) else {
-                debug!(conn.id = id, client.addr = %peer, limit = self.bounds.handshakes, "Handshake refused: too many");
+                metrics.limited(Limit::Handshakes);
+                self.complain(id, peer, Limit::Handshakes, self.bounds.handshakes);
                 return;
             };
+            let _shaking = self.registry.shake(id, peer);
             let server = self
                 .trust
                 .read()
@@ -103,25 +124,43 @@ impl Front {
                 .server
                 .clone();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
-            let accepted = tls::accept(tcp, TlsAcceptor::from(server.clone()), deadline).await;
+            let accepted = Box::pin(tls::accept(
+                tcp,
+                TlsAcceptor::from(server.clone()),
+                deadline,
+            ))
+            .await;
             (accepted, server)
         };
         let (accepted, server) = accepted;
         let accepted = match accepted {
-            Ok(accepted) => accepted,
-            Err(outcome) => return report(id, peer, &outcome),
+            Ok(accepted) => {
+                metrics.handshake("ok");
+                accepted
+            }
+            Err(outcome) => {
+                metrics.handshake(outcome.id());
+                return report(id, peer, &outcome);
+            }
         };
         self.expiry.client_seen(&accepted.identity);
         let entry = self
             .registry
             .enter(id, peer, accepted.identity, accepted.chain);
+        if entry.place == Place::FarAbove {
+            metrics.limited(Limit::ConnectionsPerClient);
+            let limit = entry.per_client.connections;
+            self.complain(id, peer, Limit::ConnectionsPerClient, limit);
+            return;
+        }
         self.judge_again(&entry, &server);
         let cut = tokio::select! {
             biased;
             cut = entry.cut_requested() => cut,
-            () = session::serve(self.gate.clone(), entry.clone(), accepted.stream) => return,
+            () = Box::pin(session::serve(self.gate.clone(), entry.clone(), accepted.stream)) => return,
         };
         let activity = entry.activity();
+        metrics.cut(&cut);
         let (up, down) = entry.meter.totals();
         let level_is_warn = !matches!(cut, Cut::Drain | Cut::Kicked);
         let (method_path, op) = (activity.path, activity.operation.id());
@@ -151,6 +190,18 @@ impl Front {
             && let Err((refusal, _)) = trust.verifier.judge(leaf, intermediates, UnixTime::now())
         {
             entry.cut(Cut::Untrusted(refusal.to_string()));
+        }
+    }
+}
+
+impl Front {
+    /// Says, at most once in a while, that a limit turns connections away; the metrics count each.
+    fn complain(&self, id: u64, peer: SocketAddr, limit: Limit, most: usize) {
+        if let Some(times) = self.complaints[limit as usize].due(std::time::Instant::now()) {
+            warn!(
+                conn.id = id, client.addr = %peer, limit = limit.key(), most, times,
+                "Connection refused: too many"
+            );
         }
     }
 }

@@ -9,7 +9,12 @@ pub mod doctor;
 pub mod logging;
 
 pub mod app;
+pub mod commands;
 pub mod reload;
+
+pub mod admin;
+pub mod control;
+pub mod health;
 
 pub mod audit;
 pub mod certs;
@@ -22,6 +27,7 @@ pub mod upstream;
 pub mod worker;
 
 pub mod expiry;
+pub mod metrics;
 pub mod registry;
 pub mod shutdown;
 
@@ -29,5 +35,6 @@ pub mod config;
 pub mod docker;
 pub mod finding;
 pub mod identity;
+pub mod limits;
 pub mod net;
 pub mod socket;

@@ -17,6 +17,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 pub use line::Format;
+pub(crate) use line::escape;
 use sink::Sink;
 
 /// How long the end of the process waits for the log's reader.
@@ -71,6 +72,12 @@ pub fn automatic() -> Format {
 pub fn set_level(level: Level) {
     LEVEL.store(rank(level), Relaxed);
     tracing::callsite::rebuild_interest_cache();
+}
+
+/// Lines dropped since start because their reader was too slow.
+#[must_use]
+pub fn dropped() -> u64 {
+    SINK.get().map_or(0, Sink::dropped)
 }
 
 /// Waits, briefly, until everything logged has been written.

@@ -11,7 +11,7 @@ use dockgate::config::{self, Config, LogFormat};
 use dockgate::finding::Finding;
 use dockgate::policy::Policy;
 use dockgate::shutdown::{Asked, Signals};
-use dockgate::{banner, logging, reload};
+use dockgate::{banner, commands, logging, reload};
 use tracing::{error, info, warn};
 
 /// sysexits(3): the configuration is wrong.
@@ -24,6 +24,10 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Serve(args) => serve(&args),
+        Command::Ps(args) => commands::ps(&args),
+        Command::Top(args) => commands::top(&args),
+        Command::Kick(args) => commands::kick(&args),
+        Command::Healthcheck(args) => commands::healthcheck(&args),
         Command::Check(args) => check(&args),
         Command::Certs(args) => match dockgate::certs::command::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
@@ -45,7 +49,6 @@ fn main() -> ExitCode {
                 Err(err) => fail(&err, 1),
             }
         }
-        _ => ExitCode::FAILURE,
     }
 }
 

@@ -8,30 +8,56 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
 use crate::docker::Operation;
 use crate::identity::Identity;
 
+mod share;
+mod view;
+
+pub use share::{PerClient, Place};
+pub use view::{Handshake, Shaking, State, Totals};
+
+use share::{Share, Shares};
+
 /// Bytes a connection has moved, in HTTP terms (without TLS overhead).
 #[derive(Debug, Default)]
 pub struct Meter {
     up: AtomicU64,
     down: AtomicU64,
+    /// When bytes last moved, on the coarse clock.
+    moved: AtomicU64,
+}
+
+/// Milliseconds on a clock that costs a few nanoseconds to read and steps every few milliseconds.
+fn coarse() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds * 1_000 + nanos / 1_000_000
 }
 
 impl Meter {
     /// Counts bytes from the client.
     pub fn up(&self, n: usize) {
         self.up.fetch_add(n as u64, Relaxed);
+        self.moved.store(coarse(), Relaxed);
     }
 
     /// Counts bytes to the client.
     pub fn down(&self, n: usize) {
         self.down.fetch_add(n as u64, Relaxed);
+        self.moved.store(coarse(), Relaxed);
+    }
+
+    /// How long no byte has moved.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(coarse().saturating_sub(self.moved.load(Relaxed)))
     }
 
     /// Bytes from the client and to the client so far.
@@ -59,6 +85,16 @@ pub enum Cut {
 }
 
 impl Cut {
+    /// Every word that [`Self::id`] gives, in the order of the variants.
+    pub const IDS: [&str; 6] = [
+        "drain",
+        "untrusted",
+        "expired",
+        "role_lost",
+        "kicked",
+        "too_old",
+    ];
+
     /// The word used in logs and metrics, from a closed set.
     #[must_use]
     pub fn id(&self) -> &'static str {
@@ -116,8 +152,15 @@ pub struct Entry {
     pub chain: Vec<CertificateDer<'static>>,
     /// When it was accepted.
     pub opened: SystemTime,
+    /// The same, on the clock that ages are measured by.
+    pub entered: Instant,
+    /// Its standing under the limit of its client.
+    pub place: Place,
     /// What it has moved.
     pub meter: Meter,
+    /// The limits of its client.
+    pub per_client: PerClient,
+    share: Arc<Share>,
     activity: Mutex<Activity>,
     cut: OnceLock<Cut>,
     notify: Notify,
@@ -128,6 +171,14 @@ impl Entry {
     #[must_use]
     pub fn activity(&self) -> Activity {
         self.lock().clone()
+    }
+
+    /// Counts a request against its client's rate.
+    ///
+    /// # Errors
+    /// The time until another one is allowed.
+    pub fn admit(&self) -> Result<(), Duration> {
+        self.share.request()
     }
 
     /// Notes the start of a request, and returns its number on this connection, from 1.
@@ -161,6 +212,23 @@ impl Entry {
         }
     }
 
+    /// Awaits `session`, and cuts the connection when that takes longer than `age`.
+    pub async fn within<T>(&self, age: Option<Duration>, session: impl Future<Output = T>) -> T {
+        let Some(age) = age else {
+            return session.await;
+        };
+        let too_old = async {
+            tokio::time::sleep(age).await;
+            self.cut(Cut::TooOld);
+            // Whoever waits for the cut drops this future with the session.
+            std::future::pending().await
+        };
+        tokio::select! {
+            end = session => end,
+            never = too_old => never,
+        }
+    }
+
     /// Why the connection is being cut, if it is.
     #[must_use]
     pub fn cut_reason(&self) -> Option<&Cut> {
@@ -185,8 +253,18 @@ impl Entry {
 /// The table of live connections.
 #[derive(Debug, Default)]
 pub struct Registry {
-    live: Mutex<HashMap<u64, Arc<Entry>>>,
+    table: Mutex<Table>,
+    shaking: Mutex<HashMap<u64, Handshake>>,
     next: AtomicU64,
+    per_client: PerClient,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    live: HashMap<u64, Arc<Entry>>,
+    shares: Shares,
+    /// Bytes of the connections that have left.
+    past: (u64, u64),
 }
 
 /// A connection's place in the table; dropping it leaves the table.
@@ -205,11 +283,33 @@ impl std::ops::Deref for Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.entry.id);
+        let (up, down) = self.entry.meter.totals();
+        let mut table = self.registry.lock();
+        table.live.remove(&self.entry.id);
+        table
+            .shares
+            .leave(&self.entry.identity.spki, self.entry.place);
+        table.past.0 += up;
+        table.past.1 += down;
     }
 }
 
 impl Registry {
+    /// A table that keeps each client within `per_client`.
+    #[must_use]
+    pub fn with_limits(per_client: PerClient) -> Self {
+        Self {
+            per_client,
+            ..Self::default()
+        }
+    }
+
+    /// The bounds on each client.
+    #[must_use]
+    pub fn per_client(&self) -> PerClient {
+        self.per_client
+    }
+
     /// Numbers a connection, before it is known whose it is.
     pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Relaxed) + 1
@@ -224,13 +324,21 @@ impl Registry {
         identity: Arc<Identity>,
         chain: Vec<CertificateDer<'static>>,
     ) -> Registered {
+        let meter = Meter::default();
+        meter.up(0);
+        let mut table = self.lock();
+        let (share, place) = table.shares.enter(identity.spki, self.per_client);
         let entry = Arc::new(Entry {
             id,
             peer,
             identity,
             chain,
             opened: SystemTime::now(),
-            meter: Meter::default(),
+            entered: Instant::now(),
+            place,
+            meter,
+            per_client: self.per_client,
+            share,
             activity: Mutex::new(Activity {
                 operation: Operation::Unknown,
                 path: String::new(),
@@ -242,7 +350,8 @@ impl Registry {
             cut: OnceLock::new(),
             notify: Notify::new(),
         });
-        self.lock().insert(id, entry.clone());
+        table.live.insert(id, entry.clone());
+        drop(table);
         Registered {
             registry: self.clone(),
             entry,
@@ -252,12 +361,12 @@ impl Registry {
     /// The live connections, oldest first.
     #[must_use]
     pub fn snapshot(&self) -> Vec<Arc<Entry>> {
-        let mut entries: Vec<_> = self.lock().values().cloned().collect();
+        let mut entries: Vec<_> = self.lock().live.values().cloned().collect();
         entries.sort_unstable_by_key(|entry| entry.id);
         entries
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,6 +25,7 @@ use crate::expiry::{Date, Subject};
 use crate::front::Front;
 use crate::identity;
 use crate::logging;
+use crate::metrics;
 use crate::policy::{Policy, PolicyError, toggles};
 use crate::registry::{Cut, Entry};
 use crate::tls::config::{Material, Trust, TrustError};
@@ -227,16 +228,18 @@ impl Reloader {
     /// Looks at the files; `asked` reloads although nothing has changed.
     async fn look(&mut self, asked: bool) {
         let (args, config, seen) = (self.args.clone(), self.config.clone(), self.seen);
+        let listed = has_lists(&self.dates);
         let looked = tokio::task::spawn_blocking(move || {
             let now = snapshot(&config);
             let found = if now == seen && !asked {
                 Found::Unchanged
             } else {
-                read(&args)
+                read(&args, &config, listed)
             };
             (now, found)
         });
         let Ok((seen, found)) = looked.await else {
+            self.front.gate.metrics.reload(metrics::Reload::Failed);
             error!("A reload panicked; the old configuration stays in force");
             return;
         };
@@ -244,6 +247,7 @@ impl Reloader {
         match found {
             Found::Unchanged => {}
             Found::Fault(fault) => {
+                self.front.gate.metrics.reload(metrics::Reload::Failed);
                 error!(
                     error = fault,
                     "Reload failed; the old configuration stays in force"
@@ -288,6 +292,7 @@ impl Reloader {
         self.seen = snapshot(&config);
         (self.config, self.dates) = (config, dates);
         let cut = self.judge().await + self.withdraw(&policy);
+        self.front.gate.metrics.reload(metrics::Reload::Applied);
         info!(cut, "Reloaded");
     }
 
@@ -380,7 +385,12 @@ impl Reloader {
     }
 }
 
-fn read(args: &ServeArgs) -> Found {
+fn has_lists(dates: &[Date]) -> bool {
+    dates.iter().any(|date| date.subject == Subject::Crl)
+}
+
+/// Reads and builds everything anew. `listed` says that revocation lists are in force.
+fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
     let config = match config::load(args, std::env::vars_os()) {
         Ok(config) => config,
         Err(e) => return Found::Fault(e.to_string()),
@@ -390,6 +400,13 @@ fn read(args: &ServeArgs) -> Found {
         Err(e) => return Found::Fault(e.to_string()),
     };
     match trust(&config) {
+        // A list that has merely gone must not bring revoked clients back; taking it out of the configuration may.
+        Ok((_, dates)) if listed && !has_lists(&dates) && paths(old) == paths(&config) => {
+            Found::Fault(
+                "the revocation lists in force have gone: put them back, or change tlscrl"
+                    .to_owned(),
+            )
+        }
         Ok((trust, dates)) => Found::New(Box::new(Generation {
             config,
             trust,

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::identity::Identity;
+use crate::net;
 use socket::WideSocket;
 use verify::{Reason, Refusal};
 
@@ -43,7 +44,7 @@ const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 #[derive(Debug)]
 pub struct Accepted {
     /// The decrypted stream.
-    pub stream: TlsStream<WideSocket>,
+    pub stream: Box<TlsStream<WideSocket>>,
     /// Its verified identity.
     pub identity: Arc<Identity>,
     /// The chain as presented, leaf first, for judging it again later.
@@ -176,7 +177,9 @@ fn is_old(start: &[u8]) -> bool {
             .is_some_and(|version| version < [3, 3].as_slice())
 }
 
-fn identify(stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
+fn identify(mut stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
+    // As much plaintext as one bulk read brings becomes one write.
+    stream.get_mut().1.set_buffer_limit(Some(net::BULK));
     let chain: Vec<_> = stream
         .get_ref()
         .1
@@ -190,7 +193,7 @@ fn identify(stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
         Ok(identity) => Ok(Accepted {
             identity: Arc::new(identity),
             chain,
-            stream,
+            stream: Box::new(stream),
         }),
         Err(e) => Err(Outcome::Failed(io::Error::other(e))),
     }

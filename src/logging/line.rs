@@ -91,7 +91,7 @@ fn timestamp(out: &mut String) {
 }
 
 /// Writes text with JSON's escapes (RFC 8259 §7); bidirectional controls are escaped too, since a terminal obeys them.
-fn escape(text: &str, out: &mut String) {
+pub(crate) fn escape(text: &str, out: &mut String) {
     let mut plain = 0;
     for (at, c) in text.char_indices() {
         let escaped = match c {

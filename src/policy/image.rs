@@ -204,11 +204,9 @@ impl ImagePattern {
         if domain == "docker.io" && !path.is_empty() && !path.contains('/') && !rest {
             parts.push("library".into());
         }
-        parts.extend(
-            path.split('/')
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned),
-        );
+        if !path.is_empty() {
+            parts.extend(path.split('/').map(str::to_owned));
+        }
         if !valid_domain(domain) {
             return Err(format!(
                 "expected a registry host first, found \"{domain}\""

@@ -20,7 +20,7 @@ use crate::tls::socket::WideSocket;
 /// A client connection after its handshake.
 #[derive(Debug)]
 pub struct ClientStream {
-    tls: TlsStream<WideSocket>,
+    tls: Box<TlsStream<WideSocket>>,
     held: Vec<u8>,
     ended: bool,
 }
@@ -28,7 +28,7 @@ pub struct ClientStream {
 impl ClientStream {
     /// Wraps a finished handshake.
     #[must_use]
-    pub fn new(tls: TlsStream<WideSocket>) -> Self {
+    pub fn new(tls: Box<TlsStream<WideSocket>>) -> Self {
         Self {
             tls,
             held: Vec::new(),
@@ -88,10 +88,16 @@ impl ClientStream {
         }
     }
 
+    /// Whether ciphertext has been read behind what is lent: more may come without waiting.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.ended && self.held.is_empty() && !self.tls.get_ref().0.buffered().is_empty()
+    }
+
     /// Uses up `n` lent bytes.
     pub fn consume(&mut self, n: usize) {
         if self.held.is_empty() {
-            Pin::new(&mut self.tls).consume(n);
+            Pin::new(&mut *self.tls).consume(n);
         } else {
             self.release(n);
         }
@@ -102,7 +108,7 @@ impl ClientStream {
     /// # Errors
     /// When the connection failed.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write(cx, data)
+        Pin::new(&mut *self.tls).poll_write(cx, data)
     }
 
     /// Writes out what [`Self::poll_write`] could not.
@@ -110,7 +116,7 @@ impl ClientStream {
     /// # Errors
     /// When the connection failed.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(cx)
+        Pin::new(&mut *self.tls).poll_flush(cx)
     }
 
     /// Sends close_notify and FIN; reading goes on.
@@ -118,7 +124,7 @@ impl ClientStream {
     /// # Errors
     /// When the connection failed.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(cx)
+        Pin::new(&mut *self.tls).poll_shutdown(cx)
     }
 
     /// Writes all of `data`.

@@ -22,8 +22,8 @@ pub const MAX_HEAD: usize = (1 << 20) + (64 << 10);
 /// Why a head was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    /// More lines than [`MAX_LINES`].
-    #[error("more than {MAX_LINES} header lines")]
+    /// More lines than allowed.
+    #[error("too many header lines")]
     TooManyLines,
     /// Not HTTP/1.0 or HTTP/1.1.
     #[error("not HTTP/1.0 or HTTP/1.1")]
@@ -73,16 +73,23 @@ pub struct ResponseHead {
 
 /// The length of the head at the start of `buf`, its last empty line included; `None` while it is incomplete.
 /// `scanned` is how much an earlier call has seen.
+///
+/// A head that ends by bare line feeds is complete as well: the parser refuses it now, instead of a deadline later.
 #[must_use]
 pub fn head_len(buf: &[u8], scanned: usize) -> Option<usize> {
     let from = scanned.saturating_sub(3);
     let rest = buf.get(from..)?;
-    memmem::find(rest, b"\r\n\r\n").map(|at| from + at + 4)
+    if let Some(at) = memmem::find(rest, b"\r\n\r\n") {
+        return Some(from + at + 4);
+    }
+    let bare = memmem::find(rest, b"\n\n").map(|at| at + 2);
+    let mixed = memmem::find(rest, b"\n\r\n").map(|at| at + 3);
+    bare.into_iter().chain(mixed).min().map(|len| from + len)
 }
 
 /// Every CR must be followed by LF and every LF preceded by CR: a parser that takes one alone as a line end sees other
 /// fields than one that does not.
-fn strict_lines(head: &[u8]) -> Result<(), HeadError> {
+fn strict_lines(head: &[u8], most: usize) -> Result<(), HeadError> {
     let mut lines = 0;
     for lf in memchr_iter(b'\n', head) {
         if lf == 0 || head[lf - 1] != b'\r' {
@@ -98,7 +105,7 @@ fn strict_lines(head: &[u8]) -> Result<(), HeadError> {
         ));
     }
     // The start line and the empty line are not header lines.
-    if lines > MAX_LINES + 2 {
+    if lines > most + 2 {
         return Err(HeadError::TooManyLines);
     }
     Ok(())
@@ -297,16 +304,36 @@ pub fn request(
     out: &mut Vec<u8>,
     takes_over: impl FnOnce(&str, &str) -> bool,
 ) -> Result<RequestHead, HeadError> {
-    strict_lines(head)?;
+    request_within(head, MAX_LINES, out, takes_over)
+}
+
+/// As [`request`], with at most `most` header lines.
+///
+/// # Errors
+/// [`HeadError`], with `out` unchanged.
+pub fn request_within(
+    head: &[u8],
+    most: usize,
+    out: &mut Vec<u8>,
+    takes_over: impl FnOnce(&str, &str) -> bool,
+) -> Result<RequestHead, HeadError> {
+    strict_lines(head, most)?;
     // httparse skips empty lines in front; the engine does not, and the ranges below count from the first byte.
     if head.first() == Some(&b'\r') {
         return Err(HeadError::Malformed(
             "an empty line before the request line",
         ));
     }
-    let mut storage = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
+    let mut usual = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
+    let mut unusual = Vec::new();
+    let storage = if most <= MAX_LINES {
+        &mut usual[..]
+    } else {
+        unusual.resize_with(most, std::mem::MaybeUninit::uninit);
+        &mut unusual[..]
+    };
     let mut parsed = httparse::Request::new(&mut []);
-    match PARSER().parse_request_with_uninit_headers(&mut parsed, head, &mut storage) {
+    match PARSER().parse_request_with_uninit_headers(&mut parsed, head, storage) {
         Ok(Status::Complete(n)) if n == head.len() => {}
         Ok(_) => return Err(HeadError::Malformed("an incomplete head")),
         Err(e) => return Err(tokenize(e)),
@@ -339,7 +366,7 @@ pub fn request(
         drop_expect,
         out,
     );
-    if http10 && fields.keep_alive && !fields.upgrade {
+    if http10 && fields.keep_alive && !fields.close && !fields.upgrade {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -348,11 +375,7 @@ pub fn request(
         method: 0..method.len(),
         target: start..start + target.len(),
         http10,
-        persistent: if http10 {
-            fields.keep_alive
-        } else {
-            !fields.close
-        },
+        persistent: !fields.close && (!http10 || fields.keep_alive),
         upgrade: fields.upgrade,
         expects_continue: fields.expect > 0,
         framing,
@@ -438,7 +461,7 @@ pub fn response(
     out: &mut Vec<u8>,
     plan: impl FnOnce(&ResponseHead) -> Emit,
 ) -> Result<ResponseHead, HeadError> {
-    strict_lines(head)?;
+    strict_lines(head, MAX_LINES)?;
     let mut storage = [const { std::mem::MaybeUninit::uninit() }; MAX_LINES];
     let mut parsed = httparse::Response::new(&mut []);
     match PARSER().parse_response_with_uninit_headers(&mut parsed, head, &mut storage) {
@@ -453,20 +476,24 @@ pub fn response(
         return Err(HeadError::Malformed("a status below 100"));
     }
     let fields = Fields::read(parsed.headers)?;
+    let http10 = minor == 0;
+    if http10 && fields.chunked {
+        return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
+    }
+    let has_body = fields.chunked || fields.length.is_some_and(|n| n > 0);
+    if has_body && (status < 200 || status == 204) {
+        // RFC 9112 §6.3: no body whatever the head says, yet there are clients that believe the head.
+        return Err(HeadError::Malformed("a body on a status that has none"));
+    }
     let framing = match (fields.chunked, fields.length) {
         _ if bodyless || status < 200 || status == 204 || status == 304 => Framing::none(),
         (true, _) => Framing::chunked(),
         (false, Some(n)) => Framing::length(n),
         (false, None) => Framing::until_eof(),
     };
-    let http10 = minor == 0;
     let response = ResponseHead {
         status,
-        persistent: (if http10 {
-            fields.keep_alive
-        } else {
-            !fields.close
-        }) && !framing.is_until_eof(),
+        persistent: !fields.close && (!http10 || fields.keep_alive) && !framing.is_until_eof(),
         http10,
         raw_stream: fields.raw_stream,
         framing,

@@ -15,6 +15,9 @@ use crate::upstream::EngineStream;
 /// Bytes one direction may move before other connections of this worker get their turn.
 const TURN: usize = 1 << 20;
 
+/// Plaintext of a full TLS record (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+
 /// Bytes on their way that the next socket has not taken yet.
 #[derive(Debug, Default)]
 pub struct Pending {
@@ -140,22 +143,74 @@ impl Relay<'_> {
             if moved > TURN {
                 return again(cx);
             }
-            let lent = ready!(self.client.poll_lend(cx)).map_err(Fault::Client)?;
-            if lent.is_empty() {
-                return Poll::Ready(Ok(Progress::Ended));
+            match ready!(self.poll_up_once(cx, body))? {
+                0 => return Poll::Ready(Ok(Progress::Ended)),
+                n => moved += n,
             }
-            let n = body.take(lent).map_err(Fault::ClientChunk)?;
+        }
+    }
+
+    /// Sends what one record holds, or, when more records wait behind it, a bulk buffer full of them in one go.
+    fn poll_up_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+    ) -> Poll<Result<usize, Fault>> {
+        if ready!(self.client.poll_lend(cx))
+            .map_err(Fault::Client)?
+            .is_empty()
+        {
+            return Poll::Ready(Ok(0));
+        }
+        let more = self.client.has_more();
+        let lent = ready!(self.client.poll_lend(cx)).map_err(Fault::Client)?;
+        let n = body.take(lent).map_err(Fault::ClientChunk)?;
+        if !more {
             // What the engine does not take at once has to outlive the loan.
-            let written = match self.engine.poll_write(cx, &lent[..n]) {
-                Poll::Ready(Ok(written)) => written,
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(Fault::EngineWrite(e))),
-                Poll::Pending => 0,
-            };
+            let written =
+                settle(self.engine.poll_write(cx, &lent[..n])).map_err(Fault::EngineWrite)?;
             self.up.push(&lent[written..n]);
             self.client.consume(n);
             self.meter.up(n);
-            moved += n;
+            return Poll::Ready(Ok(n));
         }
+        let mut bulk = net::take_bulk();
+        bulk[..n].copy_from_slice(&lent[..n]);
+        self.client.consume(n);
+        let gathered = self.gather(cx, body, &mut bulk, n);
+        let result = gathered.and_then(|len| {
+            self.meter.up(len);
+            let written =
+                settle(self.engine.poll_write(cx, &bulk[..len])).map_err(Fault::EngineWrite)?;
+            self.up.push(&bulk[written..len]);
+            Ok(len)
+        });
+        net::give_bulk(bulk);
+        Poll::Ready(result)
+    }
+
+    /// Fills `bulk` from `len` on with the body bytes that have come already.
+    fn gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+        bulk: &mut [u8],
+        mut len: usize,
+    ) -> Result<usize, Fault> {
+        while bulk.len() - len >= RECORD && !body.is_done() && self.client.has_more() {
+            // The end or a fault of the client's side is found again by the next read, after these bytes are on their way.
+            let Poll::Ready(Ok(lent)) = self.client.poll_lend(cx) else {
+                break;
+            };
+            if lent.is_empty() || lent.len() > bulk.len() - len {
+                break;
+            }
+            let n = body.take(lent).map_err(Fault::ClientChunk)?;
+            bulk[len..len + n].copy_from_slice(&lent[..n]);
+            self.client.consume(n);
+            len += n;
+        }
+        Ok(len)
     }
 
     /// Moves the engine's body to the client until it is complete or the engine ends.
@@ -203,6 +258,14 @@ impl Relay<'_> {
         self.meter.down(sent);
         self.down.push(&bulk[sent..n]);
         Poll::Ready(Ok(read))
+    }
+}
+
+/// What a write took; nothing if it has to wait.
+fn settle(written: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match written {
+        Poll::Ready(written) => written,
+        Poll::Pending => Ok(0),
     }
 }
 

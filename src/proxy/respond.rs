@@ -49,13 +49,11 @@ impl Status {
 }
 
 impl Status {
-    /// Whether the fault was the request's own, so that the next one may be read from the same connection.
+    /// Whether the fault was the request's own, so that the next one may be read from the same connection. After a fault
+    /// behind the gate the client starts afresh, as it would after the engine's own failure.
     #[must_use]
     pub fn keeps_connection(self) -> bool {
-        matches!(
-            self,
-            Self::Forbidden | Self::NotFound | Self::TooMany | Self::BadGateway | Self::Unavailable
-        )
+        matches!(self, Self::Forbidden | Self::NotFound | Self::TooMany)
     }
 }
 
@@ -66,6 +64,8 @@ pub struct Refusal {
     pub status: Status,
     /// What the user reads, without the `dockgate:` in front.
     pub message: String,
+    /// When to try again, in whole seconds (RFC 9110 §10.2.3).
+    pub retry_after: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +79,7 @@ impl Refusal {
         Self {
             status,
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -90,8 +91,11 @@ impl Refusal {
         let mut body = serde_json::to_string(&Body { message: &message }).unwrap_or_default();
         body.push('\n');
         let connection = if close { "Connection: close\r\n" } else { "" };
+        let retry = self
+            .retry_after
+            .map_or_else(String::new, |s| format!("Retry-After: {s}\r\n"));
         let mut response = format!(
-            "HTTP/1.1 {code} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{connection}\r\n",
+            "HTTP/1.1 {code} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{retry}{connection}\r\n",
             body.len()
         );
         if !is_head {

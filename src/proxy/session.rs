@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -15,15 +15,16 @@ use tracing::{debug, warn};
 use super::client::ClientStream;
 use super::exchange::{End, Exchange, Facts, Failure};
 use super::framing::Framing;
-use super::head::{self, HeadError, MAX_HEAD, RequestHead};
+use super::head::{self, HeadError, RequestHead};
 use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
 use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
 use crate::audit::sink::Sink;
-use crate::docker::{self, Hijack, Operation};
+use crate::docker::{self, Hijack};
+use crate::metrics::{Limit, Metrics, UpstreamError};
 use crate::policy::{self, ClientRef, Permitted, Policy};
-use crate::registry::Entry;
+use crate::registry::{Entry, Place};
 use crate::socket;
 use crate::tls::socket::WideSocket;
 use crate::upstream::{ConnectError, EngineStream, Upstream};
@@ -40,6 +41,17 @@ pub struct Deadlines {
     pub tunnel_grace: Duration,
 }
 
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Lines of a request head.
+    pub header_lines: usize,
+    /// Life of a hijacked connection.
+    pub session_max_age: Option<Duration>,
+}
+
 /// What all sessions share.
 #[derive(Debug)]
 pub struct Gate {
@@ -47,6 +59,10 @@ pub struct Gate {
     pub upstream: Upstream,
     /// Deadlines.
     pub deadlines: Deadlines,
+    /// Bounds.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
     pub draining: CancellationToken,
     /// Who may do what.
@@ -84,7 +100,7 @@ struct Session<'a> {
 }
 
 /// Serves one connection to its end. Dropping the future closes both sides at once.
-pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: TlsStream<WideSocket>) {
+pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSocket>>) {
     let mut session = Session {
         gate: &gate,
         entry: &entry,
@@ -113,8 +129,9 @@ impl Session<'_> {
         };
         let head = &self.client.held()[..len];
         let mut out = Vec::with_capacity(len + 512);
-        let parsed = head::request(head, &mut out, |method, target| {
-            docker::classify(method, target).is_ok_and(|c| takes_over(c.operation))
+        let lines = self.gate.limits.header_lines;
+        let parsed = head::request_within(head, lines, &mut out, |method, target| {
+            docker::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
         });
         let request = match parsed {
             Ok(request) => request,
@@ -142,11 +159,16 @@ impl Session<'_> {
             self.gate,
             self.entry,
             (method, classified.path().to_owned()),
-            classified.operation,
+            (classified.operation, classified.hijack),
             classified.name(),
         );
         self.entry.meter.up(len);
         self.client.release(len);
+        if let Some(refusal) = self.limited() {
+            tx.limited();
+            let body = request.framing.clone();
+            return self.finish_refused(refusal, is_head, &body, tx).await;
+        }
         if let Some(hook) = self.gate.on_request {
             hook(&tx.path);
         }
@@ -169,17 +191,11 @@ impl Session<'_> {
 
     /// Waits for a complete head at the front of the held bytes.
     async fn head(&mut self) -> Result<usize, After> {
-        if self.fresh || !self.client.held().is_empty() {
-            return match timeout(self.gate.deadlines.head, self.rest_of_head()).await {
-                Ok(head) => head,
-                Err(_) if self.client.held().is_empty() => Err(After::Part(PART.0)),
-                Err(_) => {
-                    let refusal =
-                        Refusal::new(Status::Timeout, "the request head did not come in time");
-                    Err(self.refuse(refusal, false).await)
-                }
-            };
+        let limit = self.gate.deadlines.head;
+        if !self.client.held().is_empty() {
+            return self.rest_in_time(Instant::now() + limit).await;
         }
+        let first = Instant::now() + limit;
         let idle = poll_fn(|cx| self.client.poll_hold(cx));
         tokio::select! {
             read = idle => match read {
@@ -188,22 +204,40 @@ impl Session<'_> {
                 Err(_) => return Err(After::Drop),
             },
             () = self.gate.draining.cancelled() => return Err(After::Part(PART.0)),
+            // Only the first head has to begin in time; later ones may take hours.
+            () = sleep_until(first.into()), if self.fresh => return Err(After::Part(PART.0)),
         }
         match head::head_len(self.client.held(), 0) {
-            Some(len) if len <= MAX_HEAD => Ok(len),
-            _ => Box::pin(self.head()).await,
+            Some(len) if len <= self.gate.limits.head_bytes => Ok(len),
+            _ if self.fresh => self.rest_in_time(first).await,
+            _ => self.rest_in_time(Instant::now() + limit).await,
+        }
+    }
+
+    /// Reads the rest of a head of which something is here.
+    async fn rest_in_time(&mut self, deadline: Instant) -> Result<usize, After> {
+        match timeout_at(deadline.into(), self.rest_of_head()).await {
+            Ok(head) => head,
+            Err(_) => {
+                let refusal =
+                    Refusal::new(Status::Timeout, "the request head did not come in time");
+                Err(self.refuse(refusal, false).await)
+            }
         }
     }
 
     async fn rest_of_head(&mut self) -> Result<usize, After> {
+        let most = self.gate.limits.head_bytes;
         let mut scanned = 0;
         loop {
             let held = self.client.held();
             match head::head_len(held, scanned) {
-                Some(len) if len <= MAX_HEAD => return Ok(len),
-                None if held.len() <= MAX_HEAD => {}
+                Some(len) if len <= most => return Ok(len),
+                None if held.len() <= most => {}
                 _ => {
-                    let message = format!("the request head is larger than {MAX_HEAD} bytes");
+                    self.gate.metrics.limited(Limit::HeadSize);
+                    let message =
+                        format!("the request head is larger than {most} bytes (max-head-size)");
                     return Err(self
                         .refuse(Refusal::new(Status::HeadTooLarge, message), false)
                         .await);
@@ -219,27 +253,57 @@ impl Session<'_> {
     }
 
     async fn refuse_head(&mut self, error: HeadError) -> After {
-        let status = match error {
-            HeadError::TooManyLines => Status::HeadTooLarge,
-            HeadError::Version => Status::Version,
-            HeadError::Malformed(_) => Status::BadRequest,
+        let refusal = match error {
+            HeadError::TooManyLines => {
+                self.gate.metrics.limited(Limit::HeaderLines);
+                let most = self.gate.limits.header_lines;
+                let message = format!("more than {most} header lines (max-header-lines)");
+                Refusal::new(Status::HeadTooLarge, message)
+            }
+            HeadError::Version => Refusal::new(Status::Version, error.to_string()),
+            HeadError::Malformed(_) => Refusal::new(Status::BadRequest, error.to_string()),
         };
-        self.refuse(Refusal::new(status, error.to_string()), false)
-            .await
+        self.refuse(refusal, false).await
+    }
+
+    /// The refusal of a client that is above a limit of its own.
+    fn limited(&self) -> Option<Refusal> {
+        let (limit, message, wait) = if self.entry.place != Place::Within {
+            let most = self.entry.per_client.connections;
+            let message = format!(
+                "client \"{}\" already has {most} connections, the most one client may have (max-connections-per-client)",
+                self.entry.identity
+            );
+            (Limit::ConnectionsPerClient, message, Duration::ZERO)
+        } else if let Err(wait) = self.entry.admit() {
+            let most = self.entry.per_client.requests_per_second;
+            let message = format!(
+                "client \"{}\" sends more than {} requests per second (max-requests-per-second-per-client)",
+                self.entry.identity,
+                most.map_or(0, std::num::NonZero::get)
+            );
+            (Limit::RequestsPerSecond, message, wait)
+        } else {
+            return None;
+        };
+        self.gate.metrics.limited(limit);
+        let mut refusal = Refusal::new(Status::TooMany, message);
+        refusal.retry_after = Some(wait.as_secs_f64().ceil().max(1.0) as u64);
+        Some(refusal)
     }
 
     /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
     async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
         let (status, _) = refusal.status.line();
+        self.gate.metrics.malformed(status);
         debug!(
             conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
             error = refusal.message, "Request refused"
         );
-        match self
-            .client
-            .write_all(&refusal.to_bytes(is_head, true))
-            .await
-        {
+        let bytes = refusal.to_bytes(is_head, true);
+        self.entry.meter.up(self.client.held().len());
+        self.entry.meter.down(bytes.len());
+        match self.client.write_all(&bytes).await {
             Ok(()) => After::Part(PART.0),
             Err(_) => After::Drop,
         }
@@ -253,7 +317,7 @@ impl Session<'_> {
         mut out: Vec<u8>,
         mut tx: Transaction<'_>,
     ) -> After {
-        let takes_over = takes_over(tx.operation);
+        let takes_over = takes_over(tx.hijack);
         let read = if takes_over {
             self.takeover_body(&request, &mut body, &mut out).await
         } else {
@@ -272,15 +336,17 @@ impl Session<'_> {
             http10: request.http10,
             persistent: request.persistent,
             upgrade: request.upgrade,
-            may_switch: tx.operation.hijack() != Hijack::None,
+            may_switch: tx.hijack != Hijack::None,
             may_take_over: takes_over,
-            replayable: (is_head || tx.method == "GET") && body.is_done() && !request.upgrade,
+            replayable: (is_head || tx.method == "GET")
+                && request.framing.is_done()
+                && !request.upgrade,
         };
         let mut up = Pending::new(out);
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
-                None => match self.gate.upstream.connect(&permit).await {
+                None => match self.connect(&permit).await {
                     Ok(engine) => engine,
                     Err(e) => {
                         let refusal = self.unreachable(&e);
@@ -297,8 +363,7 @@ impl Session<'_> {
                 surplus: false,
             };
             let sent = Instant::now();
-            let draining = self.gate.draining.is_cancelled();
-            let mut exchange = Exchange::new(relay, facts, body.clone(), draining);
+            let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
             tx.answered(sent, exchange.answered);
@@ -325,7 +390,13 @@ impl Session<'_> {
                     relay.down = Pending::new(early);
                     tx.tunnel(status.unwrap_or_default());
                     let mut tunnel = Tunnel::new(relay);
-                    let end = poll_fn(|cx| tunnel.poll(cx)).await;
+                    let end = self
+                        .entry
+                        .within(
+                            self.gate.limits.session_max_age,
+                            poll_fn(|cx| tunnel.poll(cx)),
+                        )
+                        .await;
                     drop(tunnel);
                     tx.finish(status, Some(end.id()));
                     return match end {
@@ -342,17 +413,29 @@ impl Session<'_> {
                     return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Unanswered(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
                     return self.finish_refused(refusal, is_head, &body, tx).await;
                 }
                 End::Cut(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::CutOff);
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
                     tx.finish(status, Some("cut_off"));
                     return After::Drop;
                 }
             }
         }
+    }
+
+    async fn connect(&self, permit: &Permitted) -> Result<EngineStream, ConnectError> {
+        self.gate.metrics.upstream_connect();
+        let connected = self.gate.upstream.connect(permit).await;
+        if let Err(e) = &connected {
+            let reason = UpstreamError::of(&e.source);
+            self.gate.metrics.upstream_error(reason);
+        }
+        connected
     }
 
     fn unreachable(&self, error: &ConnectError) -> Refusal {
@@ -380,7 +463,8 @@ impl Session<'_> {
     ) -> After {
         let mut body = body.clone();
         let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
-        let keeps = complete && refusal.status.keeps_connection() && !takes_over(tx.operation);
+        // What a client sends ahead of a switch that is refused is no request (RFC 9931).
+        let keeps = complete && refusal.status.keeps_connection() && tx.hijack == Hijack::None;
         let bytes = refusal.to_bytes(is_head, !keeps);
         let sent = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());
@@ -399,6 +483,6 @@ fn gone(tx: Transaction<'_>) -> After {
 }
 
 /// The endpoints that take the connection over with or without an upgrade.
-fn takes_over(operation: Operation) -> bool {
-    operation.hijack() == Hijack::Tcp
+fn takes_over(hijack: Hijack) -> bool {
+    hijack == Hijack::Tcp
 }

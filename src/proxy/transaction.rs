@@ -2,13 +2,14 @@
 //!
 //! A transaction that is dropped unfinished (its connection was cut, or its task panicked) is recorded all the same.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::info;
 
 use super::session::Gate;
 use crate::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
-use crate::docker::Operation;
+use crate::docker::{Hijack, Operation};
+use crate::metrics;
 use crate::policy::{Denied, Mode, Permitted};
 use crate::registry::Entry;
 
@@ -36,6 +37,9 @@ pub struct Transaction<'a> {
     pub path: String,
     /// The operation.
     pub operation: Operation,
+    /// How the engine may take the connection out of HTTP, which Podman's own paths may as well although they are no
+    /// known operation.
+    pub hijack: Hijack,
     target: Option<String>,
     started: Instant,
     time: SystemTime,
@@ -43,6 +47,9 @@ pub struct Transaction<'a> {
     judgement: Option<Judgement>,
     audit: Option<Box<Record>>,
     upstream_us: u64,
+    limited: bool,
+    /// The status that made a tunnel of it.
+    switched: Option<u16>,
     open: bool,
 }
 
@@ -52,7 +59,7 @@ impl<'a> Transaction<'a> {
         gate: &'a Gate,
         entry: &'a Entry,
         (method, path): (String, String),
-        operation: Operation,
+        (operation, hijack): (Operation, Hijack),
         target: Option<&str>,
     ) -> Self {
         let number = entry.begin(operation, &path);
@@ -63,6 +70,7 @@ impl<'a> Transaction<'a> {
             method,
             path,
             operation,
+            hijack,
             target: gate
                 .audit
                 .is_some()
@@ -74,6 +82,8 @@ impl<'a> Transaction<'a> {
             judgement: None,
             audit: None,
             upstream_us: 0,
+            limited: false,
+            switched: None,
             open: true,
         }
     }
@@ -118,6 +128,11 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Notes that a limit refused it, before the policy was asked.
+    pub fn limited(&mut self) {
+        self.limited = true;
+    }
+
     /// Notes when the engine's head came.
     pub fn answered(&mut self, sent: Instant, answered: Option<Instant>) {
         let waited = answered
@@ -129,6 +144,7 @@ impl<'a> Transaction<'a> {
     /// Notes that the connection has become a tunnel.
     pub fn tunnel(&mut self, status: u16) {
         self.entry.tunnel();
+        self.switched = Some(status);
         if let Some(sink) = &self.gate.audit
             && let Some(record) = self.record()
         {
@@ -151,6 +167,8 @@ impl<'a> Transaction<'a> {
         let (up, down) = self.entry.meter.totals();
         let (bytes_in, bytes_out) = (up - self.before.0, down - self.before.1);
         let elapsed = self.started.elapsed();
+        let status = status.or(self.switched);
+        self.count(status, elapsed);
         let judged = self.judgement.as_ref().filter(|j| j.mode != "none");
         let decision = judged.map(|j| match j.decision {
             Decision::Allow => "allow",
@@ -188,6 +206,18 @@ impl<'a> Transaction<'a> {
             record.reason = reason.map(str::to_owned);
             sink.write(record);
         }
+    }
+
+    fn count(&self, status: Option<u16>, took: Duration) {
+        let decision = match self.judgement.as_ref().map(|j| &j.decision) {
+            _ if self.limited => metrics::Decision::Limited,
+            None | Some(Decision::Allow) => metrics::Decision::Allowed,
+            Some(Decision::Deny) => metrics::Decision::Denied,
+            Some(Decision::WouldDeny) => metrics::Decision::WouldDeny,
+        };
+        self.gate
+            .metrics
+            .request(self.operation, decision, status, took);
     }
 
     /// The audit record, made at its first use; `None` where no audit is kept.

@@ -13,6 +13,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::verify::{Denied, GateVerifier};
+use crate::metrics::Expiry;
 
 /// What a generation of trust is made from.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Trust {
     pub server: Arc<ServerConfig>,
     /// For judging live connections again.
     pub verifier: Arc<GateVerifier>,
+    /// When its parts lapse, for the gauges.
+    pub expiry: Expiry,
 }
 
 /// Material that rustls refused.
@@ -62,6 +65,7 @@ impl Trust {
     /// When a CA certificate cannot serve as trust anchor, there is none, a CRL cannot be read, or the key does not fit.
     pub fn build(material: Material) -> Result<Self, TrustError> {
         let provider = Arc::new(provider());
+        let expiry = Expiry::of(&material.cert_chain, &material.client_ca, &material.crls);
         let mut roots = RootCertStore::empty();
         for ca in material.client_ca {
             roots.add(ca).map_err(fault(
@@ -95,6 +99,7 @@ impl Trust {
         Ok(Self {
             server: Arc::new(server),
             verifier,
+            expiry,
         })
     }
 }

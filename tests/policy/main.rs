@@ -1,4 +1,18 @@
 //! The policy engine and the classifier, without a network.
 
+mod support;
+
+mod audit;
+mod bodies;
+mod clients;
+mod commands;
+mod documents;
+mod files;
+mod hosts;
+mod images;
+mod json;
 mod operations;
+mod requests;
+mod roles;
+mod swarm;
 mod targets;

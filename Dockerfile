@@ -1,0 +1,33 @@
+# dockgate as an image with one file in it: no shell, no libc, no package manager, nothing to update but dockgate.
+#
+#   docker build -t dockgate .          BuildKit, the default builder since Docker 23
+#
+# The toolchain that builds it. To pin it to the byte, add the digest that `docker buildx imagetools inspect` prints.
+ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
+
+FROM ${RUST_IMAGE} AS build
+WORKDIR /src
+COPY . .
+# Static glibc: bookworm's resolves names (files and DNS) without loading a library. The target is named because flags then apply
+# to dockgate alone and not to build scripts, which must be able to load procedural macros.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    set -eu; \
+    target=$(rustc -vV | sed -n 's/^host: //p'); \
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" --bin dockgate; \
+    mkdir -p /image/certs /image/run/dockgate /image/etc/dockgate; \
+    cp "target/$target/release/dockgate" /image/dockgate; \
+    chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate
+
+FROM scratch
+LABEL org.opencontainers.image.title="dockgate" \
+      org.opencontainers.image.description="A mutual-TLS gate in front of the Docker Engine API" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+# The directories belong to the user below, so that a new volume on /certs and a tmpfs on /run/dockgate can be written.
+COPY --from=build --chown=65532:65532 /image/ /
+USER 65532:65532
+EXPOSE 2376
+# The control socket answers only when the gate's workers do.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --start-interval=1s --retries=3 CMD ["/dockgate", "healthcheck"]
+ENTRYPOINT ["/dockgate"]
+CMD ["serve"]

@@ -1,0 +1,299 @@
+//! Whether the engine behind the gate is well: asked when somebody wants to know, never more than once a second.
+//!
+//! A probe is one `GET /_ping` on a connection of its own under one deadline, so a stopped engine, whose socket still accepts,
+//! is told from one that is gone. Callers that come while a probe runs wait for it instead of starting another.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use hyperlocal::UnixConnector;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::socket::Cause;
+
+/// How long the engine may take to answer.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long an answer stands.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Bytes of an answer to `/_ping` that are read; it says `OK`.
+const MAX_BODY: usize = 4 * 1024;
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// It answered.
+    Ok,
+    /// There is nothing at the socket's path.
+    Missing,
+    /// The path is there, but nobody listens: the engine is stopped.
+    Refused,
+    /// The path is a bind mount of a socket that the engine has since replaced.
+    Stale,
+    /// The gate may not open the socket.
+    Forbidden,
+    /// It takes connections and does not answer.
+    Wedged,
+    /// It answered something else.
+    Unwell,
+}
+
+/// What a probe found, and in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// In a word.
+    pub engine: Engine,
+    /// One sentence for a person.
+    pub detail: String,
+}
+
+/// The answer of `/ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether requests can be served now.
+    pub ready: bool,
+    /// What the engine's probe found.
+    pub engine: Engine,
+    /// One sentence for a person.
+    pub detail: String,
+    /// Whether the gate is about to end.
+    pub draining: bool,
+    /// Age of the probe in milliseconds.
+    pub age_ms: u64,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.draining {
+            f.write_str("not ready: the gate is draining")
+        } else if self.ready {
+            write!(f, "ready: {}", self.detail)
+        } else {
+            write!(f, "not ready: {}", self.detail)
+        }
+    }
+}
+
+/// The probe and its last answer.
+#[derive(Debug)]
+pub struct Health {
+    socket: PathBuf,
+    deadline: Duration,
+    draining: CancellationToken,
+    last: Mutex<Option<(Instant, Finding)>>,
+}
+
+impl Health {
+    /// Watches the engine at `socket`.
+    #[must_use]
+    pub fn new(socket: PathBuf, draining: CancellationToken) -> Self {
+        Self {
+            socket,
+            deadline: DEADLINE,
+            draining,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Whether requests can be served. Takes [`DEADLINE`] at most.
+    pub async fn ready(&self) -> Ready {
+        // Held while probing: whoever comes meanwhile gets the same answer.
+        let mut last = self.last.lock().await;
+        let (at, finding) = match &*last {
+            Some((at, finding)) if at.elapsed() < FRESH => (*at, finding.clone()),
+            _ => {
+                let finding = probe(&self.socket, self.deadline).await;
+                let now = Instant::now();
+                *last = Some((now, finding.clone()));
+                (now, finding)
+            }
+        };
+        drop(last);
+        let draining = self.is_draining();
+        Ready {
+            ready: finding.engine == Engine::Ok && !draining,
+            engine: finding.engine,
+            detail: finding.detail,
+            draining,
+            age_ms: u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Whether the gate is about to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+}
+
+/// Asks the engine at `socket` once.
+pub async fn probe(socket: &Path, deadline: Duration) -> Finding {
+    let name = socket.display();
+    match timeout(deadline, ping(socket)).await {
+        Err(_) => Finding {
+            engine: Engine::Wedged,
+            detail: format!(
+                "the engine at unix://{name} takes connections but did not answer GET /_ping within {deadline:?}"
+            ),
+        },
+        Ok(Ok(StatusCode::OK)) => Finding {
+            engine: Engine::Ok,
+            detail: format!("the engine at unix://{name} answers"),
+        },
+        Ok(Ok(status)) => Finding {
+            engine: Engine::Unwell,
+            detail: format!("the engine at unix://{name} answered GET /_ping with {status}"),
+        },
+        Ok(Err(error)) => explain(socket, &error),
+    }
+}
+
+fn explain(socket: &Path, error: &io::Error) -> Finding {
+    let problem = crate::socket::diagnose(socket, error);
+    let engine = match &problem.cause {
+        Cause::Missing { .. } | Cause::NotASocket { .. } => Engine::Missing,
+        Cause::Permission(_) | Cause::Forbidden(_) | Cause::Unreachable { .. } => Engine::Forbidden,
+        Cause::Stale { .. } => Engine::Stale,
+        Cause::Refused => Engine::Refused,
+        Cause::Busy => Engine::Wedged,
+        Cause::Other(_) => Engine::Unwell,
+    };
+    let hint = problem.hint().map(|hint| format!(" (hint: {hint})"));
+    Finding {
+        engine,
+        detail: problem.message() + &hint.unwrap_or_default(),
+    }
+}
+
+async fn ping(socket: &Path) -> io::Result<StatusCode> {
+    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build(UnixConnector);
+    let uri = hyperlocal::Uri::new(socket, "/_ping").into();
+    let answer = client.get(uri).await.map_err(root)?;
+    let status = answer.status();
+    // The whole answer counts: an engine that stops in the middle of it is not well.
+    Limited::new(answer.into_body(), MAX_BODY)
+        .collect()
+        .await
+        .map_err(io::Error::other)?;
+    Ok(status)
+}
+
+/// The system's own error, where there is one below the client's.
+fn root(error: hyper_util::client::legacy::Error) -> io::Error {
+    let mut cause = error.source();
+    let mut text = error.to_string();
+    while let Some(source) = cause {
+        if let Some(io) = source.downcast_ref::<io::Error>() {
+            return io::Error::new(io.kind(), io.to_string());
+        }
+        text = source.to_string();
+        cause = source.source();
+    }
+    io::Error::other(text)
+}
+
+/// Whether the path is a bind mount of a socket that the engine has since replaced: it will never answer again.
+pub async fn is_stale(socket: &Path) -> bool {
+    match UnixStream::connect(socket).await {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            explain(socket, &e).engine == Engine::Stale
+        }
+        _ => false,
+    }
+}
+
+/// Resolves when `socket` has been stale at every look for `limit`.
+pub async fn until_stale(socket: &Path, limit: Duration) {
+    let every = (limit / 4).clamp(Duration::from_millis(20), Duration::from_secs(5));
+    lasting(limit, every, async || is_stale(socket).await).await;
+}
+
+/// Resolves when `condition` has held at every look for `limit`.
+async fn lasting(limit: Duration, every: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    let mut since: Option<Instant> = None;
+    loop {
+        if condition().await {
+            let since = *since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= limit {
+                return;
+            }
+        } else {
+            since = None;
+        }
+        sleep(every).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(future)
+    }
+
+    #[test]
+    fn a_missing_a_refused_and_a_wedged_engine_are_told_apart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s");
+        let look = || run(probe(&path, Duration::from_millis(200))).engine;
+        assert_eq!(look(), Engine::Missing);
+        let listener = UnixListener::bind(&path).expect("bound");
+        assert_eq!(look(), Engine::Wedged);
+        drop(listener);
+        assert_eq!(look(), Engine::Refused);
+    }
+
+    #[test]
+    fn an_engine_that_is_merely_down_is_not_stale() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s");
+        assert!(!run(is_stale(&path)), "missing is not stale");
+        let listener = UnixListener::bind(&path).expect("bound");
+        assert!(!run(is_stale(&path)), "listening is not stale");
+        drop(listener);
+        assert!(
+            !run(is_stale(&path)),
+            "a stopped engine will come back here"
+        );
+    }
+
+    #[test]
+    fn a_condition_has_to_hold_at_every_look() {
+        let (limit, every) = (Duration::from_millis(50), Duration::from_millis(5));
+        run(timeout(
+            Duration::from_secs(5),
+            lasting(limit, every, async || true),
+        ))
+        .expect("lasts");
+        let mut looks = 0;
+        let flickering = lasting(limit, every, async || {
+            looks += 1;
+            looks % 3 != 0
+        });
+        run(timeout(8 * limit, flickering)).expect_err("never lasts");
+        assert!(looks > 6);
+    }
+}

@@ -1,0 +1,114 @@
+//! Small bounds: a token bucket, and a log line that does not repeat itself.
+
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// At most so many events a second, with bursts of one second's worth.
+#[derive(Debug)]
+pub struct TokenBucket {
+    rate: f64,
+    state: Mutex<(f64, Instant)>,
+}
+
+impl TokenBucket {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(per_second: NonZeroU32) -> Self {
+        let rate = f64::from(per_second.get());
+        Self {
+            rate,
+            state: Mutex::new((rate, Instant::now())),
+        }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// The time until there is one again.
+    pub fn take(&self, now: Instant) -> Result<(), Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tokens, last) = &mut *state;
+        *tokens = self.level(*tokens, *last, now);
+        *last = now.max(*last);
+        if *tokens >= 1.0 {
+            *tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - *tokens) / self.rate))
+    }
+
+    /// Whether it holds as much as a new one.
+    pub fn is_full(&self, now: Instant) -> bool {
+        let (tokens, last) = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.level(tokens, last, now) >= self.rate
+    }
+
+    fn level(&self, tokens: f64, last: Instant, now: Instant) -> f64 {
+        let refill = now.saturating_duration_since(last).as_secs_f64() * self.rate;
+        (tokens + refill).min(self.rate)
+    }
+}
+
+/// Lets something be said at most once in a while, and counts what went unsaid.
+#[derive(Debug)]
+pub struct Seldom {
+    every: Duration,
+    state: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Seldom {
+    /// Once in `every`.
+    #[must_use]
+    pub const fn new(every: Duration) -> Self {
+        Self {
+            every,
+            state: Mutex::new((None, 0)),
+        }
+    }
+
+    /// Counts one occasion; how many there were since the last time it was said, this one included, if it is time to say it.
+    pub fn due(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, unsaid) = &mut *state;
+        *unsaid += 1;
+        if last.is_some_and(|at| now.saturating_duration_since(at) < self.every) {
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_a_second_of_burst_and_then_its_rate() {
+        let start = Instant::now();
+        let bucket = TokenBucket::new(NonZeroU32::new(10).expect("not zero"));
+        let at = |ms| start + Duration::from_millis(ms);
+        let taken = (0..100).filter(|_| bucket.take(at(10)).is_ok()).count();
+        assert_eq!(taken, 10);
+        let wait = bucket.take(at(10)).expect_err("empty");
+        assert!(wait <= Duration::from_millis(100), "{wait:?}");
+        assert!(
+            bucket
+                .take(at(10) + wait + Duration::from_millis(1))
+                .is_ok()
+        );
+        let later = (0..100).filter(|_| bucket.take(at(60_000)).is_ok()).count();
+        assert_eq!(later, 10, "a long silence earns one second, not a minute");
+    }
+
+    #[test]
+    fn a_line_is_said_once_in_a_while_with_the_number_of_occasions() {
+        let start = Instant::now();
+        let seldom = Seldom::new(Duration::from_secs(10));
+        assert_eq!(seldom.due(start), Some(1));
+        assert_eq!(seldom.due(start + Duration::from_secs(1)), None);
+        assert_eq!(seldom.due(start + Duration::from_secs(9)), None);
+        assert_eq!(seldom.due(start + Duration::from_secs(11)), Some(3));
+    }
+}

@@ -1,0 +1,156 @@
+//! What the outside may see of the table: handshakes in progress, states, and sums for the gauges.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Registry};
+
+/// A handshake in progress.
+#[derive(Clone, Copy, Debug)]
+pub struct Handshake {
+    /// Number of the connection.
+    pub id: u64,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// A handshake's place in the table; dropping it leaves the table.
+#[derive(Debug)]
+pub struct Shaking {
+    registry: Arc<Registry>,
+    id: u64,
+}
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        self.registry.shaking().remove(&self.id);
+    }
+}
+
+/// What a connection is doing, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Proving who it is.
+    Handshake,
+    /// Between requests.
+    Idle,
+    /// In a request.
+    Request,
+    /// Hijacked: attach, exec, build session.
+    Tunnel,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Idle => "idle",
+            Self::Request => "request",
+            Self::Tunnel => "tunnel",
+        }
+    }
+}
+
+/// Sums over the table, taken in one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Live connections, handshakes aside.
+    pub connections: usize,
+    /// Those of them that are tunnels.
+    pub tunnels: usize,
+    /// Those of them that are in a request, tunnels aside.
+    pub requests: usize,
+    /// Handshakes in progress.
+    pub handshakes: usize,
+    /// Clients (public keys) with a live connection.
+    pub clients: usize,
+    /// Bytes from clients since start.
+    pub bytes_in: u64,
+    /// Bytes to clients since start.
+    pub bytes_out: u64,
+    /// End of validity of each connected client's certificate, seconds since the Unix epoch, one per public key, ascending.
+    pub client_expiry: Vec<i64>,
+}
+
+impl Entry {
+    /// What it is doing, without what it is doing it to.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let activity = self.lock();
+        match (activity.tunnel, activity.busy) {
+            (true, _) => State::Tunnel,
+            (false, true) => State::Request,
+            (false, false) => State::Idle,
+        }
+    }
+}
+
+impl Registry {
+    /// Notes a handshake.
+    #[must_use]
+    pub fn shake(self: &Arc<Self>, id: u64, peer: SocketAddr) -> Shaking {
+        let since = Instant::now();
+        self.shaking().insert(id, Handshake { id, peer, since });
+        Shaking {
+            registry: self.clone(),
+            id,
+        }
+    }
+
+    /// The handshakes in progress, oldest first.
+    #[must_use]
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        let mut all: Vec<_> = self.shaking().values().copied().collect();
+        all.sort_unstable_by_key(|h| h.id);
+        all
+    }
+
+    /// Sums over the table.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            handshakes: self.shaking().len(),
+            ..Totals::default()
+        };
+        // Copied under the lock, which also guards what has left: no byte is counted twice or missed.
+        let (entries, clients, (up, down)) = {
+            let table = self.lock();
+            let entries: Vec<Arc<Entry>> = table.live.values().cloned().collect();
+            let live = entries.iter().map(|e| e.meter.totals());
+            let sum = live.fold(table.past, |sum, (up, down)| (sum.0 + up, sum.1 + down));
+            (entries, table.shares.clients(), sum)
+        };
+        (totals.bytes_in, totals.bytes_out) = (up, down);
+        totals.clients = clients;
+        totals.connections = entries.len();
+        let mut expiry: HashMap<[u8; 32], i64> = HashMap::new();
+        for entry in &entries {
+            match entry.state() {
+                State::Tunnel => totals.tunnels += 1,
+                State::Request => totals.requests += 1,
+                State::Idle | State::Handshake => {}
+            }
+            let end = entry.identity.not_after;
+            expiry
+                .entry(entry.identity.spki)
+                .and_modify(|e| *e = (*e).min(end))
+                .or_insert(end);
+        }
+        totals.client_expiry = expiry.into_values().collect();
+        totals.client_expiry.sort_unstable();
+        totals
+    }
+
+    fn shaking(&self) -> MutexGuard<'_, HashMap<u64, Handshake>> {
+        self.shaking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,206 @@
+//! `ps`, `top` and `kick` over the control socket.
+
+use std::os::unix::fs::MetadataExt;
+
+use dockgate::registry::State;
+
+use crate::support::client::unix;
+use crate::support::eventually;
+use crate::support::gate::{Gate, dockgate, text, with_engine};
+
+#[test]
+fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it() {
+    let (gate, _engine) = with_engine(&[]);
+    let (mut alice, mut bob) = (
+        gate.connect(&gate.pki.client("alice", 0x0abc)),
+        gate.connect(&gate.pki.client("bob", 2)),
+    );
+    let made = alice.ask("POST", "/v1.51/containers/web/exec");
+    assert_eq!(made.status, 201);
+    alice.hijack();
+    bob.hijack();
+    alice.echo("hello");
+    bob.echo("hi");
+
+    let live = gate.ps();
+    assert_eq!(live.len(), 2, "{live:#?}");
+    let hers = live.iter().find(|c| c.client.as_deref() == Some("alice"));
+    let hers = hers.expect("alice is there");
+    assert_eq!(hers.state, State::Tunnel);
+    assert_eq!(hers.operation.as_deref(), Some("exec.start"));
+    assert_eq!(hers.path.as_deref(), Some("/v1.51/exec/e1/start"));
+    assert_eq!(hers.serial.as_deref(), Some("0abc"));
+    assert_eq!((hers.requests, hers.bytes_in), (2, alice.sent));
+    assert_eq!(hers.bytes_out, alice.received);
+    let table = text(&gate.command_line(&["ps"]));
+    let row = table.lines().find(|l| l.contains("alice")).expect("a row");
+    assert!(
+        row.contains("tunnel")
+            && row.contains("exec.start")
+            && row.contains("/v1.51/exec/e1/start"),
+        "{table}"
+    );
+    let top = text(&gate.command_line(&["top"]));
+    assert!(
+        top.contains("2 connections, 2 tunnels") && top.contains("alice"),
+        "{top}"
+    );
+    let only = text(&gate.command_line(&["ps", "--client", "bob"]));
+    assert!(only.contains("bob") && !only.contains("alice"), "{only}");
+
+    let kicked = gate.command_line(&["kick", &hers.id.to_string()]);
+    assert!(kicked.status.success(), "{}", text(&kicked));
+    assert!(
+        text(&kicked).contains("exec.start /v1.51/exec/e1/start"),
+        "{}",
+        text(&kicked)
+    );
+    alice.ended();
+    bob.echo("still here");
+    let line = gate.logged(|line| line["message"] == "Kicked");
+    assert_eq!(line["client.id"], "alice");
+    assert_eq!(
+        line["by.pid"].as_u64().map(|pid| pid > 0),
+        Some(true),
+        "{line}"
+    );
+    gate.logged(|line| line["message"] == "Connection cut" && line["reason"] == "kicked");
+    eventually(|| match &gate.ps()[..] {
+        [one] if one.client.as_deref() == Some("bob") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn kick_takes_serial_numbers_and_common_names_and_fails_when_nobody_matches() {
+    let (gate, _engine) = with_engine(&[]);
+    let (alice, bob) = (gate.pki.client("alice", 0x0abc), gate.pki.client("bob", 2));
+    let mut connections = [
+        gate.connect(&alice),
+        gate.connect(&alice),
+        gate.connect(&bob),
+    ];
+    for connection in &mut connections {
+        assert_eq!(connection.ask("GET", "/_ping").status, 200);
+    }
+    for nobody in [
+        ["--cn", "ali"],
+        ["--serial", "0abd"],
+        ["--client", "nobody"],
+    ] {
+        let output = gate.command_line(&["kick", nobody[0], nobody[1]]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains("no live connection matches"));
+    }
+    let output = gate.command_line(&["kick", "4711"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("connection 4711 is not live"));
+    assert_eq!(
+        gate.command_line(&["kick"]).status.code(),
+        Some(2),
+        "nobody was named"
+    );
+
+    let output = gate.command_line(&["kick", "--json", "--serial", "0A:BC"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let kicked: dockgate::control::Kicked = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(kicked.kicked.len(), 2);
+    assert!(
+        kicked
+            .kicked
+            .iter()
+            .all(|c| c.client.as_deref() == Some("alice"))
+    );
+    let [mut first, mut second, mut bobs] = connections;
+    first.ended();
+    second.ended();
+    assert_eq!(bobs.ask("GET", "/_ping").status, 200);
+    let output = gate.command_line(&["kick", "--cn", "bob"]);
+    assert!(output.status.success(), "{}", text(&output));
+    bobs.ended();
+}
+
+#[test]
+fn a_peer_that_has_not_proved_who_it_is_shows_as_a_handshake() {
+    let (gate, _engine) = with_engine(&[]);
+    let _silent = std::net::TcpStream::connect(gate.address).expect("connected");
+    eventually(|| match &gate.ps()[..] {
+        [one] if one.state == State::Handshake && one.client.is_none() => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert!(text(&gate.command_line(&["ps"])).contains("handshake"));
+}
+
+#[test]
+fn a_name_from_a_certificate_cannot_drive_the_terminal() {
+    let (gate, _engine) = with_engine(&[]);
+    let mut evil = gate.connect(&gate.pki.client("ev\u{1b}[2Jil", 6));
+    assert_eq!(evil.ask("GET", "/_ping").status, 200);
+    for command in ["ps", "top"] {
+        let shown = text(&gate.command_line(&[command]));
+        assert!(shown.contains("ev\\u001b[2Jil"), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+    }
+}
+
+#[test]
+fn the_socket_is_its_owners_and_a_second_gate_does_not_take_it() {
+    let (gate, _engine) = with_engine(&[]);
+    let mode = std::fs::metadata(&gate.control).expect("there").mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let second = Gate::command(&gate.dir, &[]).output().expect("runs");
+    assert_eq!(second.status.code(), Some(1), "{}", text(&second));
+    assert!(text(&second).contains("another process listens on the control socket"));
+    assert!(gate.ps().is_empty(), "the first one still answers");
+}
+
+#[test]
+fn without_a_gate_the_commands_say_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let socket = dir.path().join("none.sock");
+    for command in [&["ps"][..], &["top"], &["kick", "1"], &["healthcheck"]] {
+        let output = dockgate()
+            .args(command)
+            .arg("--control-socket")
+            .arg(&socket)
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        let said = text(&output);
+        assert!(
+            said.contains("there is no control socket at") && said.contains("hint: "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_the_socket_does_not_understand_it_refuses_in_words() {
+    let (gate, _engine) = with_engine(&[]);
+    let post = |body: &str| {
+        let length = body.len();
+        let request = format!(
+            "POST /kick HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        unix(&gate.control, &request)
+    };
+    assert_eq!(post("{\"ids\":[99]}").status, 200);
+    for (body, why) in [
+        ("{}", "names nobody"),
+        ("{\"id\":[1]}", "unknown field"),
+        ("all", "not a kick request"),
+    ] {
+        let answer = post(body);
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.body.contains(why), "{answer:?}");
+    }
+    let answer = unix(
+        &gate.control,
+        "GET /secrets HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(answer.status, 404);
+    assert!(
+        answer.body.contains("GET /connections, /ready and /status"),
+        "{answer:?}"
+    );
+}

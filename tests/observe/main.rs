@@ -1,0 +1,8 @@
+//! The gate as its operator sees it: metrics, health, the control commands and the limits, driven through the real binary.
+
+mod control;
+mod docs;
+mod health;
+mod limits;
+mod metrics;
+mod support;

@@ -1,0 +1,132 @@
+//! A Docker Engine that answers a few requests, echoes hijacked streams, and can be frozen like a stopped process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// How long a frozen engine may stay frozen.
+const LONGEST_FREEZE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+struct State {
+    frozen: Mutex<bool>,
+    thawed: Condvar,
+    pings: AtomicUsize,
+    ended: AtomicBool,
+}
+
+/// The engine; dropping it closes its socket and leaves the file, as a crash does.
+pub(crate) struct Engine {
+    pub(crate) socket: PathBuf,
+    state: Arc<State>,
+    accepting: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Listens at `socket`.
+    pub(crate) fn start(socket: &Path) -> Self {
+        let listener = UnixListener::bind(socket).expect("the engine's socket");
+        let state = Arc::new(State::default());
+        let shared = state.clone();
+        let accepting = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if shared.ended.load(SeqCst) {
+                    return;
+                }
+                let (stream, state) = (stream.expect("accepted"), shared.clone());
+                // A connection that breaks is the client's affair.
+                std::thread::spawn(move || _ = serve(stream, &state));
+            }
+        });
+        Self {
+            socket: socket.to_owned(),
+            state,
+            accepting: Some(accepting),
+        }
+    }
+
+    /// From now on connections are taken and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        *self.state.frozen.lock().expect("not poisoned") = true;
+    }
+
+    /// Ends the freeze.
+    pub(crate) fn thaw(&self) {
+        *self.state.frozen.lock().expect("not poisoned") = false;
+        self.state.thawed.notify_all();
+    }
+
+    /// Requests for `/_ping` so far.
+    pub(crate) fn pings(&self) -> usize {
+        self.state.pings.load(SeqCst)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.thaw();
+        self.state.ended.store(true, SeqCst);
+        let _ = UnixStream::connect(&self.socket);
+        if let Some(thread) = self.accepting.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(mut stream: UnixStream, state: &State) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let length = head.lines().find_map(|l| {
+            l.to_ascii_lowercase()
+                .strip_prefix("content-length:")?
+                .trim()
+                .parse()
+                .ok()
+        });
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body)?;
+        let frozen = state.frozen.lock().expect("not poisoned");
+        drop(
+            state
+                .thawed
+                .wait_timeout_while(frozen, LONGEST_FREEZE, |frozen| *frozen)
+                .expect("not poisoned"),
+        );
+        let mut words = head.split(' ');
+        let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        let (status, body) = match (method, target.split('?').next().unwrap_or("")) {
+            (_, "/_ping") => {
+                state.pings.fetch_add(1, SeqCst);
+                ("200 OK", "OK")
+            }
+            ("GET", "/v1.51/containers/json") => ("200 OK", "[]\n"),
+            ("POST", path) if path.starts_with("/v1.51/containers/") && path.ends_with("/exec") => {
+                ("201 Created", "{\"Id\":\"e1\"}\n")
+            }
+            ("POST", path) if path.starts_with("/v1.51/exec/") && path.ends_with("/start") => {
+                stream.write_all(b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")?;
+                std::io::copy(&mut reader, &mut stream)?;
+                return stream.shutdown(std::net::Shutdown::Both);
+            }
+            ("GET", "/v1.51/info") => {
+                std::thread::sleep(Duration::from_millis(1500));
+                ("200 OK", "{}\n")
+            }
+            _ => ("404 Not Found", "{\"message\":\"no such thing\"}\n"),
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(answer.as_bytes())?;
+    }
+}

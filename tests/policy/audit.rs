@@ -1,0 +1,220 @@
+//! The audit record: its form is the one `docs/reference/audit.md` promises, and no peer can break a line.
+
+use std::time::{Duration, SystemTime};
+
+use dockgate::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::support::{Ask, cn, limits};
+
+pub(crate) fn record() -> Record {
+    Record {
+        schema: SCHEMA,
+        time: timestamp(SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456)),
+        event: Event::Request,
+        request: "7f3a".into(),
+        connection: "12".into(),
+        address: "192.0.2.7:41234".into(),
+        certificate: Certificate::of(&cn("ci")),
+        client: "ci".into(),
+        role: "team".into(),
+        operation: "container.create".into(),
+        method: "POST".into(),
+        path: "/v1.51/containers/create".into(),
+        target: None,
+        decision: Decision::Allow,
+        rule: None,
+        detail: None,
+        mode: "enforce".into(),
+        status: 201,
+        bytes_in: 120,
+        bytes_out: 88,
+        duration_us: 4100,
+        upstream_us: 3900,
+        command: None,
+        facts: Vec::new(),
+        reason: None,
+    }
+}
+
+/// A record with every optional field filled.
+fn full() -> Record {
+    let mut certificate = Certificate::of(&cn("ci"));
+    for list in [
+        &mut certificate.o,
+        &mut certificate.ou,
+        &mut certificate.dns,
+        &mut certificate.email,
+        &mut certificate.uri,
+    ] {
+        list.push("x".into());
+    }
+    Record {
+        certificate,
+        target: Some("web".into()),
+        rule: Some("bind-sources".into()),
+        detail: Some("HostConfig.Binds[0]=/etc:/x".into()),
+        command: Some(vec!["sh".into()]),
+        facts: vec![("binds".into(), "/etc".into())],
+        reason: Some("client closed".into()),
+        ..record()
+    }
+}
+
+/// As much of JSON Schema as our schema uses: type, properties, required, additionalProperties, items, enum, const.
+fn conforms(value: &Value, schema: &Value, at: &str) -> Result<(), String> {
+    if let Some(constant) = schema.get("const")
+        && constant != value
+    {
+        return Err(format!("{at}: expected {constant}"));
+    }
+    if let Some(choices) = schema.get("enum").and_then(Value::as_array)
+        && !choices.contains(value)
+    {
+        return Err(format!("{at}: {value} is none of the choices"));
+    }
+    let kind = schema
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let fits = match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64(),
+        "" => true,
+        other => return Err(format!("{at}: type {other} is not understood by this test")),
+    };
+    if !fits {
+        return Err(format!("{at}: expected {kind}, found {value}"));
+    }
+    for required in schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
+        if value.get(required).is_none() {
+            return Err(format!("{at}: {required} is missing"));
+        }
+    }
+    for (key, member) in value.as_object().into_iter().flatten() {
+        match schema
+            .get("properties")
+            .and_then(|properties| properties.get(key))
+        {
+            Some(schema) => conforms(member, schema, &format!("{at}.{key}"))?,
+            None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
+                return Err(format!("{at}: {key} is not in the schema"));
+            }
+            None => {}
+        }
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        if let Some(schema) = schema.get("items") {
+            conforms(item, schema, &format!("{at}[{index}]"))?;
+        }
+    }
+    Ok(())
+}
+
+fn schema() -> Value {
+    let page = include_str!("../../docs/reference/audit.md");
+    let block = page
+        .split("```json\n")
+        .find(|part| part.contains("$schema"))
+        .expect("the page has the schema");
+    serde_json::from_str(block.split("```").next().expect("the block ends"))
+        .expect("the schema is JSON")
+}
+
+#[test]
+fn records_conform_to_the_schema_of_the_reference() {
+    let schema = schema();
+    for record in [record(), full()] {
+        let line: Value = serde_json::from_str(&record.line()).expect("a line is JSON");
+        conforms(&line, &schema, "record").unwrap_or_else(|why| panic!("{why}"));
+    }
+    // And the schema promises nothing that a full record does not have.
+    let line: Value = serde_json::from_str(&full().line()).expect("a line is JSON");
+    for (key, _) in schema["properties"].as_object().expect("properties") {
+        assert!(line.get(key).is_some(), "{key}");
+    }
+    // The test itself can fail.
+    let mut broken = line.clone();
+    broken["extra"] = 1.into();
+    assert!(conforms(&broken, &schema, "record").is_err());
+    broken = line;
+    broken["status"] = "x".into();
+    assert!(conforms(&broken, &schema, "record").is_err());
+}
+
+#[test]
+fn a_record_is_read_back_as_it_was_written() {
+    for record in [record(), full()] {
+        assert_eq!(
+            serde_json::from_str::<Record>(&record.line()).expect("a record"),
+            record
+        );
+    }
+    assert_eq!(record().time, "2023-11-14T22:13:20.123456Z");
+}
+
+#[test]
+fn a_denial_and_a_permit_leave_their_facts() {
+    let policy = limits("binds = [\"/srv/a/**\"]");
+    let mut line = record();
+    let body =
+        r#"{"Image":"busybox","Env":["PASSWORD=hunter2"],"HostConfig":{"Binds":["/etc:/x"]}}"#;
+    line.denied(
+        &Ask::new(&policy, "POST", "/containers/create")
+            .body(body)
+            .denied("bind-sources"),
+    );
+    assert_eq!(line.decision, Decision::Deny);
+    assert_eq!(line.rule.as_deref(), Some("bind-sources"));
+    assert!(line.facts.contains(&("binds".into(), "/etc".into())));
+    assert!(!line.line().contains("hunter2"));
+    let body =
+        r#"{"Image":"busybox","Env":["PASSWORD=hunter2"],"HostConfig":{"Binds":["/srv/a:/x:ro"]}}"#;
+    let mut line = record();
+    line.permitted(
+        &Ask::new(&policy, "POST", "/containers/create")
+            .body(body)
+            .allowed(),
+    );
+    assert_eq!(line.decision, Decision::Allow);
+    assert!(line.facts.contains(&("binds".into(), "/srv/a:ro".into())));
+    assert!(!line.line().contains("hunter2"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_can_break_a_line_or_reach_a_terminal(text in any::<String>()) {
+        let mut record = full();
+        record.path.clone_from(&text);
+        record.certificate.cn = vec![text.clone()];
+        record.command = Some(vec![text.clone()]);
+        let line = record.line();
+        let unsafe_left = line.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+        prop_assert!(!unsafe_left);
+        let back: Record = serde_json::from_str(&line).expect("a record");
+        prop_assert_eq!(back.path, text);
+    }
+}
+
+#[test]
+fn control_characters_are_escaped() {
+    let mut record = record();
+    record.path = "/a\r\n{\"forged\":1}\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}".into();
+    let line = record.line();
+    assert!(line.is_ascii(), "{line}");
+    assert!(
+        line.contains("\\r\\n{\\\"forged\\\":1}\\u001b[2J\\u007f\\u0085\\u2028\\u202e"),
+        "{line}"
+    );
+}

@@ -1,0 +1,215 @@
+//! The policies we ship and the pages that speak of tests: neither may rot.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dockgate::docker::Operation;
+use dockgate::policy::risk::reach;
+use dockgate::policy::{Matcher, Policy};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn every_example_policy_is_without_fault() {
+    let examples = files(&root().join("config/examples/policy"), "toml");
+    let names: Vec<_> = examples
+        .iter()
+        .filter_map(|path| path.file_stem()?.to_str())
+        .collect();
+    for needed in [
+        "traefik",
+        "prometheus",
+        "cadvisor",
+        "watchtower",
+        "portainer-viewer",
+        "ci-runner",
+        "team-deployer",
+        "dashboard",
+        "buildkit",
+    ] {
+        assert!(
+            names.contains(&needed),
+            "config/examples/policy/{needed}.toml is missing"
+        );
+    }
+    for path in &examples {
+        let policy = Policy::read(path).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!policy.clients.is_empty(), "{}", path.display());
+        let text = fs::read_to_string(path).expect("readable");
+        assert!(
+            text.starts_with("# "),
+            "{}: expected a comment that says what it is for",
+            path.display()
+        );
+        for client in &policy.clients {
+            let role = &policy.roles[client.role];
+            assert!(
+                role.name == "none" || !role.allowed.is_empty(),
+                "{}: {}",
+                path.display(),
+                client.name
+            );
+            // An example may make an admin only by name, never the whole world.
+            assert!(
+                !role.unlimited()
+                    || client.matcher
+                        != Matcher {
+                            any: true,
+                            ..Matcher::default()
+                        },
+                "{}",
+                path.display()
+            );
+            assert!(
+                role.unlimited() || reach(role).root.is_empty(),
+                "{}: {:?}",
+                path.display(),
+                reach(role).root
+            );
+        }
+    }
+}
+
+/// Every `#[test]` of this test binary, and the property tests, by name.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for path in files(&root().join("tests/policy"), "rs") {
+        let module = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("a name")
+            .to_owned();
+        let text = fs::read_to_string(&path).expect("readable");
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if line.trim() == "#[test]"
+                && let Some(name) = lines
+                    .next()
+                    .and_then(|line| line.trim().strip_prefix("fn "))
+                    .and_then(|line| line.split('(').next())
+            {
+                names.insert(format!("{module}::{name}"));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_test_that_known_escapes_names_exists() {
+    let page = fs::read_to_string(root().join("docs/known-escapes.md")).expect("the page");
+    let tests = tests();
+    let named: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains("::"))
+        .collect();
+    assert!(named.len() > 80, "only {} tests are named", named.len());
+    for name in named {
+        assert!(tests.contains(name), "`{name}` is no test of tests/policy");
+    }
+}
+
+#[test]
+fn known_escapes_has_a_row_for_every_way_and_every_class() {
+    let page = fs::read_to_string(root().join("docs/known-escapes.md")).expect("the page");
+    let rows = |section: &str| -> Vec<usize> {
+        let (_, rest) = page
+            .split_once(section)
+            .unwrap_or_else(|| panic!("no section {section}"));
+        let rest = rest.split("\n## ").next().expect("a section");
+        rest.lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
+            .collect()
+    };
+    assert_eq!(
+        rows("## Ways through a container's fields"),
+        (1..=35).collect::<Vec<_>>()
+    );
+    assert_eq!(rows("## Bypass classes"), (1..=50).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_policy_reference_names_every_key_role_and_operation_class() {
+    let page = fs::read_to_string(root().join("docs/reference/policy.md")).expect("the page");
+    for word in [
+        "`version`",
+        "`mode`",
+        "`max_body`",
+        "`name`",
+        "`match`",
+        "`role`",
+        "`base`",
+        "`allow`",
+        "`deny`",
+        "`target_check`",
+        "`toggles`",
+        "`limits`",
+        "`cn`",
+        "`o`",
+        "`ou`",
+        "`dns`",
+        "`email`",
+        "`uri`",
+        "`spiffe`",
+        "`spki`",
+        "`issuer_spki`",
+        "`any`",
+        "`privileged`",
+        "`host_namespaces`",
+        "`join_containers`",
+        "`binds`",
+        "`volumes`",
+        "`capabilities`",
+        "`devices`",
+        "`device_requests`",
+        "`images`",
+        "`tags`",
+        "`security_opts`",
+        "`runtimes`",
+        "`sysctls`",
+        "`annotations`",
+        "`groups`",
+        "`log_drivers`",
+        "`network_drivers`",
+        "`buildkit`",
+        "`unknown_fields`",
+        "`none`",
+        "`monitor`",
+        "`read-only`",
+        "`operator`",
+        "`deployer`",
+        "`builder`",
+        "`ci`",
+        "`admin`",
+        "`traefik`",
+        "`prometheus`",
+        "`cadvisor`",
+        "`watchtower`",
+    ] {
+        assert!(
+            page.contains(word),
+            "docs/reference/policy.md does not mention {word}"
+        );
+    }
+    for operation in Operation::ALL {
+        assert!(
+            page.contains(&format!("`{operation}`")),
+            "docs/reference/policy.md does not list `{operation}`"
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Faults of a policy file: each is told with its line, what was expected, and what was probably meant.
+
+use dockgate::policy::Policy;
+
+#[track_caller]
+fn faults(text: &str) -> String {
+    Policy::parse("policy.toml", text)
+        .expect_err("the file has a fault")
+        .to_string()
+}
+
+const CLIENT: &str = "[[client]]\nmatch = { any = true }\nrole = \"monitor\"\n";
+
+#[test]
+fn a_plain_file_is_read() {
+    let text = format!("version = 1\nmode = \"enforce\"\nmax_body = \"1MiB\"\n{CLIENT}");
+    let policy = Policy::parse("policy.toml", &text).expect("no fault");
+    assert_eq!((policy.clients.len(), policy.max_body), (1, 1 << 20));
+}
+
+#[test]
+fn every_fault_has_its_line_and_a_suggestion() {
+    for (text, expected) in [
+        (
+            "version = 1\n[[clent]]\n",
+            "policy.toml:2: unknown key \"clent\" in the file\nhint: did you mean \"client\"?",
+        ),
+        ("version = 2\n", "policy.toml:1: version: expected 1"),
+        ("", "version is missing, expected `version = 1`"),
+        ("version = 1\n", "no [[client]] entry"),
+        (
+            "version = 1\n[[client]]\nmatch = { cn = \"a\" }\nrole = \"opertor\"\n",
+            "policy.toml:4: role \"opertor\" does not exist\nhint: did you mean \"operator\"?",
+        ),
+        (
+            "version = 1\n[[client]]\nrole = \"admin\"\n",
+            "policy.toml:2: client: `match` is missing",
+        ),
+        (
+            "version = 1\n[[client]]\nmatch = {}\nrole = \"admin\"\n",
+            "policy.toml:3: match: expected at least one key",
+        ),
+        (
+            "version = 1\n[[client]]\nmatch = { cn = 3 }\nrole = \"admin\"\n",
+            "cn: expected a string or a list of strings",
+        ),
+        (
+            "version = 1\n[[client]]\nmatch = { CN = \"a\" }\nrole = \"admin\"\n",
+            "unknown key \"CN\" in match",
+        ),
+        (
+            "version = 1\n[[client]]\nmatch = { cn = \"a*\" }\nrole = \"admin\"\n",
+            "names are compared whole",
+        ),
+        (
+            "version = 1\n[[client]]\nmatch = { any = true, cn = \"a\" }\nrole = \"admin\"\n",
+            "expected `any = true` and no other key",
+        ),
+        (
+            "version = 1\n[[client]]\nmatch = { spki = \"abc\" }\nrole = \"admin\"\n",
+            "spki: expected \"sha256:\" and 32 bytes",
+        ),
+        (
+            "version = 1\n[[client]]\nmatch = { uri = \"spiffe://a/te*/x\" }\nrole = \"admin\"\n",
+            "`*` is one whole segment",
+        ),
+        (
+            "version = 1\n[role.admin]\nbase = \"monitor\"\n",
+            "policy.toml:2: role \"admin\" is built in",
+        ),
+        (
+            "version = 1\n[role.x]\nbase = \"deplyer\"\n",
+            "hint: did you mean \"deployer\"?",
+        ),
+        (
+            "version = 1\n[role.x]\nallow = [\n  \"container.list\",\n  \"container.crete\",\n]\n",
+            "policy.toml:5: allow: \"container.crete\" matches no operation, did you mean \"container.create\"?",
+        ),
+        (
+            "version = 1\n[role.x]\ndeny = [\"container.*:rot\"]\n",
+            "\"rot\" is no class",
+        ),
+        (
+            "version = 1\n[role.x]\nallow = [\"container\"]\n",
+            "expected resource.verb",
+        ),
+        (
+            "version = 1\n[role.x.limits]\nbind = [\"/srv\"]\n",
+            "unknown key \"bind\" in limits\nhint: did you mean \"binds\"?",
+        ),
+        (
+            "version = 1\n[role.x.limits]\nbinds = [\"srv/**\"]\n",
+            "binds: expected an absolute path",
+        ),
+        (
+            "version = 1\n[role.x.limits]\nbinds = [\"/srv/*\"]\n",
+            "other wildcards do not exist",
+        ),
+        (
+            "version = 1\n[role.x.limits]\nbinds = [\"/srv/../etc\"]\n",
+            "expected a clean path, which would be \"/etc\"",
+        ),
+        (
+            "version = 1\n[role.x.limits]\nhost_namespaces = [\"net\"]\n",
+            "\"net\" is no namespace",
+        ),
+        (
+            "version = 1\n[role.x.limits]\nprivileged = \"no\"\n",
+            "privileged: expected true or false",
+        ),
+        (
+            "version = 1\n[role.x.limits]\nimages = [\"reg*/x\"]\n",
+            "images:",
+        ),
+        (
+            "version = 1\nmode = \"enforced\"\n",
+            "mode: expected \"enforce\" or \"report\"",
+        ),
+        (
+            "version = 1\nmax_body = \"1GiB\"\n",
+            "max_body: expected between",
+        ),
+        ("version = 1\n[role.x\n", "policy.toml:2:"),
+        (
+            "version = 1\n[role.x.toggles]\nCONTAINER = 1\n",
+            "toggles: \"CONTAINER\" is unknown\nhint: did you mean \"CONTAINERS\"?",
+        ),
+    ] {
+        let found = faults(text);
+        assert!(
+            found.contains(expected),
+            "expected {expected:?} in {found:?}"
+        );
+    }
+}
+
+#[test]
+fn names_that_may_be_written_must_be_said() {
+    let text = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"builder\"\n";
+    assert!(
+        faults(text)
+            .contains("role \"builder\" may image.push, but limits.tags does not say which names")
+    );
+    let text = format!("version = 1\n{CLIENT}[role.x]\nallow = [\"image.*\"]\n");
+    assert!(faults(&text).contains("limits.tags"));
+    let text = format!(
+        "version = 1\n{CLIENT}[role.x]\nallow = [\"image.*\"]\n[role.x.limits]\ntags = []\n"
+    );
+    assert!(Policy::parse("t", &text).is_ok());
+    let text = format!("version = 1\n{CLIENT}[role.x]\nallow = [\"image.*:read\"]\n");
+    assert!(Policy::parse("t", &text).is_ok());
+}
+
+#[test]
+fn a_missing_file_is_an_error_and_never_an_open_policy() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("policy.toml");
+    let error = Policy::read(&path).expect_err("no such file").to_string();
+    assert!(error.contains("policy.toml"), "{error}");
+    std::fs::write(&path, format!("version = 1\n{CLIENT}")).expect("written");
+    assert!(!Policy::read(&path).expect("a policy").is_open());
+}

@@ -1,0 +1,124 @@
+//! The strict JSON reader: one reading, the same as any other parser's, or none.
+
+use std::collections::BTreeMap;
+
+use dockgate::policy::json::{JsonError, MAX_DEPTH, Value, parse};
+use proptest::prelude::*;
+
+fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
+    match (ours, theirs) {
+        (Value::Null, serde_json::Value::Null) => true,
+        (Value::Bool(a), serde_json::Value::Bool(b)) => a == b,
+        (Value::Number(a), serde_json::Value::Number(b)) => a
+            .parse::<f64>()
+            .is_ok_and(|a| b.as_f64().is_some_and(|b| a == b)),
+        (Value::Text(a), serde_json::Value::String(b)) => a == b,
+        (Value::Array(a), serde_json::Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), serde_json::Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, a)| b.get(key.as_ref()).is_some_and(|b| same(a, b)))
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+    assert_eq!(
+        parse(nested(MAX_DEPTH + 1).as_bytes()),
+        Err(JsonError::TooDeep)
+    );
+    assert_eq!(
+        parse("[".repeat(1 << 20).as_bytes()),
+        Err(JsonError::TooDeep)
+    );
+}
+
+#[test]
+fn go_would_mend_these_and_we_refuse_them() {
+    assert_eq!(parse(b"\"\xff\""), Err(JsonError::NotUtf8));
+    assert!(matches!(
+        parse(br#""\ud800""#),
+        Err(JsonError::Surrogate(_))
+    ));
+    assert!(matches!(
+        parse(br#""\udc00""#),
+        Err(JsonError::Surrogate(_))
+    ));
+    assert!(matches!(
+        parse(br#""\ud800\u0041""#),
+        Err(JsonError::Surrogate(_))
+    ));
+    assert_eq!(
+        parse(br#"{"a":1,"\u0061":2}"#),
+        Err(JsonError::Duplicate("a".into()))
+    );
+    assert_eq!(parse(b"{} {}"), Err(JsonError::Trailing(3)));
+    assert_eq!(parse(br#""\ud83d\ude00""#), Ok(Value::Text("😀".into())));
+}
+
+fn document() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i32>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        any::<String>().prop_map(Into::into),
+    ];
+    leaf.prop_recursive(5, 64, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+            prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(
+                |map: BTreeMap<String, serde_json::Value>| map
+                    .into_iter()
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
+            ),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_document_is_read_as_another_parser_reads_it(value in document(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.expect("serialises");
+        let ours = parse(text.as_bytes()).expect("a plain document");
+        prop_assert!(same(&ours, &value));
+    }
+
+    #[test]
+    fn what_is_accepted_is_accepted_by_another_parser_and_means_the_same(
+        text in "[\\[\\]{}:,\"\\\\a-c0-9eE+. \\-tfn\u{e9}\u{17f}]{0,24}",
+    ) {
+        if let Ok(ours) = parse(text.as_bytes()) {
+            let theirs: serde_json::Value = serde_json::from_str(&text).expect("ours must not be laxer");
+            prop_assert!(same(&ours, &theirs), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_mutated_document_never_panics_and_never_gains_a_reading(value in document(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = value.to_string().into_bytes();
+        let index = at.index(bytes.len());
+        bytes[index] = byte;
+        if let Ok(ours) = parse(&bytes) {
+            let theirs: serde_json::Value = serde_json::from_slice(&bytes).expect("ours must not be laxer");
+            prop_assert!(same(&ours, &theirs));
+        }
+    }
+
+    #[test]
+    fn a_repeated_key_is_always_refused(key in any::<String>(), first in document(), second in document()) {
+        let key = serde_json::Value::String(key).to_string();
+        let text = format!("{{{key}:{first},{key}:{second}}}");
+        let refused = matches!(parse(text.as_bytes()), Err(JsonError::Duplicate(_)));
+        prop_assert!(refused);
+    }
+}

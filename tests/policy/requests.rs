@@ -1,0 +1,418 @@
+//! Parameters, targets of exec and the like, and report mode.
+
+use dockgate::docker::{Operation, classify};
+use dockgate::policy::{BodyLength, Policy, Request, Step};
+
+use crate::support::{Ask, cn, limits, role};
+
+const PLAIN: &str = r#"{"Id":"9f86d081884c","HostConfig":{"NetworkMode":"default","IpcMode":"private","CgroupnsMode":"private","Runtime":"runc","CapAdd":null,
+  "LogConfig":{"Type":"json-file","Config":{}},"ConsoleSize":[0,0],"SecurityOpt":null,"NewerField":[],
+  "MaskedPaths":["/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/sys/firmware"],
+  "ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]}}"#;
+
+const PRIVILEGED: &str = r#"{"Id":"9f86d081884c","HostConfig":{"Privileged":true,"MaskedPaths":null,"ReadonlyPaths":null}}"#;
+
+#[test]
+fn exec_attach_archive_export_and_commit_look_at_their_target() {
+    let policy = role(
+        "base = \"ci\"\nallow = [\"container.export\", \"container.attach-ws\", \"image.commit\"]\n[role.team.limits]\ntags = [\"team/**\"]",
+    );
+    let requests = [
+        (
+            "POST",
+            "/v1.51/containers/web/exec",
+            r#"{"Cmd":["id"]}"#,
+            "/v1.51/containers/9f86d081884c/exec",
+        ),
+        (
+            "POST",
+            "/v1.51/containers/web/attach?stream=1",
+            "",
+            "/v1.51/containers/9f86d081884c/attach?stream=1",
+        ),
+        (
+            "GET",
+            "/containers/web/attach/ws?stdin=1",
+            "",
+            "/containers/9f86d081884c/attach/ws?stdin=1",
+        ),
+        (
+            "GET",
+            "/containers/web/archive?path=/etc",
+            "",
+            "/containers/9f86d081884c/archive?path=/etc",
+        ),
+        (
+            "HEAD",
+            "/containers/web/archive?path=/etc",
+            "",
+            "/containers/9f86d081884c/archive?path=/etc",
+        ),
+        (
+            "PUT",
+            "/containers/web/archive?path=/etc",
+            "",
+            "/containers/9f86d081884c/archive?path=/etc",
+        ),
+        (
+            "GET",
+            "/containers/web/export",
+            "",
+            "/containers/9f86d081884c/export",
+        ),
+        (
+            "POST",
+            "/commit?container=web&repo=team/x",
+            "",
+            "/commit?container=9f86d081884c&repo=team/x",
+        ),
+        (
+            "POST",
+            "/containers/web/update",
+            r#"{"Memory":1}"#,
+            "/containers/9f86d081884c/update",
+        ),
+    ];
+    for (method, target, body, sent) in requests {
+        let ask = |answer| {
+            Ask::new(&policy, method, target)
+                .body(body)
+                .engine("/containers/web/json", answer)
+        };
+        ask(PRIVILEGED).denied("no-privileged");
+        ask(r#"{"Id":"9f86d081884c","HostConfig":{"Binds":["/:/host"]}}"#).denied("bind-sources");
+        ask(r#"{"Id":"9f86d081884c"}"#).denied("target-check");
+        assert_eq!(ask("").denied("target-check").status, 502, "{target}");
+        // The full id goes upstream, so that a rename in between changes nothing.
+        assert_eq!(ask(PLAIN).allowed().target(), Some(sent));
+    }
+}
+
+#[test]
+fn an_unmasked_or_unknown_target_is_refused() {
+    let policy = limits("");
+    let ask = |host: &str| {
+        let answer = format!(r#"{{"Id":"abc","HostConfig":{{{host}}}}}"#);
+        Ask::new(&policy, "POST", "/containers/web/exec")
+            .body(r#"{"Cmd":["id"]}"#)
+            .engine("/containers/web/json", &answer)
+            .run()
+            .0
+    };
+    for host in [
+        r#""ReadonlyPaths":[]"#,
+        r#""MaskedPaths":["/proc/kcore"]"#,
+        r#""CapAdd":["CAP_SYS_ADMIN"]"#,
+        r#""NewerField":{"a":1}"#,
+    ] {
+        assert!(ask(host).is_err(), "{host}");
+    }
+    assert!(ask(r#""NewerField":{},"CapAdd":["CAP_CHOWN"]"#).is_ok());
+}
+
+#[test]
+fn a_missing_target_is_answered_404() {
+    let policy = limits("");
+    let denied = Ask::new(&policy, "POST", "/containers/nope/exec")
+        .body(r#"{"Cmd":["id"]}"#)
+        .denied("target-check");
+    assert_eq!(
+        (denied.status, denied.to_string().as_str()),
+        (404, "No such container: nope")
+    );
+}
+
+#[test]
+fn a_privileged_exec_is_refused_at_create_and_at_start() {
+    let policy = limits("");
+    let create = |body: &'static str| {
+        Ask::new(&policy, "POST", "/containers/web/exec")
+            .body(body)
+            .engine("/containers/web/json", PLAIN)
+    };
+    create(r#"{"Cmd":["id"],"Privileged":true}"#).denied("no-privileged");
+    let permitted =
+        create(r#"{"Cmd":["id","-u"],"Privileged":false,"AttachStdout":true}"#).allowed();
+    assert_eq!(
+        permitted.command(),
+        Some(&["id".to_owned(), "-u".to_owned()][..])
+    );
+    // Created by somebody else: start looks again.
+    let start = |privileged: bool, container: &'static str| {
+        let exec = format!(
+            r#"{{"ID":"e1","ContainerID":"c1","ProcessConfig":{{"privileged":{privileged}}}}}"#
+        );
+        Ask::new(&policy, "POST", "/exec/e1/start")
+            .body(r#"{"Detach":false,"Tty":false}"#)
+            .engine("/exec/e1/json", &exec)
+            .engine("/containers/c1/json", container)
+            .run()
+    };
+    assert_eq!(
+        start(true, PLAIN).0.expect_err("privileged").rule,
+        "no-privileged"
+    );
+    assert_eq!(
+        start(false, PRIVILEGED)
+            .0
+            .expect_err("privileged target")
+            .rule,
+        "no-privileged"
+    );
+    let (answer, asked) = start(false, PLAIN);
+    assert_eq!(answer.expect("plain").target(), None);
+    assert_eq!(asked, ["/exec/e1/json", "/containers/c1/json"]);
+}
+
+#[test]
+fn without_a_target_check_nothing_is_asked() {
+    let policy = role("base = \"ci\"\ntarget_check = false\n[role.team.limits]\ntags = []");
+    let (answer, asked) = Ask::new(&policy, "POST", "/containers/web/exec")
+        .body(r#"{"Cmd":["id"]}"#)
+        .run();
+    assert!(answer.is_ok() && asked.is_empty());
+    let (answer, asked) = Ask::new(&limits(""), "POST", "/containers/web/exec")
+        .body(r#"{"Cmd":["id"]}"#)
+        .engine("/containers/web/json", PLAIN)
+        .run();
+    assert!(answer.is_ok());
+    assert_eq!(asked, ["/containers/web/json"]);
+}
+
+#[test]
+fn a_parameter_that_is_not_listed_or_repeats_is_refused() {
+    let policy = limits(r#"images = ["ok/**"]"#);
+    for query in [
+        "fromImage=ok/x&fromImage=evil/x",
+        "%66romImage=ok/x&fromImage=evil/x",
+        "fromImage=ok/x&unheard=1",
+        "fromImage=ok/%zz&fromImage=ok/x",
+    ] {
+        let target = format!("/images/create?{query}");
+        Ask::new(&policy, "POST", &target).denied("parameters");
+    }
+    Ask::new(&policy, "POST", "/images/create?%66romImage=evil/x").denied("images");
+    let _ = Ask::new(
+        &policy,
+        "POST",
+        "/images/create?%66romImage=ok/x&tag=1&platform=",
+    )
+    .allowed();
+    // A pair the engine cannot read names no image, so this is an import, and as such refused.
+    Ask::new(&policy, "POST", "/images/create?fromImage=ok/x;tag=1").denied("operation");
+    // Repeatable ones are judged one by one.
+    Ask::new(
+        &policy,
+        "POST",
+        "/build?t=registry.example.com/team/a&t=other/b",
+    )
+    .denied("tags");
+    let _ = Ask::new(
+        &policy,
+        "POST",
+        "/build?t=registry.example.com/team/a&t=registry.example.com/team/b:1",
+    )
+    .allowed();
+    // Operations that are not judged keep their unknown parameters.
+    let _ = Ask::new(&policy, "GET", "/containers/json?unheard=1&unheard=2").allowed();
+}
+
+#[test]
+fn a_builds_powers_are_judged_by_their_parameters() {
+    let policy = limits("");
+    for (query, rule) in [
+        ("networkmode=host", "no-host-namespaces"),
+        ("networkmode=container:x", "no-joining"),
+        ("cgroupparent=/x", "cgroup-parent"),
+        ("remote=http://169.254.169.254/", "build"),
+        ("outputs=%5B%7B%7D%5D", "build"),
+        (
+            "securityopt=%5B%22seccomp%3Dunconfined%22%5D",
+            "security-options",
+        ),
+        ("version=2", "buildkit"),
+        ("session=x", "buildkit"),
+        ("t=evil/x", "tags"),
+    ] {
+        let target = format!("/build?{query}");
+        Ask::new(&policy, "POST", &target).denied(rule);
+    }
+    let _ = Ask::new(
+        &policy,
+        "POST",
+        "/build?t=registry.example.com/team/x&networkmode=default&version=1&remote=&rm=1",
+    )
+    .allowed();
+    let _ = Ask::new(
+        &limits("buildkit = true"),
+        "POST",
+        "/build?version=2&session=x",
+    )
+    .allowed();
+}
+
+#[test]
+fn booleans_are_read_as_the_engine_reads_them() {
+    for (value, expected) in [
+        ("yes", true),
+        ("2", true),
+        ("None", false),
+        ("NO", false),
+        ("0", false),
+        ("", false),
+        ("False", false),
+        ("true", true),
+    ] {
+        assert_eq!(dockgate::docker::query::boolean(value), expected, "{value}");
+    }
+}
+
+#[test]
+fn names_are_written_only_where_tags_allow() {
+    let policy = role(
+        "allow = [\"image.tag\", \"image.push\", \"image.import\", \"image.commit\"]\n[role.team.limits]\ntags = [\"team/app:dev\", \"lab/**\"]",
+    );
+    for target in [
+        "/images/busybox/tag?repo=app&tag=latest",
+        "/images/busybox/tag?repo=team/app",
+        "/images/busybox/tag?repo=team/app&tag=latest",
+        "/images/busybox/tag?repo=team/app:dev&tag=latest",
+        "/images/team/app/push?tag=latest",
+        "/images/team/app/push",
+        "/images/create?fromSrc=-&repo=app",
+        "/images/create?fromSrc=http://x/&repo=lab/x",
+    ] {
+        Ask::new(&policy, "POST", target).denied("tags");
+    }
+    for target in [
+        "/images/busybox/tag?repo=team/app&tag=dev",
+        "/images/team/app/push?tag=dev",
+        "/images/lab/x/push",
+        "/images/create?fromSrc=-&repo=lab/x&tag=1",
+    ] {
+        let _ = Ask::new(&policy, "POST", target).allowed();
+    }
+}
+
+#[test]
+fn tunnels_open_only_with_the_opaque_grant() {
+    let without = role("allow = [\"*\"]\n[role.team.limits]\ntags = []");
+    let with = limits("buildkit = true");
+    for target in ["/grpc", "/session", "/v1.51/grpc"] {
+        Ask::new(&without, "POST", target).denied("operation");
+        let _ = Ask::new(&with, "POST", target).allowed();
+    }
+    let text = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"x\"\n[role.x]\nallow = [\"build.grpc\"]\n";
+    let error = Policy::parse("t", text)
+        .expect_err("an opaque grant by accident")
+        .to_string();
+    assert!(error.contains("opaque"), "{error}");
+}
+
+#[test]
+fn unknown_operations_pass_only_admin() {
+    let limited = role("allow = [\"*\"]\n[role.team.limits]\ntags = []");
+    let admin = Policy::parse(
+        "t",
+        "version = 1\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"admin\"\n",
+    )
+    .expect("a policy");
+    for (method, target) in [
+        ("POST", "/v4.0.0/libpod/containers/create"),
+        ("GET", "/brand/new"),
+        ("PATCH", "/containers/json"),
+        ("HEAD", "/containers/json"),
+        ("POST", "/v1.51./containers/create"),
+        ("GET", "/containers/a/b/json"),
+        ("GET", "/containers//json"),
+    ] {
+        Ask::new(&limited, method, target).denied("operation");
+        let _ = Ask::new(&admin, method, target).allowed();
+    }
+    let _ = Ask::new(&limited, "GET", "/containers/json").allowed();
+}
+
+#[test]
+fn a_permit_for_a_plain_operation_asks_for_nothing() {
+    let policy = role("base = \"read-only\"");
+    let classified = classify("GET", "/v1.51/containers/json?all=1").expect("plain");
+    let request = Request {
+        classified: &classified,
+        content_type: None,
+        content_encoding: None,
+        body: BodyLength::Empty,
+    };
+    let step = policy.decide(policy.client_for(&cn("ci")), &request);
+    assert!(
+        matches!(step, Step::Permitted(permitted) if permitted.operation() == Operation::ContainerList)
+    );
+    let step = policy.decide(policy.client_for(&cn("stranger")), &request);
+    assert!(
+        matches!(step, Step::Denied(denied) if denied.rule == "client" && denied.client == "-")
+    );
+}
+
+#[test]
+fn report_mode_decides_tells_and_forwards() {
+    let policy = role("base = \"deployer\"\nmode = \"report\"");
+    let permitted = Ask::new(&policy, "POST", "/containers/create")
+        .body(r#"{"Image":"b","HostConfig":{"Privileged":true}}"#)
+        .run()
+        .0
+        .expect("report mode forwards");
+    assert_eq!(
+        permitted.would_deny().map(|denied| denied.rule),
+        Some("no-privileged")
+    );
+    let permitted = Ask::new(&policy, "POST", "/plugins/x/enable")
+        .run()
+        .0
+        .expect("report mode forwards");
+    assert_eq!(
+        permitted.would_deny().map(|denied| denied.rule),
+        Some("operation")
+    );
+    let _ = Ask::new(&policy, "POST", "/containers/create")
+        .body(r#"{"Image":"b"}"#)
+        .allowed();
+    // Globally as well; an entry of its own decides otherwise for its role.
+    let text = "version = 1\nmode = \"report\"\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"hard\"\n[role.hard]\nbase = \"monitor\"\nmode = \"enforce\"\n";
+    let policy = Policy::parse("t", text).expect("a policy");
+    Ask::new(&policy, "POST", "/containers/create")
+        .body("{}")
+        .denied("operation");
+}
+
+#[test]
+fn the_open_policy_lets_everything_pass_uninspected() {
+    let policy = Policy::open();
+    assert!(policy.is_open());
+    let (answer, asked) = Ask::new(&policy, "POST", "/containers/create")
+        .body("{nonsense")
+        .run();
+    assert!(answer.is_ok() && asked.is_empty());
+}
+
+#[test]
+fn control_characters_never_reach_a_message() {
+    let policy = limits("");
+    let denied = Ask::new(&policy, "POST", "/containers/create")
+        .body(r#"{"Image":"b","HostConfig":{"Binds":["/etc\r\nSet-Cookie: x\u001b[2J:/x"]}}"#)
+        .denied("bind-sources");
+    assert!(
+        !denied.to_string().chars().any(char::is_control),
+        "{denied:?}"
+    );
+    let long = format!(
+        r#"{{"Image":"b","HostConfig":{{"Binds":["/{}:/x"]}}}}"#,
+        "a".repeat(5000)
+    );
+    assert!(
+        Ask::new(&policy, "POST", "/containers/create")
+            .body(&long)
+            .denied("bind-sources")
+            .to_string()
+            .len()
+            < 1000
+    );
+}

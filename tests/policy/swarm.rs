@@ -1,0 +1,145 @@
+//! Services under the same limits as containers.
+
+use dockgate::policy::{Denied, Permitted, Policy};
+
+use crate::support::{Ask, role};
+
+fn policy(limits: &str) -> Policy {
+    role(&format!(
+        "base = \"deployer\"\nallow = [\"service.*\"]\n[role.team.limits]\nimages = [\"docker.io/library/**\"]\n{limits}"
+    ))
+}
+
+fn ask(policy: &Policy, target: &str, spec: &str, task: &str) -> Result<Permitted, Box<Denied>> {
+    let body = format!(
+        r#"{{"Name":"web","TaskTemplate":{{"ContainerSpec":{{"Image":"busybox"{spec}}}{task}}},"Mode":{{"Replicated":{{"Replicas":1}}}}}}"#
+    );
+    Ask::new(policy, "POST", target)
+        .body(&body)
+        .engine("/networks/h0st1d", r#"{"Name":"host","Driver":"host"}"#)
+        .engine("/networks/app1d", r#"{"Name":"app","Driver":"overlay"}"#)
+        .run()
+        .0
+}
+
+const BOTH: [&str; 2] = [
+    "/v1.51/services/create",
+    "/v1.51/services/web/update?version=7",
+];
+
+#[test]
+fn a_service_has_the_limits_of_a_container_at_create_and_at_update() {
+    let policy = policy(r#"binds = ["/srv/a/**"]"#);
+    let refused = [
+        (
+            r#","Mounts":[{"Type":"bind","Source":"/","Target":"/x"}]"#,
+            "bind-sources",
+        ),
+        (
+            r#","Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/"}}}}]"#,
+            "bind-sources",
+        ),
+        (
+            r#","Mounts":[{"Type":"cluster","Source":"v","Target":"/x"}]"#,
+            "bind-sources",
+        ),
+        (r#","CapabilityAdd":["CAP_SYS_ADMIN"]"#, "capabilities"),
+        (
+            r#","Privileges":{"Seccomp":{"Mode":"unconfined"}}"#,
+            "security-options",
+        ),
+        (
+            r#","Privileges":{"AppArmor":{"Mode":"disabled"}}"#,
+            "security-options",
+        ),
+        (
+            r#","Privileges":{"SELinuxContext":{"Disable":true}}"#,
+            "security-options",
+        ),
+        (
+            r#","Privileges":{"CredentialSpec":{"File":"x"}}"#,
+            "security-options",
+        ),
+        (r#","Sysctls":{"kernel.msgmax":"1"}"#, "sysctls"),
+        (r#","Groups":["docker"]"#, "groups"),
+        (
+            r#","Secrets":[{"SecretID":"x","SecretName":"db"}]"#,
+            "services",
+        ),
+        (
+            r#","Configs":[{"ConfigID":"x","ConfigName":"db"}]"#,
+            "services",
+        ),
+        (r#","NewThing":true"#, "unknown-fields"),
+        (r#","capabilityadd":["ALL"]"#, "field-names"),
+    ];
+    for target in BOTH {
+        for (spec, rule) in refused {
+            assert_eq!(
+                ask(&policy, target, spec, "").expect_err(spec).rule,
+                rule,
+                "{spec}"
+            );
+        }
+        let spec = r#","Mounts":[{"Type":"bind","Source":"/srv/a/x","Target":"/x"}],"CapabilityAdd":["CHOWN"],"Privileges":{"NoNewPrivileges":true,"Seccomp":{"Mode":"default"}},"Env":["A=1"],"Secrets":[]"#;
+        assert!(ask(&policy, target, spec, "").is_ok());
+    }
+}
+
+#[test]
+fn a_services_plugins_networks_and_log_drivers_are_judged() {
+    let policy = policy("");
+    for target in BOTH {
+        for (task, rule) in [
+            (r#","PluginSpec":{"Name":"x"}"#, "services"),
+            (
+                r#","NetworkAttachmentSpec":{"ContainerID":"x"}"#,
+                "services",
+            ),
+            (r#","Runtime":"plugin""#, "services"),
+            (r#","Networks":[{"Target":"host"}]"#, "no-host-namespaces"),
+            (r#","Networks":[{"Target":"h0st1d"}]"#, "no-host-namespaces"),
+            (r#","LogDriver":{"Name":"gcplogs"}"#, "log-drivers"),
+            (
+                r#","Resources":{"Reservations":{"GenericResources":[{"DiscreteResourceSpec":{"Kind":"gpu","Value":1}}]}}"#,
+                "devices",
+            ),
+        ] {
+            assert_eq!(
+                ask(&policy, target, "", task).expect_err(task).rule,
+                rule,
+                "{task}"
+            );
+        }
+        let task = r#","Networks":[{"Target":"app1d","Aliases":["web"]}],"LogDriver":{"Name":"json-file"},"Runtime":"container","RestartPolicy":{"Condition":"any"}"#;
+        assert!(ask(&policy, target, "", task).is_ok());
+    }
+    // The old place of the networks.
+    let old = r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"busybox"}},"Networks":[{"Target":"host"}]}"#;
+    Ask::new(&policy, "POST", "/services/create")
+        .body(old)
+        .denied("no-host-namespaces");
+}
+
+#[test]
+fn a_service_without_a_container_or_by_rollback_is_refused() {
+    let policy = policy("");
+    Ask::new(&policy, "POST", "/services/create")
+        .body(r#"{"Name":"web","TaskTemplate":{}}"#)
+        .denied("services");
+    let body = r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"busybox"}}}"#;
+    Ask::new(
+        &policy,
+        "POST",
+        "/services/web/update?version=1&rollback=previous",
+    )
+    .body(body)
+    .denied("services");
+    let _ = Ask::new(&policy, "POST", "/services/web/update?version=1")
+        .body(body)
+        .allowed();
+    let body = r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"evil/x"}}}"#;
+    Ask::new(&policy, "POST", "/services/create")
+        .body(body)
+        .denied("images");
+}

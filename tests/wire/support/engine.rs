@@ -1,0 +1,180 @@
+//! The engine's side of the wire: records exactly what arrives, says exactly what the test tells it to.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+
+use super::{DEADLINE, same, text};
+
+/// A unix socket that hands each connection to the test. Dropping it closes the socket but leaves its path.
+pub(crate) struct Engine {
+    path: PathBuf,
+    listener: Arc<UnixListener>,
+    arrivals: Receiver<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Engine {
+    pub(crate) fn listen(path: &Path) -> Self {
+        let listener = Arc::new(UnixListener::bind(path).unwrap());
+        let (arrive, arrivals) = channel();
+        let accepting = listener.clone();
+        let thread = std::thread::spawn(move || {
+            while let Ok((socket, _)) = accepting.accept() {
+                if arrive.send(socket).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            path: path.to_owned(),
+            listener,
+            arrivals,
+            thread: Some(thread),
+        }
+    }
+
+    /// The next connection.
+    #[track_caller]
+    pub(crate) fn accept(&self) -> EngineConn {
+        match self.arrivals.recv_timeout(DEADLINE) {
+            Ok(socket) => EngineConn::new(socket),
+            Err(e) => panic!("no connection reached the engine: {e}"),
+        }
+    }
+
+    /// Proves that no connection was made so far: the queue is first in, first out, and the next one is our own.
+    #[track_caller]
+    pub(crate) fn nothing_came(&self) {
+        let mut marker = UnixStream::connect(&self.path).unwrap();
+        marker.write_all(b"marker").unwrap();
+        drop(marker);
+        let mut first = self.accept();
+        same(&first.rest(), b"marker", "nothing may reach the engine");
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Wakes the accept, which then fails.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One connection from the gate.
+pub(crate) struct EngineConn {
+    pub(crate) socket: UnixStream,
+    held: Vec<u8>,
+}
+
+impl EngineConn {
+    fn new(socket: UnixStream) -> Self {
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.set_write_timeout(Some(DEADLINE)).unwrap();
+        Self {
+            socket,
+            held: Vec::new(),
+        }
+    }
+
+    /// A second handle, for reading and writing at once.
+    pub(crate) fn twin(&self) -> Self {
+        Self::new(self.socket.try_clone().unwrap())
+    }
+
+    /// Reads some more; false at the end, a reset included.
+    #[track_caller]
+    fn more(&mut self) -> bool {
+        let mut buf = [0; 64 * 1024];
+        match self.socket.read(&mut buf) {
+            Ok(n) => {
+                self.held.extend_from_slice(&buf[..n]);
+                n > 0
+            }
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => false,
+            Err(e) => panic!(
+                "the engine read nothing more ({e}) after {}",
+                text(&self.held)
+            ),
+        }
+    }
+
+    /// What arrived in one read, without waiting for more.
+    #[track_caller]
+    pub(crate) fn once(&mut self) -> Vec<u8> {
+        if self.held.is_empty() {
+            self.more();
+        }
+        std::mem::take(&mut self.held)
+    }
+
+    /// The next head, its empty line included.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(at) = self.held.windows(4).position(|w| w == b"\r\n\r\n") {
+                return self.held.drain(..at + 4).collect();
+            }
+            assert!(
+                self.more(),
+                "the gate closed in mid-head: {}",
+                text(&self.held)
+            );
+        }
+    }
+
+    /// Exactly `n` bytes.
+    #[track_caller]
+    pub(crate) fn take(&mut self, n: usize) -> Vec<u8> {
+        while self.held.len() < n {
+            assert!(self.more(), "the gate closed after {}", text(&self.held));
+        }
+        self.held.drain(..n).collect()
+    }
+
+    /// Exactly these bytes come next.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, wanted: &[u8]) {
+        while self.held.len() < wanted.len() && self.more() {}
+        let n = self.held.len().min(wanted.len());
+        let got: Vec<u8> = self.held.drain(..n).collect();
+        same(&got, wanted, "the engine received");
+    }
+
+    /// Everything until the gate ends its side.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.more() {}
+        std::mem::take(&mut self.held)
+    }
+
+    /// The gate ends its side, and nothing comes before that.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        same(&self.rest(), b"", "the engine received before the end");
+    }
+
+    #[track_caller]
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).unwrap();
+    }
+
+    /// Ends the output; input goes on.
+    pub(crate) fn end(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Reads the request and answers it.
+    #[track_caller]
+    pub(crate) fn answer(&mut self, request: &[u8], answer: &[u8]) {
+        self.expect(request);
+        self.write(answer);
+    }
+}
