@@ -49,7 +49,6 @@ fn main() -> ExitCode {
                 Err(err) => fail(&err, 1),
             }
         }
-        _ => ExitCode::FAILURE,
     }
 }
 
