@@ -283,17 +283,14 @@ mod tests {
     #[test]
     fn a_condition_has_to_hold_at_every_look() {
         let (limit, every) = (Duration::from_millis(50), Duration::from_millis(5));
-        run(timeout(
-            Duration::from_secs(5),
-            lasting(limit, every, async || true),
-        ))
-        .expect("lasts");
+        let always = lasting(limit, every, async || true);
+        run(async { timeout(Duration::from_secs(5), always).await }).expect("lasts");
         let mut looks = 0;
         let flickering = lasting(limit, every, async || {
             looks += 1;
             looks % 3 != 0
         });
-        run(timeout(8 * limit, flickering)).expect_err("never lasts");
+        run(async { timeout(8 * limit, flickering).await }).expect_err("never lasts");
         assert!(looks > 6);
     }
 }
