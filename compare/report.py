@@ -30,7 +30,7 @@ def table(result):
 
 def _split(readme):
     text = Path(readme).read_text()
-    match = re.search(f"{re.escape(BEGIN)}\n(.*?)\n{re.escape(END)}", text, re.S)
+    match = re.search(f"{re.escape(BEGIN)}\n(.*?){re.escape(END)}", text, re.S)
     if not match:
         raise SystemExit(f"compare: {readme} must hold the lines {BEGIN} and {END}")
     return text, match
@@ -39,7 +39,7 @@ def _split(readme):
 def write(result, readme):
     """Puts the table between the README's two marks."""
     text, match = _split(readme)
-    Path(readme).write_text(text[:match.start(1)] + table(result) + text[match.end(1):])
+    Path(readme).write_text(text[:match.start(1)] + table(result) + "\n" + text[match.end(1):])
 
 
 def differences(result, readme):

@@ -85,15 +85,17 @@ def terminal(front):
                 seen.extend(part)
         except OSError:
             pass
-    threading.Thread(target=reader, daemon=True).start()
+    reading = threading.Thread(target=reader, daemon=True)
+    reading.start()
     try:
         if not until(lambda: b"# " in seen or process.poll() is not None, 100) or process.poll() is not None:
             raise Unexpected(_said(seen) or "no prompt after 100 s")
         os.write(ours, b"echo $((6*7))\nexit 4\n")
         if until(lambda: process.poll() is not None, 20) is None:
             raise Unexpected("dead terminal")
+        reading.join(5)
         if process.returncode != 4 or b"42" not in seen:
-            raise Unexpected(_said(seen) or f"exit code {process.returncode}")
+            raise Unexpected(f"exit code {process.returncode}, the screen ends with {bytes(seen[-60:])!r}")
     finally:
         end(process, 2)
 
@@ -267,7 +269,7 @@ def local_user(front):
         got = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "curl", "-sS", "-m", "10",
                    f"http://127.0.0.1:{port}/version"], env=front.env)
         if b"ApiVersion" in got.out:
-            raise Unexpected("nobody gets the whole API on socat's port: root on the host")
+            raise Unexpected("the user nobody gets the whole API from socat's port: root on the host")
     return None
 
 
