@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::framing::{BadChunk, Framing};
 use super::head::{self, Emit, HeadError, MAX_HEAD, ResponseHead};
@@ -116,7 +117,7 @@ pub struct Exchange<'a> {
     engine_in: Vec<u8>,
     scanned: usize,
     close: bool,
-    draining: bool,
+    draining: &'a CancellationToken,
     deadline: Option<Pin<Box<Sleep>>>,
     /// The final status, once its head has come.
     pub status: Option<u16>,
@@ -125,9 +126,15 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Starts an exchange; `relay.up` holds the request head. `draining` asks the client to close afterwards.
+    /// Starts an exchange; `relay.up` holds the request head. While `draining` is cancelled,
+    /// an answer asks the client to close afterwards.
     #[must_use]
-    pub fn new(relay: Relay<'a>, facts: Facts, body: Framing, draining: bool) -> Self {
+    pub fn new(
+        relay: Relay<'a>,
+        facts: Facts,
+        body: Framing,
+        draining: &'a CancellationToken,
+    ) -> Self {
         Self {
             relay,
             facts,
@@ -142,6 +149,12 @@ impl<'a> Exchange<'a> {
             status: None,
             answered: None,
         }
+    }
+
+    /// What the client has still to send of its body.
+    #[must_use]
+    pub fn body(&self) -> &Framing {
+        &self.body
     }
 
     /// Gives the relay back for what follows the exchange.
@@ -323,7 +336,7 @@ impl<'a> Exchange<'a> {
         let facts = self.facts;
         let ahead = !self.relay.client.held().is_empty();
         let early = !matches!(self.up, Up::Sent);
-        let draining = self.draining;
+        let draining = self.draining.is_cancelled();
         let tunnels = |r: &ResponseHead| {
             r.status == 101 && facts.upgrade && facts.may_switch
                 || r.status == 200

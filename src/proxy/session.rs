@@ -145,6 +145,7 @@ impl Session<'_> {
             (classified.operation, classified.hijack),
             classified.name(),
         );
+        tx.upgrade = request.upgrade;
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(hook) = self.gate.on_request {
@@ -308,10 +309,10 @@ impl Session<'_> {
                 surplus: false,
             };
             let sent = Instant::now();
-            let draining = self.gate.draining.is_cancelled();
-            let mut exchange = Exchange::new(relay, facts, body.clone(), draining);
+            let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
+            let rest = exchange.body().clone();
             tx.answered(sent, exchange.answered);
             let mut relay = exchange.into_relay();
             match end {
@@ -350,12 +351,12 @@ impl Session<'_> {
                 }
                 End::Unanswered(Failure::Request(bad)) => {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
-                    return self.finish_refused(refusal, is_head, &body, tx).await;
+                    return self.finish_refused(refusal, is_head, &rest, tx).await;
                 }
                 End::Unanswered(failure) => {
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
-                    return self.finish_refused(refusal, is_head, &body, tx).await;
+                    return self.finish_refused(refusal, is_head, &rest, tx).await;
                 }
                 End::Cut(failure) => {
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
@@ -392,7 +393,10 @@ impl Session<'_> {
         let mut body = body.clone();
         let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
         // What a client sends ahead of a switch that is refused is no request (RFC 9931).
-        let keeps = complete && refusal.status.keeps_connection() && tx.hijack == Hijack::None;
+        let keeps = complete
+            && refusal.status.keeps_connection()
+            && tx.hijack == Hijack::None
+            && !tx.upgrade;
         let bytes = refusal.to_bytes(is_head, !keeps);
         let sent = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());
