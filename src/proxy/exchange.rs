@@ -151,6 +151,12 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// What the client has still to send of its body.
+    #[must_use]
+    pub fn body(&self) -> &Framing {
+        &self.body
+    }
+
     /// Gives the relay back for what follows the exchange.
     #[must_use]
     pub fn into_relay(self) -> Relay<'a> {
