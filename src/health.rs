@@ -184,7 +184,7 @@ async fn ping(socket: &Path) -> io::Result<StatusCode> {
         .pool_max_idle_per_host(0)
         .build(UnixConnector);
     let uri = hyperlocal::Uri::new(socket, "/_ping").into();
-    let answer = client.get(uri).await.map_err(root)?;
+    let answer = client.get(uri).await.map_err(|e| root(&e))?;
     let status = answer.status();
     // The whole answer counts: an engine that stops in the middle of it is not well.
     Limited::new(answer.into_body(), MAX_BODY)
@@ -195,7 +195,7 @@ async fn ping(socket: &Path) -> io::Result<StatusCode> {
 }
 
 /// The system's own error, where there is one below the client's.
-fn root(error: hyper_util::client::legacy::Error) -> io::Error {
+fn root(error: &hyper_util::client::legacy::Error) -> io::Error {
     let mut cause = error.source();
     let mut text = error.to_string();
     while let Some(source) = cause {

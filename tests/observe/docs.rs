@@ -47,7 +47,10 @@ fn the_page_of_the_running_gate_has_every_metric_of_the_table_and_no_other() {
                 .map(str::to_owned)
         })
         .collect();
-    let expected: BTreeSet<String> = FAMILIES.iter().map(|f| f.sample()).collect();
+    let expected: BTreeSet<String> = FAMILIES
+        .iter()
+        .map(dockgate::metrics::Family::sample)
+        .collect();
     assert_eq!(typed, expected);
 }
 
@@ -74,7 +77,7 @@ fn the_reference_of_the_metrics_is_complete_and_true() {
     }
     let known: BTreeSet<String> = FAMILIES
         .iter()
-        .map(|f| f.sample())
+        .map(dockgate::metrics::Family::sample)
         .chain(samples())
         .collect();
     let strange: Vec<_> = names(&page).difference(&known).cloned().collect();
