@@ -187,9 +187,9 @@ impl Front {
             .clone();
         if !Arc::ptr_eq(&trust.server, used)
             && let Some((leaf, intermediates)) = entry.chain.split_first()
-            && let Err((refusal, _)) = trust.verifier.judge(leaf, intermediates, UnixTime::now())
+            && let Err(refused) = trust.verifier.judge(leaf, intermediates, UnixTime::now())
         {
-            entry.cut(Cut::Untrusted(refusal.to_string()));
+            entry.cut(Cut::Untrusted(refused.0.to_string()));
         }
     }
 }
@@ -211,7 +211,7 @@ fn report(id: u64, peer: SocketAddr, outcome: &Outcome) {
         Outcome::Probe => debug!(conn.id = id, client.addr = %peer, "Probe"),
         // Any peer can cause these, but they answer the first question of everyone whose client does not get in.
         _ => {
-            info!(conn.id = id, client.addr = %peer, reason = outcome.id(), error = %outcome, "Handshake refused")
+            info!(conn.id = id, client.addr = %peer, reason = outcome.id(), error = %outcome, "Handshake refused");
         }
     }
 }

@@ -184,7 +184,7 @@ async fn ping(socket: &Path) -> io::Result<StatusCode> {
         .pool_max_idle_per_host(0)
         .build(UnixConnector);
     let uri = hyperlocal::Uri::new(socket, "/_ping").into();
-    let answer = client.get(uri).await.map_err(root)?;
+    let answer = client.get(uri).await.map_err(|e| root(&e))?;
     let status = answer.status();
     // The whole answer counts: an engine that stops in the middle of it is not well.
     Limited::new(answer.into_body(), MAX_BODY)
@@ -195,7 +195,7 @@ async fn ping(socket: &Path) -> io::Result<StatusCode> {
 }
 
 /// The system's own error, where there is one below the client's.
-fn root(error: hyper_util::client::legacy::Error) -> io::Error {
+fn root(error: &hyper_util::client::legacy::Error) -> io::Error {
     let mut cause = error.source();
     let mut text = error.to_string();
     while let Some(source) = cause {
@@ -283,17 +283,14 @@ mod tests {
     #[test]
     fn a_condition_has_to_hold_at_every_look() {
         let (limit, every) = (Duration::from_millis(50), Duration::from_millis(5));
-        run(timeout(
-            Duration::from_secs(5),
-            lasting(limit, every, async || true),
-        ))
-        .expect("lasts");
+        let always = lasting(limit, every, async || true);
+        run(async { timeout(Duration::from_secs(5), always).await }).expect("lasts");
         let mut looks = 0;
         let flickering = lasting(limit, every, async || {
             looks += 1;
             looks % 3 != 0
         });
-        run(timeout(8 * limit, flickering)).expect_err("never lasts");
+        run(async { timeout(8 * limit, flickering).await }).expect_err("never lasts");
         assert!(looks > 6);
     }
 }

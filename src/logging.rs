@@ -77,7 +77,7 @@ pub fn set_level(level: Level) {
 /// Lines dropped since start because their reader was too slow.
 #[must_use]
 pub fn dropped() -> u64 {
-    SINK.get().map_or(0, Sink::dropped)
+    SINK.get().map_or(0, Sink::lost)
 }
 
 /// Waits, briefly, until everything logged has been written.

@@ -22,10 +22,11 @@ pub use families::{FAMILIES, Family};
 pub use histogram::{BOUNDS, Histogram};
 
 /// How handshakes end: `ok`, then every word of `tls::Outcome::id`.
-pub const HANDSHAKES: [&str; 14] = [
+pub const HANDSHAKES: [&str; 15] = [
     "ok",
     "probe",
     "plain_http",
+    "old_version",
     "timed_out",
     "no_certificate",
     "failed",
@@ -40,7 +41,7 @@ pub const HANDSHAKES: [&str; 14] = [
 ];
 
 /// The place of `failed`, where a word that is not in [`HANDSHAKES`] is counted.
-const HANDSHAKE_FAILED: usize = 5;
+const HANDSHAKE_FAILED: usize = 6;
 
 /// What became of a request before it went to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

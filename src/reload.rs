@@ -327,8 +327,8 @@ impl Reloader {
                 let Some((leaf, intermediates)) = entry.chain.split_first() else {
                     continue;
                 };
-                if let Err((refusal, _)) = verifier.judge(leaf, intermediates, now) {
-                    entry.cut(Cut::Untrusted(refusal.to_string()));
+                if let Err(refused) = verifier.judge(leaf, intermediates, now) {
+                    entry.cut(Cut::Untrusted(refused.0.to_string()));
                     cut += 1;
                 }
             }

@@ -25,7 +25,7 @@ pub(super) struct Sink {
 struct State {
     waiting: Vec<u8>,
     dropped: u64,
-    dropped_in_all: u64,
+    lost: u64,
     writing: bool,
 }
 
@@ -35,7 +35,7 @@ impl Sink {
         let mut state = self.lock();
         if state.waiting.len() + line.len() > WAITING {
             state.dropped += 1;
-            state.dropped_in_all += 1;
+            state.lost += 1;
             return;
         }
         let first = state.waiting.is_empty();
@@ -47,8 +47,8 @@ impl Sink {
     }
 
     /// Lines dropped since start.
-    pub(super) fn dropped(&self) -> u64 {
-        self.lock().dropped_in_all
+    pub(super) fn lost(&self) -> u64 {
+        self.lock().lost
     }
 
     /// Waits until everything queued so far has been written, at most `limit`.

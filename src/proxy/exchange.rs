@@ -151,6 +151,12 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// What the client has still to send of its body.
+    #[must_use]
+    pub fn body(&self) -> &Framing {
+        &self.body
+    }
+
     /// Gives the relay back for what follows the exchange.
     #[must_use]
     pub fn into_relay(self) -> Relay<'a> {
@@ -209,7 +215,7 @@ impl<'a> Exchange<'a> {
                     return Some(self.fail(Failure::Request(bad)));
                 }
                 Poll::Ready(Err(Fault::EngineWrite(e) | Fault::EngineRead(e))) => {
-                    self.up = Up::Failed(Some(e))
+                    self.up = Up::Failed(Some(e));
                 }
                 Poll::Ready(Err(Fault::EngineChunk(bad))) => {
                     return Some(self.fail(Failure::EngineChunk(bad)));

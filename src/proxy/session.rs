@@ -162,6 +162,7 @@ impl Session<'_> {
             (classified.operation, classified.hijack),
             classified.name(),
         );
+        tx.upgrade = request.upgrade;
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(refusal) = self.limited() {
@@ -366,6 +367,7 @@ impl Session<'_> {
             let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
+            let rest = exchange.body().clone();
             tx.answered(sent, exchange.answered);
             let mut relay = exchange.into_relay();
             match end {
@@ -410,13 +412,13 @@ impl Session<'_> {
                 }
                 End::Unanswered(Failure::Request(bad)) => {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
-                    return self.finish_refused(refusal, is_head, &body, tx).await;
+                    return self.finish_refused(refusal, is_head, &rest, tx).await;
                 }
                 End::Unanswered(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
-                    return self.finish_refused(refusal, is_head, &body, tx).await;
+                    return self.finish_refused(refusal, is_head, &rest, tx).await;
                 }
                 End::Cut(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::CutOff);
@@ -464,7 +466,10 @@ impl Session<'_> {
         let mut body = body.clone();
         let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
         // What a client sends ahead of a switch that is refused is no request (RFC 9931).
-        let keeps = complete && refusal.status.keeps_connection() && tx.hijack == Hijack::None;
+        let keeps = complete
+            && refusal.status.keeps_connection()
+            && tx.hijack == Hijack::None
+            && !tx.upgrade;
         let bytes = refusal.to_bytes(is_head, !keeps);
         let sent = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());

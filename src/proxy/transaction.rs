@@ -40,6 +40,8 @@ pub struct Transaction<'a> {
     /// How the engine may take the connection out of HTTP, which Podman's own paths may as well although they are no
     /// known operation.
     pub hijack: Hijack,
+    /// Whether it carries an `Upgrade` field.
+    pub upgrade: bool,
     target: Option<String>,
     started: Instant,
     time: SystemTime,
@@ -71,6 +73,7 @@ impl<'a> Transaction<'a> {
             path,
             operation,
             hijack,
+            upgrade: false,
             target: gate
                 .audit
                 .is_some()

@@ -83,10 +83,10 @@ impl fmt::Display for Refusal {
         match self.reason {
             Reason::Expired => f.write_str("the client certificate has expired")?,
             Reason::NotYetValid => {
-                f.write_str("the client certificate is not valid yet (compare the clocks)")?
+                f.write_str("the client certificate is not valid yet (compare the clocks)")?;
             }
             Reason::UnknownIssuer => {
-                f.write_str("the client certificate was not issued by the configured CA")?
+                f.write_str("the client certificate was not issued by the configured CA")?;
             }
             Reason::Revoked => f.write_str("the client certificate is revoked")?,
             Reason::RevocationUnknown => {
@@ -94,7 +94,7 @@ impl fmt::Display for Refusal {
             }
             Reason::DenyListed => f.write_str("the client certificate is on the deny list")?,
             Reason::WrongUsage => {
-                f.write_str("the client certificate lacks the clientAuth extended key usage")?
+                f.write_str("the client certificate lacks the clientAuth extended key usage")?;
             }
             Reason::Invalid => write!(
                 f,
@@ -148,17 +148,17 @@ impl GateVerifier {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), (Refusal, Error)> {
+    ) -> Result<(), Box<(Refusal, Error)>> {
         let refuse = |reason, detail: String, error| {
             let identity = Identity::from_der(leaf).ok();
-            Err((
+            Err(Box::new((
                 Refusal {
                     reason,
                     identity,
                     detail,
                 },
                 error,
-            ))
+            )))
         };
         if let Err(error) = self.inner.verify_client_cert(leaf, intermediates, now) {
             let (reason, error) = classify(error);
@@ -221,7 +221,8 @@ impl ClientCertVerifier for GateVerifier {
     ) -> Result<ClientCertVerified, Error> {
         match self.judge(leaf, intermediates, now) {
             Ok(()) => Ok(ClientCertVerified::assertion()),
-            Err((refusal, error)) => {
+            Err(refused) => {
+                let (refusal, error) = *refused;
                 LAST.with(|last| *last.borrow_mut() = Some(refusal));
                 Err(error)
             }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::support::client::Side;
 use super::support::suite::{Case, LONG, Suite};
-use super::support::tapped::Tapped;
 use super::support::wire::lossy;
 use super::support::{Verdict, ensure};
 

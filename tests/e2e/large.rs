@@ -11,8 +11,8 @@ use super::support::{Verdict, ensure};
 
 /// How far the gate's resident memory may grow, in KiB.
 const GROWTH_KIB: u64 = 16 << 10;
-/// Two gigabytes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// What the rest of a scenario needs of the suite's limit.
+const MARGIN: Duration = Duration::from_secs(30);
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |name, run| Case {
@@ -56,7 +56,7 @@ fn large(suite: &Suite, name: &str, script: &str, printed: impl Fn(u64) -> Strin
     let script = format!("SIZE={size}; {script}");
     let Ok(_) = suite.gate() else {
         let side = Side::direct(suite, name, &suite.engine.socket)?;
-        let output = side.shell_within(&script, PATIENCE);
+        let output = side.shell_within(&script, suite.limit() - MARGIN);
         side.clean();
         let output = output?;
         ensure!(
@@ -74,7 +74,7 @@ fn large(suite: &Suite, name: &str, script: &str, printed: impl Fn(u64) -> Strin
     side.ok("docker version; echo warm | run -i --rm $IMAGE cat")?;
     let (before, _) = gate.memory()?;
     gate.reset_peak()?;
-    let output = side.shell_within(&script, PATIENCE);
+    let output = side.shell_within(&script, suite.limit() - MARGIN);
     side.clean();
     let output = output?;
     let (_, peak) = gate.memory()?;

@@ -11,7 +11,11 @@ use crate::support::pki::Pki;
 
 /// The samples of a page by name and labels, less those that the clock decides.
 fn samples(page: &str) -> BTreeMap<String, f64> {
-    let timed = ["process_", "dockgate_last_reload_success", "dockgate_build"];
+    let timed = [
+        "process_",
+        "dockgate_last_reload_success_",
+        "dockgate_build",
+    ];
     page.lines()
         .filter(|line| !line.starts_with('#') && !timed.iter().any(|t| line.starts_with(t)))
         .filter(|line| !line.contains("_seconds_bucket") && !line.contains("_seconds_sum"))

@@ -26,9 +26,11 @@ if kill -TERM "$engine" 2>/dev/null; then
 fi
 [ "$word" = keep ] && exit 0
 
-# What a killed engine leaves: its containerd, the shims, and their mounts. All carry the directory in their arguments.
+# What a killed engine leaves: its containerd, the shims, and their mounts; and the gates of a killed suite. All carry
+# a directory in their arguments.
+certs=$(dirname "$directory")/certs/
 for process in /proc/[0-9]*; do
-    if tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q -e "$directory/exec/containerd" -e "$directory/data"; then
+    if tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q -e "$directory/exec/containerd" -e "$directory/data" -e " $certs"; then
         kill -KILL "${process#/proc/}" 2>/dev/null
     fi
 done

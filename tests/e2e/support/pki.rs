@@ -63,10 +63,10 @@ impl Pki {
         pki.client("wrong-ca", "ecdsa", &other, &ca_pem, "", |_| {})?;
         let now = OffsetDateTime::now_utc();
         pki.client("expired", "ecdsa", &ca, &ca_pem, "", |leaf| {
-            leaf.not_after = now - Duration::hours(1)
+            leaf.not_after = now - Duration::hours(1);
         })?;
         pki.client("not-yet-valid", "ecdsa", &ca, &ca_pem, "", |leaf| {
-            leaf.not_before = now + Duration::hours(1)
+            leaf.not_before = now + Duration::hours(1);
         })?;
         pki.client("server-usage", "ecdsa", &ca, &ca_pem, "", |leaf| {
             leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -18,8 +18,10 @@ use super::pki::Pki;
 use super::tools::Tools;
 use super::{Context, Verdict, ensure};
 
-/// No scenario may take longer, whatever its own deadlines say.
+/// No scenario may take longer, whatever its own deadlines say; large transfers add their own share.
 const LIMIT: Duration = Duration::from_secs(180);
+/// What a large transfer may take beyond that: an engine on a crowded machine moves no more than 8 MiB/s each way.
+const SLOWEST_MIB_PER_SEC: u64 = 8;
 
 /// The verdict of a scenario that has nothing to say without a gate: ignored, not failed.
 pub(crate) const NEEDS_GATE: &str = "needs the gate, which DOCKGATE_E2E_DIRECT_ONLY left out";
@@ -72,11 +74,22 @@ impl From<String> for Absent {
 }
 
 impl Suite {
-    /// Starts everything.
+    /// Starts everything; a failed start leaves no files.
     pub(crate) fn start(direct_only: bool) -> Result<Arc<Self>, Absent> {
-        let tools = Tools::find();
         let prefix = format!("dockgate-e2e-{}", std::process::id());
         let directory = env::temp_dir().join(&prefix);
+        Self::start_in(direct_only, prefix, directory.clone()).inspect_err(|_| {
+            // It may not have been made yet.
+            let _ = fs::remove_dir_all(&directory);
+        })
+    }
+
+    fn start_in(
+        direct_only: bool,
+        prefix: String,
+        directory: PathBuf,
+    ) -> Result<Arc<Self>, Absent> {
+        let tools = Tools::find();
         for tool in ["DOCKER", "BUSYBOX"] {
             tools.get(tool)?;
         }
@@ -124,6 +137,11 @@ impl Suite {
     /// The gate with deadlines of a second.
     pub(crate) fn hasty(&self) -> Verdict<&Gate> {
         self.hasty.as_ref().ok_or_else(|| NEEDS_GATE.into())
+    }
+
+    /// How long the longest scenario may take.
+    pub(crate) fn limit(&self) -> Duration {
+        LIMIT + Duration::from_secs(self.big_mib / SLOWEST_MIB_PER_SEC)
     }
 
     /// A new directory of that name.
@@ -295,18 +313,19 @@ impl Case {
                     Ok(Completion::ignored_with(missing))
                 };
             }
+            let limit = suite.limit();
             let (tell, told) = mpsc::channel();
             thread::spawn(move || {
                 // A scenario that ends after its deadline has no listener any more.
                 let _ = tell.send((self.run)(&suite, short(self.name)));
             });
-            match told.recv_timeout(LIMIT) {
+            match told.recv_timeout(limit) {
                 Ok(Err(why)) if why == NEEDS_GATE => Ok(Completion::ignored_with(why)),
                 Ok(verdict) => verdict
                     .map(|()| Completion::Completed)
                     .map_err(Failed::from),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    Err(format!("did not end within {LIMIT:?}").into())
+                    Err(format!("did not end within {limit:?}").into())
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     Err("the scenario panicked, see above".into())

@@ -33,13 +33,13 @@ pub(crate) struct Pki {
 }
 
 impl Pki {
-    /// Makes a CA and a server in `dir`.
+    /// Makes a CA, named after `dir`, and a server in it.
     pub(crate) fn create(dir: &Path) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params
             .distinguished_name
-            .push(DnType::CommonName, "observe CA");
+            .push(DnType::CommonName, dir.display().to_string());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let cert = params.self_signed(&key).expect("a CA");

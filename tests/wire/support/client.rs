@@ -95,19 +95,6 @@ impl Client {
         Ok(())
     }
 
-    /// Sends each part as a TLS record of its own, all of them in one segment.
-    #[track_caller]
-    pub(crate) fn send_records(&mut self, parts: &[&[u8]]) {
-        let mut wire = Vec::new();
-        for part in parts {
-            self.tls.writer().write_all(part).unwrap();
-            while self.tls.wants_write() {
-                self.tls.write_tls(&mut wire).unwrap();
-            }
-        }
-        self.tcp.write_all(&wire).expect("the gate reads");
-    }
-
     /// Sends `up` from a thread of its own while `down` is read here.
     #[track_caller]
     pub(crate) fn send_while_reading(&mut self, up: &[u8], down: &[u8]) {
