@@ -25,6 +25,15 @@ fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
     }
 }
 
+/// Whether another parser reads the same. A number too large for its types is a number all the same: ours keeps it as text,
+/// and whoever decodes it into a field (Go does) refuses it there.
+fn agrees(ours: &Value<'_>, text: &[u8]) -> bool {
+    match serde_json::from_slice(text) {
+        Ok(theirs) => same(ours, &theirs),
+        Err(error) => error.to_string().starts_with("number out of range"),
+    }
+}
+
 #[test]
 fn depth_is_bounded() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -98,8 +107,7 @@ proptest! {
         text in "[\\[\\]{}:,\"\\\\a-c0-9eE+. \\-tfn\u{e9}\u{17f}]{0,24}",
     ) {
         if let Ok(ours) = parse(text.as_bytes()) {
-            let theirs: serde_json::Value = serde_json::from_str(&text).expect("ours must not be laxer");
-            prop_assert!(same(&ours, &theirs), "{}", text);
+            prop_assert!(agrees(&ours, text.as_bytes()), "{}", text);
         }
     }
 
@@ -109,8 +117,7 @@ proptest! {
         let index = at.index(bytes.len());
         bytes[index] = byte;
         if let Ok(ours) = parse(&bytes) {
-            let theirs: serde_json::Value = serde_json::from_slice(&bytes).expect("ours must not be laxer");
-            prop_assert!(same(&ours, &theirs));
+            prop_assert!(agrees(&ours, &bytes));
         }
     }
 
