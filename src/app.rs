@@ -2,6 +2,11 @@
 //!
 //! Everything that can fail fails in [`App::build`], before the first connection is accepted.
 
+mod bind;
+mod error;
+
+pub use error::StartError;
+
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
@@ -10,7 +15,6 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -18,90 +22,23 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
 use crate::audit::sink::{OnFailure, Sink, Target};
-use crate::certs::{self, auto};
+use crate::certs::auto;
 use crate::cli::ServeArgs;
-use crate::config::listen::Listen;
 use crate::config::{AuditFailure, AuditSink, Config};
+use crate::control::ControlSocket;
 use crate::control::server::{About, Control};
-use crate::control::{BindError, ControlSocket};
 use crate::expiry::Date;
 use crate::front::{Bounds, Front};
 use crate::health::{self, Health};
 use crate::listener::{self, Keepalive};
-use crate::policy::PolicyError;
-use crate::proxy::session::{Deadlines, Gate, Limits};
+use crate::proxy::gate::{Deadlines, Gate, Limits};
 use crate::registry::{Cut, PerClient, Registry};
-use crate::reload::{self, Reloader, TrustFault};
+use crate::reload::{self, Reloader};
 use crate::upstream::Upstream;
 use crate::worker::Workers;
 
 /// How long cut connections may take to end after the drain deadline.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-/// Why the gate cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// `--auto-certs` could not make or read its certificates.
-    #[error("certificates cannot be made")]
-    Certs(#[from] certs::CertsError),
-    /// The TLS files do not make a server.
-    #[error(transparent)]
-    Trust(#[from] TrustFault),
-    /// The policy is missing or wrong.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// The audit cannot be written.
-    #[error("cannot open the audit file {path:?}")]
-    Audit {
-        /// The file.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// An address cannot be listened on.
-    #[error("cannot listen on {listen}")]
-    Bind {
-        /// The address as configured.
-        listen: Listen,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The metrics address cannot be listened on.
-    #[error("cannot listen on {address} for metrics")]
-    Metrics {
-        /// The address as configured.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The control socket was asked for and cannot be made.
-    #[error(transparent)]
-    Control(#[from] BindError),
-    /// Threads or runtimes cannot be made.
-    #[error("cannot start worker threads")]
-    Workers(#[source] io::Error),
-}
-
-impl StartError {
-    /// The process's exit code: 78 for what an operator wrote wrong, 1 for what the system refused.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Certs(_) | Self::Trust(_) | Self::Policy(_) | Self::Audit { .. } => 78,
-            Self::Bind { .. } | Self::Metrics { .. } | Self::Control(_) | Self::Workers(_) => 1,
-        }
-    }
-
-    /// The advice, for a line of its own.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Trust(TrustFault::File(e)) => e.hint(),
-            _ => None,
-        }
-    }
-}
 
 /// A gate that is bound and ready to run.
 #[derive(Debug)]
@@ -123,7 +60,7 @@ impl App {
     /// # Errors
     /// The first thing that does not work.
     pub fn build(config: Config) -> Result<Self, StartError> {
-        raise_file_limit();
+        bind::raise_file_limit();
         let auto = match &config.auto_certs {
             Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
             None => None,
@@ -131,7 +68,7 @@ impl App {
         let (trust, dates) = reload::trust(&config)?;
         let mut listeners = Vec::new();
         for listen in &config.listen {
-            let bound = bind(listen).map_err(|source| StartError::Bind {
+            let bound = bind::bind(listen).map_err(|source| StartError::Bind {
                 listen: listen.clone(),
                 source,
             })?;
@@ -400,67 +337,4 @@ fn audit(config: &Config) -> Result<Option<Arc<Sink>>, StartError> {
     let sink =
         Sink::open(target, on_failure).map_err(|source| StartError::Audit { path, source })?;
     Ok(Some(Arc::new(sink)))
-}
-
-fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
-    match listen {
-        Listen::Tcp { addr, only_v6 } => Ok(vec![listener::bind(*addr, *only_v6)?]),
-        Listen::Any { port } => {
-            let v6 = listener::bind((std::net::Ipv6Addr::UNSPECIFIED, *port).into(), false);
-            match v6 {
-                Err(e)
-                    if e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
-                {
-                    Ok(vec![listener::bind(
-                        (std::net::Ipv4Addr::UNSPECIFIED, *port).into(),
-                        false,
-                    )?])
-                }
-                other => Ok(vec![other?]),
-            }
-        }
-        Listen::Systemd { name } => inherited(name.as_deref()),
-    }
-}
-
-/// Sockets passed in by the service manager (sd_listen_fds(3)).
-fn inherited(name: Option<&str>) -> io::Result<Vec<TcpListener>> {
-    let mut passed = listenfd::ListenFd::from_env();
-    let names: Vec<String> = std::env::var("LISTEN_FDNAMES")
-        .unwrap_or_default()
-        .split(':')
-        .map(str::to_owned)
-        .collect();
-    let mut found = Vec::new();
-    for index in 0..passed.len() {
-        let number = (index + 3).to_string();
-        let wanted =
-            name.is_none_or(|n| n == number || names.get(index).is_some_and(|own| own == n));
-        if wanted && let Some(listener) = passed.take_tcp_listener(index)? {
-            listener.set_nonblocking(true)?;
-            found.push(listener);
-        }
-    }
-    if found.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the service manager passed no such TCP socket (LISTEN_FDS)",
-        ));
-    }
-    Ok(found)
-}
-
-/// Each client costs two descriptors; the soft limit is a leftover of select(2).
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum {
-        // What cannot be raised stays, and the acceptor copes.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                maximum: limit.maximum,
-            },
-        );
-    }
 }

@@ -1,40 +1,75 @@
 //! dockgate: the gate between a network and a Docker Engine.
 //!
-//! The modules stand in the order data flows; a module imports only from modules listed below it.
+//! The life of a request: `listener` accepts, `front` tracks the connection, `tls` turns it into a verified `identity`, `proxy`
+//! reads heads and asks `policy`, `upstream` reaches the engine, and `audit` and `metrics` keep the record.
+//!
+//! The modules stand in the order data flows; a module imports from modules listed below it. Two pairs lean on each other:
+//! `certs` and `config` share their vocabulary with `cli`, and `policy learn` reads what `audit` writes.
 
+// What the binary does.
 pub mod banner;
-pub mod check;
-pub mod cli;
-pub mod doctor;
-pub mod logging;
 
-pub mod app;
 pub mod commands;
+
+pub mod doctor;
+
+pub mod check;
+
+// Put together, kept current, looked at.
+pub mod app;
+
+pub mod control;
+
 pub mod reload;
 
 pub mod admin;
-pub mod control;
-pub mod health;
 
-pub mod audit;
-pub mod certs;
+// The path of a request.
 pub mod front;
+
 pub mod listener;
-pub mod policy;
-pub mod proxy;
-pub mod tls;
-pub mod upstream;
+
 pub mod worker;
 
-pub mod expiry;
+pub mod proxy;
+
+pub mod tls;
+
+pub mod upstream;
+
+pub mod audit;
+
+pub mod policy;
+
+// What is known while it runs.
 pub mod metrics;
+
 pub mod registry;
+
+pub mod expiry;
+
+pub mod health;
+
+pub mod limits;
+
 pub mod shutdown;
 
+// What is known before it runs.
+pub mod certs;
+
 pub mod config;
+
+pub mod cli;
+
+// Vocabulary and tools.
 pub mod docker;
+
 pub mod finding;
+
 pub mod identity;
-pub mod limits;
+
+pub mod logging;
+
 pub mod net;
+
 pub mod socket;

@@ -9,6 +9,7 @@
 pub mod client;
 pub mod exchange;
 pub mod framing;
+pub mod gate;
 pub mod head;
 pub mod relay;
 pub mod respond;

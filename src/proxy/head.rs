@@ -6,12 +6,18 @@
 //!
 //! httparse does the tokenizing; the rules above are on top, and `tests/wire` compares the result with hyper's reading.
 
+mod edit;
+mod fields;
+
 use std::ops::Range;
 
 use httparse::{Header, ParserConfig, Status};
 use memchr::{memchr_iter, memmem};
 
 use super::framing::Framing;
+use fields::{Fields, write_lines};
+
+pub use edit::{Edit, edit};
 
 /// Header lines accepted in one head; the engine (Go 1.27) has the same bound.
 pub const MAX_LINES: usize = 500;
@@ -109,185 +115,6 @@ fn strict_lines(head: &[u8], most: usize) -> Result<(), HeadError> {
         return Err(HeadError::TooManyLines);
     }
     Ok(())
-}
-
-/// A field this proxy has to look at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Connection,
-    ContentLength,
-    ContentType,
-    Expect,
-    Host,
-    HopByHop,
-    TransferEncoding,
-    Upgrade,
-    Other,
-}
-
-fn field(name: &str) -> Field {
-    let is = |other| name.eq_ignore_ascii_case(other);
-    match name.len() {
-        2 if is("te") => Field::HopByHop,
-        4 if is("host") => Field::Host,
-        6 if is("expect") => Field::Expect,
-        7 if is("upgrade") => Field::Upgrade,
-        10 if is("connection") => Field::Connection,
-        10 if is("keep-alive") => Field::HopByHop,
-        12 if is("content-type") => Field::ContentType,
-        14 if is("content-length") => Field::ContentLength,
-        16 if is("proxy-connection") => Field::HopByHop,
-        17 if is("transfer-encoding") => Field::TransferEncoding,
-        19 if is("proxy-authorization") => Field::HopByHop,
-        _ => Field::Other,
-    }
-}
-
-/// The fields that frame or route the message: no `Connection` option may take them away.
-const UNREMOVABLE: [&str; 4] = ["content-length", "host", "transfer-encoding", "upgrade"];
-
-/// What the header lines of either kind of head say together.
-#[derive(Default)]
-struct Fields {
-    hosts: usize,
-    length: Option<u64>,
-    chunked: bool,
-    upgrade: bool,
-    expect: usize,
-    close: bool,
-    keep_alive: bool,
-    upgrade_option: bool,
-    raw_stream: bool,
-    /// Whether any line has to be left out.
-    edit: bool,
-}
-
-impl Fields {
-    fn read(headers: &[Header<'_>]) -> Result<Self, HeadError> {
-        let mut fields = Self::default();
-        for header in headers {
-            match field(header.name) {
-                Field::Other => {}
-                Field::Host => {
-                    fields.hosts += 1;
-                    if header.value.contains(&b'/') || header.value.contains(&b' ') {
-                        return Err(HeadError::Malformed("malformed Host header"));
-                    }
-                }
-                Field::Expect => fields.expect += 1,
-                Field::ContentType => {
-                    fields.raw_stream |= matches!(
-                        header.value,
-                        b"application/vnd.docker.raw-stream"
-                            | b"application/vnd.docker.multiplexed-stream"
-                    );
-                }
-                Field::ContentLength => {
-                    if fields.length.is_some() {
-                        return Err(HeadError::Malformed("more than one Content-Length"));
-                    }
-                    fields.length = Some(length(header.value)?);
-                }
-                Field::TransferEncoding => {
-                    if fields.chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
-                        return Err(HeadError::Malformed(
-                            "a transfer coding other than a single chunked",
-                        ));
-                    }
-                    fields.chunked = true;
-                }
-                Field::Upgrade => fields.upgrade = true,
-                Field::HopByHop => fields.edit = true,
-                Field::Connection => {
-                    fields.edit = true;
-                    fields.options(header.value)?;
-                }
-            }
-        }
-        if fields.chunked && fields.length.is_some() {
-            return Err(HeadError::Malformed(
-                "both Content-Length and Transfer-Encoding",
-            ));
-        }
-        Ok(fields)
-    }
-
-    fn options(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        for option in tokens(value) {
-            if option.eq_ignore_ascii_case(b"close") {
-                self.close = true;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.upgrade_option = true;
-            } else if UNREMOVABLE
-                .iter()
-                .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
-            {
-                return Err(HeadError::Malformed(
-                    "Connection names a field that must stay",
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|b| *b == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|t| !t.is_empty())
-}
-
-fn length(value: &[u8]) -> Result<u64, HeadError> {
-    let malformed = HeadError::Malformed("a Content-Length that is not a number");
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
-        return Err(malformed);
-    }
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .ok_or(malformed)
-}
-
-/// Whether some `Connection` line among `headers` names `name`.
-fn named(headers: &[Header<'_>], name: &str) -> bool {
-    headers
-        .iter()
-        .filter(|h| field(h.name) == Field::Connection)
-        .any(|h| tokens(h.value).any(|option| option.eq_ignore_ascii_case(name.as_bytes())))
-}
-
-/// Appends the head to `out`: start line and header lines as they stand in `head`, less what is for one hop only.
-/// `upgrade` keeps `Connection` and all it names, since on an upgrade they concern both ends.
-fn write_lines(
-    head: &[u8],
-    headers: &[Header<'_>],
-    fields: &Fields,
-    upgrade: bool,
-    drop_expect: bool,
-    out: &mut Vec<u8>,
-) {
-    if !drop_expect && (upgrade || !fields.edit && !fields.upgrade) {
-        out.extend_from_slice(&head[..head.len() - 2]);
-        return;
-    }
-    let mut lines = memchr_iter(b'\n', head);
-    let mut start = lines.next().map_or(head.len(), |lf| lf + 1);
-    out.extend_from_slice(&head[..start]);
-    for (header, lf) in headers.iter().zip(lines) {
-        let keep = match field(header.name) {
-            Field::Connection | Field::Upgrade | Field::HopByHop => upgrade,
-            Field::Expect => !drop_expect,
-            Field::Other | Field::ContentType => upgrade || !named(headers, header.name),
-            Field::Host | Field::ContentLength | Field::TransferEncoding => true,
-        };
-        if keep {
-            out.extend_from_slice(&head[start..=lf]);
-        }
-        start = lf + 1;
-    }
 }
 
 const PARSER: fn() -> ParserConfig = ParserConfig::default;
@@ -391,52 +218,6 @@ fn first_value(head: &[u8], headers: &[Header<'_>], name: &str) -> Option<Range<
         .value;
     let start = (value.as_ptr() as usize).checked_sub(head.as_ptr() as usize)?;
     Some(start..start + value.len())
-}
-
-/// What to change in a head that is otherwise ready to go.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Edit<'a> {
-    /// Another request target.
-    pub target: Option<&'a str>,
-    /// `Content-Length` in place of a transfer coding.
-    pub length: Option<usize>,
-    /// No `Expect`: it has been answered.
-    pub expect_answered: bool,
-}
-
-/// The head at the start of `message` with `edit` applied, and what follows it left out.
-///
-/// `message` must start with a head that [`request`] has written.
-#[must_use]
-pub fn edit(message: &[u8], edit: Edit<'_>) -> Vec<u8> {
-    let end = head_len(message, 0).unwrap_or(message.len());
-    let mut out = Vec::with_capacity(end + 64);
-    for (at, line) in message[..end].split_inclusive(|b| *b == b'\n').enumerate() {
-        let is = |name: &str| {
-            line.get(..name.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        match (at, edit.target) {
-            (0, Some(target)) => {
-                let mut parts = line.splitn(3, |b| *b == b' ');
-                out.extend_from_slice(parts.next().unwrap_or_default());
-                out.push(b' ');
-                out.extend_from_slice(target.as_bytes());
-                out.push(b' ');
-                out.extend_from_slice(parts.nth(1).unwrap_or_default());
-            }
-            _ if edit.length.is_some() && (is("transfer-encoding:") || is("trailer:")) => {}
-            _ if edit.expect_answered && is("expect:") => {}
-            _ if line == b"\r\n" => {
-                if let Some(length) = edit.length {
-                    out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
-                }
-                out.extend_from_slice(line);
-            }
-            _ => out.extend_from_slice(line),
-        }
-    }
-    out
 }
 
 /// How a response head goes on to the client.

@@ -4,74 +4,32 @@ mod body;
 mod decide;
 
 use std::future::poll_fn;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout_at};
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::client::ClientStream;
 use super::exchange::{End, Exchange, Facts, Failure};
 use super::framing::Framing;
+use super::gate::Gate;
 use super::head::{self, HeadError, RequestHead};
 use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
 use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
-use crate::audit::sink::Sink;
 use crate::docker::{self, Hijack};
-use crate::metrics::{Limit, Metrics, UpstreamError};
+use crate::metrics::{Limit, UpstreamError};
 use crate::policy::{self, ClientRef, Permitted, Policy};
 use crate::registry::{Entry, Place};
 use crate::socket;
 use crate::tls::socket::WideSocket;
-use crate::upstream::{ConnectError, EngineStream, Upstream};
+use crate::upstream::{ConnectError, EngineStream};
 
 /// How long, and for how many bytes, a client is listened to after its last answer.
 const PART: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
-
-/// Deadlines of a session. None of them touches a stream.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// For the first head after the handshake, and for the rest of any later head once its first byte has come.
-    pub head: Duration,
-    /// How long a client's late input is dropped after the engine ended a tunnel.
-    pub tunnel_grace: Duration,
-}
-
-/// Bounds of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of a request head.
-    pub head_bytes: usize,
-    /// Lines of a request head.
-    pub header_lines: usize,
-    /// Life of a hijacked connection.
-    pub session_max_age: Option<Duration>,
-}
-
-/// What all sessions share.
-#[derive(Debug)]
-pub struct Gate {
-    /// The engine.
-    pub upstream: Upstream,
-    /// Deadlines.
-    pub deadlines: Deadlines,
-    /// Bounds.
-    pub limits: Limits,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
-    pub draining: CancellationToken,
-    /// Who may do what.
-    pub policy: RwLock<Arc<Policy>>,
-    /// Where decisions are recorded, if they are.
-    pub audit: Option<Arc<Sink>>,
-    /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
-    pub on_request: Option<fn(&str)>,
-}
 
 /// What comes after a request.
 enum After {

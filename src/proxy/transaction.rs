@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::info;
 
-use super::session::Gate;
+use super::gate::Gate;
 use crate::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
 use crate::docker::{Hijack, Operation};
 use crate::metrics;

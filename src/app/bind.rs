@@ -1,0 +1,72 @@
+//! Sockets to listen on: bound here, or passed in by a service manager; and the descriptors they will need.
+
+use std::io;
+use std::net::TcpListener;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::listen::Listen;
+use crate::listener;
+
+pub(super) fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
+    match listen {
+        Listen::Tcp { addr, only_v6 } => Ok(vec![listener::bind(*addr, *only_v6)?]),
+        Listen::Any { port } => {
+            let v6 = listener::bind((std::net::Ipv6Addr::UNSPECIFIED, *port).into(), false);
+            match v6 {
+                Err(e)
+                    if e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
+                {
+                    Ok(vec![listener::bind(
+                        (std::net::Ipv4Addr::UNSPECIFIED, *port).into(),
+                        false,
+                    )?])
+                }
+                other => Ok(vec![other?]),
+            }
+        }
+        Listen::Systemd { name } => inherited(name.as_deref()),
+    }
+}
+
+/// Sockets passed in by the service manager (sd_listen_fds(3)).
+fn inherited(name: Option<&str>) -> io::Result<Vec<TcpListener>> {
+    let mut passed = listenfd::ListenFd::from_env();
+    let names: Vec<String> = std::env::var("LISTEN_FDNAMES")
+        .unwrap_or_default()
+        .split(':')
+        .map(str::to_owned)
+        .collect();
+    let mut found = Vec::new();
+    for index in 0..passed.len() {
+        let number = (index + 3).to_string();
+        let wanted =
+            name.is_none_or(|n| n == number || names.get(index).is_some_and(|own| own == n));
+        if wanted && let Some(listener) = passed.take_tcp_listener(index)? {
+            listener.set_nonblocking(true)?;
+            found.push(listener);
+        }
+    }
+    if found.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the service manager passed no such TCP socket (LISTEN_FDS)",
+        ));
+    }
+    Ok(found)
+}
+
+/// Each client costs two descriptors; the soft limit is a leftover of select(2).
+pub(super) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        // What cannot be raised stays, and the acceptor copes.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                maximum: limit.maximum,
+            },
+        );
+    }
+}
