@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use dockgate::app::App;
 use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
 use dockgate::config::{self, Config, LogFormat};
-use dockgate::finding::Finding;
+use dockgate::finding::{self, Finding};
 use dockgate::policy::Policy;
 use dockgate::shutdown::{Asked, Signals};
 use dockgate::{banner, commands, logging, reload};
@@ -160,13 +160,7 @@ fn announce(app: &App) {
 }
 
 fn fail(err: &dyn Error, code: u8) -> ExitCode {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
+    let text = finding::chain(err);
     if code != CONFIGURATION {
         error!(error = text, "Cannot go on");
     }

@@ -22,6 +22,7 @@ use crate::certs::auto;
 use crate::cli::ServeArgs;
 use crate::config::{self, Config, DenyList, LogLevel, TlsPaths};
 use crate::expiry::{Date, Subject};
+use crate::finding;
 use crate::front::Front;
 use crate::identity;
 use crate::logging;
@@ -413,12 +414,7 @@ fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
             policy,
             dates,
         })),
-        Err(e) => {
-            let cause = std::error::Error::source(&e)
-                .map(|s| format!(": {s}"))
-                .unwrap_or_default();
-            Found::Fault(format!("{e}{cause}"))
-        }
+        Err(e) => Found::Fault(finding::chain(&e)),
     }
 }
 
