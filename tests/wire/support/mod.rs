@@ -8,7 +8,7 @@ mod process;
 
 use std::time::Duration;
 
-pub(crate) use client::{Answer, Client, End, Record};
+pub(crate) use client::{Client, End, Record};
 pub(crate) use engine::{Engine, EngineConn};
 pub(crate) use gate::{Gate, Wire};
 pub(crate) use pki::Pki;
