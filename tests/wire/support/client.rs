@@ -22,7 +22,7 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) enum Record {
     Data(Vec<u8>),
-    End(End),
+    End,
 }
 
 /// An answer, read by the rules of RFC 9112.
@@ -140,20 +140,20 @@ impl Client {
     /// The next TLS record that carries data, or the end.
     #[track_caller]
     pub(crate) fn record(&mut self) -> Record {
-        if let Some(end) = self.ended {
-            return Record::End(end);
+        if self.ended.is_some() {
+            return Record::End;
         }
         loop {
             let mut record = vec![0; 5];
             if !self.fill(&mut record) {
                 self.ended = Some(End::Cut);
-                return Record::End(End::Cut);
+                return Record::End;
             }
             let len = usize::from(u16::from_be_bytes([record[3], record[4]]));
             record.resize(5 + len, 0);
             if !self.fill(&mut record[5..]) {
                 self.ended = Some(End::Cut);
-                return Record::End(End::Cut);
+                return Record::End;
             }
             let mut rest = &record[..];
             while !rest.is_empty() {
@@ -166,7 +166,7 @@ impl Client {
                 }
                 if state.peer_has_closed() {
                     self.ended = Some(End::Clean);
-                    return Record::End(End::Clean);
+                    return Record::End;
                 }
             }
         }
@@ -198,7 +198,7 @@ impl Client {
                 self.held.extend_from_slice(&data);
                 true
             }
-            Record::End(_) => false,
+            Record::End => false,
         }
     }
 
