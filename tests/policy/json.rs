@@ -9,9 +9,11 @@ fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
     match (ours, theirs) {
         (Value::Null, serde_json::Value::Null) => true,
         (Value::Bool(a), serde_json::Value::Bool(b)) => a == b,
-        (Value::Number(a), serde_json::Value::Number(b)) => a
-            .parse::<f64>()
-            .is_ok_and(|a| b.as_f64().is_some_and(|b| a == b)),
+        (Value::Number(a), serde_json::Value::Number(b)) => {
+            // The other parser rounds long decimals to within a few units of the last place.
+            let pair = a.parse::<f64>().ok().zip(b.as_f64());
+            pair.is_some_and(|(a, b)| a == b || (a - b).abs() <= a.abs() * 1e-12)
+        }
         (Value::Text(a), serde_json::Value::String(b)) => a == b,
         (Value::Array(a), serde_json::Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
