@@ -12,6 +12,14 @@ use super::{Session, Stop};
 /// The largest body of an attach or exec start.
 const MAX_TAKEOVER_BODY: usize = 64 * 1024;
 
+/// What [`Session::read_body`] came to.
+pub(super) enum Read {
+    /// The whole body.
+    Whole(Vec<u8>),
+    /// The beginning of one that is longer than the limit.
+    Beyond(Vec<u8>),
+}
+
 impl Session<'_> {
     /// Adds what has come of the body to the head, so that a small request is one write.
     pub(super) fn first_of_body(
@@ -38,11 +46,11 @@ impl Session<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Stop> {
         match self.read_body(request, body, MAX_TAKEOVER_BODY).await? {
-            Some(raw) => {
+            Read::Whole(raw) => {
                 out.extend_from_slice(&raw);
                 Ok(())
             }
-            None => {
+            Read::Beyond(_) => {
                 let message = format!(
                     "the body of an attach or exec start is limited to {MAX_TAKEOVER_BODY} bytes"
                 );
@@ -54,16 +62,16 @@ impl Session<'_> {
         }
     }
 
-    /// Reads a body to its end, framing included; `None` if it is longer than `limit` bytes. A client that waits for
+    /// Reads a body to its end, framing included, or until it proves longer than `limit` bytes. A client that waits for
     /// `100 Continue` gets it.
     pub(super) async fn read_body(
         &mut self,
         request: &RequestHead,
         body: &mut Framing,
         limit: usize,
-    ) -> Result<Option<Vec<u8>>, Stop> {
+    ) -> Result<Read, Stop> {
         if body.is_done() {
-            return Ok(Some(Vec::new()));
+            return Ok(Read::Whole(Vec::new()));
         }
         if request.expects_continue && self.client.held().is_empty() {
             let interim = self
@@ -78,10 +86,10 @@ impl Session<'_> {
             loop {
                 self.first_of_body(body, &mut raw)?;
                 if raw.len() > limit {
-                    return Ok(None);
+                    return Ok(Read::Beyond(std::mem::take(&mut raw)));
                 }
                 if body.is_done() {
-                    return Ok(Some(std::mem::take(&mut raw)));
+                    return Ok(Read::Whole(std::mem::take(&mut raw)));
                 }
                 match poll_fn(|cx| self.client.poll_hold(cx)).await {
                     Ok(true) => {}

@@ -9,6 +9,7 @@ use super::super::framing::{self, Framing};
 use super::super::head::{self, Edit, RequestHead};
 use super::super::respond::{Refusal, Status};
 use super::super::transaction::Transaction;
+use super::body::Read;
 use super::{Session, Stop};
 use crate::policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Step};
 
@@ -99,8 +100,13 @@ impl Session<'_> {
         limit: usize,
     ) -> Result<Option<Vec<u8>>, Stop> {
         let chunked = body.is_chunked();
-        let Some(raw) = self.read_body(request, body, limit).await? else {
-            return Ok(None);
+        let raw = match self.read_body(request, body, limit).await? {
+            Read::Whole(raw) => raw,
+            // Report mode lets it pass unseen: what has been read goes on, and the rest streams behind it.
+            Read::Beyond(raw) => {
+                out.extend_from_slice(&raw);
+                return Ok(None);
+            }
         };
         let content = if chunked { framing::content(&raw) } else { raw };
         let length = chunked.then_some(content.len());
