@@ -49,11 +49,13 @@ impl Status {
 }
 
 impl Status {
-    /// Whether the fault was the request's own, so that the next one may be read from the same connection. After a fault
-    /// behind the gate the client starts afresh, as it would after the engine's own failure.
+    /// Whether the next request may be read from the same connection: this one was understood, and where it ends is known.
     #[must_use]
     pub fn keeps_connection(self) -> bool {
-        matches!(self, Self::Forbidden | Self::NotFound | Self::TooMany)
+        matches!(
+            self,
+            Self::Forbidden | Self::NotFound | Self::TooMany | Self::BadGateway | Self::Unavailable
+        )
     }
 }
 
