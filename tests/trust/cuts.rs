@@ -1,0 +1,191 @@
+//! Who loses trust is cut within a second of the reload, hijacked sessions included; a neighbour notices nothing.
+
+use std::fs;
+use std::time::Instant;
+
+use time::{Duration, OffsetDateTime};
+
+use super::support::AT_ONCE;
+use super::support::client::Client;
+use super::support::gate::{Gate, Setup};
+use super::support::pki::{Credential, Pki};
+
+/// One idle keep-alive connection and one hijacked session.
+fn both(gate: &Gate, who: &Credential) -> [Client; 2] {
+    [gate.connect(who), gate.connect(who).hijack()]
+}
+
+/// Both connections of `victim` end within a second of what `change` gives the time of, and are logged with `reason` and
+/// `words`; those of `neighbour` live on.
+#[track_caller]
+fn cuts(
+    gate: &Gate,
+    victim: &Credential,
+    neighbour: &Credential,
+    (reason, words): (&str, &str),
+    change: impl FnOnce(&Gate) -> Instant,
+) {
+    let mark = gate.mark();
+    let [mut idle, mut session] = both(gate, neighbour);
+    let ends = both(gate, victim).map(Client::end);
+    let changed = change(gate);
+    for end in ends {
+        let ended = end.join().expect("an end");
+        let after = ended.saturating_duration_since(changed);
+        assert!(after < AT_ONCE, "cut {after:?} after the reload");
+    }
+    let cut = gate.cut(mark, 2);
+    let mut running: Vec<_> = cut
+        .iter()
+        .map(|line| {
+            let client = line["client.id"].as_str().expect("an identity");
+            assert!(client.contains(&victim.name), "{line}");
+            assert_eq!(line["reason"], reason, "{line}");
+            let why = line["error"].as_str().expect("a text");
+            assert!(why.contains(words), "{words:?} in {line}");
+            assert_eq!(line["level"], "warn", "{line}");
+            (
+                line["op"].as_str().expect("an operation").to_owned(),
+                line["path"].as_str().expect("a path").to_owned(),
+                line["busy"].as_bool().expect("a flag"),
+            )
+        })
+        .collect();
+    running.sort();
+    assert_eq!(
+        running,
+        [
+            ("ExecStart".into(), "/v1.51/exec/e1/start".into(), true),
+            ("SystemPing".into(), "/_ping".into(), false)
+        ]
+    );
+    idle.ping();
+    session.echo("still here");
+    assert_eq!(gate.cut(mark, 2).len(), 2, "nobody else was cut");
+}
+
+#[test]
+fn a_revoked_certificate_is_cut_by_sighup_and_refused_afterwards() {
+    let setup = Setup::new();
+    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    setup.pki.certs(&["crl"]);
+    let gate = setup.start("tlscrl = [\"ca/crl.pem\"]\n");
+    cuts(&gate, &eve, &bob, ("untrusted", "is revoked"), |gate| {
+        gate.pki.certs(&["revoke", "eve"]);
+        let (at, line) = gate.reload();
+        assert_eq!(line["cut"], 2, "{line}");
+        at
+    });
+    assert_eq!(gate.refuses(&eve), (44, "revoked".into()));
+}
+
+#[test]
+fn a_revoked_certificate_is_cut_by_polling() {
+    let setup = Setup::new();
+    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    setup.pki.certs(&["crl"]);
+    let gate = setup.start("tlscrl = [\"ca/crl.pem\"]\nreload-interval = \"200ms\"\n");
+    cuts(&gate, &eve, &bob, ("untrusted", "is revoked"), |gate| {
+        let mark = gate.mark();
+        gate.pki.certs(&["revoke", "eve"]);
+        gate.logged(mark, |line| line["message"] == "Reloaded").0
+    });
+}
+
+#[test]
+fn a_certificate_denied_by_serial_is_cut_and_comes_back_when_the_line_goes() {
+    let setup = Setup::new();
+    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let gate = setup.start("");
+    cuts(&gate, &eve, &bob, ("untrusted", "deny list"), |gate| {
+        gate.configure(&format!("deny-serials = [\"{}\"]\n", eve.identity().serial));
+        gate.reload().0
+    });
+    assert_eq!(gate.refuses(&eve), (44, "deny_listed".into()));
+    gate.configure("");
+    gate.reload();
+    gate.connect(&eve).ping();
+}
+
+#[test]
+fn a_key_denied_by_its_fingerprint_is_cut_whatever_certificate_it_is_in() {
+    let setup = Setup::new();
+    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let gate = setup.start("");
+    cuts(&gate, &eve, &bob, ("untrusted", "deny list"), |gate| {
+        let key = data_encoding::HEXLOWER.encode(&eve.identity().spki);
+        gate.configure(&format!("deny-spki-sha256 = [\"{key}\"]\n"));
+        gate.reload().0
+    });
+    // The same key under a new serial number.
+    gate.pki.certs(&["renew", "eve"]);
+    let chain = fs::read(gate.path("ca/clients/eve/cert.pem")).expect("renewed");
+    let renewed = Credential {
+        chain: vec![rustls::pki_types::pem::PemObject::from_pem_slice(&chain).expect("PEM")],
+        name: "eve".into(),
+        key: eve.key.clone_key(),
+    };
+    assert_ne!(renewed.identity().serial, eve.identity().serial);
+    assert_eq!(gate.refuses(&renewed), (44, "deny_listed".into()));
+}
+
+#[test]
+fn a_ca_that_left_the_bundle_takes_its_clients_along() {
+    let setup = Setup::new();
+    let second = Pki::create(&setup.path("second"), "second CA");
+    let (eve, bob) = (second.client("eve", &[]), setup.pki.client("bob", &[]));
+    let first = setup.pki.text("ca.pem");
+    fs::write(
+        setup.path("live/ca.pem"),
+        first.clone() + &second.text("ca.pem"),
+    )
+    .expect("written");
+    let gate = setup.start("");
+    let words = ("untrusted", "not issued by the configured CA");
+    cuts(&gate, &eve, &bob, words, |gate| {
+        gate.put("live/ca.pem", &first);
+        gate.reload().0
+    });
+    assert_eq!(gate.refuses(&eve), (48, "unknown_issuer".into()));
+}
+
+#[test]
+fn a_certificate_that_expires_in_mid_connection_is_cut_without_a_reload() {
+    let setup = Setup::new();
+    let end = OffsetDateTime::now_utc() + Duration::seconds(5);
+    let eve = setup.pki.odd("eve", |leaf| leaf.not_after = end);
+    let bob = setup.pki.client("bob", &[]);
+    let gate = setup.start("");
+    let words = ("expired", "the client certificate expired");
+    cuts(&gate, &eve, &bob, words, |_| {
+        // It is valid to the end of the second that it names (RFC 5280 §4.1.2.5).
+        let over = end.unix_timestamp() + 1 - OffsetDateTime::now_utc().unix_timestamp();
+        Instant::now() + std::time::Duration::from_secs(over.unsigned_abs())
+    });
+    assert_eq!(gate.refuses(&eve), (45, "expired".into()));
+}
+
+#[test]
+fn a_client_without_a_role_is_cut() {
+    let setup = Setup::new();
+    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let policy = |roles: &[(&str, &str)]| {
+        let client = |(name, role): &(&str, &str)| {
+            format!("[[client]]\nmatch = {{ cn = \"{name}\" }}\nrole = \"{role}\"\n")
+        };
+        "version = 1\n".to_owned() + &roles.iter().map(client).collect::<String>()
+    };
+    let before = policy(&[("eve", "admin"), ("bob", "admin")]);
+    fs::write(setup.path("policy.toml"), before).expect("written");
+    let gate = setup.start("policy = \"policy.toml\"\n");
+    cuts(
+        &gate,
+        &eve,
+        &bob,
+        ("role_lost", "no role any more"),
+        |gate| {
+            gate.put("policy.toml", policy(&[("bob", "admin")]));
+            gate.reload().0
+        },
+    );
+}

@@ -1,0 +1,123 @@
+//! Every kind of client certificate over both versions of TLS: let in, or refused with its alert and its log line.
+
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::version::{TLS12, TLS13};
+use time::{Duration, OffsetDateTime};
+
+use super::support::gate::Setup;
+use super::support::pki::{Credential, Pki, leaf};
+
+/// A refusal: the alert over both versions, the reason in the log, and words of its explanation.
+type Refusal = (u8, &'static str, &'static str);
+
+#[test]
+fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
+    let setup = Setup::new();
+    let now = OffsetDateTime::now_utc();
+    let pki = &setup.pki;
+    let other = Pki::create(&setup.path("other"), "another CA");
+    let plain = |kind: &str| pki.client(&format!("{kind}-client"), &["--key-type", kind]);
+    let revoked = pki.client("revoked-client", &[]);
+    let denied = pki.client("denied-client", &[]);
+    pki.certs(&["revoke", "revoked-client"]);
+    let (middle, list) = behind_an_intermediate(pki);
+    let kinds: Vec<(Credential, Option<Refusal>)> = vec![
+        (plain("p256"), None),
+        (plain("p384"), None),
+        (plain("rsa2048"), None),
+        (plain("rsa4096"), None),
+        (plain("ed25519"), None),
+        (middle, None),
+        (
+            pki.odd("expired-client", |leaf| {
+                leaf.not_after = now - Duration::hours(1);
+            }),
+            Some((45, "expired", "has expired")),
+        ),
+        (
+            pki.odd("early-client", |leaf| {
+                leaf.not_before = now + Duration::hours(1);
+            }),
+            Some((45, "not_yet_valid", "compare the clocks")),
+        ),
+        (
+            pki.odd("server-client", |leaf| {
+                leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            }),
+            Some((42, "wrong_usage", "clientAuth")),
+        ),
+        (
+            other.client("stranger-client", &[]),
+            Some((48, "unknown_issuer", "not issued by the configured CA")),
+        ),
+        (revoked, Some((44, "revoked", "is revoked"))),
+        (denied, Some((44, "deny_listed", "deny list"))),
+    ];
+    let deny = &kinds.last().expect("the denied one").0;
+    // The intermediate's own list: with lists, every issuer of the chain must have one.
+    let settings = format!(
+        "deny-serials = [\"{}\"]\ntlscrl = [\"ca/crl.pem\", \"middle.pem\"]\n",
+        deny.identity().serial
+    );
+    std::fs::write(setup.path("middle.pem"), list).expect("written");
+    let gate = setup.start(&settings);
+    let mut wrong = Vec::new();
+    for (who, refusal) in &kinds {
+        for (version, tls) in [("1.3", &TLS13), ("1.2", &TLS12)] {
+            let mark = gate.mark();
+            let name = &who.name;
+            match (gate.try_connect(Some(who), tls), refusal) {
+                (Ok(mut client), None) => client.ping(),
+                (Err(refused), Some((alert, reason, words))) => {
+                    if refused.alert != Some(*alert) {
+                        wrong.push(format!("{name} over {version}: {refused:?}, not {alert}"));
+                    }
+                    let line = gate.said(mark, "Handshake refused");
+                    let error = line["error"].as_str().expect("a text");
+                    let (serial, peer) = (&who.identity().serial, line["client.addr"].as_str());
+                    assert_eq!(line["reason"], *reason, "{name} over {version}: {line}");
+                    for part in [words, name.as_str(), serial] {
+                        assert!(error.contains(part), "{part:?} is not in {line}");
+                    }
+                    assert!(peer.is_some_and(|peer| peer.starts_with("127.0.0.1:")));
+                }
+                (Ok(_), Some(_)) => wrong.push(format!("{name} over {version} was let in")),
+                (Err(refused), None) => {
+                    wrong.push(format!("{name} over {version} was refused: {refused:?}"));
+                }
+            }
+        }
+    }
+    // Without a certificate: there is no name to log, but a hint what to set.
+    for tls in [&TLS13, &TLS12] {
+        let mark = gate.mark();
+        let refused = gate.try_connect(None, tls).err().expect("refused");
+        if refused.alert != Some(116) {
+            wrong.push(format!("no certificate: {refused:?}"));
+        }
+        let line = gate.said(mark, "Handshake refused");
+        assert_eq!(line["reason"], "no_certificate", "{line}");
+        let error = line["error"].as_str().expect("a text");
+        assert!(error.contains("DOCKER_CERT_PATH"), "{line}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn behind_an_intermediate(pki: &Pki) -> (Credential, String) {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = leaf("middle CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.extended_key_usages.clear();
+    let cert = params.signed_by(&key, &pki.issuer).expect("a CA");
+    let middle = Pki {
+        dir: pki.dir.clone(),
+        ca: cert.der().clone(),
+        issuer: Issuer::new(params, key),
+    };
+    let until = OffsetDateTime::now_utc() + Duration::days(60);
+    let list = middle.list(1, &[], until).pem().expect("PEM");
+    let mut who = middle.odd("middle-client", |_| {});
+    who.chain.push(middle.ca.clone());
+    (who, list)
+}

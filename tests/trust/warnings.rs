@@ -1,0 +1,202 @@
+//! Expiry is announced before it comes, once for each stage; `--auto-certs` renews the server and nothing else.
+
+use std::fs;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+
+use super::support::gate::{Gate, Setup, replace};
+use super::support::pki::{Credential, Pki, leaf};
+
+fn warned(what: &str, name: &str) -> impl Fn(&Value) -> bool {
+    let (what, name) = (what.to_owned(), name.to_owned());
+    move |line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|m| m.ends_with("expires soon"))
+            && line["what"] == what.as_str()
+            && line["name"].as_str().is_some_and(|n| n.contains(&name))
+    }
+}
+
+/// Makes CA, server certificate and list of a directory end in `left`.
+fn short_lived(setup: &Setup, left: Duration) -> Pki {
+    let end = OffsetDateTime::now_utc() + left;
+    let key = KeyPair::generate().expect("a key");
+    let mut params = leaf("short CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.extended_key_usages.clear();
+    params.not_after = end;
+    let cert = params.self_signed(&key).expect("a CA");
+    replace(&setup.path("live/ca.pem"), cert.pem());
+    let pki = Pki {
+        dir: setup.pki.dir.clone(),
+        ca: cert.der().clone(),
+        issuer: Issuer::new(params, key),
+    };
+    let mut server = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    server.distinguished_name = leaf("short server").distinguished_name;
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.not_before = OffsetDateTime::now_utc() - Duration::days(1);
+    server.not_after = end;
+    let key = KeyPair::generate().expect("a key");
+    let cert = server.signed_by(&key, &setup.pki.issuer).expect("a server");
+    replace(&setup.path("live/server-cert.pem"), cert.pem());
+    replace(&setup.path("live/server-key.pem"), key.serialize_pem());
+    let list = pki.list(1, &[], end).pem().expect("PEM");
+    replace(&setup.path("list.pem"), list);
+    pki
+}
+
+#[test]
+fn server_ca_and_list_are_announced_at_30_7_and_1_days_once_each() {
+    for (left, days) in [
+        (Duration::hours(29 * 24 + 12), 29),
+        (Duration::hours(6 * 24 + 12), 6),
+        (Duration::hours(12), 0),
+    ] {
+        let setup = Setup::new();
+        short_lived(&setup, left);
+        let gate = setup.start("tlscrl = [\"list.pem\"]\n");
+        let ends = [
+            ("server", "short server"),
+            ("ca", "short CA"),
+            ("crl", "short CA"),
+        ];
+        for (what, name) in ends {
+            let (_, line) = gate.logged(0, warned(what, name));
+            assert_eq!(line["days_left"], days, "{line}");
+            assert_eq!(line["level"], "warn", "{line}");
+        }
+        // Looking again says nothing again.
+        gate.reload();
+        gate.reload();
+        for (what, name) in ends {
+            assert_eq!(gate.lines(0, warned(what, name)).len(), 1, "{what}");
+        }
+    }
+    // With time left, nothing is said.
+    let setup = Setup::new();
+    short_lived(&setup, Duration::days(31));
+    let gate = setup.start("tlscrl = [\"list.pem\"]\n");
+    gate.reload();
+    let said = gate.lines(0, |line| line["level"] == "warn");
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn each_client_seen_is_announced_once_for_its_stage() {
+    let setup = Setup::new();
+    let now = OffsetDateTime::now_utc();
+    let client =
+        |name: &str, left: Duration| setup.pki.odd(name, |leaf| leaf.not_after = now + left);
+    let clients: Vec<(Credential, Option<i64>)> = vec![
+        (
+            client("has-a-month", Duration::hours(29 * 24 + 12)),
+            Some(29),
+        ),
+        (client("has-a-week", Duration::hours(6 * 24 + 12)), Some(6)),
+        (client("has-a-day", Duration::hours(12)), Some(0)),
+        (client("has-time", Duration::days(31)), None),
+    ];
+    let gate = setup.start("");
+    for _ in 0..3 {
+        for (who, _) in &clients {
+            gate.connect(who).ping();
+        }
+    }
+    gate.reload();
+    for (who, days) in &clients {
+        let lines = gate.lines(0, warned("client", &who.name));
+        let said: Vec<_> = lines
+            .iter()
+            .map(|line| line["days_left"].as_i64())
+            .collect();
+        let wanted: Vec<_> = days.iter().map(|days| Some(*days)).collect();
+        assert_eq!(said, wanted, "{}", who.name);
+    }
+}
+
+/// What `--auto-certs` must never touch: everything but the server's certificate and its index.
+fn untouchables(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = ["ca.pem", "ca-key.pem"]
+        .map(|name| dir.join(name))
+        .into_iter();
+    let clients = fs::read_dir(dir.join("clients")).expect("clients");
+    let folders = clients.map(|entry| entry.expect("an entry").path());
+    let all = files.chain(folders.flat_map(|folder| {
+        let inside = fs::read_dir(folder).expect("a client");
+        inside
+            .map(|entry| entry.expect("a file").path())
+            .collect::<Vec<_>>()
+    }));
+    let mut all: Vec<_> = all
+        .map(|path| (path.display().to_string(), fs::read(&path).expect("read")))
+        .collect();
+    all.sort();
+    assert!(all.len() >= 5, "{}", all.len());
+    all
+}
+
+fn admin(dir: &Path) -> Credential {
+    use rustls::pki_types::pem::PemObject;
+    let folder = dir.join("clients/admin");
+    Credential {
+        name: "admin".into(),
+        chain: vec![PemObject::from_pem_file(folder.join("cert.pem")).expect("a certificate")],
+        key: PemObject::from_pem_file(folder.join("key.pem")).expect("a key"),
+    }
+}
+
+/// The server certificate the gate shows, by whoever made the automatic certificates.
+fn shown(gate: &Gate, dir: &Path) -> Vec<u8> {
+    use rustls::pki_types::pem::PemObject;
+    let ca = rustls::pki_types::CertificateDer::from_pem_file(dir.join("ca.pem")).expect("a CA");
+    let who = admin(dir);
+    let client = super::support::client::Client::connect(
+        gate.addr,
+        &[ca],
+        Some(&who),
+        &rustls::version::TLS13,
+    );
+    client.expect("let in").server().to_vec()
+}
+
+fn names(cert: &[u8], name: &str) -> bool {
+    let name = name.as_bytes();
+    cert.windows(name.len()).any(|window| window == name)
+}
+
+#[test]
+fn automatic_certificates_follow_the_names_and_leave_ca_and_clients_alone() {
+    let setup = Setup::new();
+    let settings = |names: &str| format!("auto-certs = \"auto\"\nsans = [{names}]\n");
+    let mut gate = setup.start(&settings("\"one.example\""));
+    let dir = gate.path("auto");
+    let before = untouchables(&dir);
+    let first = shown(&gate, &dir);
+    assert!(names(&first, "one.example") && !names(&first, "two.example"));
+    // A name more, by a reload.
+    let mark = gate.mark();
+    gate.configure(&settings("\"one.example\", \"two.example\""));
+    gate.hang_up();
+    gate.logged(mark, |line| {
+        line["message"].as_str().is_some_and(|m| {
+            m.starts_with("renewed the server certificate") && m.contains("two.example")
+        })
+    });
+    gate.wait(mark, 2, |line| line["message"] == "Reloaded");
+    let second = shown(&gate, &dir);
+    assert!(names(&second, "one.example") && names(&second, "two.example"));
+    assert_eq!(untouchables(&dir), before);
+    // And one more, by a restart.
+    gate.restart(&settings("\"two.example\", \"three.example\""));
+    assert!(names(&shown(&gate, &dir), "three.example"));
+    assert_eq!(untouchables(&dir), before);
+    // The same names again renew nothing.
+    let third = shown(&gate, &dir);
+    gate.restart(&settings("\"two.example\", \"three.example\""));
+    assert_eq!(shown(&gate, &dir), third);
+}
