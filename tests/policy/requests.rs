@@ -3,7 +3,7 @@
 use dockgate::docker::{Operation, classify};
 use dockgate::policy::{BodyLength, Policy, Request, Step};
 
-use crate::support::{Ask, cn, limits, role};
+use crate::support::{Ask, cn, create_allowed, create_denied, limits, role};
 
 const PLAIN: &str = r#"{"Id":"9f86d081884c","HostConfig":{"NetworkMode":"default","IpcMode":"private","CgroupnsMode":"private","Runtime":"runc","CapAdd":null,
   "LogConfig":{"Type":"json-file","Config":{}},"ConsoleSize":[0,0],"SecurityOpt":null,"NewerField":[],
@@ -108,6 +108,33 @@ fn an_unmasked_or_unknown_target_is_refused() {
         assert!(ask(host).is_err(), "{host}");
     }
     assert!(ask(r#""NewerField":{},"CapAdd":["CAP_CHOWN"]"#).is_ok());
+}
+
+/// A cgroup v1 host's engine fills `CgroupnsMode: "host"` into every container that names none, so in an inspected target
+/// it says nothing; who asks for it is judged at create.
+#[test]
+fn the_engines_own_cgroup_namespace_mode_counts_at_create_and_not_in_a_target() {
+    let policy = limits("");
+    let exec = |host: &str| {
+        let answer = format!(r#"{{"Id":"abc","HostConfig":{{{host}}}}}"#);
+        Ask::new(&policy, "POST", "/containers/web/exec")
+            .body(r#"{"Cmd":["id"]}"#)
+            .engine("/containers/web/json", &answer)
+            .run()
+            .0
+    };
+    assert!(exec(r#""CgroupnsMode":"host""#).is_ok());
+    assert!(exec(r#""CgroupnsMode":"private""#).is_ok());
+    for other in ["PidMode", "IpcMode", "UTSMode", "UsernsMode", "NetworkMode"] {
+        let denied = exec(&format!(r#""CgroupnsMode":"host","{other}":"host""#));
+        assert_eq!(
+            denied.err().map(|denied| denied.rule),
+            Some("no-host-namespaces"),
+            "{other}"
+        );
+    }
+    create_denied(&policy, r#""CgroupnsMode":"host""#, "no-host-namespaces");
+    create_allowed(&policy, r#""CgroupnsMode":"private""#);
 }
 
 #[test]
