@@ -155,12 +155,16 @@ impl Front {
             return;
         }
         self.judge_again(&entry, &server);
-        let cut = tokio::select! {
+        // What was running is asked before the session is dropped, which ends it.
+        let cut = async {
+            let cut = entry.cut_requested().await;
+            (cut, entry.activity())
+        };
+        let (cut, activity) = tokio::select! {
             biased;
-            cut = entry.cut_requested() => cut,
+            cut = cut => cut,
             () = Box::pin(session::serve(self.gate.clone(), entry.clone(), accepted.stream)) => return,
         };
-        let activity = entry.activity();
         metrics.cut(&cut);
         let (up, down) = entry.meter.totals();
         let level_is_warn = !matches!(cut, Cut::Drain | Cut::Kicked);

@@ -6,7 +6,7 @@
 //! connections: each certificate is judged again, and one that fails is cut, hijacked sessions included. Expiry needs no
 //! reload: it is watched by the second.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -172,6 +172,8 @@ struct Generation {
     trust: Trust,
     policy: Policy,
     dates: Vec<Date>,
+    /// Of the files before they were read: a change in the meantime shows at the next look.
+    seen: [u8; 32],
 }
 
 /// Watches files, clock and SIGHUP.
@@ -183,6 +185,13 @@ pub struct Reloader {
     front: Arc<Front>,
     ask: Arc<Notify>,
     seen: [u8; 32],
+    /// The fault that stands. While there is one, each look reads everything: what mends it may be a file that the
+    /// configuration in force does not name.
+    fault: Option<String>,
+    /// When the clock was last looked at.
+    checked: OffsetDateTime,
+    /// The names for the server certificate have changed, and `--auto-certs` has not seen to it yet.
+    names_changed: bool,
 }
 
 impl Reloader {
@@ -203,6 +212,9 @@ impl Reloader {
             front,
             ask,
             seen,
+            fault: None,
+            checked: OffsetDateTime::now_utc(),
+            names_changed: false,
         }
     }
 
@@ -223,16 +235,19 @@ impl Reloader {
                 _ = expiry.tick() => self.check_clock().await,
                 _ = care.tick() => self.care().await,
             }
+            if std::mem::take(&mut self.names_changed) {
+                self.care().await;
+            }
         }
     }
 
     /// Looks at the files; `asked` reloads although nothing has changed.
     async fn look(&mut self, asked: bool) {
         let (args, config, seen) = (self.args.clone(), self.config.clone(), self.seen);
-        let listed = has_lists(&self.dates);
+        let (listed, faulty) = (has_lists(&self.dates), self.fault.is_some());
         let looked = tokio::task::spawn_blocking(move || {
             let now = snapshot(&config);
-            let found = if now == seen && !asked {
+            let found = if now == seen && !asked && !faulty {
                 Found::Unchanged
             } else {
                 read(&args, &config, listed)
@@ -244,15 +259,18 @@ impl Reloader {
             error!("A reload panicked; the old configuration stays in force");
             return;
         };
-        self.seen = seen;
+        let changed = std::mem::replace(&mut self.seen, seen) != seen;
         match found {
             Found::Unchanged => {}
+            // Said once, until something changes.
+            Found::Fault(fault) if !asked && !changed && self.fault.as_ref() == Some(&fault) => {}
             Found::Fault(fault) => {
                 self.front.gate.metrics.reload(metrics::Reload::Failed);
                 error!(
                     error = fault,
                     "Reload failed; the old configuration stays in force"
                 );
+                self.fault = Some(fault);
             }
             Found::New(generation) => self.publish(*generation).await,
         }
@@ -264,6 +282,7 @@ impl Reloader {
             trust,
             policy,
             dates,
+            seen,
         } = generation;
         for name in restart_only(&self.config, &config) {
             warn!(
@@ -290,8 +309,9 @@ impl Reloader {
         }
         logging::set_level(level(config.log.level));
         self.front.expiry.look(&dates, OffsetDateTime::now_utc());
-        self.seen = snapshot(&config);
+        self.names_changed = names(&self.config) != names(&config);
         (self.config, self.dates) = (config, dates);
+        (self.seen, self.fault) = (seen, None);
         let cut = self.judge().await + self.withdraw(&policy);
         self.front.gate.metrics.reload(metrics::Reload::Applied);
         info!(cut, "Reloaded");
@@ -346,9 +366,10 @@ impl Reloader {
                 entry.cut(Cut::Expired);
             }
         }
-        let lapsed = |d: &Date| {
-            d.subject == Subject::Crl && d.not_after < now && d.not_after >= now - 2 * EXPIRY_TICK
-        };
+        // However long the last look is ago (a reload may take its time, a machine may sleep), no end is missed.
+        let since = std::mem::replace(&mut self.checked, now);
+        let lapsed =
+            |d: &Date| d.subject == Subject::Crl && d.not_after < now && d.not_after >= since;
         if self.dates.iter().any(lapsed) {
             let cut = self.judge().await;
             warn!(
@@ -396,6 +417,12 @@ fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
         Ok(config) => config,
         Err(e) => return Found::Fault(e.to_string()),
     };
+    let seen = snapshot(&config);
+    // Read again, now that what it names is on record: whatever changes from here on differs from the record.
+    let config = match config::load(args, std::env::vars_os()) {
+        Ok(config) => config,
+        Err(e) => return Found::Fault(e.to_string()),
+    };
     let policy = match policy(&config) {
         Ok(policy) => policy,
         Err(e) => return Found::Fault(e.to_string()),
@@ -413,6 +440,7 @@ fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
             trust,
             policy,
             dates,
+            seen,
         })),
         Err(e) => Found::Fault(finding::chain(&e)),
     }
@@ -425,6 +453,16 @@ fn snapshot(config: &Config) -> [u8; 32] {
     let mut both = files::snapshot(&paths(config)).to_vec();
     both.extend(files::digest(&files));
     identity::sha256(&both)
+}
+
+/// The directory of `--auto-certs`.
+fn directory(config: &Config) -> Option<&Path> {
+    config.auto_certs.as_ref().map(|auto| auto.dir.as_path())
+}
+
+/// The names asked for in the server certificate of `--auto-certs`.
+fn names(config: &Config) -> Option<&[String]> {
+    config.auto_certs.as_ref().map(|auto| auto.sans.as_slice())
 }
 
 /// Names of settings that differ but are only read at the start.
@@ -450,7 +488,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
             "reload-interval",
             old.reload_interval != new.reload_interval,
         ),
-        ("auto-certs", old.auto_certs != new.auto_certs),
+        ("auto-certs", directory(old) != directory(new)),
     ];
     pairs
         .into_iter()

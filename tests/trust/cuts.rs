@@ -55,8 +55,8 @@ fn cuts(
     assert_eq!(
         running,
         [
-            ("ExecStart".into(), "/v1.51/exec/e1/start".into(), true),
-            ("SystemPing".into(), "/_ping".into(), false)
+            ("exec.start".into(), "/v1.51/exec/e1/start".into(), true),
+            ("system.ping".into(), "/_ping".into(), false)
         ]
     );
     idle.ping();

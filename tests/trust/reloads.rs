@@ -34,7 +34,9 @@ fn everything(interval: &str, polls: bool) {
     let second = Pki::create(&setup.path("second"), "second CA");
     let (bob, cid) = (setup.pki.client("bob", &[]), second.client("cid", &[]));
     let policy = |role: &str| {
-        format!("version = 1\n[[client]]\nmatch = {{ cn = \"*\" }}\nrole = \"{role}\"\n")
+        format!(
+            "version = 1\n[[client]]\nmatch = {{ cn = \"bob\" }}\nrole = \"{role}\"\n[[client]]\nmatch = {{ cn = \"cid\" }}\nrole = \"admin\"\n"
+        )
     };
     fs::write(setup.path("policy.toml"), policy("admin")).expect("written");
     let gate = setup.start(&format!("{interval}policy = \"policy.toml\"\n"));
