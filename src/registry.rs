@@ -149,7 +149,7 @@ pub struct Entry {
     /// Who it is.
     pub identity: Arc<Identity>,
     /// Its chain, leaf first, to be judged again when trust changes.
-    pub chain: Vec<CertificateDer<'static>>,
+    pub chain: Arc<[CertificateDer<'static>]>,
     /// When it was accepted.
     pub opened: SystemTime,
     /// The same, on the clock that ages are measured by.
@@ -328,6 +328,7 @@ impl Registry {
         meter.up(0);
         let mut table = self.lock();
         let (share, place) = table.shares.enter(identity.spki, self.per_client);
+        let (identity, chain) = table.shares.share_copy(identity, chain);
         let entry = Arc::new(Entry {
             id,
             peer,

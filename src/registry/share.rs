@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
+
+use crate::identity::Identity;
 use crate::limits::TokenBucket;
 
 /// Connections above the limit that one client may have waiting for their answer; further ones are closed unanswered.
@@ -50,10 +53,20 @@ pub(super) struct Share {
     bucket: Option<TokenBucket>,
 }
 
+/// A certificate's identity, and the chain it came with, leaf first.
+pub(super) type Presented = (Arc<Identity>, Arc<[CertificateDer<'static>]>);
+
+#[derive(Debug)]
+struct Client {
+    share: Arc<Share>,
+    /// What it presented last: connections with the same certificate keep one copy among them.
+    presented: Option<Presented>,
+}
+
 /// The shares of all clients that are connected; only touched under the registry's lock.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
-    by_spki: HashMap<[u8; 32], Arc<Share>>,
+    by_spki: HashMap<[u8; 32], Client>,
     /// The size at which those that are not needed any more are looked for.
     sweep_at: usize,
 }
@@ -61,13 +74,15 @@ pub(super) struct Shares {
 impl Shares {
     /// Finds a place for one more connection of `spki`.
     pub(super) fn enter(&mut self, spki: [u8; 32], limits: PerClient) -> (Arc<Share>, Place) {
-        let share = self.by_spki.entry(spki).or_insert_with(|| {
-            Arc::new(Share {
+        let client = self.by_spki.entry(spki).or_insert_with(|| Client {
+            share: Arc::new(Share {
                 within: AtomicUsize::new(0),
                 above: AtomicUsize::new(0),
                 bucket: limits.requests_per_second.map(TokenBucket::new),
-            })
+            }),
+            presented: None,
         });
+        let share = &client.share;
         let place = if share.within.load(Relaxed) < limits.connections {
             share.within.fetch_add(1, Relaxed);
             Place::Within
@@ -80,11 +95,31 @@ impl Shares {
         (share.clone(), place)
     }
 
+    /// The same identity and chain, shared with the connections that presented them before.
+    pub(super) fn share_copy(
+        &mut self,
+        identity: Arc<Identity>,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Presented {
+        let Some(client) = self.by_spki.get_mut(&identity.spki) else {
+            return (identity, chain.into());
+        };
+        match &client.presented {
+            Some(known) if *known.1 == *chain && *known.0 == *identity => known.clone(),
+            _ => {
+                let presented: Presented = (identity, chain.into());
+                client.presented = Some(presented.clone());
+                presented
+            }
+        }
+    }
+
     /// Gives a place back. A bucket that still has to refill is kept, so that reconnecting earns no requests.
     pub(super) fn leave(&mut self, spki: &[u8; 32], place: Place) {
-        let Some(share) = self.by_spki.get(spki) else {
+        let Some(client) = self.by_spki.get_mut(spki) else {
             return;
         };
+        let share = &client.share;
         match place {
             Place::Within => share.within.fetch_sub(1, Relaxed),
             Place::Above => share.above.fetch_sub(1, Relaxed),
@@ -93,10 +128,17 @@ impl Shares {
         let gone = |s: &Share| s.within.load(Relaxed) == 0 && s.above.load(Relaxed) == 0;
         if gone(share) && share.bucket.is_none() {
             self.by_spki.remove(spki);
-        } else if self.by_spki.len() > self.sweep_at.max(MOST_IDLE) {
+            return;
+        }
+        if gone(share) {
+            client.presented = None;
+        }
+        if self.by_spki.len() > self.sweep_at.max(MOST_IDLE) {
             let now = Instant::now();
-            self.by_spki
-                .retain(|_, s| !gone(s) || s.bucket.as_ref().is_some_and(|b| !b.is_full(now)));
+            self.by_spki.retain(|_, client| {
+                let share = &client.share;
+                !gone(share) || share.bucket.as_ref().is_some_and(|b| !b.is_full(now))
+            });
             self.sweep_at = 2 * self.by_spki.len();
         }
     }
@@ -105,7 +147,9 @@ impl Shares {
     pub(super) fn clients(&self) -> usize {
         self.by_spki
             .values()
-            .filter(|s| s.within.load(Relaxed) + s.above.load(Relaxed) > 0)
+            .filter(|Client { share, .. }| {
+                share.within.load(Relaxed) + share.above.load(Relaxed) > 0
+            })
             .count()
     }
 }
@@ -145,6 +189,45 @@ mod tests {
         shares.leave(&ours, Place::Within);
         assert_eq!(shares.enter(ours, limits).1, Place::Within);
         assert_eq!(shares.clients(), 2);
+    }
+
+    #[test]
+    fn connections_with_one_certificate_share_it_until_the_last_has_left() {
+        let limits = PerClient {
+            requests_per_second: NonZeroU32::new(1),
+            ..PerClient::default()
+        };
+        let identity = |common_name: &str| Identity {
+            common_names: vec![common_name.to_owned()],
+            organizations: Vec::new(),
+            organizational_units: Vec::new(),
+            dns: Vec::new(),
+            emails: Vec::new(),
+            uris: Vec::new(),
+            ips: Vec::new(),
+            serial: "01".into(),
+            issuer: "CN=test CA".into(),
+            fingerprint: [1; 32],
+            spki: [2; 32],
+            issuer_spki: None,
+            not_after: 0,
+        };
+        let mut shares = Shares::default();
+        let mut enter = |name: &str, der: &[u8]| {
+            let _ = shares.enter([2; 32], limits);
+            let chain = vec![CertificateDer::from(der.to_vec())];
+            shares.share_copy(Arc::new(identity(name)), chain)
+        };
+        let first = enter("a", b"one");
+        let second = enter("a", b"one");
+        assert!(Arc::ptr_eq(&first.0, &second.0) && Arc::ptr_eq(&first.1, &second.1));
+        let renewed = enter("b", b"two");
+        assert_eq!(renewed.0.label(), "b", "a renewed certificate is its own");
+        assert_eq!(renewed.1[0].as_ref(), b"two");
+        for _ in 0..3 {
+            shares.leave(&[2; 32], Place::Within);
+        }
+        assert_eq!(Arc::strong_count(&renewed.1), 1, "nothing is kept");
     }
 
     #[test]
