@@ -397,6 +397,10 @@ impl<'a> Exchange<'a> {
         self.answered = Some(Instant::now());
         self.status = Some(response.status);
         self.close = close;
+        // It will not be sent again, and the answer may be a stream of hours.
+        if !early {
+            self.relay.up.clear();
+        }
         let mut framing = response.framing;
         match framing.take(&rest) {
             Ok(n) => {

@@ -32,6 +32,7 @@ use crate::upstream::{ConnectError, EngineStream};
 const PART: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
 
 /// What comes after a request.
+#[derive(Clone, Copy)]
 enum After {
     Next,
     /// Close so that the last answer arrives.
@@ -79,21 +80,42 @@ pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSo
     }
 }
 
-impl Session<'_> {
+/// A request that may go on.
+struct Ready<'a> {
+    permit: Permitted,
+    request: RequestHead,
+    body: Framing,
+    out: Vec<u8>,
+    tx: Transaction<'a>,
+}
+
+impl<'a> Session<'a> {
     async fn step(&mut self) -> After {
         let len = match self.head().await {
             Ok(len) => len,
             Err(after) => return after,
         };
+        // In two parts, so that what only the first one needs is not kept for as long as an answer may take.
+        let mut admitted = self.admit(len).await;
+        match &mut admitted {
+            Ok(ready) => self.forward(ready).await,
+            Err(after) => *after,
+        }
+    }
+
+    /// Reads the head of `len` bytes and decides on the request; one that goes no further has been answered.
+    async fn admit(&mut self, len: usize) -> Result<Ready<'a>, After> {
         let head = &self.client.held()[..len];
-        let mut out = Vec::with_capacity(len + 512);
+        // The first of the body goes with it.
+        let room = self.client.held().len().min(len + 512);
+        let mut out = Vec::with_capacity(room + 32);
         let lines = self.gate.limits.header_lines;
         let parsed = head::request_within(head, lines, &mut out, |method, target| {
             docker::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
         });
         let request = match parsed {
             Ok(request) => request,
-            Err(e) => return self.refuse_head(e).await,
+            Err(e) => return Err(Box::pin(self.refuse_head(e)).await),
         };
         let text = |range: &std::ops::Range<usize>| {
             String::from_utf8_lossy(&head[range.clone()]).into_owned()
@@ -103,9 +125,8 @@ impl Session<'_> {
         let classified = match docker::classify(&method, &target) {
             Ok(classified) => classified,
             Err(e) => {
-                return self
-                    .refuse(Refusal::new(Status::BadRequest, e.to_string()), is_head)
-                    .await;
+                let refusal = Refusal::new(Status::BadRequest, e.to_string());
+                return Err(Box::pin(self.refuse(refusal, is_head)).await);
             }
         };
         let value = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(&text);
@@ -126,7 +147,7 @@ impl Session<'_> {
         if let Some(refusal) = self.limited() {
             tx.limited();
             let body = request.framing.clone();
-            return self.finish_refused(refusal, is_head, &body, tx).await;
+            return Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut tx)).await);
         }
         if let Some(hook) = self.gate.on_request {
             hook(&tx.path);
@@ -142,9 +163,17 @@ impl Session<'_> {
             .decide(&mut tx, &facts, &request, &mut out, &mut body)
             .await
         {
-            Ok(permit) => self.forward(permit, request, body, out, tx).await,
-            Err(Stop::Refused(refusal)) => self.finish_refused(refusal, is_head, &body, tx).await,
-            Err(Stop::Gone) => gone(tx),
+            Ok(permit) => Ok(Ready {
+                permit,
+                request,
+                body,
+                out,
+                tx,
+            }),
+            Err(Stop::Refused(refusal)) => {
+                Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut tx)).await)
+            }
+            Err(Stop::Gone) => Err(gone(&mut tx)),
         }
     }
 
@@ -268,25 +297,26 @@ impl Session<'_> {
         }
     }
 
-    async fn forward(
-        &mut self,
-        permit: Permitted,
-        request: RequestHead,
-        mut body: Framing,
-        mut out: Vec<u8>,
-        mut tx: Transaction<'_>,
-    ) -> After {
+    /// Sends the request on and sees it to its end.
+    async fn forward(&mut self, ready: &mut Ready<'a>) -> After {
+        let Ready {
+            permit,
+            request,
+            body,
+            out,
+            tx,
+        } = ready;
         let takes_over = takes_over(tx.hijack);
         let read = if takes_over {
-            self.takeover_body(&request, &mut body, &mut out).await
+            self.takeover_body(request, body, out).await
         } else {
-            self.first_of_body(&mut body, &mut out)
+            self.first_of_body(body, out)
         };
         let is_head = tx.method == "HEAD";
         match read {
             Ok(()) => {}
             Err(Stop::Refused(refusal)) => {
-                return self.finish_refused(refusal, is_head, &body, tx).await;
+                return Box::pin(self.finish_refused(refusal, is_head, body, tx)).await;
             }
             Err(Stop::Gone) => return gone(tx),
         }
@@ -301,15 +331,15 @@ impl Session<'_> {
                 && request.framing.is_done()
                 && !request.upgrade,
         };
-        let mut up = Pending::new(out);
+        let mut up = Pending::new(std::mem::take(out));
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
-                None => match self.connect(&permit).await {
+                None => match self.connect(permit).await {
                     Ok(engine) => engine,
                     Err(e) => {
                         let refusal = self.unreachable(&e);
-                        return self.finish_refused(refusal, is_head, &body, tx).await;
+                        return Box::pin(self.finish_refused(refusal, is_head, body, tx)).await;
                     }
                 },
             };
@@ -370,13 +400,13 @@ impl Session<'_> {
                 }
                 End::Unanswered(Failure::Request(bad)) => {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
-                    return self.finish_refused(refusal, is_head, &rest, tx).await;
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
                 }
                 End::Unanswered(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
-                    return self.finish_refused(refusal, is_head, &rest, tx).await;
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
                 }
                 End::Cut(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::CutOff);
@@ -419,7 +449,7 @@ impl Session<'_> {
         refusal: Refusal,
         is_head: bool,
         body: &Framing,
-        tx: Transaction<'_>,
+        tx: &mut Transaction<'_>,
     ) -> After {
         let mut body = body.clone();
         let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
@@ -440,7 +470,7 @@ impl Session<'_> {
     }
 }
 
-fn gone(tx: Transaction<'_>) -> After {
+fn gone(tx: &mut Transaction<'_>) -> After {
     tx.finish(None, Some("client_gone"));
     After::Drop
 }

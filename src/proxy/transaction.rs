@@ -160,7 +160,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Ends the record; `reason` says what was out of the ordinary, or how a tunnel ended.
-    pub fn finish(mut self, status: Option<u16>, reason: Option<&str>) {
+    pub fn finish(&mut self, status: Option<u16>, reason: Option<&str>) {
         self.end(status, reason);
     }
 

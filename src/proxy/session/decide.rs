@@ -64,7 +64,7 @@ impl Session<'_> {
                     Some(bytes) => pending.body(&bytes),
                     None => pending.too_large(),
                 },
-                Step::Lookup(pending) => match self.look_up(pending.lookups()).await {
+                Step::Lookup(pending) => match Box::pin(self.look_up(pending.lookups())).await {
                     Ok(answers) => pending.answers(&answers),
                     Err(why) => pending.lookup_failed(&why),
                 },
