@@ -28,6 +28,7 @@ use crate::expiry::Date;
 use crate::front::{Bounds, Front};
 use crate::health::{self, Health};
 use crate::listener::{self, Keepalive};
+use crate::plugin::Plugin;
 use crate::policy::PolicyError;
 use crate::proxy::session::{Deadlines, Gate, Limits};
 use crate::registry::{Cut, PerClient, Registry};
@@ -160,6 +161,7 @@ impl App {
             draining: tokio_util::sync::CancellationToken::new(),
             policy: RwLock::new(Arc::new(reload::policy(&config)?)),
             audit: audit(&config)?,
+            plugin: config.authz_plugin.clone().map(Plugin::new).map(Arc::new),
             on_request: None,
         };
         let bounds = Bounds {

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod certs;
 pub mod front;
 pub mod listener;
+pub mod plugin;
 pub mod policy;
 pub mod proxy;
 pub mod tls;

@@ -15,3 +15,4 @@ pub mod respond;
 pub mod session;
 pub mod transaction;
 pub mod tunnel;
+pub mod witness;

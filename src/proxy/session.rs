@@ -1,5 +1,6 @@
 //! One client connection: requests one after the other, until it closes or becomes a tunnel.
 
+mod authorize;
 mod body;
 mod decide;
 
@@ -20,9 +21,11 @@ use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
 use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
+use super::witness::Witness;
 use crate::audit::sink::Sink;
 use crate::docker::{self, Hijack};
 use crate::metrics::{Limit, Metrics, UpstreamError};
+use crate::plugin::Plugin;
 use crate::policy::{self, ClientRef, Permitted, Policy};
 use crate::registry::{Entry, Place};
 use crate::socket;
@@ -69,6 +72,8 @@ pub struct Gate {
     pub policy: RwLock<Arc<Policy>>,
     /// Where decisions are recorded, if they are.
     pub audit: Option<Arc<Sink>>,
+    /// The authorization plugin that is asked after the policy, if there is one.
+    pub plugin: Option<Arc<Plugin>>,
     /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
     pub on_request: Option<fn(&str)>,
 }
@@ -96,6 +101,8 @@ struct Session<'a> {
     client: ClientStream,
     engine: Option<EngineStream>,
     role: Option<(Arc<Policy>, ClientRef)>,
+    /// Who has to be asked about the answer of the request at hand.
+    witness: Option<Witness>,
     fresh: bool,
 }
 
@@ -107,6 +114,7 @@ pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSo
         client: ClientStream::new(tls),
         engine: None,
         role: None,
+        witness: None,
         fresh: true,
     };
     let last = loop {
@@ -365,6 +373,7 @@ impl Session<'_> {
             };
             let sent = Instant::now();
             let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
+            exchange.witness.clone_from(&self.witness);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
             let rest = exchange.body().clone();
@@ -412,6 +421,18 @@ impl Session<'_> {
                 }
                 End::Unanswered(Failure::Request(bad)) => {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
+                    return self.finish_refused(refusal, is_head, &rest, tx).await;
+                }
+                End::Unanswered(Failure::Plugin(denied)) => {
+                    let denied = denied.to_string();
+                    tx.denied_by_plugin(&denied);
+                    // Where the next request begins is known only if this one's body had been sent before.
+                    let rest = if body.is_done() {
+                        body
+                    } else {
+                        Framing::until_eof()
+                    };
+                    let refusal = Refusal::new(Status::Forbidden, denied);
                     return self.finish_refused(refusal, is_head, &rest, tx).await;
                 }
                 End::Unanswered(failure) => {
