@@ -233,7 +233,7 @@ impl<'a> Exchange<'a> {
                     return Some(self.fail(Failure::Request(bad)));
                 }
                 Poll::Ready(Err(Fault::EngineWrite(e) | Fault::EngineRead(e))) => {
-                    self.up = Up::Failed(Some(e))
+                    self.up = Up::Failed(Some(e));
                 }
                 Poll::Ready(Err(Fault::EngineChunk(bad))) => {
                     return Some(self.fail(Failure::EngineChunk(bad)));
