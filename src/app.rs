@@ -31,6 +31,7 @@ use crate::expiry::Date;
 use crate::front::{Bounds, Front};
 use crate::health::{self, Health};
 use crate::listener::{self, Keepalive};
+use crate::plugin::Plugin;
 use crate::proxy::gate::{Deadlines, Gate, Limits};
 use crate::registry::{Cut, PerClient, Registry};
 use crate::reload::{self, Reloader};
@@ -97,6 +98,7 @@ impl App {
             draining: tokio_util::sync::CancellationToken::new(),
             policy: RwLock::new(Arc::new(reload::policy(&config)?)),
             audit: audit(&config)?,
+            plugin: config.authz_plugin.clone().map(Plugin::new).map(Arc::new),
             on_request: None,
         };
         let bounds = Bounds {

@@ -84,7 +84,7 @@ pub struct ServeArgs {
     /// Unix socket of `ps`, `top`, `kick` and `healthcheck`, or "off"
     #[arg(long, value_name = "PATH", help_heading = "Addresses")]
     pub control_socket: Option<String>,
-    /// Unix socket on which to answer the engine as an authorization plugin, or "off"
+    /// Unix socket of a Docker authorization plugin to ask about each request and answer, or "off"
     #[arg(long, value_name = "PATH", help_heading = "Addresses")]
     pub authz_plugin: Option<String>,
 

@@ -37,6 +37,8 @@ pub mod tls;
 
 pub mod upstream;
 
+pub mod plugin;
+
 pub mod audit;
 
 pub mod policy;

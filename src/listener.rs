@@ -5,10 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tracing::warn;
 
@@ -58,16 +55,12 @@ pub async fn accept_loop(
     mut on_connection: impl FnMut(std::net::TcpStream, SocketAddr),
 ) -> io::Result<()> {
     prepare(&listener, keepalive);
-    #[expect(
-        deprecated,
-        reason = "a std listener keeps its descriptor open; what replaces this is unsafe"
-    )]
-    let listener = AsyncFd::with_interest(listener, Interest::READABLE)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut complained: Option<tokio::time::Instant> = None;
     loop {
-        // A plain socket: it will be registered with its worker's runtime and is never with this one, which saves two system
-        // calls per connection.
-        match listener.async_io(Interest::READABLE, accept).await {
+        let accepted = listener.accept().await;
+        // Handed over as a plain socket: it will be registered with its worker's runtime, not with this one.
+        match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
             Ok((socket, peer)) => on_connection(socket, peer),
             Err(e) if is_peers(&e) => {}
             Err(e) => {
@@ -79,13 +72,6 @@ pub async fn accept_loop(
             }
         }
     }
-}
-
-fn accept(listener: &TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-    let (socket, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-    // Only an aborted connection has no address.
-    let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
-    Ok((socket.into(), SocketAddr::try_from(peer)?))
 }
 
 /// Faults of the one connection that was being accepted (accept(2)), which concern no other.

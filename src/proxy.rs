@@ -16,3 +16,4 @@ pub mod respond;
 pub mod session;
 pub mod transaction;
 pub mod tunnel;
+pub mod witness;

@@ -476,6 +476,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log-format", old.log.format != new.log.format),
         ("limits", old.limits != new.limits),
         ("audit", old.audit != new.audit),
+        ("authz-plugin", old.authz_plugin != new.authz_plugin),
         (
             "handshake-timeout",
             old.handshake_timeout != new.handshake_timeout,

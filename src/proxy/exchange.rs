@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::framing::{BadChunk, Framing};
 use super::head::{self, Emit, HeadError, MAX_HEAD, ResponseHead};
 use super::relay::{Fault, Pending, Progress, Relay};
+use super::witness::{Question, Witness};
 use crate::net;
+use crate::plugin::Denied;
 
 /// How long an answer may still be relayed after the client ended its side of an ordinary request.
 const GONE_GRACE: Duration = Duration::from_secs(1);
@@ -86,6 +88,9 @@ pub enum Failure {
     /// The engine's head is too large.
     #[error("the Docker Engine sent a head above {MAX_HEAD} bytes")]
     EngineHeadSize,
+    /// The authorization plugin does not let the answer back.
+    #[error(transparent)]
+    Plugin(Denied),
     /// The engine switched protocols unasked.
     #[error("the Docker Engine switched protocols on a request that does not allow it")]
     EngineSwitched,
@@ -102,6 +107,13 @@ enum Up {
 #[derive(Debug)]
 enum Down {
     Head,
+    /// More of the body is awaited behind the head at the front of `engine_in`, for the plugin to see.
+    Gathering {
+        head: usize,
+        framing: Framing,
+    },
+    /// The plugin is asked about the head at the front of `engine_in`, and what has come behind it.
+    Asking(Box<Question>),
     Body(Framing),
     Done,
 }
@@ -119,6 +131,10 @@ pub struct Exchange<'a> {
     close: bool,
     draining: &'a CancellationToken,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Who has to be asked before an answer goes back, until that has been done.
+    pub witness: Option<Witness>,
+    /// The engine has ended its side behind what is in `engine_in`.
+    engine_ended: bool,
     /// The final status, once its head has come.
     pub status: Option<u16>,
     /// When that was.
@@ -146,6 +162,8 @@ impl<'a> Exchange<'a> {
             close: false,
             draining,
             deadline: None,
+            witness: None,
+            engine_ended: false,
             status: None,
             answered: None,
         }
@@ -275,6 +293,23 @@ impl<'a> Exchange<'a> {
                         }
                     }
                 }
+                Down::Gathering { head, framing } => {
+                    let (head, framing) = (*head, framing.clone());
+                    if !self.gather(cx, head, &framing) {
+                        return None;
+                    }
+                    self.down = Down::Head;
+                }
+                Down::Asking(question) => match question.poll(cx) {
+                    Poll::Pending => return None,
+                    Poll::Ready(Ok(())) => {
+                        self.witness = None;
+                        self.down = Down::Head;
+                    }
+                    Poll::Ready(Err(denied)) => {
+                        return Some(End::Unanswered(Failure::Plugin(denied)));
+                    }
+                },
                 Down::Body(framing) => {
                     let whole = framing.is_until_eof();
                     match self.relay.poll_down(cx, framing) {
@@ -376,6 +411,10 @@ impl<'a> Exchange<'a> {
             Ok(response) => response,
             Err(e) => return Some(self.fail(Failure::EngineHead(e))),
         };
+        if let Some(down) = self.witnessed(len, &response, tunnels(&response)) {
+            self.down = down;
+            return None;
+        }
         let rest = self.engine_in.split_off(len);
         self.engine_in = Vec::new();
         self.scanned = 0;
@@ -412,6 +451,56 @@ impl<'a> Exchange<'a> {
         self.relay.down = Pending::new(out);
         self.down = Down::Body(framing);
         None
+    }
+
+    /// What has to happen with the plugin before the answer whose head is at the front of `engine_in` may go back.
+    fn witnessed(&self, len: usize, response: &ResponseHead, tunnel: bool) -> Option<Down> {
+        let witness = self.witness.as_ref()?;
+        if response.status < 200 && !tunnel {
+            return None;
+        }
+        let framing = &response.framing;
+        let (head, body) = self.engine_in.split_at(len);
+        if !tunnel && !self.engine_ended && witness.waits(head, framing, body) {
+            return Some(Down::Gathering {
+                head: len,
+                framing: framing.clone(),
+            });
+        }
+        let mut rest = framing.clone();
+        let complete = match rest.take(body) {
+            _ if tunnel => None,
+            Ok(n) if rest.is_done() || rest.is_until_eof() && self.engine_ended => Some(&body[..n]),
+            _ => None,
+        };
+        let question = witness.ask(response.status, head, framing, complete);
+        Some(Down::Asking(Box::new(question)))
+    }
+
+    /// Reads more of an answer that the plugin is to see whole; whether enough has come.
+    fn gather(&mut self, cx: &mut Context<'_>, head: usize, framing: &Framing) -> bool {
+        loop {
+            let mut bulk = net::take_bulk();
+            let read = self.relay.engine.poll_read(cx, &mut bulk);
+            if let Poll::Ready(Ok(n)) = &read {
+                self.engine_in.extend_from_slice(&bulk[..*n]);
+            }
+            net::give_bulk(bulk);
+            match read {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                // How it ended is the relay's to find out again.
+                Poll::Ready(_) => {
+                    self.engine_ended = true;
+                    return true;
+                }
+            }
+            let (head, body) = self.engine_in.split_at(head);
+            let waits = |witness: &Witness| witness.waits(head, framing, body);
+            if !self.witness.as_ref().is_some_and(waits) {
+                return true;
+            }
+        }
     }
 
     fn fail(&self, failure: Failure) -> End {

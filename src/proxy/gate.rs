@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::sink::Sink;
 use crate::metrics::Metrics;
+use crate::plugin::Plugin;
 use crate::policy::Policy;
 use crate::upstream::Upstream;
 
@@ -47,6 +48,8 @@ pub struct Gate {
     pub policy: RwLock<Arc<Policy>>,
     /// Where decisions are recorded, if they are.
     pub audit: Option<Arc<Sink>>,
+    /// The authorization plugin that is asked after the policy, if there is one.
+    pub plugin: Option<Arc<Plugin>>,
     /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
     pub on_request: Option<fn(&str)>,
 }

@@ -1,5 +1,6 @@
 //! One client connection: requests one after the other, until it closes or becomes a tunnel.
 
+mod authorize;
 mod body;
 mod decide;
 
@@ -20,6 +21,7 @@ use super::relay::{Pending, Relay};
 use super::respond::{Refusal, Status};
 use super::transaction::Transaction;
 use super::tunnel::{self, Tunnel};
+use super::witness::Witness;
 use crate::docker::{self, Hijack};
 use crate::metrics::{Limit, UpstreamError};
 use crate::policy::{self, ClientRef, Permitted, Policy};
@@ -55,6 +57,8 @@ struct Session<'a> {
     client: ClientStream,
     engine: Option<EngineStream>,
     role: Option<(Arc<Policy>, ClientRef)>,
+    /// Who has to be asked about the answer of the request at hand.
+    witness: Option<Witness>,
     fresh: bool,
 }
 
@@ -66,6 +70,7 @@ pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSo
         client: ClientStream::new(tls),
         engine: None,
         role: None,
+        witness: None,
         fresh: true,
     };
     let last = loop {
@@ -353,6 +358,7 @@ impl<'a> Session<'a> {
             };
             let sent = Instant::now();
             let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
+            exchange.witness.clone_from(&self.witness);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
             let rest = exchange.body().clone();
@@ -401,6 +407,18 @@ impl<'a> Session<'a> {
                 End::Unanswered(Failure::Request(bad)) => {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                }
+                End::Unanswered(Failure::Plugin(denied)) => {
+                    let denied = denied.to_string();
+                    tx.denied_by_plugin(&denied);
+                    // Where the next request begins is known only if this one's body had been sent before.
+                    let rest = if body.is_done() {
+                        body.clone()
+                    } else {
+                        Framing::until_eof()
+                    };
+                    let refusal = Refusal::new(Status::Forbidden, denied);
+                    return self.finish_refused(refusal, is_head, &rest, tx).await;
                 }
                 End::Unanswered(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::NoAnswer);

@@ -131,6 +131,21 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Notes that the authorization plugin refused it, or its answer.
+    pub fn denied_by_plugin(&mut self, why: &str) {
+        const RULE: &str = "authz-plugin";
+        if let Some(judgement) = &mut self.judgement {
+            judgement.decision = Decision::Deny;
+            judgement.rule = Some(RULE);
+            judgement.detail = Some(why.to_owned());
+        }
+        if let Some(record) = self.record() {
+            record.decision = Decision::Deny;
+            record.rule = Some(RULE.to_owned());
+            record.detail = Some(why.to_owned());
+        }
+    }
+
     /// Notes that a limit refused it, before the policy was asked.
     pub fn limited(&mut self) {
         self.limited = true;

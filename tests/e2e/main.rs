@@ -14,6 +14,8 @@ mod heads;
 mod hijack;
 mod http;
 mod large;
+mod plugin;
+mod policy;
 mod streams;
 mod tls;
 
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
         tls::cases(),
         faults::cases(),
         large::cases(),
+        policy::cases(),
+        plugin::cases(),
     ]
     .into_iter()
     .flatten()

@@ -125,6 +125,28 @@ fn every_test_that_known_escapes_names_exists() {
 }
 
 #[test]
+fn every_trial_that_known_escapes_names_exists() {
+    let page = fs::read_to_string(root().join("docs/known-escapes.md")).expect("the page");
+    let folder = fs::read_dir(root().join("tests/e2e/policy")).expect("the suite's modules");
+    let source: String = folder
+        .map(|file| fs::read_to_string(file.expect("a file").path()).expect("a module"))
+        .collect();
+    let trials: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.starts_with("policy_"))
+        .collect();
+    assert!(trials.len() > 10, "only {} trials are named", trials.len());
+    for name in trials {
+        assert!(
+            source.contains(&format!("\"{name}\"")),
+            "`{name}` is no trial of tests/e2e/policy"
+        );
+    }
+}
+
+#[test]
 fn known_escapes_has_a_row_for_every_way_and_every_class() {
     let page = fs::read_to_string(root().join("docs/known-escapes.md")).expect("the page");
     let rows = |section: &str| -> Vec<usize> {

@@ -35,6 +35,7 @@ impl Session<'_> {
             let message = format!("the audit cannot be written, so nothing is let through: {e}");
             return Err(Stop::Refused(Refusal::new(Status::Unavailable, message)));
         }
+        let mut question = self.question(tx, out)?;
         let mut step = policy.decide(client, facts);
         loop {
             step = match step {
@@ -51,6 +52,8 @@ impl Session<'_> {
                         out.extend_from_slice(&rest);
                     }
                     tx.permitted(&permit);
+                    self.authorize(tx, question.take(), request, out, body)
+                        .await?;
                     return Ok(permit);
                 }
                 Step::Denied(denied) => {
@@ -92,7 +95,7 @@ impl Session<'_> {
 
     /// Reads the whole body and puts it behind the head in `out`, with a length of its own; `None` if it is larger than
     /// `limit` bytes.
-    async fn inspected_body(
+    pub(super) async fn inspected_body(
         &mut self,
         request: &RequestHead,
         out: &mut Vec<u8>,

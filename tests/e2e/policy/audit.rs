@@ -245,12 +245,14 @@ fn deny(suite: &Suite, name: &str) -> Verdict {
         r.status == 200 && r.operation == "container.list"
     })?;
     // The failure is an error in the log, as it must be; nothing else is.
-    let log = roles.gate.log();
-    ensure!(
-        log.contains("The audit cannot be written")
-            && log.contains("The audit can be written again"),
-        "the log must tell both"
-    );
+    for message in [
+        "The audit cannot be written",
+        "The audit can be written again",
+    ] {
+        roles
+            .gate
+            .wait_for_log(PATIENCE, |line| line.contains(message))?;
+    }
     roles.gate.check_alive()
 }
 

@@ -1,0 +1,188 @@
+//! What a plugin is told: dockerd's `authorization.Request`, field by field.
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64;
+use serde::Serialize;
+
+use crate::identity::Identity;
+
+/// Fields with secrets of the client's, which dockerd keeps from plugins too.
+const SECRET: &[&str] = &["authorization", "x-registry-config", "x-registry-auth"];
+
+/// A request, and later its answer, as plugins are told of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Request {
+    #[serde(rename = "User", skip_serializing_if = "String::is_empty")]
+    user: String,
+    #[serde(rename = "UserAuthNMethod")]
+    user_authn_method: &'static str,
+    #[serde(rename = "RequestMethod")]
+    method: String,
+    // The protocol's own spelling.
+    #[serde(rename = "RequestUri")]
+    uri: String,
+    #[serde(rename = "RequestBody", skip_serializing_if = "String::is_empty")]
+    body: String,
+    #[serde(rename = "RequestHeaders", skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    #[serde(
+        rename = "RequestPeerCertificates",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    certificates: Vec<String>,
+    #[serde(rename = "ResponseStatusCode", skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(rename = "ResponseBody", skip_serializing_if = "String::is_empty")]
+    answer_body: String,
+    #[serde(rename = "ResponseHeaders", skip_serializing_if = "BTreeMap::is_empty")]
+    answer_headers: BTreeMap<String, String>,
+}
+
+impl Request {
+    /// A request of `identity`, whose certificates in DER are `chain`, leaf first. `head` is the request's head as it
+    /// goes on to the engine.
+    ///
+    /// # Errors
+    /// When the certificate has several common names: dockerd would take the last, others the first, so none is the user.
+    pub fn new<'a>(
+        identity: &Identity,
+        chain: impl Iterator<Item = &'a [u8]>,
+        head: &[u8],
+    ) -> Result<Self, &'static str> {
+        let user = match identity.common_names.as_slice() {
+            [] => String::new(),
+            [name] => name.clone(),
+            _ => return Err("the certificate has several common names, expected one"),
+        };
+        let line = String::from_utf8_lossy(head.split(|b| *b == b'\r').next().unwrap_or_default());
+        let mut words = line.split(' ').map(str::to_owned);
+        Ok(Self {
+            user,
+            user_authn_method: "TLS",
+            method: words.next().unwrap_or_default(),
+            uri: words.next().unwrap_or_default(),
+            headers: fields(head),
+            certificates: chain.map(certificate).collect(),
+            ..Self::default()
+        })
+    }
+
+    /// Whether plugins are shown the body: a JSON one, and never the passwords of a login.
+    #[must_use]
+    pub fn shows_body(&self) -> bool {
+        self.shows(&self.headers)
+    }
+
+    /// The same of an answer with these fields.
+    #[must_use]
+    pub fn shows(&self, fields: &BTreeMap<String, String>) -> bool {
+        let path = self.uri.split('?').next().unwrap_or_default();
+        let kind = fields.get("Content-Type").map_or("", String::as_str);
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        !path.trim_end_matches('/').ends_with("/auth")
+            && kind.eq_ignore_ascii_case("application/json")
+    }
+
+    /// Adds the request's body.
+    pub fn body(&mut self, body: &[u8]) {
+        self.body = BASE64.encode(body);
+    }
+
+    /// The same request with its answer: status, fields and, where it is shown, the body.
+    #[must_use]
+    pub fn answered(
+        &self,
+        status: u16,
+        fields: BTreeMap<String, String>,
+        body: Option<&[u8]>,
+    ) -> Self {
+        Self {
+            status: Some(status),
+            answer_headers: fields,
+            answer_body: body.map(|body| BASE64.encode(body)).unwrap_or_default(),
+            ..self.clone()
+        }
+    }
+}
+
+/// The fields of a head, named as Go names them, each with its last value, less the secrets and `Host`.
+#[must_use]
+pub fn fields(head: &[u8]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(head);
+    let lines = text.split("\r\n").skip(1);
+    let pairs = lines.filter_map(|line| line.split_once(':'));
+    pairs
+        .filter(|(name, _)| {
+            !name.eq_ignore_ascii_case("host")
+                && !SECRET
+                    .iter()
+                    .any(|secret| name.eq_ignore_ascii_case(secret))
+        })
+        .map(|(name, value)| (canonical(name), value.trim().to_owned()))
+        .collect()
+}
+
+/// `content-type` is `Content-Type`.
+fn canonical(name: &str) -> String {
+    let mut start = true;
+    name.chars()
+        .map(|c| {
+            let c = if start {
+                c.to_ascii_uppercase()
+            } else {
+                c.to_ascii_lowercase()
+            };
+            start = c == '-';
+            c
+        })
+        .collect()
+}
+
+/// A certificate as the protocol has it: base64 of its PEM text.
+fn certificate(der: &[u8]) -> String {
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in BASE64.encode(der).as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    BASE64.encode(pem.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, fields};
+
+    const HEAD: &[u8] = b"POST /v1.45/containers/create?name=x HTTP/1.1\r\nHost: docker\r\ncontent-TYPE: application/json; charset=utf-8\r\nX-Registry-Auth: secret\r\nauthorization: secret\r\nX-A: 1\r\nx-a: 2\r\n\r\n";
+
+    #[test]
+    fn fields_are_named_as_go_names_them_and_secrets_are_left_out() {
+        let fields = fields(HEAD);
+        let pairs: Vec<_> = fields
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("Content-Type", "application/json; charset=utf-8"),
+                ("X-A", "2")
+            ]
+        );
+    }
+
+    #[test]
+    fn json_bodies_are_shown_and_logins_are_not() {
+        let with = |uri: &str| Request {
+            uri: uri.into(),
+            headers: fields(HEAD),
+            ..Request::default()
+        };
+        assert!(with("/v1.45/containers/create?name=x").shows_body());
+        for uri in ["/v1.45/auth", "/auth?x=1", "/auth/"] {
+            assert!(!with(uri).shows_body(), "{uri}");
+        }
+        assert!(!Request::default().shows_body());
+    }
+}

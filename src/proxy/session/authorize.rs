@@ -1,0 +1,72 @@
+//! Asks the authorization plugin, once the policy has permitted a request.
+
+use std::sync::Arc;
+
+use super::super::framing::Framing;
+use super::super::head::{self, RequestHead};
+use super::super::respond::{Refusal, Status};
+use super::super::transaction::Transaction;
+use super::super::witness::Witness;
+use super::{Session, Stop};
+use crate::plugin::{Denied, MAX_REQUEST_BODY, Request};
+
+impl Session<'_> {
+    /// What the plugin will be told of the request whose head is `out`: the target is the client's own spelling, as it would be
+    /// at dockerd, not the full id the policy may put in its place. `None` without a plugin.
+    pub(super) fn question(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        out: &[u8],
+    ) -> Result<Option<Request>, Stop> {
+        self.witness = None;
+        let Some(plugin) = &self.gate.plugin else {
+            return Ok(None);
+        };
+        let end = head::head_len(out, 0).unwrap_or(out.len());
+        let chain = self.entry.chain.iter().map(|der| &**der);
+        Request::new(&self.entry.identity, chain, &out[..end])
+            .map(Some)
+            .map_err(|why| refused(tx, &plugin.denied(why)))
+    }
+
+    /// Asks the plugin, with the body where it is of a kind that plugins are shown, and has its answer wait for the plugin
+    /// as well.
+    pub(super) async fn authorize(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        question: Option<Request>,
+        request: &RequestHead,
+        out: &mut Vec<u8>,
+        body: &mut Framing,
+    ) -> Result<(), Stop> {
+        let (Some(plugin), Some(mut question)) = (self.gate.plugin.clone(), question) else {
+            return Ok(());
+        };
+        if question.shows_body() {
+            if !body.is_done()
+                && self
+                    .inspected_body(request, out, body, MAX_REQUEST_BODY)
+                    .await?
+                    .is_none()
+            {
+                let message = format!(
+                    "the body is over {MAX_REQUEST_BODY} bytes, more than a plugin is shown"
+                );
+                return Err(refused(tx, &plugin.denied(message)));
+            }
+            let at = head::head_len(out, 0).unwrap_or(out.len());
+            question.body(&out[at..]);
+        }
+        if let Err(denied) = plugin.may_go_on(&question).await {
+            return Err(refused(tx, &denied));
+        }
+        self.witness = Some(Witness::new(plugin, Arc::new(question), tx.operation));
+        Ok(())
+    }
+}
+
+fn refused(tx: &mut Transaction<'_>, denied: &Denied) -> Stop {
+    let message = denied.to_string();
+    tx.denied_by_plugin(&message);
+    Stop::Refused(Refusal::new(Status::Forbidden, message))
+}
