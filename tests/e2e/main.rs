@@ -16,6 +16,7 @@ mod http;
 mod large;
 mod streams;
 mod tls;
+mod trust;
 
 use std::env;
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         http::cases(),
         clients::cases(),
         tls::cases(),
+        trust::cases(),
         faults::cases(),
         large::cases(),
     ]
