@@ -115,10 +115,26 @@ fn cut_one(ca: &Path, gate: &Gate, eve: &Side<'_>, bob: &Side<'_>) -> Verdict {
         after < AT_ONCE,
         "eve's exec ended only {after:?} after the reload"
     );
-    let line = gate.wait_for_log(PATIENCE, |line| line.contains(r#""Connection cut""#))?;
-    for words in ["eve", "is revoked", "exec.start", r#""reason":"untrusted""#] {
+    // The CLI's idle connection, by which it made the exec, is cut with a line of its own.
+    let line = gate.wait_for_log(PATIENCE, |line| {
+        line.contains(r#""Connection cut""#) && line.contains(r#""op":"exec.start""#)
+    })?;
+    for words in [
+        r#""client.id":"eve""#,
+        r#""reason":"untrusted""#,
+        "is revoked",
+        r#""busy":true"#,
+    ] {
         ensure!(line.contains(words), "{words:?} is not in {line}");
     }
+    ensure!(
+        !gate
+            .log()
+            .lines()
+            .any(|line| line.contains(r#""Connection cut""#)
+                && line.contains(r#""client.id":"bob""#)),
+        "bob was cut as well"
+    );
 
     // The neighbour's exec goes on, in both directions.
     ensure!(his.running(), "bob's exec ended: {}", his.transcript());
