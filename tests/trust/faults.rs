@@ -87,7 +87,7 @@ fn each_kind_of_fault_is_logged_with_its_file_and_mended_by_polling() {
         &|| gate.put("list.pem", &list),
     );
     polled(&["live/ca.pem"], &|| gate.put("live/ca.pem", ""), &|| {
-        gate.put("live/ca.pem", format!("\n{ca}"))
+        gate.put("live/ca.pem", format!("\n{ca}"));
     });
     polled(
         &["live/server-key.pem"],

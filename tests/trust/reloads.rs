@@ -52,7 +52,7 @@ fn everything(interval: &str, polls: bool) {
     }
     let files = "tlscacert = \"next/ca.pem\"\ntlscert = \"next/server-cert.pem\"\ntlskey = \"next/server-key.pem\"\npolicy = \"policy.toml\"\n";
     reloaded(&gate, polls, || {
-        gate.configure(&format!("{interval}{files}"))
+        gate.configure(&format!("{interval}{files}"));
     });
     assert_ne!(gate.connect(&bob).server(), old);
 
