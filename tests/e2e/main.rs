@@ -18,6 +18,7 @@ mod plugin;
 mod policy;
 mod streams;
 mod tls;
+mod trust;
 
 use std::env;
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         http::cases(),
         clients::cases(),
         tls::cases(),
+        trust::cases(),
         faults::cases(),
         large::cases(),
         policy::cases(),

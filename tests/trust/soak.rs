@@ -10,6 +10,15 @@ const RELOADS: usize = 200;
 /// Requests that each kind of load must have made at least, or it was none.
 const AT_LEAST: u64 = 200;
 
+/// Ends the load also when an assertion fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 #[test]
 fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
     let setup = Setup::new();
@@ -60,7 +69,8 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
                 assert_eq!(stream.event().expect("an uncut stream"), wanted);
             }
         });
-        // A panic of a load thread ends the scope with a failure; the flag lets the others end.
+        // A panic of a load thread makes the scope panic at its end.
+        let _stop = Stop(&stop);
         for turn in 0..RELOADS {
             gate.put(
                 "live/server-cert.pem",
@@ -70,7 +80,6 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
             gate.reload();
             session.echo("through every reload");
         }
-        stop.store(true, Relaxed);
     });
     let reloaded = gate.lines(mark, |line| line["message"] == "Reloaded");
     assert_eq!(reloaded.len(), RELOADS);

@@ -1,0 +1,158 @@
+//! Revocation on a real engine: a live `docker exec` of the revoked client ends, a neighbour's goes on.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::support::client::Side;
+use super::support::gate::Gate;
+use super::support::process::Process;
+use super::support::suite::{Case, Suite};
+use super::support::{Context, Verdict, ensure};
+
+/// How long any one step may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How soon after the reload the revoked client must be cut.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![Case {
+        name: "trust__revocation_cuts_a_live_exec_and_leaves_a_neighbours",
+        needs: &[],
+        run: revoked_exec,
+    }]
+}
+
+fn certs(directory: &Path, arguments: &[&str]) -> Verdict {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
+    command
+        .arg("certs")
+        .args(arguments)
+        .arg("--dir")
+        .arg(directory);
+    let output = Process::start(command, "dockgate certs")?.finish(PATIENCE)?;
+    ensure!(
+        output.code == 0,
+        "dockgate certs {arguments:?}: {}",
+        output.stderr
+    );
+    Ok(())
+}
+
+fn revoked_exec(suite: &Suite, name: &str) -> Verdict {
+    suite.gate()?;
+    let ca = suite.scratch(&format!("{name}-ca"))?.join("certs");
+    certs(&ca, &["init", "--san", "localhost"])?;
+    certs(&ca, &["client", "eve"])?;
+    certs(&ca, &["client", "bob"])?;
+    certs(&ca, &["crl"])?;
+    // Where the suite looks for a client's folder.
+    for client in ["eve", "bob"] {
+        let folder = suite.pki.client_folder(&format!("{name}-{client}"));
+        fs::create_dir_all(&folder).context("make a client's folder")?;
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            fs::copy(
+                ca.join("clients").join(client).join(file),
+                folder.join(file),
+            )
+            .context("copy a client's file")?;
+        }
+    }
+    let list = ca.join("crl.pem").display().to_string();
+    let gate = Gate::start_with(
+        &ca.join("ca.pem"),
+        &ca.join("server-cert.pem"),
+        &ca.join("server-key.pem"),
+        &suite.engine.socket,
+        &["--tlscrl", &list, "--reload-interval", "off"],
+    )?;
+    let eve = Side::gate(suite, name, gate.addr)?.with_certificate(&format!("{name}-eve"));
+    let bob = Side::gate(suite, name, gate.addr)?.with_certificate(&format!("{name}-bob"));
+    let outcome = cut_one(&ca, &gate, &eve, &bob);
+    bob.clean();
+    outcome
+}
+
+fn cut_one(ca: &Path, gate: &Gate, eve: &Side<'_>, bob: &Side<'_>) -> Verdict {
+    bob.ok("sleeper")?;
+    let script = "docker exec -i $N sh -c 'echo ready; cat'";
+    let (mut hers, mut his) = (eve.start(script)?, bob.start(script)?);
+    for (who, exec) in [("eve", &hers), ("bob", &his)] {
+        let ready = exec
+            .stdout
+            .wait_for(PATIENCE, |text| text.contains("ready").then_some(()));
+        ensure!(
+            ready.is_some(),
+            "{who}'s exec did not start: {}",
+            exec.transcript()
+        );
+    }
+    ensure!(
+        hers.running() && his.running(),
+        "both execs must be running"
+    );
+
+    certs(ca, &["revoke", "eve"])?;
+    gate.signal(Signal::HUP);
+    gate.wait_for_log(PATIENCE, |line| line.contains(r#""Reloaded""#))?;
+    let reloaded = Instant::now();
+    // Standard input stays open: the end comes from the gate alone.
+    while hers.running() {
+        ensure!(
+            reloaded.elapsed() < AT_ONCE + AT_ONCE,
+            "eve's exec still runs {:?} after the reload: {}",
+            reloaded.elapsed(),
+            hers.transcript()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let after = reloaded.elapsed();
+    ensure!(
+        after < AT_ONCE,
+        "eve's exec ended only {after:?} after the reload"
+    );
+    // The CLI's idle connection, by which it made the exec, is cut with a line of its own.
+    let line = gate.wait_for_log(PATIENCE, |line| {
+        line.contains(r#""Connection cut""#) && line.contains(r#""op":"exec.start""#)
+    })?;
+    for words in [
+        r#""client.id":"eve""#,
+        r#""reason":"untrusted""#,
+        "is revoked",
+        r#""busy":true"#,
+    ] {
+        ensure!(line.contains(words), "{words:?} is not in {line}");
+    }
+    ensure!(
+        !gate
+            .log()
+            .lines()
+            .any(|line| line.contains(r#""Connection cut""#)
+                && line.contains(r#""client.id":"bob""#)),
+        "bob was cut as well"
+    );
+
+    // The neighbour's exec goes on, in both directions.
+    ensure!(his.running(), "bob's exec ended: {}", his.transcript());
+    his.write(b"still here\n");
+    let echoed = his
+        .stdout
+        .wait_for(PATIENCE, |text| text.contains("still here").then_some(()));
+    ensure!(echoed.is_some(), "no echo for bob: {}", his.transcript());
+    his.close_stdin();
+    let output = his.finish(PATIENCE)?;
+    ensure!(output.code == 0, "bob's exec ended with {}", output.code);
+
+    let refused = eve.shell_within("docker ps", PATIENCE)?;
+    ensure!(
+        refused.code == 1 && refused.stderr.contains("revoked certificate"),
+        "eve was not refused as revoked: {} {}",
+        refused.code,
+        refused.stderr
+    );
+    bob.ok("docker ps").map(|_| ())
+}
