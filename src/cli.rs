@@ -72,7 +72,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub from_daemon_json: Option<PathBuf>,
 
-    /// Address to listen on: tcp://ADDR:PORT, tcp://[::]:PORT, tcp://:PORT (all, both families) or fd:// (systemd); repeatable
+    /// Address to listen on: tcp://ADDR:PORT, `tcp://[::]:PORT`, tcp://:PORT (all, both families) or fd:// (systemd); repeatable
     #[arg(short = 'H', long, value_name = "URL", help_heading = "Addresses")]
     pub host: Vec<String>,
     /// The engine's socket

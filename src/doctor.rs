@@ -1,7 +1,7 @@
 //! `dockgate doctor`: walks from the socket to the client, one step a line, and stops at the first that fails, because every
 //! later failure would only be its echo. The failing step carries its cause in plain words and the one thing to do.
 //!
-//! Without a target the host is examined ([`host`]); with one, that gate or engine as a client sees it ([`client`]). Every wait
+//! Without a target the host is examined (`host`); with one, that gate or engine as a client sees it (`client`). Every wait
 //! has the deadline of `--timeout`. Nothing is changed on either side.
 
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
 //! The log: one subscriber for `tracing` events, as text on a terminal and JSON otherwise, on standard error.
 //!
 //! Written here rather than taken from tracing-subscriber because a line for every request is on the hot path: formatting
-//! one costs under a microsecond, and writing happens on a thread of its own (see [`sink`]). Spans are not used.
+//! one costs under a microsecond, and writing happens on a thread of its own (see `sink`). Spans are not used.
 
 mod line;
 mod sink;

@@ -1,7 +1,7 @@
 //! Counters and histograms of the running gate.
 //!
 //! Recording is a handful of relaxed atomic additions at places computed from enums: no lock, no map, no allocation, so a
-//! request pays nanoseconds. Names, labels and text exist only in [`encode`], when somebody scrapes. Every label comes from a
+//! request pays nanoseconds. Names, labels and text exist only in `encode`, when somebody scrapes. Every label comes from a
 //! closed set; paths and client names never become labels, since a peer could make as many as it likes.
 
 mod encode;

@@ -73,7 +73,7 @@ pub struct ResponseHead {
     pub http10: bool,
     /// Whether the content type is one of Docker's raw streams.
     pub raw_stream: bool,
-    /// How the body ends; [`Framing::UntilEof`] where the head does not say.
+    /// How the body ends; [`Framing::until_eof`] where the head does not say.
     pub framing: Framing,
 }
 

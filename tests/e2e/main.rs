@@ -13,12 +13,14 @@ mod faults;
 mod heads;
 mod hijack;
 mod http;
+mod issued;
 mod large;
 mod plugin;
 mod policy;
 mod streams;
 mod tls;
 mod trust;
+mod watch;
 
 use std::env;
 use std::process::ExitCode;
@@ -66,6 +68,8 @@ fn main() -> ExitCode {
         clients::cases(),
         tls::cases(),
         trust::cases(),
+        issued::cases(),
+        watch::cases(),
         faults::cases(),
         large::cases(),
         policy::cases(),

@@ -15,7 +15,7 @@ pub struct Edit<'a> {
 
 /// The head at the start of `message` with `edit` applied, and what follows it left out.
 ///
-/// `message` must start with a head that [`request`] has written.
+/// `message` must start with a head that [`super::request`] has written.
 #[must_use]
 pub fn edit(message: &[u8], edit: Edit<'_>) -> Vec<u8> {
     let end = head_len(message, 0).unwrap_or(message.len());

@@ -46,15 +46,10 @@ impl Gate {
                 command.env_remove(name);
             }
         }
-        command.args([
-            "serve",
-            "-H",
-            "tcp://127.0.0.1:0",
-            "--metrics",
-            "off",
-            "--control-socket",
-            "off",
-        ]);
+        command.args(["serve", "-H", "tcp://127.0.0.1:0", "--metrics", "off"]);
+        if !extra.contains(&"--control-socket") {
+            command.args(["--control-socket", "off"]);
+        }
         command.args(["--log-format", "json", "--log-level", "debug"]);
         command
             .arg("--tlscacert")
