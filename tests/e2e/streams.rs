@@ -251,8 +251,9 @@ fn killed_build(suite: &Suite, name: &str) -> Verdict {
         DOCKER_BUILDKIT=0 exec docker build --network none -t $N ctx";
     let mut client = side.start(script)?;
     let step = format!("echo {}", side.prefix);
+    // With -a: the step may have spoken before the engine has noted that it runs.
     let find = format!(
-        "docker ps --no-trunc --format '{{{{.ID}}}} {{{{.Command}}}}' | grep '{step};' | cut -d' ' -f1"
+        "docker ps -a --no-trunc --format '{{{{.ID}}}} {{{{.Command}}}}' | grep '{step};' | cut -d' ' -f1"
     );
     client
         .stdout
