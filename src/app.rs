@@ -12,7 +12,7 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -32,6 +32,7 @@ use crate::front::{Bounds, Front};
 use crate::health::{self, Health};
 use crate::listener::{self, Keepalive};
 use crate::plugin::Plugin;
+use crate::policy::Policy;
 use crate::proxy::gate::{Deadlines, Gate, Limits};
 use crate::registry::{Cut, PerClient, Registry};
 use crate::reload::{self, Reloader};
@@ -158,6 +159,17 @@ impl App {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().and_then(|l| l.local_addr().ok())
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.front
+            .gate
+            .policy
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The table of live connections.

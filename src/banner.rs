@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use crate::app::App;
+use crate::policy::toggles;
 use crate::tls::files::{self, Summary};
 
 /// The text, one screen at most.
@@ -51,9 +52,16 @@ pub fn text(app: &App) -> String {
             let _ = writeln!(out, "              SHA-256 {}", ca.sha256);
         }
     }
+    let policy = app.policy();
     let access = match &config.policy {
-        Some(policy) => format!("by the policy {}", policy.display()),
-        None => "every certificate of this CA has full access to the engine (no policy)".to_owned(),
+        Some(path) => format!("by the policy {}", path.display()),
+        None if policy.is_open() => {
+            "every certificate of this CA has full access to the engine (no policy)".to_owned()
+        }
+        None => {
+            let table = toggles::table(&policy).replace('\n', "\n              ");
+            format!("by the toggles of the environment, which open\n              {table}")
+        }
     };
     let _ = writeln!(out, "  access      {access}");
     for action in app.auto.iter().flat_map(|auto| &auto.actions) {

@@ -30,3 +30,6 @@ mod write;
 
 pub use error::CertsError;
 pub use passphrase::Passphrase;
+
+/// Days until a revocation list lapses unless told otherwise: longer than the 30 days at which the gate begins to warn.
+pub const CRL_DAYS: u32 = 60;

@@ -9,7 +9,7 @@ use dockgate::app::App;
 use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
 use dockgate::config::{self, Config, LogFormat};
 use dockgate::finding::{self, Finding};
-use dockgate::policy::Policy;
+use dockgate::policy::{Policy, toggles};
 use dockgate::shutdown::{Asked, Signals};
 use dockgate::{banner, commands, logging, reload};
 use tracing::{error, info, warn};
@@ -146,11 +146,20 @@ fn announce(app: &App) {
     for address in app.addresses() {
         info!(addr = %address, upstream = %app.config().upstream.display(), "Listening");
     }
-    if app.config().policy.is_none() {
+    let policy = app.policy();
+    if policy.is_open() {
         info!(
             policy = "none",
             "Every certificate of the CA has full access to the engine"
         );
+    } else if app.config().policy.is_none() {
+        for line in toggles::table(&policy).lines() {
+            info!(
+                policy = "toggles",
+                opened = line,
+                "The environment's toggles are the policy"
+            );
+        }
     }
     // A closed standard output is no reason not to serve.
     let mut out = std::io::stdout();

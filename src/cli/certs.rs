@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::certs::CRL_DAYS;
 use crate::certs::key::KeyType;
 
 /// Make, look at, renew and revoke certificates, without openssl.
@@ -247,7 +248,7 @@ pub struct Revoke {
     #[arg(long, value_enum, default_value_t)]
     pub reason: Reason,
     /// Days until the revocation list lapses
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
     pub crl_days: u32,
 }
 
@@ -258,7 +259,7 @@ pub struct Crl {
     #[command(flatten)]
     pub ca: CaArgs,
     /// Days until the revocation list lapses
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
     pub days: u32,
 }
 

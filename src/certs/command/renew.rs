@@ -67,7 +67,7 @@ pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
         }
     }
     if crl_due {
-        let list = crl::publish(&mut store, &authority, 30)?;
+        let list = crl::publish(&mut store, &authority, crate::certs::CRL_DAYS)?;
         output.line(format!(
             "signed {} again, number {}",
             store.paths.crl.display(),
