@@ -187,9 +187,10 @@ fn prompt_events(side: &Side<'_>) -> Verdict<String> {
     side.ok("docker kill -s USR1 $N")?;
     let killed = Instant::now();
     let line = events.stdout.wait_for(PROMPT, |text| {
-        text.lines()
-            .find(|line| line.starts_with("kill"))
-            .map(String::from)
+        // Whole lines only: the CLI writes one in several pieces.
+        text.split_inclusive('\n')
+            .find(|line| line.starts_with("kill") && line.ends_with('\n'))
+            .map(|line| line.trim_end().to_owned())
     });
     line.ok_or_else(|| {
         format!(
