@@ -39,8 +39,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Everyone.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Dockgate,
+        Self::Other,
         Self::HaProxy,
         Self::Nginx,
         Self::Stunnel,

@@ -6,6 +6,7 @@ mod bodies;
 mod clients;
 mod fields;
 mod live;
+mod readings;
 mod requests;
 
 use std::fs;
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
     [
         fields::cases(),
         bodies::cases(),
+        readings::cases(),
         requests::cases(),
         clients::cases(),
         audit::cases(),

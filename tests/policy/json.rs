@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use dockgate::policy::json::{JsonError, MAX_DEPTH, Value, parse};
 use proptest::prelude::*;
 
+use crate::readings::{open_policy, ours, passes, recorded};
+
 fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
     match (ours, theirs) {
         (Value::Null, serde_json::Value::Null) => true,
@@ -71,6 +73,26 @@ fn go_would_mend_these_and_we_refuse_them() {
     );
     assert_eq!(parse(b"{} {}"), Err(JsonError::Trailing(3)));
     assert_eq!(parse(br#""\ud83d\ude00""#), Ok(Value::Text("😀".into())));
+}
+
+#[test]
+fn what_passes_was_understood_the_same_by_a_real_engine_and_what_was_not_is_refused() {
+    let policy = open_policy();
+    let (mut same, mut tricked) = (0, 0);
+    for line in recorded() {
+        let body = line.bytes();
+        let ours = ours(&body);
+        match (passes(&policy, &body), line.reads) {
+            (true, Some(theirs)) => {
+                assert_eq!(ours.as_ref(), Some(&theirs), "{}", line.body);
+                same += 1;
+            }
+            (false, Some(theirs)) if ours != Some(theirs.clone()) => tricked += 1,
+            _ => {}
+        }
+    }
+    // Of both kinds there are many, or the record says nothing.
+    assert!(same > 20 && tricked > 20, "{same} alike, {tricked} not");
 }
 
 fn document() -> impl Strategy<Value = serde_json::Value> {

@@ -12,6 +12,7 @@ mod hosts;
 mod images;
 mod json;
 mod operations;
+mod readings;
 mod requests;
 mod roles;
 mod swarm;
