@@ -194,12 +194,11 @@ pub fn classify<'t>(method: &str, target: &'t str) -> Result<Classified<'t>, Tar
     let version = version_prefix(path.as_bytes());
     let start = if version.is_empty() { 0 } else { version.end };
     let rest = &path[start..];
-    let routed = if decoded && rest.contains('\n') {
-        // The router's `.*` stops at a line feed.
-        Routed::UNKNOWN
-    } else {
-        route(method, rest, query, !version.is_empty())
-    };
+    let mut routed = route(method, rest, query, !version.is_empty());
+    if decoded && rest.contains('\n') && !routed.is_one_segment() {
+        // The router's `.*` stops at a line feed; its `[^/]+` does not.
+        routed = Routed::UNKNOWN;
+    }
     let shift = |range: Range<usize>| range.start + start..range.end + start;
     let irregular = irregular
         .or_else(|| {

@@ -22,6 +22,13 @@ impl Routed {
         checkpoint: None,
     };
 
+    /// Whether the route's pattern takes names of one segment, `[^/]+`, instead of `.*`.
+    pub(super) fn is_one_segment(&self) -> bool {
+        let resource = self.operation.resource();
+        self.checkpoint.is_some()
+            || matches!(resource, "service" | "task" | "node" | "secret" | "config")
+    }
+
     fn plain(operation: Operation) -> Routed {
         Routed {
             operation,

@@ -8,6 +8,7 @@ mod fields;
 mod live;
 mod readings;
 mod requests;
+mod router;
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         fields::cases(),
         bodies::cases(),
         readings::cases(),
+        router::cases(),
         requests::cases(),
         clients::cases(),
         audit::cases(),

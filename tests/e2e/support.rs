@@ -9,6 +9,7 @@ pub(crate) mod suite;
 pub(crate) mod tap;
 pub(crate) mod tapped;
 pub(crate) mod tools;
+pub(crate) mod traces;
 pub(crate) mod wire;
 
 /// A scenario's verdict: nothing, or the sentence that says what was expected and what came.

@@ -185,6 +185,9 @@ fn targets_with_two_readings_are_refused() {
 #[test]
 fn control_characters_and_broken_utf8_are_not_judged_as_known() {
     assert_eq!(op("GET", "/containers/a%0ab/json"), Operation::Unknown);
+    // A pattern of one segment takes a line feed, as a real engine's router showed.
+    assert_eq!(op("GET", "/services/a%0ab"), Operation::ServiceInspect);
+    assert_eq!(judged("GET", "/services/a%0ab"), Operation::Unknown);
     assert_eq!(
         op("GET", "/containers/a%00b/json"),
         Operation::ContainerInspect

@@ -28,11 +28,21 @@ pub(crate) struct Engine {
     pub(crate) socket: PathBuf,
     guard: Mutex<Option<Process>>,
     directory: Option<PathBuf>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Engine {
     /// Starts an engine in `directory` (which must not hold anything else) and waits until it answers.
     pub(crate) fn start(tools: &Tools, directory: &Path) -> Verdict<Self> {
+        Self::start_with(tools, directory, Vec::new())
+    }
+
+    /// The same with further environment variables.
+    pub(crate) fn start_with(
+        tools: &Tools,
+        directory: &Path,
+        environment: Vec<(&'static str, String)>,
+    ) -> Verdict<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "starting a Docker Engine needs root"
@@ -47,6 +57,7 @@ impl Engine {
             socket: directory.join("docker.sock"),
             guard: Mutex::new(None),
             directory: Some(directory.into()),
+            environment,
         };
         let guard = engine.spawn(dockerd)?;
         engine.wait_until_ready(&guard)?;
@@ -63,6 +74,7 @@ impl Engine {
             socket,
             guard: Mutex::new(None),
             directory: None,
+            environment: Vec::new(),
         };
         ensure!(
             engine.ping(),
@@ -148,7 +160,8 @@ impl Engine {
         command
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients/engine-guard.sh"))
             .arg(dockerd)
-            .arg(directory);
+            .arg(directory)
+            .envs(self.environment.iter().map(|(key, value)| (key, value)));
         Process::start_guard(command, "the engine")
     }
 
