@@ -12,7 +12,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
-use super::verify::{Denied, GateVerifier};
+use super::verify::{Denied, GateVerifier, Memo};
 use crate::metrics::Expiry;
 
 /// What a generation of trust is made from.
@@ -72,6 +72,7 @@ impl Trust {
                 "a client CA certificate cannot serve as trust anchor",
             ))?;
         }
+        let memo = Memo::new(&material.crls);
         let mut verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
         if !material.crls.is_empty() {
@@ -83,7 +84,7 @@ impl Trust {
         let inner = verifier
             .build()
             .map_err(fault("the client CA or its CRLs cannot be used"))?;
-        let verifier = Arc::new(GateVerifier::new(inner, material.denied));
+        let verifier = Arc::new(GateVerifier::new(inner, material.denied, memo));
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(fault("TLS versions"))?

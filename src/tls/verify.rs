@@ -1,12 +1,15 @@
 //! Verifies client certificates, and remembers why one was refused.
 //!
-//! The decision is rustls's own `WebPkiClientVerifier`; this wrapper adds three things. It refuses what the deny list names.
+//! The decision is rustls's own `WebPkiClientVerifier`, asked once per chain and generation of trust ([`Memo`]); this wrapper
+//! adds three things. It refuses what the deny list names.
 //! It keeps the reason and the certificate's names for the log, which TLS itself would reduce to an alert number. And it
 //! sends the alert dockerd sends for a certificate without the clientAuth usage, since newer Docker clients recognise that
 //! one and tell the user to look at their certificate.
 //!
 //! No CA names are sent to the client (RFC 8446 §4.3.2 makes them optional). With them, Go clients silently withhold a
 //! certificate of another CA, and neither side could say more than "no certificate".
+
+mod memo;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -19,6 +22,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::identity::Identity;
+
+pub use memo::Memo;
 
 /// Certificates refused by name, whatever their CA says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,13 +135,18 @@ pub fn take_refusal() -> Option<Refusal> {
 pub struct GateVerifier {
     inner: Arc<dyn ClientCertVerifier>,
     denied: Denied,
+    memo: Memo,
 }
 
 impl GateVerifier {
-    /// Wraps a chain verifier and a deny list.
+    /// Wraps a chain verifier and a deny list; `memo` must be new and know the verifier's revocation lists.
     #[must_use]
-    pub fn new(inner: Arc<dyn ClientCertVerifier>, denied: Denied) -> Self {
-        Self { inner, denied }
+    pub fn new(inner: Arc<dyn ClientCertVerifier>, denied: Denied, memo: Memo) -> Self {
+        Self {
+            inner,
+            denied,
+            memo,
+        }
     }
 
     /// Verifies a chain as at `now`; also used to judge live connections again after a reload.
@@ -160,9 +170,13 @@ impl GateVerifier {
                 error,
             )))
         };
-        if let Err(error) = self.inner.verify_client_cert(leaf, intermediates, now) {
-            let (reason, error) = classify(error);
-            return refuse(reason, error.to_string(), error);
+        let key = Memo::key(leaf, intermediates);
+        if !self.memo.holds(&key, now) {
+            if let Err(error) = self.inner.verify_client_cert(leaf, intermediates, now) {
+                let (reason, error) = classify(error);
+                return refuse(reason, error.to_string(), error);
+            }
+            self.memo.keep(key, leaf, intermediates, now);
         }
         if self.denied == Denied::default() {
             return Ok(());
