@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::net;
 use crate::policy::Permitted;
@@ -60,15 +61,15 @@ impl Upstream {
     pub async fn connect(&self, _permit: &Permitted) -> Result<EngineStream, ConnectError> {
         let deadline = Instant::now() + self.connect_timeout;
         loop {
-            let error = match timeout(self.connect_timeout, UnixStream::connect(&self.path)).await {
-                Ok(Ok(socket)) => {
+            let error = match connect(&self.path) {
+                Ok(socket) => {
                     return Ok(EngineStream {
                         socket,
                         fresh: true,
+                        untried: true,
                     });
                 }
-                Ok(Err(error)) => error,
-                Err(_) => io::ErrorKind::TimedOut.into(),
+                Err(error) => error,
             };
             // A unix socket with a full queue answers EAGAIN at once instead of waiting.
             if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
@@ -82,11 +83,21 @@ impl Upstream {
     }
 }
 
+/// Connects to a unix socket. It happens at once or fails (unix(7)): unlike tokio's own connect, this waits for no event.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    UnixStream::from_std(socket.into())
+}
+
 /// One connection to the engine.
 #[derive(Debug)]
 pub struct EngineStream {
     socket: UnixStream,
     fresh: bool,
+    /// Nothing has been written, so there is room to write and no event to wait for.
+    untried: bool,
 }
 
 impl EngineStream {
@@ -119,7 +130,12 @@ impl EngineStream {
     ///
     /// # Errors
     /// When the connection failed.
-    pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if std::mem::take(&mut self.untried)
+            && let Ok(n) = rustix::net::send(&self.socket, data, SendFlags::NOSIGNAL)
+        {
+            return Poll::Ready(Ok(n));
+        }
         net::poll_write(&self.socket, cx, data)
     }
 

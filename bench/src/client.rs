@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use rustls::client::Resumption;
@@ -19,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::engine::Chunks;
 use crate::pattern::Tally;
-use crate::pki::Pki;
+use crate::pki::{CLIENTS, Pki};
 
 /// Which key exchange the client offers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,21 +35,52 @@ pub(crate) enum Exchange {
 /// Where a connection goes.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// Mutual TLS to a peer.
-    Tls(SocketAddr, Arc<ClientConfig>),
+    /// Mutual TLS to a peer, as one client after the other.
+    Tls(SocketAddr, Arc<Clients>),
     /// Straight to the engine.
     Socket(PathBuf),
 }
 
+/// The TLS set-up of several clients, taken in turn.
+pub(crate) struct Clients {
+    configs: Vec<Arc<ClientConfig>>,
+    turn: AtomicUsize,
+}
+
+impl Clients {
+    /// Everyone of whom there is a certificate.
+    pub(crate) fn all(pki: &Pki, exchange: Exchange) -> Result<Self, String> {
+        Ok(Self {
+            configs: (0..CLIENTS)
+                .map(|client| tls_config(pki, client, exchange))
+                .collect::<Result<_, _>>()?,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    fn next(&self) -> Arc<ClientConfig> {
+        let turn = self.turn.fetch_add(1, Relaxed);
+        Arc::clone(&self.configs[turn % self.configs.len()])
+    }
+}
+
 /// One TLS 1.3 suite (and its TLS 1.2 counterparts, for the peer that has nothing newer) and no resumption: every
 /// peer does the same cryptography, and each connection a full handshake.
-pub(crate) fn tls_config(pki: &Pki, exchange: Exchange) -> Result<Arc<ClientConfig>, String> {
-    build(pki, exchange)
+pub(crate) fn tls_config(
+    pki: &Pki,
+    client: usize,
+    exchange: Exchange,
+) -> Result<Arc<ClientConfig>, String> {
+    build(pki, client, exchange)
         .map(Arc::new)
         .map_err(|e| format!("cannot set up the client's TLS: {e}"))
 }
 
-fn build(pki: &Pki, exchange: Exchange) -> Result<ClientConfig, Box<dyn std::error::Error>> {
+fn build(
+    pki: &Pki,
+    client: usize,
+    exchange: Exchange,
+) -> Result<ClientConfig, Box<dyn std::error::Error>> {
     use aws_lc_rs::{cipher_suite as suite, kx_group};
     let provider = CryptoProvider {
         cipher_suites: vec![
@@ -70,11 +102,12 @@ fn build(pki: &Pki, exchange: Exchange) -> Result<ClientConfig, Box<dyn std::err
     for anchor in CertificateDer::pem_file_iter(&pki.ca)? {
         roots.add(anchor?)?;
     }
-    let chain = CertificateDer::pem_file_iter(&pki.client_cert)?.collect::<Result<Vec<_>, _>>()?;
+    let chain =
+        CertificateDer::pem_file_iter(pki.client_cert(client))?.collect::<Result<Vec<_>, _>>()?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&pki.client_key)?)?;
+        .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(pki.client_key(client))?)?;
     config.resumption = Resumption::disabled();
     Ok(config)
 }
@@ -120,11 +153,11 @@ impl Connection {
     /// Connects, with a full handshake where the target has TLS; `buffer` bytes hold what is read ahead.
     pub(crate) async fn open(target: &Target, buffer: usize) -> io::Result<Self> {
         let wire = match target {
-            Target::Tls(address, config) => {
+            Target::Tls(address, clients) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-                let connector = TlsConnector::from(Arc::clone(config));
+                let connector = TlsConnector::from(clients.next());
                 Wire::Tls(Box::new(connector.connect(name, stream).await?))
             }
             Target::Socket(path) => Wire::Socket(UnixStream::connect(path).await?),

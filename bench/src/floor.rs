@@ -41,7 +41,7 @@ fn measure(
         upstream: std::path::PathBuf::new(),
     };
     let server_config = Arc::new(tunnel::config(&files)?);
-    let client_config = tls_config(pki, exchange)?;
+    let client_config = tls_config(pki, 0, exchange)?;
     (0..TIMES)
         .map(|_| {
             let mut client = ClientConnection::new(

@@ -1,4 +1,4 @@
-//! Throwaway certificates for one run: a CA, a server (ECDSA P-256 and RSA-2048) and a client (ECDSA P-256).
+//! Throwaway certificates for one run: a CA, a server (ECDSA P-256 and RSA-2048) and some clients (ECDSA P-256).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ pub(crate) enum ServerKey {
     Rsa,
 }
 
+/// Client certificates, used in turn: thousands of connections come from several clients, and dockgate bounds what one may
+/// open.
+pub(crate) const CLIENTS: usize = 8;
+
 /// Where the files of one run are.
 pub(crate) struct Pki {
     /// The trust anchor of both sides.
     pub(crate) ca: PathBuf,
-    /// The client's certificate.
-    pub(crate) client_cert: PathBuf,
-    /// The client's key.
-    pub(crate) client_key: PathBuf,
     directory: PathBuf,
 }
 
@@ -45,6 +45,16 @@ impl Pki {
     pub(crate) fn server_key(&self, key: ServerKey) -> PathBuf {
         self.directory
             .join(format!("server-{}-key.pem", label(key)))
+    }
+
+    /// The certificate of a client, by its number.
+    pub(crate) fn client_cert(&self, client: usize) -> PathBuf {
+        self.directory.join(format!("client-{client}-cert.pem"))
+    }
+
+    /// The key of a client, by its number.
+    pub(crate) fn client_key(&self, client: usize) -> PathBuf {
+        self.directory.join(format!("client-{client}-key.pem"))
     }
 
     /// Certificate and key in one file, as HAProxy wants them.
@@ -69,8 +79,6 @@ fn make(directory: &Path) -> Result<Pki, Box<dyn std::error::Error>> {
         CertifiedIssuer::self_signed(params, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)?;
     let pki = Pki {
         ca: directory.join("ca.pem"),
-        client_cert: directory.join("client-cert.pem"),
-        client_key: directory.join("client-key.pem"),
         directory: directory.to_path_buf(),
     };
     fs::write(&pki.ca, issuer.pem())?;
@@ -87,12 +95,15 @@ fn make(directory: &Path) -> Result<Pki, Box<dyn std::error::Error>> {
         fs::write(pki.server_key(key), pair.serialize_pem())?;
         fs::write(pki.server_both(key), cert + &pair.serialize_pem())?;
     }
-    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut params = named("bench", &[])?;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    fs::write(&pki.client_cert, params.signed_by(&pair, &issuer)?.pem())?;
-    fs::write(&pki.client_key, pair.serialize_pem())?;
+    for client in 0..CLIENTS {
+        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = named(&format!("bench {client}"), &[])?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let cert = params.signed_by(&pair, &issuer)?.pem();
+        fs::write(pki.client_cert(client), cert)?;
+        fs::write(pki.client_key(client), pair.serialize_pem())?;
+    }
     Ok(pki)
 }
 

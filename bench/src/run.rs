@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cases::{self, Case, Unit};
-use crate::client::{Exchange, Target, tls_config};
+use crate::client::{Clients, Exchange, Target};
 use crate::floor;
 use crate::load::{Plan, Sample, Work, measure};
 use crate::measure::{Memory, Spread, percentile_us};
@@ -206,7 +207,7 @@ fn target(setting: &Setting, peer: &Peer, exchange: Exchange) -> Result<Target, 
     }
     Ok(Target::Tls(
         peer.address,
-        tls_config(&setting.pki, exchange)?,
+        Arc::new(Clients::all(&setting.pki, exchange)?),
     ))
 }
 
