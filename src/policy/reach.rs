@@ -247,11 +247,14 @@ pub(super) fn text<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
 
 /// The strings of a member that is an array, with their indices.
 pub(super) fn texts<'v>(value: &'v Value<'_>, key: &str) -> impl Iterator<Item = (usize, &'v str)> {
-    value
-        .get(key)
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-        .filter_map(|(i, item)| Some((i, item.text()?)))
+    items(value, key).filter_map(|(i, item)| Some((i, item.text()?)))
+}
+
+/// The items of a member that is an array, with their indices.
+pub(super) fn items<'v>(
+    value: &'v Value<'_>,
+    key: &str,
+) -> impl Iterator<Item = (usize, &'v Value<'v>)> {
+    let list = value.get(key).map(Value::items).unwrap_or_default();
+    list.iter().enumerate()
 }

@@ -1,19 +1,13 @@
 //! Devices, and the cgroup limits that come with them.
 
-use super::{Findings, text, texts};
+use super::{Findings, items, text, texts};
 use crate::policy::demand::Want;
 use crate::policy::hostpath::clean;
 use crate::policy::json::Value;
 
 /// The demands of the cgroup limits and devices, which `container.update` sends without the rest.
 pub(in crate::policy) fn resources(host: &Value<'_>, at: &str, out: &mut Findings) {
-    for (index, device) in host
-        .get("Devices")
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
+    for (index, device) in items(host, "Devices") {
         let source = text(device, "PathOnHost").unwrap_or_default();
         out.want(
             format!("{at}Devices[{index}].PathOnHost"),
@@ -24,13 +18,7 @@ pub(in crate::policy) fn resources(host: &Value<'_>, at: &str, out: &mut Finding
     for (index, rule) in texts(host, "DeviceCgroupRules") {
         out.never("devices", format!("{at}DeviceCgroupRules[{index}]"), rule);
     }
-    for (index, request) in host
-        .get("DeviceRequests")
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
+    for (index, request) in items(host, "DeviceRequests") {
         device_request(request, &format!("{at}DeviceRequests[{index}]"), out);
     }
     for name in [
@@ -40,13 +28,7 @@ pub(in crate::policy) fn resources(host: &Value<'_>, at: &str, out: &mut Finding
         "BlkioDeviceReadIOps",
         "BlkioDeviceWriteIOps",
     ] {
-        for (index, device) in host
-            .get(name)
-            .map(Value::items)
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
-        {
+        for (index, device) in items(host, name) {
             let source = text(device, "Path").unwrap_or_default();
             out.want(
                 format!("{at}{name}[{index}].Path"),
@@ -71,13 +53,7 @@ fn device_request(request: &Value<'_>, at: &str, out: &mut Findings) {
         }
     }
     let mut any = driver.is_some();
-    for (index, set) in request
-        .get("Capabilities")
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
+    for (index, set) in items(request, "Capabilities") {
         for capability in set.items() {
             any = true;
             let name = capability.text().unwrap_or("not a string");
