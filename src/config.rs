@@ -7,10 +7,8 @@
 //! [`load`] reports everything that is wrong at once, never panics, and reads nothing but the files named (or searched, see
 //! [`search`]) and the name service for host names in `hosts`. It does not open certificates: `tls::files` does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -18,10 +16,10 @@ use std::time::Duration;
 
 use crate::cli::{ControlArgs, ServeArgs};
 use crate::config::error::{ConfigError, Problem, Wrong};
-use crate::config::layer::Layer;
 use crate::config::origin::{Origin, Setting};
 use crate::config::resolve::Resolver;
 use crate::config::search::Places;
+use crate::config::sources::{Sources, Variables, variables};
 
 mod certificates;
 mod daemon_json;
@@ -33,6 +31,7 @@ pub mod listen;
 pub mod origin;
 mod resolve;
 pub mod search;
+mod sources;
 mod types;
 pub mod value;
 
@@ -118,109 +117,6 @@ fn of_running_gate<T>(
         Err(ConfigError {
             problems: resolver.problems,
         })
-    }
-}
-
-/// The environment as text. What is not UTF-8 is dropped unless it is ours.
-struct Variables {
-    ours: BTreeMap<String, String>,
-    home: Option<PathBuf>,
-    problems: Vec<Problem>,
-}
-
-fn variables(env: impl IntoIterator<Item = (OsString, OsString)>) -> Variables {
-    let mut vars = Variables {
-        ours: BTreeMap::new(),
-        home: None,
-        problems: Vec::new(),
-    };
-    for (name, value) in env {
-        let Some(name) = name.to_str().map(str::to_owned) else {
-            continue;
-        };
-        if name == "HOME" && !value.is_empty() {
-            vars.home = Some(value.into());
-        } else if name.starts_with("DOCKGATE_") {
-            match value.into_string() {
-                Ok(value) => _ = vars.ours.insert(name, value),
-                Err(_) => vars.problems.push(Problem::new(
-                    Origin::Env(name.clone()),
-                    format!("{name}: expected UTF-8 text"),
-                )),
-            }
-        }
-    }
-    vars
-}
-
-/// Everything written, highest precedence first, and what is wrong with it.
-struct Sources {
-    layers: Vec<Layer>,
-    problems: Vec<Problem>,
-    notes: Vec<String>,
-    files: Vec<PathBuf>,
-    config_file: Option<PathBuf>,
-}
-
-impl Sources {
-    fn read(cli: &ServeArgs, vars: &Variables, places: &Places) -> Self {
-        let (env, mut problems) = layer::from_env(&vars.ours);
-        problems.extend(vars.problems.iter().cloned());
-        let mut sources = Self {
-            layers: vec![layer::from_flags(cli.settings()), env],
-            problems,
-            notes: Vec::new(),
-            files: Vec::new(),
-            config_file: None,
-        };
-        let named = |flag: &Option<PathBuf>, variable: &str| {
-            let written = || {
-                vars.ours
-                    .get(variable)
-                    .filter(|value| !value.trim().is_empty())
-            };
-            let from_env =
-                || written().map(|value| (PathBuf::from(value), Origin::Env(variable.to_owned())));
-            flag.clone()
-                .map(|path| (path, Origin::Flag))
-                .or_else(from_env)
-        };
-
-        let file = named(&cli.config_file, layer::CONFIG_FILE).or_else(|| {
-            places
-                .config_file
-                .exists()
-                .then(|| (places.config_file.clone(), Origin::Default))
-        });
-        if let Some((path, origin)) = file {
-            match read_bounded(&path)
-                .map_err(|message| vec![unreadable(&origin, "config-file", &path, &message)])
-            {
-                Ok(bytes) => match file::parse(&path, &bytes) {
-                    Ok(layer) => sources.layers.push(layer),
-                    Err(problems) => sources.problems.extend(problems),
-                },
-                Err(problems) => sources.problems.extend(problems),
-            }
-            sources.config_file = Some(path.clone());
-            sources.files.push(path);
-        }
-        if let Some((path, origin)) = named(&cli.from_daemon_json, layer::FROM_DAEMON_JSON) {
-            match read_bounded(&path)
-                .map_err(|message| unreadable(&origin, "from-daemon-json", &path, &message))
-            {
-                Ok(bytes) => match daemon_json::parse(&path, &bytes) {
-                    Ok((layer, notes)) => {
-                        sources.layers.push(layer);
-                        sources.notes.extend(notes);
-                    }
-                    Err(problem) => sources.problems.push(problem),
-                },
-                Err(problem) => sources.problems.push(problem),
-            }
-            sources.files.push(path);
-        }
-        sources
     }
 }
 
@@ -372,33 +268,4 @@ fn ranged<T: TryFrom<usize>>(text: &str, least: usize, most: usize) -> Result<T,
     } else {
         T::try_from(number).map_err(|_| wrong())
     }
-}
-
-fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> Problem {
-    let who = match origin {
-        Origin::Flag => format!("--{flag} "),
-        Origin::Env(name) => format!("{name}="),
-        _ => String::new(),
-    };
-    // The file is at fault rather than the command line that names it, hence exit code 78.
-    let origin = if *origin == Origin::Flag {
-        Origin::Env(format!("--{flag}"))
-    } else {
-        origin.clone()
-    };
-    Problem::new(origin, format!("{who}{path:?}: {message}"))
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| {
-            file.take(file::MAX_BYTES as u64 + 1)
-                .read_to_end(&mut bytes)
-        })
-        .map_err(|err| format!("cannot read it: {err}"))?;
-    if bytes.len() > file::MAX_BYTES {
-        return Err(format!("larger than {} bytes", file::MAX_BYTES));
-    }
-    Ok(bytes)
 }

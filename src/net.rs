@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
@@ -21,10 +21,8 @@ const POOLED: usize = 4;
 
 /// A stream socket registered with the current runtime.
 pub trait Socket: AsFd {
-    /// Waits until the socket may be readable.
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// Waits until the socket may be writable.
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Waits until the socket may be readable, or writable: `interest` is one of the two.
+    fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// Runs `f`, and clears the readiness of `interest` when it answers `WouldBlock`.
     fn attempt(&self, interest: Interest, f: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
 }
@@ -32,11 +30,12 @@ pub trait Socket: AsFd {
 macro_rules! socket {
     ($stream:ty) => {
         impl Socket for $stream {
-            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                <$stream>::poll_read_ready(self, cx)
-            }
-            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                <$stream>::poll_write_ready(self, cx)
+            fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                if interest.is_readable() {
+                    self.poll_read_ready(cx)
+                } else {
+                    self.poll_write_ready(cx)
+                }
             }
             fn attempt(
                 &self,
@@ -58,33 +57,9 @@ pub fn poll_read(
     buf: &mut [u8],
 ) -> Poll<io::Result<usize>> {
     debug_assert!(!buf.is_empty());
-    loop {
-        ready!(socket.poll_read_ready(cx))?;
-        let mut outcome = Err(io::ErrorKind::WouldBlock.into());
-        let attempt = socket.attempt(Interest::READABLE, || {
-            outcome = rustix::net::recv(socket.as_fd(), &mut *buf, rustix::net::RecvFlags::empty())
-                .map(|(n, _)| n)
-                .map_err(io::Error::from);
-            match &outcome {
-                // A short read drained the socket: the next read waits for an event instead of meeting EAGAIN.
-                Ok(n) if *n > 0 && *n < buf.len() => Err(io::ErrorKind::WouldBlock.into()),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
-                _ => Ok(()),
-            }
-        });
-        match outcome {
-            Ok(n) => return Poll::Ready(Ok(n)),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            Err(e) => return Poll::Ready(Err(e)),
-        }
-        drop(attempt);
-    }
+    poll_with(socket, cx, Interest::READABLE, buf.len(), |fd| {
+        rustix::net::recv(fd, &mut *buf, rustix::net::RecvFlags::empty()).map(|(n, _)| n)
+    })
 }
 
 /// Writes some of `buf`; returns how much. `buf` must not be empty.
@@ -93,7 +68,7 @@ pub fn poll_write(
     cx: &mut Context<'_>,
     buf: &[u8],
 ) -> Poll<io::Result<usize>> {
-    poll_write_with(socket, cx, buf.len(), |fd| {
+    poll_with(socket, cx, Interest::WRITABLE, buf.len(), |fd| {
         rustix::net::send(fd, buf, rustix::net::SendFlags::NOSIGNAL)
     })
 }
@@ -104,23 +79,28 @@ pub fn poll_write_vectored(
     cx: &mut Context<'_>,
     bufs: &[io::IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
-    poll_write_with(socket, cx, bufs.iter().map(|b| b.len()).sum(), |fd| {
+    let len = bufs.iter().map(|b| b.len()).sum();
+    poll_with(socket, cx, Interest::WRITABLE, len, |fd| {
         rustix::io::writev(fd, bufs)
     })
 }
 
-fn poll_write_with(
+/// Moves at most `len` bytes with `call`, once the socket is ready for it.
+fn poll_with(
     socket: &impl Socket,
     cx: &mut Context<'_>,
+    interest: Interest,
     len: usize,
-    send: impl Fn(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        ready!(socket.poll_write_ready(cx))?;
+        ready!(socket.poll_ready(interest, cx))?;
         let mut outcome = Err(io::ErrorKind::WouldBlock.into());
-        let attempt = socket.attempt(Interest::WRITABLE, || {
-            outcome = send(socket.as_fd()).map_err(io::Error::from);
+        let attempt = socket.attempt(interest, || {
+            outcome = call(socket.as_fd()).map_err(io::Error::from);
             match &outcome {
+                // A short read drained the socket, a short write filled it: the next one waits for an event instead of
+                // meeting EAGAIN.
                 Ok(n) if *n > 0 && *n < len => Err(io::ErrorKind::WouldBlock.into()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     Err(io::ErrorKind::WouldBlock.into())

@@ -232,32 +232,15 @@ impl Policy {
 
     /// The policy when none is configured: every certificate of the CA has full access, as with `dockerd --tlsverify`.
     pub fn open() -> Policy {
-        let matcher = Matcher {
-            any: true,
-            ..Matcher::default()
-        };
-        let admin = Role::built_in("admin", Mode::Enforce);
-        let client = Client {
-            name: "any".into(),
-            matcher,
-            role: 0,
-            line: 0,
-        };
         Policy {
-            clients: vec![client],
-            roles: vec![admin],
-            max_body: DEFAULT_MAX_BODY,
             open: true,
+            ..Policy::of_everyone(Role::built_in("admin", Mode::Enforce))
         }
     }
 
-    /// One role for every certificate, which is what the toggles of the environment make.
+    /// What the toggles of the environment make: these operations for every certificate.
     fn single(name: &str, allowed: OperationSet) -> Policy {
-        let matcher = Matcher {
-            any: true,
-            ..Matcher::default()
-        };
-        let role = Role::new(
+        Policy::of_everyone(Role::new(
             name,
             "none",
             allowed,
@@ -265,7 +248,15 @@ impl Policy {
             Mode::Enforce,
             true,
             0,
-        );
+        ))
+    }
+
+    /// One role for every certificate.
+    fn of_everyone(role: Role) -> Policy {
+        let matcher = Matcher {
+            any: true,
+            ..Matcher::default()
+        };
         let client = Client {
             name: "any".into(),
             matcher,

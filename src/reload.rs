@@ -6,146 +6,37 @@
 //! connections: each certificate is judged again, and one that fails is cut, hijacked sessions included. Expiry needs no
 //! reload: it is watched by the second.
 
-use std::path::{Path, PathBuf};
+mod changes;
+mod generation;
+
+use rustls::pki_types::UnixTime;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-
-use data_encoding::HEXLOWER;
-use rustls::pki_types::UnixTime;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{Level, error, info, warn};
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::certs::auto;
 use crate::cli::ServeArgs;
-use crate::config::{self, Config, DenyList, LogLevel, TlsPaths};
+use crate::config::{Config, LogLevel};
 use crate::expiry::{Date, Subject};
-use crate::finding;
 use crate::front::Front;
-use crate::identity;
 use crate::logging;
 use crate::metrics;
-use crate::policy::{Policy, PolicyError, toggles};
+use crate::policy::Policy;
 use crate::registry::{Cut, Entry};
-use crate::tls::config::{Material, Trust, TrustError};
-use crate::tls::files::{self, FileError, Summary, TlsMaterial};
-use crate::tls::verify::Denied;
+
+use changes::{names, restart_only};
+use generation::{Found, Generation, has_lists, read, snapshot};
+
+pub use generation::{TrustFault, paths, policy, trust};
 
 /// How often live certificates are compared with the clock.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
 
 /// How often `--auto-certs` looks after the server certificate, and expiry warnings are considered.
 const CARE_TICK: Duration = Duration::from_secs(60);
-
-/// Why there is no new generation of trust.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustFault {
-    /// A TLS file is missing or wrong.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The files do not make a TLS server.
-    #[error(transparent)]
-    Build(#[from] TrustError),
-}
-
-/// Reads the TLS files and builds a generation of trust, with the dates it ends on. Blocks on the file system.
-///
-/// # Errors
-/// When a file is missing or wrong, or they do not go together.
-pub fn trust(config: &Config) -> Result<(Trust, Vec<Date>), TrustFault> {
-    let files = files::load(&paths(config))?;
-    let dates = dates(&files);
-    let trust = Trust::build(Material {
-        cert_chain: files.cert_chain,
-        key: files.key,
-        client_ca: files.client_ca,
-        crls: files.crls,
-        denied: denied(&config.deny),
-    })?;
-    Ok((trust, dates))
-}
-
-/// Variables of docker-socket-proxy that nothing else is likely to set: with one of them in the environment and no policy
-/// file, its toggles are the policy.
-const TOGGLES: [&str; 8] = [
-    "CONTAINERS",
-    "POST",
-    "IMAGES",
-    "EXEC",
-    "NETWORKS",
-    "VOLUMES",
-    "ALLOW_START",
-    "ALLOW_RESTARTS",
-];
-
-/// Reads the policy: the configured file, else the environment's toggles, else full access.
-///
-/// # Errors
-/// When the file is missing or wrong, or a toggle is.
-pub fn policy(config: &Config) -> Result<Policy, PolicyError> {
-    match &config.policy {
-        Some(path) => Policy::read(path),
-        None if TOGGLES.iter().any(|name| std::env::var_os(name).is_some()) => {
-            let variables = std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-            Ok(toggles::from_env(variables)?.unwrap_or_else(Policy::open))
-        }
-        None => Ok(Policy::open()),
-    }
-}
-
-/// The TLS files in force.
-#[must_use]
-pub fn paths(config: &Config) -> TlsPaths {
-    match (&config.tls, &config.auto_certs) {
-        (Some(paths), _) => paths.clone(),
-        (None, Some(auto)) => auto.paths(),
-        (None, None) => unreachable!("a configuration must have TLS files or automatic ones"),
-    }
-}
-
-fn denied(list: &DenyList) -> Denied {
-    Denied {
-        serials: list
-            .serials
-            .iter()
-            .map(|serial| HEXLOWER.encode(serial))
-            .collect(),
-        spki_sha256: list.spki_sha256.iter().copied().collect(),
-    }
-}
-
-fn dates(files: &TlsMaterial) -> Vec<Date> {
-    let certificate = |subject, cert| {
-        let summary = Summary::of(cert).ok()?;
-        Some(Date {
-            subject,
-            name: summary.subject,
-            id: summary.sha256,
-            not_after: summary.not_after,
-        })
-    };
-    let server = files
-        .cert_chain
-        .first()
-        .and_then(|cert| certificate(Subject::Server, cert));
-    let cas = files
-        .client_ca
-        .iter()
-        .filter_map(|ca| certificate(Subject::Ca, ca));
-    let crls = files.crls.iter().filter_map(|crl| {
-        let (_, list) = CertificateRevocationList::from_der(crl).ok()?;
-        Some(Date {
-            subject: Subject::Crl,
-            name: identity::name(list.issuer()),
-            id: HEXLOWER.encode(&identity::sha256(crl)),
-            not_after: list.next_update()?.to_datetime(),
-        })
-    });
-    server.into_iter().chain(cas).chain(crls).collect()
-}
 
 /// The level `tracing` knows.
 #[must_use]
@@ -157,23 +48,6 @@ pub fn level(level: LogLevel) -> Level {
         LogLevel::Warn => Level::WARN,
         LogLevel::Error => Level::ERROR,
     }
-}
-
-/// What a look at the files found.
-enum Found {
-    Unchanged,
-    New(Box<Generation>),
-    Fault(String),
-}
-
-/// All that a reload publishes.
-struct Generation {
-    config: Config,
-    trust: Trust,
-    policy: Policy,
-    dates: Vec<Date>,
-    /// Of the files before they were read: a change in the meantime shows at the next look.
-    seen: [u8; 32],
 }
 
 /// Watches files, clock and SIGHUP.
@@ -405,96 +279,6 @@ impl Reloader {
             Err(_) => error!("Looking after the server certificate panicked"),
         }
     }
-}
-
-fn has_lists(dates: &[Date]) -> bool {
-    dates.iter().any(|date| date.subject == Subject::Crl)
-}
-
-/// Reads and builds everything anew. `listed` says that revocation lists are in force.
-fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
-    let config = match config::load(args, std::env::vars_os()) {
-        Ok(config) => config,
-        Err(e) => return Found::Fault(e.to_string()),
-    };
-    let seen = snapshot(&config);
-    // Read again, now that what it names is on record: whatever changes from here on differs from the record.
-    let config = match config::load(args, std::env::vars_os()) {
-        Ok(config) => config,
-        Err(e) => return Found::Fault(e.to_string()),
-    };
-    let policy = match policy(&config) {
-        Ok(policy) => policy,
-        Err(e) => return Found::Fault(e.to_string()),
-    };
-    match trust(&config) {
-        // A list that has merely gone must not bring revoked clients back; taking it out of the configuration may.
-        Ok((_, dates)) if listed && !has_lists(&dates) && paths(old) == paths(&config) => {
-            Found::Fault(
-                "the revocation lists in force have gone: put them back, or change tlscrl"
-                    .to_owned(),
-            )
-        }
-        Ok((trust, dates)) => Found::New(Box::new(Generation {
-            config,
-            trust,
-            policy,
-            dates,
-            seen,
-        })),
-        Err(e) => Found::Fault(finding::chain(&e)),
-    }
-}
-
-/// A digest of everything a reload would read.
-fn snapshot(config: &Config) -> [u8; 32] {
-    let mut files: Vec<PathBuf> = config.files.clone();
-    files.extend(config.policy.clone());
-    let mut both = files::snapshot(&paths(config)).to_vec();
-    both.extend(files::digest(&files));
-    identity::sha256(&both)
-}
-
-/// The directory of `--auto-certs`.
-fn directory(config: &Config) -> Option<&Path> {
-    config.auto_certs.as_ref().map(|auto| auto.dir.as_path())
-}
-
-/// The names asked for in the server certificate of `--auto-certs`.
-fn names(config: &Config) -> Option<&[String]> {
-    config.auto_certs.as_ref().map(|auto| auto.sans.as_slice())
-}
-
-/// Names of settings that differ but are only read at the start.
-fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
-    let pairs = [
-        ("hosts", old.listen != new.listen),
-        ("upstream", old.upstream != new.upstream),
-        ("metrics", old.metrics != new.metrics),
-        ("control-socket", old.control_socket != new.control_socket),
-        ("workers", old.workers != new.workers),
-        ("log-format", old.log.format != new.log.format),
-        ("limits", old.limits != new.limits),
-        ("audit", old.audit != new.audit),
-        ("authz-plugin", old.authz_plugin != new.authz_plugin),
-        (
-            "handshake-timeout",
-            old.handshake_timeout != new.handshake_timeout,
-        ),
-        ("head-timeout", old.head_timeout != new.head_timeout),
-        ("drain-timeout", old.drain_timeout != new.drain_timeout),
-        ("tunnel-grace", old.tunnel_grace != new.tunnel_grace),
-        ("tcp-keepalive", old.tcp_keepalive != new.tcp_keepalive),
-        (
-            "reload-interval",
-            old.reload_interval != new.reload_interval,
-        ),
-        ("auto-certs", directory(old) != directory(new)),
-    ];
-    pairs
-        .into_iter()
-        .filter_map(|(name, changed)| changed.then_some(name))
-        .collect()
 }
 
 fn ticker(period: Duration) -> tokio::time::Interval {

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod files;
+pub(crate) mod signatures;
 pub mod socket;
 pub mod verify;
 

@@ -32,7 +32,7 @@ pub(super) fn write(format: Format, event: &Event<'_>, out: &mut String) {
             out.push_str("\",\"level\":\"");
             out.push_str(name(level));
             out.push('"');
-            event.record(&mut Json(out));
+            event.record(&mut Fields { format, out });
             out.push_str("}\n");
         }
         Format::Text => {
@@ -44,7 +44,7 @@ pub(super) fn write(format: Format, event: &Event<'_>, out: &mut String) {
                 Level::DEBUG => " DEBUG ",
                 Level::TRACE => " TRACE ",
             });
-            event.record(&mut Text(out));
+            event.record(&mut Fields { format, out });
             out.push('\n');
         }
     }
@@ -128,93 +128,75 @@ impl Write for Escaped<'_> {
     }
 }
 
-struct Json<'a>(&'a mut String);
+/// Appends an event's fields.
+struct Fields<'a> {
+    format: Format,
+    out: &'a mut String,
+}
 
-impl Json<'_> {
+impl Fields<'_> {
     fn key(&mut self, field: &Field) {
-        self.0.push_str(",\"");
-        self.0.push_str(field.name());
-        self.0.push_str("\":");
+        let (before, after) = match self.format {
+            Format::Json => (",\"", "\":"),
+            Format::Text => (" ", "="),
+        };
+        self.out.push_str(before);
+        self.out.push_str(field.name());
+        self.out.push_str(after);
+    }
+
+    fn value(&mut self, field: &Field, value: impl fmt::Display) {
+        self.key(field);
+        let _ = write!(self.out, "{value}");
+    }
+
+    fn quoted(&mut self, value: fmt::Arguments<'_>) {
+        self.out.push('"');
+        let _ = Escaped(self.out).write_fmt(value);
+        self.out.push('"');
     }
 }
 
-impl Visit for Json<'_> {
+impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.key(field);
-        let _ = if value.is_finite() {
-            write!(self.0, "{value:.3}")
+        if self.format == Format::Json && !value.is_finite() {
+            self.value(field, "null");
         } else {
-            write!(self.0, "null")
-        };
+            self.value(field, format_args!("{value:.3}"));
+        }
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.key(field);
-        let _ = write!(self.0, "{value}");
+        self.value(field, value);
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.key(field);
-        let _ = write!(self.0, "{value}");
+        self.value(field, value);
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.key(field);
-        self.0.push_str(if value { "true" } else { "false" });
+        self.value(field, value);
     }
     fn record_str(&mut self, field: &Field, value: &str) {
         self.key(field);
-        self.0.push('"');
-        escape(value, self.0);
-        self.0.push('"');
-    }
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.key(field);
-        self.0.push('"');
-        let _ = write!(Escaped(self.0), "{value:?}");
-        self.0.push('"');
-    }
-}
-
-struct Text<'a>(&'a mut String);
-
-impl Text<'_> {
-    fn key(&mut self, field: &Field) {
-        self.0.push(' ');
-        self.0.push_str(field.name());
-        self.0.push('=');
-    }
-}
-
-impl Visit for Text<'_> {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.key(field);
-        let _ = write!(self.0, "{value:.3}");
-    }
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.key(field);
-        let _ = write!(self.0, "{value}");
-    }
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.key(field);
-        let _ = write!(self.0, "{value}");
-    }
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.key(field);
-        let bare = !value.is_empty()
+        let bare = self.format == Format::Text
+            && !value.is_empty()
             && value
                 .bytes()
                 .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=');
         if bare {
-            self.0.push_str(value);
+            self.out.push_str(value);
         } else {
-            self.0.push('"');
-            escape(value, self.0);
-            self.0.push('"');
+            self.quoted(format_args!("{value}"));
         }
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            let _ = write!(Escaped(self.0), "{value:?}");
-        } else {
-            self.record_str(field, &format!("{value:?}"));
+        match self.format {
+            Format::Json => {
+                self.key(field);
+                self.quoted(format_args!("{value:?}"));
+            }
+            Format::Text if field.name() == "message" => {
+                let _ = write!(Escaped(self.out), "{value:?}");
+            }
+            Format::Text => self.record_str(field, &format!("{value:?}")),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::docker::Operation;
 
 use super::demand::Want;
 use super::json::Value;
-use super::reach::{self, Findings, View, text, texts};
+use super::reach::{self, Findings, View, items, text, texts};
 use super::schema::{self, Field, Path, Unknown, conform};
 
 /// How much a limited role's request body must say.
@@ -216,13 +216,7 @@ fn service(body: &Value<'_>, out: &mut Findings) {
 }
 
 fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings) {
-    for (index, network) in owner
-        .get("Networks")
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
+    for (index, network) in items(owner, "Networks") {
         let field = format!("{at}[{index}].Target");
         match text(network, "Target") {
             Some("host") => reach::network("host", field, out),

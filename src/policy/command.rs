@@ -90,20 +90,30 @@ fn records(path: &Path) -> Result<Vec<Record>, PolicyError> {
 }
 
 fn identity(who: &WhoArgs) -> Result<Identity, PolicyError> {
-    if let Some(path) = &who.cert {
-        let pem = read(path)?;
-        let leaf = CertificateDer::from_pem_slice(&pem).map_err(|_| {
-            PolicyError::Input(format!("\"{}\" has no PEM certificate", path.display()))
-        })?;
-        let mut identity = Identity::from_der(&leaf)
-            .map_err(|error| PolicyError::Input(format!("\"{}\": {error}", path.display())))?;
-        identity.issuer_spki = who
-            .issuer_spki
-            .as_deref()
-            .map(|text| pinned("--issuer-spki", text))
-            .transpose()?;
-        return Ok(identity);
-    }
+    let mut identity = match &who.cert {
+        Some(path) => certified(path)?,
+        None => named_by(who)?,
+    };
+    identity.issuer_spki = who
+        .issuer_spki
+        .as_deref()
+        .map(|text| pinned("--issuer-spki", text))
+        .transpose()?;
+    Ok(identity)
+}
+
+/// The identity in a certificate's file.
+fn certified(path: &Path) -> Result<Identity, PolicyError> {
+    let pem = read(path)?;
+    let leaf = CertificateDer::from_pem_slice(&pem).map_err(|_| {
+        PolicyError::Input(format!("\"{}\" has no PEM certificate", path.display()))
+    })?;
+    Identity::from_der(&leaf)
+        .map_err(|error| PolicyError::Input(format!("\"{}\": {error}", path.display())))
+}
+
+/// The identity that the options spell out.
+fn named_by(who: &WhoArgs) -> Result<Identity, PolicyError> {
     let mut identity = named();
     identity.common_names.clone_from(&who.cn);
     identity.organizations.clone_from(&who.o);
@@ -114,11 +124,6 @@ fn identity(who: &WhoArgs) -> Result<Identity, PolicyError> {
     if let Some(text) = &who.spki {
         identity.spki = pinned("--spki", text)?;
     }
-    identity.issuer_spki = who
-        .issuer_spki
-        .as_deref()
-        .map(|text| pinned("--issuer-spki", text))
-        .transpose()?;
     Ok(identity)
 }
 

@@ -3,9 +3,17 @@
 //! Used for `container.create`, for the inspected target of exec, attach, archive and the like, and (through
 //! [`mounts`] and the smaller helpers) for swarm services.
 
+mod devices;
+mod storage;
+
 use super::demand::{Demand, Namespace, Want};
 use super::hostpath::clean;
 use super::json::Value;
+
+use storage::bind;
+
+pub(super) use devices::resources;
+pub(super) use storage::{mounts, volume_driver};
 
 /// Something whose power only the engine can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,61 +160,6 @@ pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Find
     }
 }
 
-/// The demands of the cgroup limits and devices, which `container.update` sends without the rest.
-pub(super) fn resources(host: &Value<'_>, at: &str, out: &mut Findings) {
-    for (index, device) in host
-        .get("Devices")
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
-        let source = text(device, "PathOnHost").unwrap_or_default();
-        out.want(
-            format!("{at}Devices[{index}].PathOnHost"),
-            clean(source),
-            Want::Device,
-        );
-    }
-    for (index, rule) in texts(host, "DeviceCgroupRules") {
-        out.never("devices", format!("{at}DeviceCgroupRules[{index}]"), rule);
-    }
-    for (index, request) in host
-        .get("DeviceRequests")
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
-        device_request(request, &format!("{at}DeviceRequests[{index}]"), out);
-    }
-    for name in [
-        "BlkioWeightDevice",
-        "BlkioDeviceReadBps",
-        "BlkioDeviceWriteBps",
-        "BlkioDeviceReadIOps",
-        "BlkioDeviceWriteIOps",
-    ] {
-        for (index, device) in host
-            .get(name)
-            .map(Value::items)
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
-        {
-            let source = text(device, "Path").unwrap_or_default();
-            out.want(
-                format!("{at}{name}[{index}].Path"),
-                clean(source),
-                Want::Device,
-            );
-        }
-    }
-    if let Some(parent) = text(host, "CgroupParent") {
-        out.never("cgroup-parent", format!("{at}CgroupParent"), parent);
-    }
-}
-
 fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings) {
     let modes: &[(&str, Namespace, &[&str])] = &[
         ("PidMode", Namespace::Pid, &[]),
@@ -268,162 +221,6 @@ pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings) {
     }
 }
 
-/// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
-fn bind(spec: &str, field: &str, out: &mut Findings) {
-    let parts: Vec<&str> = spec.split(':').collect();
-    let (source, options) = match parts[..] {
-        // A destination alone: an anonymous volume.
-        [_] => return,
-        // `source:destination`; `destination:mode` is an anonymous volume, and starts with a slash too, so is read as a path.
-        [source, _] => (source, ""),
-        [source, _, options] => (source, options),
-        _ => return out.never("bind-sources", field, spec),
-    };
-    for option in options.split(',') {
-        if matches!(option, "shared" | "rshared") {
-            out.never(
-                "bind-sources",
-                field,
-                format!("{spec} (propagation must be private or slave)"),
-            );
-        }
-    }
-    if source.starts_with('/') {
-        out.host_path(
-            field.to_owned(),
-            spec,
-            source,
-            !options.split(',').any(|option| option == "ro"),
-        );
-    } else {
-        volume(source, field, out);
-    }
-}
-
-fn volume(name: &str, field: &str, out: &mut Findings) {
-    let plain = name.len() > 1
-        && name.as_bytes()[0].is_ascii_alphanumeric()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-    if !plain {
-        return out.never("volumes", field, name);
-    }
-    out.want(field, name, Want::Volume);
-    out.unresolved.push(Unresolved::Volume {
-        name: name.to_owned(),
-        field: field.to_owned(),
-    });
-}
-
-/// `Mounts[]`, of a container or of a service.
-pub(super) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings) {
-    for (index, mount) in mounts.items().iter().enumerate() {
-        let at = format!("{at}[{index}]");
-        let source = text(mount, "Source");
-        let options = |name: &str| mount.get(name).filter(|options| !options.is_empty());
-        match text(mount, "Type").unwrap_or_default() {
-            "bind" => {
-                let bind = options("BindOptions");
-                match bind.and_then(|bind| text(bind, "Propagation")) {
-                    None | Some("private" | "rprivate" | "slave" | "rslave") => {}
-                    Some(mode) => out.never(
-                        "bind-sources",
-                        format!("{at}.BindOptions.Propagation"),
-                        mode,
-                    ),
-                }
-                // Read-only that stops at mount points leaves what is mounted below writable.
-                let shallow = bind.is_some_and(|bind| {
-                    bind.get("ReadOnlyNonRecursive") == Some(&Value::Bool(true))
-                });
-                let read_only = mount.get("ReadOnly") == Some(&Value::Bool(true)) && !shallow;
-                match source {
-                    Some(source) if source.starts_with('/') => {
-                        out.host_path(format!("{at}.Source"), source, source, !read_only);
-                    }
-                    source => out.never(
-                        "bind-sources",
-                        format!("{at}.Source"),
-                        source.unwrap_or_default(),
-                    ),
-                }
-            }
-            "volume" => {
-                if let Some(source) = source {
-                    volume(source, &format!("{at}.Source"), out);
-                }
-                if let Some(driver) =
-                    options("VolumeOptions").and_then(|volume| volume.get("DriverConfig"))
-                {
-                    let name = text(driver, "Name").unwrap_or_default();
-                    volume_driver(
-                        name,
-                        driver.get("Options"),
-                        &format!("{at}.VolumeOptions.DriverConfig"),
-                        out,
-                    );
-                }
-            }
-            "tmpfs" => {}
-            "image" => out.want(
-                format!("{at}.Source"),
-                source.unwrap_or_default(),
-                Want::Image,
-            ),
-            kind => out.never("bind-sources", format!("{at}.Type"), kind),
-        }
-    }
-}
-
-/// A volume's driver and options: of a mount, of `volume.create`, or of an existing volume. The local driver hands them
-/// to mount(2), so its `device` is a host path like any other.
-pub(super) fn volume_driver(name: &str, options: Option<&Value<'_>>, at: &str, out: &mut Findings) {
-    if !matches!(name, "" | "local") {
-        return out.never("volumes", format!("{at}.Name"), name);
-    }
-    let options = options.map(Value::members).unwrap_or_default();
-    let mut seen = [""; 3];
-    for (key, value) in options {
-        let Some(value) = value.text() else {
-            return out.never("bind-sources", format!("{at} {key}"), value.kind());
-        };
-        match key.as_ref() {
-            "type" => seen[0] = value,
-            "o" => seen[1] = value,
-            "device" => seen[2] = value,
-            "size" => {}
-            _ => return out.never("bind-sources", format!("{at} {key}"), value),
-        }
-    }
-    let [kind, flags, device] = seen;
-    if kind.is_empty() && flags.is_empty() && device.is_empty() {
-        return;
-    }
-    if kind == "tmpfs" {
-        return;
-    }
-    let flag = |name: &str| flags.split(',').any(|flag| flag == name);
-    let shared = flags.split(',').any(|flag| flag.contains("shared"));
-    if !matches!(kind, "none" | "bind" | "") || !(flag("bind") || flag("rbind")) || shared {
-        return out.never(
-            "bind-sources",
-            format!("{at} type={kind},o={flags},device"),
-            device,
-        );
-    }
-    // The kernel walks `..` through symbolic links, where cleaning would not.
-    if !device.starts_with('/') || device.split('/').any(|part| part == "..") {
-        return out.never("bind-sources", format!("{at} device"), device);
-    }
-    out.host_path(
-        format!("{at} device"),
-        device,
-        device,
-        !flag("ro") || flag("rw"),
-    );
-}
-
 /// One capability, in any of its spellings.
 pub(super) fn capability(name: &str, field: String, out: &mut Findings) {
     let upper = name.to_ascii_uppercase();
@@ -440,45 +237,6 @@ pub(super) fn security_opt(option: &str, field: String, out: &mut Findings) {
     out.want(field, option, Want::SecurityOpt);
 }
 
-fn device_request(request: &Value<'_>, at: &str, out: &mut Findings) {
-    let driver = text(request, "Driver");
-    if let Some(driver) = driver {
-        out.want(format!("{at}.Driver"), driver, Want::DeviceRequest);
-    }
-    if driver == Some("cdi") {
-        for (index, id) in texts(request, "DeviceIDs") {
-            out.want(format!("{at}.DeviceIDs[{index}]"), id, Want::DeviceRequest);
-        }
-    }
-    let mut any = driver.is_some();
-    for (index, set) in request
-        .get("Capabilities")
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
-        for capability in set.items() {
-            any = true;
-            let name = capability.text().unwrap_or("not a string");
-            out.want(
-                format!("{at}.Capabilities[{index}]"),
-                name,
-                Want::DeviceRequest,
-            );
-        }
-    }
-    if !any {
-        out.never("devices", at, "names neither driver nor capability");
-    }
-    if let Some((key, _)) = request
-        .get("Options")
-        .and_then(|options| options.members().first())
-    {
-        out.never("devices", format!("{at}.Options"), key.as_ref());
-    }
-}
-
 /// The text of a member, if it is a string and not empty.
 pub(super) fn text<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
     value
@@ -489,11 +247,14 @@ pub(super) fn text<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
 
 /// The strings of a member that is an array, with their indices.
 pub(super) fn texts<'v>(value: &'v Value<'_>, key: &str) -> impl Iterator<Item = (usize, &'v str)> {
-    value
-        .get(key)
-        .map(Value::items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-        .filter_map(|(i, item)| Some((i, item.text()?)))
+    items(value, key).filter_map(|(i, item)| Some((i, item.text()?)))
+}
+
+/// The items of a member that is an array, with their indices.
+pub(super) fn items<'v>(
+    value: &'v Value<'_>,
+    key: &str,
+) -> impl Iterator<Item = (usize, &'v Value<'v>)> {
+    let list = value.get(key).map(Value::items).unwrap_or_default();
+    list.iter().enumerate()
 }

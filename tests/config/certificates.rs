@@ -5,7 +5,7 @@ use std::path::Path;
 use dockgate::config::LogLevel;
 use dockgate::config::origin::Origin;
 
-use crate::sources::Host;
+use crate::host::Host;
 
 #[test]
 fn certificates_are_found_where_known_tools_put_them() {

@@ -1,5 +1,7 @@
 //! `dockgate doctor`: each cause is made, and told from the others.
 
+mod certificates;
+
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,10 +14,7 @@ use dockgate::doctor;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SerialNumber};
 
 use crate::pki::{Pki, lasting};
-use crate::server::{CLIENT_SERIAL, PING, Server, TLS12, TLS13, plain};
-
-/// What makes a certificate wrong.
-type Change = fn(&mut CertificateParams);
+use crate::server::{CLIENT_SERIAL, PING, Server, TLS12, plain};
 
 /// Client files from `pki`'s CA, trusting `pki`'s server.
 fn client(pki: &Pki, change: impl FnOnce(&mut CertificateParams)) -> ServeArgs {
@@ -164,163 +163,6 @@ fn what_is_no_tls_server_is_told_apart() {
         "name",
         "cannot be looked up",
         "is it spelt right?",
-    );
-}
-
-#[test]
-fn the_server_certificate_is_judged_in_words() {
-    let cases: [(Change, &str, &str); 4] = [
-        (
-            |p| p.subject_alt_names.truncate(0),
-            "is valid for no names at all, not for \"localhost\"",
-            "use one of its names, or on the server",
-        ),
-        (
-            |p| lasting(p, -9, -1),
-            "expired; the certificate on ",
-            "on the server: `dockgate certs renew server`",
-        ),
-        (
-            |p| lasting(p, 2, 9),
-            "is not valid before",
-            "one of the clocks is wrong",
-        ),
-        (
-            |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
-            "has an extendedKeyUsage without serverAuth",
-            "on the server: `dockgate certs server`",
-        ),
-    ];
-    for (change, words, hint) in cases {
-        let pki = Pki::with(|_| {}, change);
-        let url = Server::default().start(&pki, &pki);
-        fails(&url, client(&pki, |_| {}), "tls", words, hint);
-    }
-    let pki = Pki::with(
-        |_| {},
-        |p| {
-            p.subject_alt_names.remove(0);
-        },
-    );
-    let url = Server::default().start(&pki, &pki);
-    let words = "is valid for only IP:127.0.0.1, not for \"localhost\"";
-    fails(
-        &url,
-        client(&pki, |_| {}),
-        "tls",
-        words,
-        "use one of its names, or on the server",
-    );
-    let (pki, other) = (
-        Pki::new(),
-        Pki::with(
-            |p| p.distinguished_name.push(DnType::CommonName, "Other CA"),
-            |_| {},
-        ),
-    );
-    let url = Server::default().start(&other, &pki);
-    fails(
-        &url,
-        client(&pki, |_| {}),
-        "tls",
-        "was issued by CN=Other CA, which --tlscacert does not contain",
-        "take ca.pem from that server",
-    );
-}
-
-#[test]
-fn the_servers_verdict_on_the_client_is_put_in_words() {
-    let (pki, other) = (
-        Pki::new(),
-        Pki::with(
-            |p| p.distinguished_name.push(DnType::CommonName, "Other CA"),
-            |_| {},
-        ),
-    );
-    for versions in [TLS13, TLS12] {
-        // TLS 1.2 servers judge in the handshake, TLS 1.3 servers after it.
-        let step = if versions[0].version == rustls::ProtocolVersion::TLSv1_2 {
-            "tls"
-        } else {
-            "api"
-        };
-        let url = Server {
-            versions,
-            ..Server::default()
-        }
-        .start(&pki, &other);
-        let words = "the server does not trust the CA of the client certificate (CN=ci, issued by CN=Test CA)";
-        fails(
-            &url,
-            client(&pki, |_| {}),
-            step,
-            words,
-            "ask for a certificate from the server's CA",
-        );
-        let url = Server {
-            versions,
-            revoked: true,
-            ..Server::default()
-        }
-        .start(&pki, &pki);
-        let words = "has revoked or denied the client certificate (CN=ci, serial 4f3a)";
-        fails(
-            &url,
-            client(&pki, |_| {}),
-            step,
-            words,
-            "ask whoever runs the gate",
-        );
-    }
-}
-
-#[test]
-fn the_clients_own_files_are_looked_at_first() {
-    let pki = Pki::new();
-    let url = "tcp://localhost:1";
-    fails(
-        url,
-        client(&pki, |p| lasting(p, -9, -1)),
-        "files",
-        "expired on",
-        "ask for a new one",
-    );
-    fails(
-        url,
-        client(&pki, |p| lasting(p, 2, 9)),
-        "files",
-        "is not valid before",
-        "set the clock",
-    );
-    let server_usage = |p: &mut CertificateParams| {
-        p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    };
-    fails(
-        url,
-        client(&pki, server_usage),
-        "files",
-        "has an extendedKeyUsage without clientAuth",
-        "is it a server certificate?",
-    );
-    let args = client(&pki, |_| {});
-    pki.write("key.pem", KeyPair::generate().unwrap().serialize_pem());
-    fails(
-        url,
-        args,
-        "files",
-        "does not belong to the certificate in",
-        "the two come from different runs",
-    );
-    let args = ServeArgs {
-        tlscert: Some("/none/cert.pem".into()),
-        ..client(&pki, |_| {})
-    };
-    fails(
-        url,
-        args,
-        "files",
-        "cannot be read: No such file",
-        "name --tlscacert, --tlscert and --tlskey",
     );
 }
 

@@ -8,6 +8,7 @@ mod certificates;
 mod check;
 mod doctor;
 mod fixtures;
+mod host;
 mod pki;
 mod revocation;
 mod server;

@@ -5,69 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dockgate::cli::{self, Command, ServeArgs};
-use dockgate::config::error::ConfigError;
+use dockgate::cli::{self, Command};
 use dockgate::config::key::KEYS;
 use dockgate::config::listen::Listen;
 use dockgate::config::origin::Origin;
-use dockgate::config::search::Places;
 use dockgate::config::{self, AuditSink, Config};
-use tempfile::TempDir;
 
-/// A root directory of its own, so that nothing on the machine is found.
-pub(crate) struct Host {
-    pub(crate) root: TempDir,
-}
-
-impl Host {
-    pub(crate) fn new() -> Self {
-        Self {
-            root: TempDir::new().unwrap(),
-        }
-    }
-
-    pub(crate) fn write(&self, path: &str, text: &str) -> PathBuf {
-        let path = self.root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    pub(crate) fn load(&self, args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let env = env
-            .iter()
-            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let root = self.root.path();
-        config::load_within(
-            &serve(args),
-            env,
-            &Places::below(root, &root.join("work"), Some(&root.join("home"))),
-        )
-    }
-
-    /// With certificates, which are not the subject of most tests.
-    pub(crate) fn load_with_certs(
-        &self,
-        args: &[&str],
-        env: &[(&str, &str)],
-    ) -> Result<Config, ConfigError> {
-        self.write("certs/server/ca.pem", "");
-        self.write("certs/server/cert.pem", "");
-        self.write("certs/server/key.pem", "");
-        self.load(args, env)
-    }
-}
-
-fn serve(args: &[&str]) -> ServeArgs {
-    let line = ["dockgate", "serve"]
-        .iter()
-        .chain(args)
-        .map(ToString::to_string);
-    match cli::parse(line).unwrap().into_command() {
-        Command::Serve(args) => *args,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::host::Host;
 
 #[test]
 fn flag_beats_environment_beats_file_beats_default() {

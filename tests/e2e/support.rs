@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod engine;
 pub(crate) mod gate;
 pub(crate) mod pki;
+pub(crate) mod plugin;
 pub(crate) mod process;
 pub(crate) mod suite;
 pub(crate) mod tap;

@@ -1,0 +1,166 @@
+//! Storage: host paths and volumes, in every spelling of a mount.
+
+use super::{Findings, Unresolved, text};
+use crate::policy::demand::Want;
+use crate::policy::json::Value;
+
+/// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
+pub(super) fn bind(spec: &str, field: &str, out: &mut Findings) {
+    let parts: Vec<&str> = spec.split(':').collect();
+    let (source, options) = match parts[..] {
+        // A destination alone: an anonymous volume.
+        [_] => return,
+        // `source:destination`; `destination:mode` is an anonymous volume, and starts with a slash too, so is read as a path.
+        [source, _] => (source, ""),
+        [source, _, options] => (source, options),
+        _ => return out.never("bind-sources", field, spec),
+    };
+    for option in options.split(',') {
+        if matches!(option, "shared" | "rshared") {
+            out.never(
+                "bind-sources",
+                field,
+                format!("{spec} (propagation must be private or slave)"),
+            );
+        }
+    }
+    if source.starts_with('/') {
+        out.host_path(
+            field.to_owned(),
+            spec,
+            source,
+            !options.split(',').any(|option| option == "ro"),
+        );
+    } else {
+        volume(source, field, out);
+    }
+}
+
+fn volume(name: &str, field: &str, out: &mut Findings) {
+    let plain = name.len() > 1
+        && name.as_bytes()[0].is_ascii_alphanumeric()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if !plain {
+        return out.never("volumes", field, name);
+    }
+    out.want(field, name, Want::Volume);
+    out.unresolved.push(Unresolved::Volume {
+        name: name.to_owned(),
+        field: field.to_owned(),
+    });
+}
+
+/// `Mounts[]`, of a container or of a service.
+pub(in crate::policy) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings) {
+    for (index, mount) in mounts.items().iter().enumerate() {
+        let at = format!("{at}[{index}]");
+        let source = text(mount, "Source");
+        let options = |name: &str| mount.get(name).filter(|options| !options.is_empty());
+        match text(mount, "Type").unwrap_or_default() {
+            "bind" => {
+                let bind = options("BindOptions");
+                match bind.and_then(|bind| text(bind, "Propagation")) {
+                    None | Some("private" | "rprivate" | "slave" | "rslave") => {}
+                    Some(mode) => out.never(
+                        "bind-sources",
+                        format!("{at}.BindOptions.Propagation"),
+                        mode,
+                    ),
+                }
+                // Read-only that stops at mount points leaves what is mounted below writable.
+                let shallow = bind.is_some_and(|bind| {
+                    bind.get("ReadOnlyNonRecursive") == Some(&Value::Bool(true))
+                });
+                let read_only = mount.get("ReadOnly") == Some(&Value::Bool(true)) && !shallow;
+                match source {
+                    Some(source) if source.starts_with('/') => {
+                        out.host_path(format!("{at}.Source"), source, source, !read_only);
+                    }
+                    source => out.never(
+                        "bind-sources",
+                        format!("{at}.Source"),
+                        source.unwrap_or_default(),
+                    ),
+                }
+            }
+            "volume" => {
+                if let Some(source) = source {
+                    volume(source, &format!("{at}.Source"), out);
+                }
+                if let Some(driver) =
+                    options("VolumeOptions").and_then(|volume| volume.get("DriverConfig"))
+                {
+                    let name = text(driver, "Name").unwrap_or_default();
+                    volume_driver(
+                        name,
+                        driver.get("Options"),
+                        &format!("{at}.VolumeOptions.DriverConfig"),
+                        out,
+                    );
+                }
+            }
+            "tmpfs" => {}
+            "image" => out.want(
+                format!("{at}.Source"),
+                source.unwrap_or_default(),
+                Want::Image,
+            ),
+            kind => out.never("bind-sources", format!("{at}.Type"), kind),
+        }
+    }
+}
+
+/// A volume's driver and options: of a mount, of `volume.create`, or of an existing volume. The local driver hands them
+/// to mount(2), so its `device` is a host path like any other.
+pub(in crate::policy) fn volume_driver(
+    name: &str,
+    options: Option<&Value<'_>>,
+    at: &str,
+    out: &mut Findings,
+) {
+    if !matches!(name, "" | "local") {
+        return out.never("volumes", format!("{at}.Name"), name);
+    }
+    let options = options.map(Value::members).unwrap_or_default();
+    let mut seen = [""; 3];
+    for (key, value) in options {
+        let Some(value) = value.text() else {
+            return out.never("bind-sources", format!("{at} {key}"), value.kind());
+        };
+        match key.as_ref() {
+            "type" => seen[0] = value,
+            "o" => seen[1] = value,
+            "device" => seen[2] = value,
+            "size" => {}
+            _ => return out.never("bind-sources", format!("{at} {key}"), value),
+        }
+    }
+    let [kind, flags, device] = seen;
+    if kind.is_empty() && flags.is_empty() && device.is_empty() {
+        return;
+    }
+    if kind == "tmpfs" {
+        return;
+    }
+    let flag = |name: &str| flags.split(',').any(|flag| flag == name);
+    let shared = flags.split(',').any(|flag| flag.contains("shared"));
+    if !matches!(kind, "none" | "bind" | "") || !(flag("bind") || flag("rbind")) || shared {
+        return out.never(
+            "bind-sources",
+            format!("{at} type={kind},o={flags},device"),
+            device,
+        );
+    }
+    // The kernel walks `..` through symbolic links, where cleaning would not.
+    if !device.starts_with('/') || device.split('/').any(|part| part == "..") {
+        return out.never("bind-sources", format!("{at} device"), device);
+    }
+    out.host_path(
+        format!("{at} device"),
+        device,
+        device,
+        !flag("ro") || flag("rw"),
+    );
+}

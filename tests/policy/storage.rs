@@ -1,0 +1,228 @@
+//! Each way from a body to the host's files: binds, mounts, and volumes with a device; and beside it what passes.
+
+use crate::support::{Ask, create_allowed, create_denied, limits};
+
+#[test]
+fn a_bind_needs_a_listed_source_and_whole_components_count() {
+    let policy = limits(r#"binds = ["/srv/team-a/**", "/etc/ssl/certs/**:ro"]"#);
+    let denied = create_denied(&policy, r#""Binds":["/etc:/x"]"#, "bind-sources");
+    assert_eq!(
+        denied.to_string(),
+        "denied: client ci, role team: bind-sources: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**, /etc/ssl/certs/**:ro)"
+    );
+    for source in [
+        "/srv/team-a-evil",
+        "/srv/team-a/../x",
+        "/srv/team-a/../../etc",
+        "//etc",
+        "/srv",
+        "/",
+        "/srv/team-a/..",
+    ] {
+        create_denied(
+            &policy,
+            &format!(r#""Binds":["{source}:/x"]"#),
+            "bind-sources",
+        );
+    }
+    for source in [
+        "/srv/team-a",
+        "/srv/team-a/",
+        "/srv/team-a/x",
+        "/srv//team-a/x",
+        "/srv/x/../team-a/x",
+    ] {
+        create_allowed(&policy, &format!(r#""Binds":["{source}:/x"]"#));
+    }
+    create_denied(&policy, r#""Binds":["/etc/ssl/certs:/c"]"#, "bind-sources");
+    create_denied(
+        &policy,
+        r#""Binds":["/etc/ssl/certs:/c:rw"]"#,
+        "bind-sources",
+    );
+    create_allowed(&policy, r#""Binds":["/etc/ssl/certs:/c:ro"]"#);
+    create_denied(&policy, r#""Binds":["/srv/team-a:/a:b:c"]"#, "bind-sources");
+}
+
+#[test]
+fn a_bind_mount_is_a_bind() {
+    let policy = limits(r#"binds = ["/srv/a/**", "/data/**:ro"]"#);
+    let mount = |rest: &str| format!(r#""Mounts":[{{"Type":"bind","Target":"/x",{rest}}}]"#);
+    create_denied(&policy, &mount(r#""Source":"/etc""#), "bind-sources");
+    create_denied(&policy, &mount(r#""Source":" /srv/a""#), "bind-sources");
+    create_denied(&policy, &mount(r#""Source":"srv/a""#), "bind-sources");
+    create_denied(&policy, &mount(r#""Source":"/data""#), "bind-sources");
+    let shallow =
+        mount(r#""Source":"/data","ReadOnly":true,"BindOptions":{"ReadOnlyNonRecursive":true}"#);
+    create_denied(&policy, &shallow, "bind-sources");
+    create_allowed(&policy, &mount(r#""Source":"/data","ReadOnly":true"#));
+    create_allowed(&policy, &mount(r#""Source":"/srv/a/b""#));
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Type":"Bind","Source":"/srv/a","Target":"/x"}]"#,
+        "bind-sources",
+    );
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Type":"npipe","Source":"/srv/a","Target":"/x"}]"#,
+        "bind-sources",
+    );
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Source":"/srv/a","Target":"/x"}]"#,
+        "bind-sources",
+    );
+    create_allowed(
+        &policy,
+        r#""Mounts":[{"Type":"tmpfs","Target":"/x","TmpfsOptions":{"SizeBytes":65536}}]"#,
+    );
+}
+
+#[test]
+fn a_local_driver_on_a_volume_mount_is_a_bind() {
+    let policy = limits(r#"binds = ["/srv/a/**"]"#);
+    let mount = |driver: &str| {
+        format!(
+            r#""Mounts":[{{"Type":"volume","Target":"/x","VolumeOptions":{{"DriverConfig":{driver}}}}}]"#
+        )
+    };
+    for options in [
+        r#"{"type":"none","o":"bind","device":"/etc"}"#,
+        r#"{"type":"none","o":"rbind","device":"/srv/a/../../etc"}"#,
+        r#"{"type":"none","o":"bind,rshared","device":"/srv/a"}"#,
+        r#"{"type":"none","o":"bind","device":"srv/a"}"#,
+        r#"{"type":"overlay","o":"lowerdir=/etc:/usr","device":"overlay"}"#,
+        r#"{"type":"ext4","device":"/dev/sda1"}"#,
+        r#"{"type":"proc","device":"proc"}"#,
+        r#"{"type":"cgroup","device":"cgroup"}"#,
+        r#"{"type":"nfs","o":"addr=10.0.0.1","device":":/x"}"#,
+        r#"{"Type":"none","o":"bind","device":"/srv/a"}"#,
+        r#"{"device":"/srv/a"}"#,
+    ] {
+        for name in [r#""Name":"local","#, ""] {
+            create_denied(
+                &policy,
+                &mount(&format!(r#"{{{name}"Options":{options}}}"#)),
+                "bind-sources",
+            );
+        }
+    }
+    create_allowed(
+        &policy,
+        &mount(r#"{"Name":"local","Options":{"type":"none","o":"bind","device":"/srv/a/b"}}"#),
+    );
+    create_allowed(
+        &policy,
+        &mount(r#"{"Options":{"type":"tmpfs","device":"tmpfs","o":"size=1m"}}"#),
+    );
+    create_allowed(&policy, &mount(r#"{"Name":"local","Options":null}"#));
+    create_denied(&policy, &mount(r#"{"Name":"rclone"}"#), "volumes");
+}
+
+#[test]
+fn a_named_volume_is_looked_up_and_its_device_is_a_bind() {
+    let policy = limits(r#"binds = ["/srv/a/**"]"#);
+    let ask = |answer: &'static str| {
+        Ask::new(&policy, "POST", "/containers/create")
+            .body(r#"{"Image":"busybox","HostConfig":{"Binds":["data:/x"]}}"#)
+            .engine("/volumes/data", answer)
+    };
+    ask(r#"{"Name":"data","Driver":"local","Options":{"type":"none","o":"bind","device":"/etc"}}"#)
+        .denied("bind-sources");
+    ask(r#"{"Name":"data","Driver":"rclone","Options":null}"#).denied("volumes");
+    ask(r#"{"Name":"data","Driver":"local","Options":null,"ClusterVolume":{"ID":"x"}}"#)
+        .denied("volumes");
+    let _ = ask(r#"{"Name":"data","Driver":"local","Options":{"type":"none","o":"bind","device":"/srv/a"}}"#).allowed();
+    let plain = ask(r#"{"Name":"data","Driver":"local","Options":null}"#);
+    let (permitted, asked) = plain.run();
+    assert!(permitted.is_ok());
+    assert_eq!(asked, ["/volumes/data"]);
+    // What does not exist yet will be made without options.
+    let _ = Ask::new(&policy, "POST", "/containers/create")
+        .body(r#"{"Image":"b","HostConfig":{"Binds":["new:/x"]}}"#)
+        .allowed();
+    let broken = Ask {
+        engine: vec![("/volumes/data", 500, "{}")],
+        ..ask("{}")
+    };
+    assert_eq!(broken.denied("target-check").status, 502);
+}
+
+#[test]
+fn named_volumes_can_be_listed() {
+    let policy = limits(r#"volumes = ["team-a-*", "cache"]"#);
+    create_denied(&policy, r#""Binds":["other:/x"]"#, "volumes");
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Type":"volume","Source":"other","Target":"/x"}]"#,
+        "volumes",
+    );
+    create_denied(&policy, r#""Binds":["./x:/x"]"#, "volumes");
+    create_allowed(&policy, r#""Binds":["team-a-db:/x","cache:/c"]"#);
+}
+
+#[test]
+fn volume_create_with_a_device_is_a_bind() {
+    let policy = limits(r#"binds = ["/srv/a/**"]"#);
+    let ask = |body: &'static str| Ask::new(&policy, "POST", "/volumes/create").body(body);
+    ask(r#"{"Name":"v","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#)
+        .denied("bind-sources");
+    ask(r#"{"Name":"v","Driver":"local","DriverOpts":{"type":"proc","device":"proc"}}"#)
+        .denied("bind-sources");
+    ask(r#"{"Name":"v","Driver":"rclone"}"#).denied("volumes");
+    ask(r#"{"Name":"v","ClusterVolumeSpec":{}}"#).denied("volumes");
+    let _ = ask(r#"{"Name":"v","DriverOpts":{"type":"none","o":"bind","device":"/srv/a/v"}}"#)
+        .allowed();
+    let _ = ask(r#"{"Name":"v","Driver":"local","DriverOpts":null,"Labels":{"a":"1","A":"2"}}"#)
+        .allowed();
+}
+
+#[test]
+fn volume_plugins_are_refused() {
+    create_denied(
+        &limits(""),
+        r#""VolumeDriver":"rclone","Binds":["vol:/x"]"#,
+        "volumes",
+    );
+    create_allowed(&limits(""), r#""VolumeDriver":"local","Binds":["vol:/x"]"#);
+    create_denied(
+        &limits(""),
+        r#""Mounts":[{"Type":"cluster","Source":"v","Target":"/x"}]"#,
+        "bind-sources",
+    );
+}
+
+#[test]
+fn propagation_must_not_reach_the_host() {
+    let policy = limits(r#"binds = ["/srv/a/**"]"#);
+    for mode in ["shared", "rshared"] {
+        create_denied(
+            &policy,
+            &format!(r#""Binds":["/srv/a:/x:{mode}"]"#),
+            "bind-sources",
+        );
+        let mount = format!(
+            r#""Mounts":[{{"Type":"bind","Source":"/srv/a","Target":"/x","BindOptions":{{"Propagation":"{mode}"}}}}]"#
+        );
+        create_denied(&policy, &mount, "bind-sources");
+    }
+    create_allowed(&policy, r#""Binds":["/srv/a:/x:rslave"]"#);
+    create_allowed(
+        &policy,
+        r#""Mounts":[{"Type":"bind","Source":"/srv/a","Target":"/x","BindOptions":{"Propagation":"rprivate"}}]"#,
+    );
+}
+
+#[test]
+fn an_image_mount_is_an_image() {
+    let policy = limits(r#"images = ["docker.io/library/**"]"#);
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Type":"image","Source":"evil/x","Target":"/x"}]"#,
+        "images",
+    );
+    create_allowed(
+        &policy,
+        r#""Mounts":[{"Type":"image","Source":"alpine:3","Target":"/x"}]"#,
+    );
+}
