@@ -9,12 +9,12 @@ FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 # Static glibc: bookworm's resolves names (files and DNS) without loading a library. The target is named because flags then apply
-# to dockgate alone and not to build scripts, which must be able to load procedural macros.
+# to dockgate alone and not to build scripts, which must be able to load procedural macros. Packed relocations spare a quarter of a MiB.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     set -eu; \
     target=$(rustc -vV | sed -n 's/^host: //p'); \
-    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" --bin dockgate; \
+    RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target" --bin dockgate; \
     mkdir -p /image/certs /image/run/dockgate /image/etc/dockgate; \
     cp "target/$target/release/dockgate" /image/dockgate; \
     chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate
