@@ -67,19 +67,6 @@ pub fn trust(config: &Config) -> Result<(Trust, Vec<Date>), TrustFault> {
     Ok((trust, dates))
 }
 
-/// Variables of docker-socket-proxy that nothing else is likely to set: with one of them in the environment and no policy
-/// file, its toggles are the policy.
-const TOGGLES: [&str; 8] = [
-    "CONTAINERS",
-    "POST",
-    "IMAGES",
-    "EXEC",
-    "NETWORKS",
-    "VOLUMES",
-    "ALLOW_START",
-    "ALLOW_RESTARTS",
-];
-
 /// Reads the policy: the configured file, else the environment's toggles, else full access.
 ///
 /// # Errors
@@ -87,12 +74,11 @@ const TOGGLES: [&str; 8] = [
 pub fn policy(config: &Config) -> Result<Policy, PolicyError> {
     match &config.policy {
         Some(path) => Policy::read(path),
-        None if TOGGLES.iter().any(|name| std::env::var_os(name).is_some()) => {
+        None => {
             let variables = std::env::vars_os()
                 .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
             Ok(toggles::from_env(variables)?.unwrap_or_else(Policy::open))
         }
-        None => Ok(Policy::open()),
     }
 }
 
@@ -319,10 +305,8 @@ impl Reloader {
 
     /// Cuts those who have no role any more. Streams of everyone else live on under the decision they started with.
     fn withdraw(&self, policy: &Policy) -> usize {
-        let without_role = |entry: &Arc<Entry>| {
-            let role = policy.role(policy.client_for(&entry.identity));
-            role.is_none_or(|role| role.allowed.is_empty() && !role.unlimited())
-        };
+        let without_role =
+            |entry: &Arc<Entry>| policy.shuts_out(policy.client_for(&entry.identity));
         let withdrawn = self
             .front
             .registry

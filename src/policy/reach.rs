@@ -393,7 +393,8 @@ pub(super) fn volume_driver(name: &str, options: Option<&Value<'_>>, at: &str, o
             "o" => seen[1] = value,
             "device" => seen[2] = value,
             "size" => {}
-            _ => return out.never("bind-sources", format!("{at} {key}"), value),
+            // The value may be a secret (cifs has `password`), and the option is refused whatever it says.
+            _ => return out.never("bind-sources", format!("{at} {key}"), ""),
         }
     }
     let [kind, flags, device] = seen;
@@ -408,7 +409,7 @@ pub(super) fn volume_driver(name: &str, options: Option<&Value<'_>>, at: &str, o
     if !matches!(kind, "none" | "bind" | "") || !(flag("bind") || flag("rbind")) || shared {
         return out.never(
             "bind-sources",
-            format!("{at} type={kind},o={flags},device"),
+            format!("{at} type={kind},o={},device", without_secrets(flags)),
             device,
         );
     }
@@ -422,6 +423,15 @@ pub(super) fn volume_driver(name: &str, options: Option<&Value<'_>>, at: &str, o
         device,
         !flag("ro") || flag("rw"),
     );
+}
+
+/// Mount options as a message may show them: cifs takes its user's password among them.
+fn without_secrets(flags: &str) -> String {
+    let shown = |flag: &str| match flag.split_once('=') {
+        Some((key, _)) if key.to_ascii_lowercase().contains("pass") => format!("{key}=***"),
+        _ => flag.to_owned(),
+    };
+    flags.split(',').map(shown).collect::<Vec<_>>().join(",")
 }
 
 /// One capability, in any of its spellings.

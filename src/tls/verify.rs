@@ -18,6 +18,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+use super::issuer::Issuers;
 use crate::identity::Identity;
 
 /// Certificates refused by name, whatever their CA says.
@@ -130,13 +131,19 @@ pub fn take_refusal() -> Option<Refusal> {
 pub struct GateVerifier {
     inner: Arc<dyn ClientCertVerifier>,
     denied: Denied,
+    /// Who may have signed what it lets in.
+    pub issuers: Issuers,
 }
 
 impl GateVerifier {
-    /// Wraps a chain verifier and a deny list.
+    /// Wraps a chain verifier, a deny list and the CAs.
     #[must_use]
-    pub fn new(inner: Arc<dyn ClientCertVerifier>, denied: Denied) -> Self {
-        Self { inner, denied }
+    pub fn new(inner: Arc<dyn ClientCertVerifier>, denied: Denied, issuers: Issuers) -> Self {
+        Self {
+            inner,
+            denied,
+            issuers,
+        }
     }
 
     /// Verifies a chain as at `now`; also used to judge live connections again after a reload.
