@@ -124,9 +124,10 @@ fn bodies(c: &mut Criterion) {
         chunked.extend_from_slice(b"\r\n");
     }
     // Many small chunks, as an engine's progress lines: the scanner's worst case.
-    let small =
-        b"40\r\n{\"status\":\"Downloading\",\"progressDetail\":{\"current\":1,\"total\":9}}\r\n"
-            .repeat(64);
+    let line = r#"{"status":"Downloading","progressDetail":{"current":1,"total":9}}"#;
+    let small = format!("{:x}\r\n{line}\r\n", line.len())
+        .repeat(64)
+        .into_bytes();
     let mut group = c.benchmark_group("framing");
     for (name, framing, data) in [
         ("length", Framing::length(u64::MAX), &chunked),
@@ -184,7 +185,7 @@ fn create_body() -> Vec<u8> {
     let list = |count: usize, item: fn(usize) -> String| {
         (0..count).map(item).collect::<Vec<_>>().join(",")
     };
-    let env = list(40, |n| {
+    let env = list(60, |n| {
         format!("\"VARIABLE_{n}=a value of about the usual length\"")
     });
     let labels = list(20, |n| {

@@ -63,6 +63,9 @@ pub struct Certificate {
     /// URIs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uri: Vec<String>,
+    /// IP addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ip: Vec<std::net::IpAddr>,
     /// Serial number, lower-case hexadecimal.
     pub serial: String,
     /// `sha256:` and the base64 digest of the SubjectPublicKeyInfo.
@@ -83,6 +86,7 @@ impl Certificate {
             dns: identity.dns.clone(),
             email: identity.emails.clone(),
             uri: identity.uris.clone(),
+            ip: identity.ips.clone(),
             serial: identity.serial.clone(),
             spki: pin(&identity.spki),
             issuer_spki: identity.issuer_spki.as_ref().map(pin),

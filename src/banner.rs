@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use crate::app::App;
-use crate::policy::toggles;
+use crate::policy::{Role, toggles};
 use crate::tls::files::{self, Summary};
 
 /// The text, one screen at most.
@@ -54,13 +54,27 @@ pub fn text(app: &App) -> String {
     }
     let policy = app.policy();
     let access = match &config.policy {
-        Some(path) => format!("by the policy {}", path.display()),
+        Some(path) => {
+            let mut text = format!("by the policy {}", path.display());
+            for role in policy.roles.iter().filter(|role| role.toggled) {
+                let _ = write!(
+                    text,
+                    "\n              role {}, made of toggles, may\n{}",
+                    role.name,
+                    opened(role)
+                );
+            }
+            text
+        }
         None if policy.is_open() => {
             "every certificate of this CA has full access to the engine (no policy)".to_owned()
         }
         None => {
-            let table = toggles::table(&policy).replace('\n', "\n              ");
-            format!("by the toggles of the environment, which open\n              {table}")
+            let tables: Vec<_> = policy.roles.iter().map(opened).collect();
+            format!(
+                "by the toggles of the environment, which open\n{}",
+                tables.join("\n")
+            )
         }
     };
     let _ = writeln!(out, "  access      {access}");
@@ -81,6 +95,12 @@ pub fn text(app: &App) -> String {
         try_it(&mut out, dir, &host(*address, &names), address.port());
     }
     out
+}
+
+/// The table of a role that toggles made.
+fn opened(role: &Role) -> String {
+    let table = toggles::table(role).replace('\n', "\n              ");
+    format!("              {table}")
 }
 
 fn try_it(out: &mut String, dir: &Path, host: &str, port: u16) {

@@ -118,16 +118,17 @@ impl Front {
                 return;
             };
             let _shaking = self.registry.shake(id, peer);
-            let server = self
+            let trust = self
                 .trust
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
-                .server
                 .clone();
+            let server = trust.server;
             let deadline = Instant::now() + self.bounds.handshake_timeout;
             let accepted = Box::pin(tls::accept(
                 tcp,
                 TlsAcceptor::from(server.clone()),
+                &trust.verifier,
                 deadline,
             ))
             .await;

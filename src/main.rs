@@ -152,13 +152,17 @@ fn announce(app: &App) {
             policy = "none",
             "Every certificate of the CA has full access to the engine"
         );
-    } else if app.config().policy.is_none() {
-        for line in toggles::table(&policy).lines() {
-            info!(
-                policy = "toggles",
-                opened = line,
-                "The environment's toggles are the policy"
-            );
+    }
+    for role in policy.roles.iter().filter(|role| role.toggled) {
+        for line in toggles::table(role).lines() {
+            match app.config().policy {
+                Some(_) => info!(role = role.name, opened = line, "A role made of toggles"),
+                None => info!(
+                    policy = "toggles",
+                    opened = line,
+                    "The environment's toggles are the policy"
+                ),
+            }
         }
     }
     // A closed standard output is no reason not to serve.

@@ -87,6 +87,8 @@ pub struct Role {
     pub target_check: bool,
     /// Its line in the file, from 1; 0 if built in.
     pub line: usize,
+    /// Whether docker-socket-proxy's toggles made it, or a part of it.
+    pub toggled: bool,
     inspected: OperationSet,
 }
 
@@ -140,6 +142,7 @@ impl Role {
             mode,
             target_check,
             line,
+            toggled: false,
             inspected,
         }
     }
@@ -178,6 +181,8 @@ pub struct Policy {
     pub roles: Vec<Role>,
     /// Largest body that is read for inspection, bytes.
     pub max_body: usize,
+    /// The file's mode, which holds for certificates without an entry too.
+    pub mode: Mode,
     open: bool,
 }
 
@@ -267,6 +272,7 @@ impl Policy {
             clients: vec![client],
             roles: vec![role],
             max_body: DEFAULT_MAX_BODY,
+            mode: Mode::Enforce,
             open: false,
         }
     }
@@ -298,6 +304,19 @@ impl Policy {
     /// The role of a client, if an entry matched.
     pub fn role(&self, client: ClientRef) -> Option<&Role> {
         self.roles.get(self.client(client)?.role)
+    }
+
+    /// Whether a client's denials are enforced: its role's mode, the file's for a certificate without an entry.
+    pub fn mode(&self, client: ClientRef) -> Mode {
+        self.role(client).map_or(self.mode, |role| role.mode)
+    }
+
+    /// Whether nothing a client could send would be let through: it has no role, or an empty one, and that is enforced.
+    pub fn shuts_out(&self, client: ClientRef) -> bool {
+        let empty = self
+            .role(client)
+            .is_none_or(|role| role.allowed.is_empty() && !role.unlimited());
+        empty && self.mode(client) == Mode::Enforce
     }
 
     /// The role's name for records; `none` if no entry matched.

@@ -193,10 +193,8 @@ impl Reloader {
 
     /// Cuts those who have no role any more. Streams of everyone else live on under the decision they started with.
     fn withdraw(&self, policy: &Policy) -> usize {
-        let without_role = |entry: &Arc<Entry>| {
-            let role = policy.role(policy.client_for(&entry.identity));
-            role.is_none_or(|role| role.allowed.is_empty() && !role.unlimited())
-        };
+        let without_role =
+            |entry: &Arc<Entry>| policy.shuts_out(policy.client_for(&entry.identity));
         let withdrawn = self
             .front
             .registry

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod files;
+pub mod issuer;
 pub(crate) mod signatures;
 pub mod socket;
 pub mod verify;
@@ -23,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 use crate::identity::Identity;
 use crate::net;
 use socket::WideSocket;
-use verify::{Reason, Refusal};
+use verify::{GateVerifier, Reason, Refusal};
 
 /// The TLS record type of a handshake message (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -124,13 +125,15 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-/// Performs the handshake. `deadline` covers all of it: dripping bytes does not extend it.
+/// Performs the handshake, with the verifier of the same generation of trust. `deadline` covers all of it: dripping bytes does
+/// not extend it.
 ///
 /// # Errors
 /// The outcome, after the peer has been told and its socket closed.
 pub async fn accept(
     tcp: Arc<TcpStream>,
     acceptor: TlsAcceptor,
+    verifier: &GateVerifier,
     deadline: Instant,
 ) -> Result<Accepted, Outcome> {
     let mut socket = WideSocket::new(tcp);
@@ -153,7 +156,7 @@ pub async fn accept(
     let handshake = acceptor.accept(socket).into_fallible();
     match timeout_at(deadline, handshake).await {
         Err(_) => Err(Outcome::TimedOut),
-        Ok(Ok(stream)) => identify(stream),
+        Ok(Ok(stream)) => identify(stream, verifier),
         Ok(Err((error, socket))) => {
             let refusal = verify::take_refusal();
             part(socket).await;
@@ -178,7 +181,10 @@ fn is_old(start: &[u8]) -> bool {
             .is_some_and(|version| version < [3, 3].as_slice())
 }
 
-fn identify(mut stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
+fn identify(
+    mut stream: TlsStream<WideSocket>,
+    verifier: &GateVerifier,
+) -> Result<Accepted, Outcome> {
     // As much plaintext as one bulk read brings becomes one write.
     stream.get_mut().1.set_buffer_limit(Some(net::BULK));
     let chain: Vec<_> = stream
@@ -187,15 +193,18 @@ fn identify(mut stream: TlsStream<WideSocket>) -> Result<Accepted, Outcome> {
         .peer_certificates()
         .unwrap_or_default()
         .to_vec();
-    let Some(leaf) = chain.first() else {
+    let Some((leaf, intermediates)) = chain.split_first() else {
         return Err(Outcome::NoCertificate);
     };
     match Identity::from_der(leaf) {
-        Ok(identity) => Ok(Accepted {
-            identity: Arc::new(identity),
-            chain,
-            stream: Box::new(stream),
-        }),
+        Ok(mut identity) => {
+            identity.issuer_spki = verifier.issuers.spki(leaf, intermediates);
+            Ok(Accepted {
+                identity: Arc::new(identity),
+                chain,
+                stream: Box::new(stream),
+            })
+        }
         Err(e) => Err(Outcome::Failed(io::Error::other(e))),
     }
 }

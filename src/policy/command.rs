@@ -7,7 +7,7 @@ mod learn;
 mod test;
 
 use std::fs;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -39,7 +39,8 @@ pub fn run(args: &PolicyArgs) -> Result<ExitCode, PolicyError> {
         true => outcome(args, &mut io::empty())?,
         false => outcome(args, &mut io::stdin())?,
     };
-    println!("{}", outcome.text);
+    // Who reads only the first lines (`| head`) has read enough.
+    let _ = writeln!(io::stdout(), "{}", outcome.text);
     Ok(ExitCode::from(outcome.code))
 }
 
@@ -164,6 +165,7 @@ fn recorded(record: &Record) -> Identity {
     identity.dns.clone_from(&certificate.dns);
     identity.emails.clone_from(&certificate.email);
     identity.uris.clone_from(&certificate.uri);
+    identity.ips.clone_from(&certificate.ip);
     identity.serial.clone_from(&certificate.serial);
     identity.spki = pin(&certificate.spki).unwrap_or_default();
     identity.issuer_spki = certificate.issuer_spki.as_deref().and_then(pin);

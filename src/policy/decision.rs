@@ -10,7 +10,7 @@ use super::body::{self, Presence};
 use super::demand::{Demand, printable};
 use super::parameters::Parameters;
 use super::reach::{Findings, Unresolved};
-use super::{BodyLength, ClientRef, Policy, Request, Role};
+use super::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 
 /// The permission to send one request upstream. Only the policy makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Policy {
                 command: None,
                 demands: Vec::new(),
             };
-            return Step::Denied(Box::new(denied));
+            return self.strange(request.classified.operation, denied);
         };
         if role.unlimited() {
             return Step::Permitted(Permitted::new(request.classified.operation));
@@ -184,6 +184,21 @@ impl Policy {
             return Step::Permitted(Permitted::new(operation));
         }
         Pending::start(self, role, client, request, allowed)
+    }
+}
+
+impl Policy {
+    /// A certificate without an entry: refused, or in report mode noted and let through like everybody else.
+    fn strange(&self, operation: Operation, denied: Denied) -> Step<'_> {
+        let denied = Box::new(denied);
+        match self.mode {
+            Mode::Enforce => Step::Denied(denied),
+            Mode::Report => {
+                let mut permitted = Permitted::new(operation);
+                permitted.would_deny = Some(denied);
+                Step::Permitted(permitted)
+            }
+        }
     }
 }
 

@@ -92,6 +92,7 @@ impl Reader<'_> {
             clients: Vec::new(),
             roles: Vec::new(),
             max_body,
+            mode,
             open: false,
         };
         let mut names = BTreeMap::new();
@@ -167,7 +168,9 @@ impl Reader<'_> {
             );
             return None;
         };
-        if let Some(problem) = all.get(number).and_then(Role::problem) {
+        // A role of the file has been told so already.
+        let built_in = all.get(number).filter(|role| role.line == 0);
+        if let Some(problem) = built_in.and_then(Role::problem) {
             let hint = format!(
                 "write [role.NAME] with `base = \"{role}\"` and [role.NAME.limits] with tags"
             );
@@ -201,8 +204,8 @@ impl Reader<'_> {
             "issuer_spki",
         ];
         let table = self.table(node, "match")?;
-        self.known(table, KEYS, "match");
         let before = self.faults.len();
+        self.known(table, KEYS, "match");
         let mut matcher = Matcher::default();
         if let Some(node) = table.get("any") {
             matcher.any = self.boolean(node, "any")?;

@@ -198,7 +198,12 @@ pub(super) fn read(
             }
         };
         match listed.iter().find(|(name, _)| *name == key) {
-            None => out.never("parameters", format!("?{key}"), value.as_ref()),
+            // What it says may be a secret.
+            None => out.never(
+                "parameters",
+                format!("?{key}"),
+                "not one this operation takes",
+            ),
             Some((_, rule)) => {
                 match rule {
                     Empty(rule) if !value.is_empty() => {

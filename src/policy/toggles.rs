@@ -7,18 +7,27 @@
 use crate::docker::{Kind, Operation};
 
 use super::operations::OperationSet;
-use super::{Policy, PolicyError};
+use super::{Policy, PolicyError, Role};
 
-/// The names that are understood.
+/// The names that are understood: those of the released versions, and the finer ones that came later.
 pub const NAMES: &[&str] = &[
+    "ALLOW_ARCHIVE",
+    "ALLOW_ATTACH",
+    "ALLOW_EXEC",
+    "ALLOW_EXPORT",
+    "ALLOW_KILL",
+    "ALLOW_LOGS",
+    "ALLOW_PAUSE",
     "ALLOW_RESTARTS",
     "ALLOW_START",
     "ALLOW_STOP",
+    "ALLOW_UNPAUSE",
     "AUTH",
     "BUILD",
     "COMMIT",
     "CONFIGS",
     "CONTAINERS",
+    "DELETE",
     "DISTRIBUTION",
     "EVENTS",
     "EXEC",
@@ -27,9 +36,11 @@ pub const NAMES: &[&str] = &[
     "INFO",
     "NETWORKS",
     "NODES",
+    "PATCH",
     "PING",
     "PLUGINS",
     "POST",
+    "PUT",
     "SECRETS",
     "SERVICES",
     "SESSION",
@@ -42,6 +53,25 @@ pub const NAMES: &[&str] = &[
 
 /// Toggles that are on unless switched off.
 const DEFAULT_ON: &[&str] = &["EVENTS", "PING", "VERSION"];
+
+/// Names that nothing else is likely to set, so that one of them makes toggles of the environment whatever its value is; the
+/// others do only as `0` or `1`.
+const TELLING: &[&str] = &[
+    "ALLOW_RESTARTS",
+    "ALLOW_START",
+    "ALLOW_STOP",
+    "CONTAINERS",
+    "EXEC",
+    "IMAGES",
+    "NETWORKS",
+    "POST",
+    "VOLUMES",
+];
+
+/// Opens a tunnel that cannot be looked into.
+pub(super) fn opaque(name: &str) -> bool {
+    matches!(name, "SESSION" | "GRPC")
+}
 
 /// Never opened by a toggle for a whole resource.
 fn reaches_in_or_out(operation: Operation) -> bool {
@@ -57,27 +87,34 @@ fn reaches_in_or_out(operation: Operation) -> bool {
         )
 }
 
-/// What the toggles that are on open together. Without `POST` no operation that changes something is left, but for the
-/// three `ALLOW_…` toggles, which work without it there too.
-pub fn combined<'n>(on: impl IntoIterator<Item = &'n str>) -> OperationSet {
-    let (mut post, mut open, mut kept) = (false, OperationSet::EMPTY, OperationSet::EMPTY);
-    for name in on {
+/// What the toggles open together. Without `POST` no operation that changes something is left, but for what the `ALLOW_…`
+/// toggles name, which work without it there too; `DELETE` and `PUT`, where they are given, decide for their methods. An
+/// `ALLOW_EXEC`, `ALLOW_KILL` or `ALLOW_LOGS` of `0` closes what a wider toggle would open.
+pub fn combined<'n>(switches: impl IntoIterator<Item = (&'n str, bool)>) -> OperationSet {
+    let (mut post, mut delete, mut put) = (false, None, None);
+    let [mut open, mut kept, mut closed] = [OperationSet::EMPTY; 3];
+    for (name, on) in switches {
         let set = operations(name).unwrap_or_default();
-        if name == "POST" {
-            post = true;
-        } else if name.starts_with("ALLOW_") {
-            kept = kept.union(set);
-        } else {
-            open = open.union(set);
+        match name {
+            "POST" => post = on,
+            "DELETE" => delete = Some(on),
+            "PUT" => put = Some(on),
+            "ALLOW_EXEC" | "ALLOW_KILL" | "ALLOW_LOGS" if !on => closed = closed.union(set),
+            _ if !on => {}
+            _ if name.starts_with("ALLOW_") => kept = kept.union(set),
+            _ => open = open.union(set),
         }
     }
-    if !post {
-        open = open
-            .iter()
-            .filter(|op| matches!(op.method(), "GET" | "HEAD" | "OPTIONS"))
-            .collect();
-    }
-    open.union(kept)
+    let open: OperationSet = open
+        .iter()
+        .filter(|op| match op.method() {
+            "GET" | "HEAD" | "OPTIONS" => true,
+            "DELETE" => delete.unwrap_or(post),
+            "PUT" => put.unwrap_or(post),
+            _ => post,
+        })
+        .collect();
+    open.minus(closed).union(kept)
 }
 
 /// What a toggle opens (before `POST` is looked at); `None` if there is no such toggle.
@@ -91,7 +128,7 @@ pub fn operations(name: &str) -> Option<OperationSet> {
     };
     let these = |list: &[Operation]| list.iter().copied().collect();
     Some(match name {
-        "POST" => OperationSet::EMPTY,
+        "POST" | "DELETE" | "PUT" | "PATCH" => OperationSet::EMPTY,
         "PING" => these(&[Operation::SystemPing, Operation::SystemPingHead]),
         "VERSION" => these(&[Operation::SystemVersion]),
         "INFO" => these(&[Operation::SystemInfo]),
@@ -104,6 +141,18 @@ pub fn operations(name: &str) -> Option<OperationSet> {
             Operation::ContainerStop,
             Operation::ContainerRestart,
             Operation::ContainerKill,
+        ]),
+        "ALLOW_PAUSE" => these(&[Operation::ContainerPause]),
+        "ALLOW_UNPAUSE" => these(&[Operation::ContainerUnpause]),
+        "ALLOW_KILL" => these(&[Operation::ContainerKill]),
+        "ALLOW_LOGS" => these(&[Operation::ContainerLogs]),
+        "ALLOW_EXEC" => these(&[Operation::ExecCreate]),
+        "ALLOW_EXPORT" => these(&[Operation::ContainerExport]),
+        "ALLOW_ATTACH" => these(&[Operation::ContainerAttach, Operation::ContainerAttachWs]),
+        "ALLOW_ARCHIVE" => these(&[
+            Operation::ContainerArchiveStat,
+            Operation::ContainerArchiveGet,
+            Operation::ContainerArchivePut,
         ]),
         "BUILD" => these(&[
             Operation::ImageBuild,
@@ -143,7 +192,7 @@ pub fn operations(name: &str) -> Option<OperationSet> {
 /// privileged containers and host paths.
 ///
 /// # Errors
-/// [`PolicyError::Toggle`] for a value that is neither, or a tag-writing toggle, which has no limits here.
+/// [`PolicyError::Toggle`] for a value that is neither, a name that is none, or a tunnel, which cannot be looked into.
 pub fn from_env<K, V>(
     variables: impl IntoIterator<Item = (K, V)>,
 ) -> Result<Option<Policy>, PolicyError>
@@ -151,54 +200,64 @@ where
     K: AsRef<str>,
     V: AsRef<str>,
 {
-    let mut seen = false;
-    let mut stray = None;
-    let mut on: Vec<&str> = DEFAULT_ON.to_vec();
+    let (mut given, mut strays) = (Vec::new(), Vec::new());
     for (key, value) in variables {
-        let Some(name) = NAMES.iter().find(|name| **name == key.as_ref()) else {
-            // Anything may stand in an environment, but a switch that is nearly a toggle is a misspelt one.
-            let near = NAMES
-                .iter()
-                .find(|name| strsim::jaro_winkler(name, key.as_ref()) > 0.92);
-            if let Some(name) = near.filter(|_| matches!(value.as_ref(), "0" | "1")) {
-                stray.get_or_insert_with(|| (key.as_ref().to_owned(), *name));
-            }
-            continue;
-        };
-        seen = true;
-        on.retain(|known| known != name);
-        match value.as_ref() {
-            "1" => on.push(name),
-            "0" | "" => {}
-            other => {
-                return Err(PolicyError::Toggle(format!(
-                    "environment variable {name}: expected 0 or 1, found \"{other}\""
-                )));
-            }
+        let (key, value) = (key.as_ref(), value.as_ref());
+        match NAMES.iter().find(|name| **name == key) {
+            Some(name) => given.push((*name, value.to_owned())),
+            None if matches!(value, "0" | "1") => strays.push(key.to_owned()),
+            None => {}
         }
     }
-    if !seen {
-        return Ok(None);
-    }
+    let seen = given
+        .iter()
+        .any(|(name, value)| TELLING.contains(name) || matches!(value.as_str(), "0" | "1"));
+    // Anything may stand in an environment, but a switch that is nearly a toggle is a misspelt one.
+    let among = if seen { NAMES } else { TELLING };
+    let stray = strays.iter().find_map(|key| {
+        let near = among
+            .iter()
+            .map(|name| (strsim::jaro_winkler(name, key), *name))
+            .max_by(|a, b| a.0.total_cmp(&b.0))?;
+        (near.0 > 0.92 || seen && key.starts_with("ALLOW_")).then_some((key, near.1))
+    });
     if let Some((key, name)) = stray {
         let text =
             format!("environment variable {key}: no such toggle\nhint: did you mean \"{name}\"?");
         return Err(PolicyError::Toggle(text));
     }
-    if let Some(name) = on.iter().find(|name| matches!(**name, "SESSION" | "GRPC")) {
-        return Err(PolicyError::Toggle(format!(
-            "environment variable {name}: opens a tunnel that cannot be looked into\nhint: use a policy file with `buildkit = true`"
-        )));
+    if !seen {
+        return Ok(None);
     }
-    Ok(Some(Policy::single("toggles", combined(on))))
+    let mut switches: Vec<(&str, bool)> = DEFAULT_ON.iter().map(|name| (*name, true)).collect();
+    for (name, value) in given {
+        switches.retain(|(known, _)| *known != name);
+        let on = match value.as_str() {
+            "1" => true,
+            "0" | "" => false,
+            other => {
+                return Err(PolicyError::Toggle(format!(
+                    "environment variable {name}: expected 0 or 1, found \"{other}\""
+                )));
+            }
+        };
+        if on && opaque(name) {
+            return Err(PolicyError::Toggle(format!(
+                "environment variable {name}: opens a tunnel that cannot be looked into\nhint: use a policy file with `buildkit = true`"
+            )));
+        }
+        switches.push((name, on));
+    }
+    let mut policy = Policy::single("toggles", combined(switches));
+    for role in &mut policy.roles {
+        role.toggled = true;
+    }
+    Ok(Some(policy))
 }
 
-/// The table to print at start: every operation the toggles opened, by resource.
-pub fn table(policy: &Policy) -> String {
+/// The table to print at start: every operation of a role that toggles made, by resource.
+pub fn table(role: &Role) -> String {
     let mut out = String::new();
-    let Some(role) = policy.roles.first() else {
-        return out;
-    };
     let mut resource = "";
     for operation in role.allowed.iter() {
         if operation.resource() != resource {

@@ -68,6 +68,8 @@ pub struct Refusal {
     pub message: String,
     /// When to try again, in whole seconds (RFC 9110 §10.2.3).
     pub retry_after: Option<u64>,
+    /// The request's id, as the log and the audit have it.
+    pub request: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +84,7 @@ impl Refusal {
             status,
             message: message.into(),
             retry_after: None,
+            request: None,
         }
     }
 
@@ -96,8 +99,12 @@ impl Refusal {
         let retry = self
             .retry_after
             .map_or_else(String::new, |s| format!("Retry-After: {s}\r\n"));
+        let request = self
+            .request
+            .as_ref()
+            .map_or_else(String::new, |id| format!("X-Request-Id: {id}\r\n"));
         let mut response = format!(
-            "HTTP/1.1 {code} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{retry}{connection}\r\n",
+            "HTTP/1.1 {code} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{retry}{request}{connection}\r\n",
             body.len()
         );
         if !is_head {

@@ -146,7 +146,8 @@ impl<'a> Session<'a> {
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(refusal) = self.limited() {
-            tx.limited();
+            self.judged_as(&mut tx);
+            tx.limited(&refusal.message);
             let body = request.framing.clone();
             return Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut tx)).await);
         }

@@ -19,7 +19,8 @@ struct Judgement {
     client: String,
     role: String,
     mode: &'static str,
-    decision: Decision,
+    /// `None` as long as nothing was decided.
+    decision: Option<Decision>,
     rule: Option<&'static str>,
     detail: Option<String>,
 }
@@ -101,7 +102,7 @@ impl<'a> Transaction<'a> {
                 Some(Mode::Report) => "report",
                 None => "none",
             },
-            decision: Decision::Allow,
+            decision: None,
             rule: None,
             detail: None,
         });
@@ -109,10 +110,13 @@ impl<'a> Transaction<'a> {
 
     /// Notes a permit.
     pub fn permitted(&mut self, permitted: &Permitted) {
-        if let (Some(denied), Some(judgement)) = (permitted.would_deny(), &mut self.judgement) {
-            judgement.decision = Decision::WouldDeny;
-            judgement.rule = Some(denied.rule);
-            judgement.detail = Some(denied.detail.clone());
+        if let Some(judgement) = &mut self.judgement {
+            judgement.decision = Some(Decision::Allow);
+            if let Some(denied) = permitted.would_deny() {
+                judgement.decision = Some(Decision::WouldDeny);
+                judgement.rule = Some(denied.rule);
+                judgement.detail = Some(denied.detail.clone());
+            }
         }
         if let Some(record) = self.record() {
             record.permitted(permitted);
@@ -122,7 +126,7 @@ impl<'a> Transaction<'a> {
     /// Notes a denial.
     pub fn denied(&mut self, denied: &Denied) {
         if let Some(judgement) = &mut self.judgement {
-            judgement.decision = Decision::Deny;
+            judgement.decision = Some(Decision::Deny);
             judgement.rule = Some(denied.rule);
             judgement.detail = Some(denied.detail.clone());
         }
@@ -133,22 +137,27 @@ impl<'a> Transaction<'a> {
 
     /// Notes that the authorization plugin refused it, or its answer.
     pub fn denied_by_plugin(&mut self, why: &str) {
-        const RULE: &str = "authz-plugin";
+        self.refused_by("authz-plugin", why);
+    }
+
+    /// Notes a refusal that no rule of the policy made.
+    pub fn refused_by(&mut self, rule: &'static str, why: &str) {
         if let Some(judgement) = &mut self.judgement {
-            judgement.decision = Decision::Deny;
-            judgement.rule = Some(RULE);
+            judgement.decision = Some(Decision::Deny);
+            judgement.rule = Some(rule);
             judgement.detail = Some(why.to_owned());
         }
         if let Some(record) = self.record() {
             record.decision = Decision::Deny;
-            record.rule = Some(RULE.to_owned());
+            record.rule = Some(rule.to_owned());
             record.detail = Some(why.to_owned());
         }
     }
 
     /// Notes that a limit refused it, before the policy was asked.
-    pub fn limited(&mut self) {
+    pub fn limited(&mut self, why: &str) {
         self.limited = true;
+        self.refused_by("limit", why);
     }
 
     /// Notes when the engine's head came.
@@ -188,7 +197,7 @@ impl<'a> Transaction<'a> {
         let status = status.or(self.switched);
         self.count(status, elapsed);
         let judged = self.judgement.as_ref().filter(|j| j.mode != "none");
-        let decision = judged.map(|j| match j.decision {
+        let decision = judged.and_then(|j| j.decision).map(|d| match d {
             Decision::Allow => "allow",
             Decision::Deny => "deny",
             Decision::WouldDeny => "would_deny",
@@ -227,7 +236,7 @@ impl<'a> Transaction<'a> {
     }
 
     fn count(&self, status: Option<u16>, took: Duration) {
-        let decision = match self.judgement.as_ref().map(|j| &j.decision) {
+        let decision = match self.judgement.as_ref().and_then(|j| j.decision) {
             _ if self.limited => metrics::Decision::Limited,
             None | Some(Decision::Allow) => metrics::Decision::Allowed,
             Some(Decision::Deny) => metrics::Decision::Denied,
@@ -257,7 +266,8 @@ impl<'a> Transaction<'a> {
                 method: self.method.clone(),
                 path: self.path.clone(),
                 target: self.target.clone(),
-                decision: Decision::Allow,
+                // Until a permit says otherwise; who left before that was not let through.
+                decision: Decision::Deny,
                 rule: None,
                 detail: None,
                 mode: judgement.map_or("none", |j| j.mode).to_owned(),

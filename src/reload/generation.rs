@@ -108,19 +108,6 @@ pub fn trust(config: &Config) -> Result<(Trust, Vec<Date>), TrustFault> {
     Ok((trust, dates))
 }
 
-/// Variables of docker-socket-proxy that nothing else is likely to set: with one of them in the environment and no policy
-/// file, its toggles are the policy.
-const TOGGLES: [&str; 8] = [
-    "CONTAINERS",
-    "POST",
-    "IMAGES",
-    "EXEC",
-    "NETWORKS",
-    "VOLUMES",
-    "ALLOW_START",
-    "ALLOW_RESTARTS",
-];
-
 /// Reads the policy: the configured file, else the environment's toggles, else full access.
 ///
 /// # Errors
@@ -128,12 +115,11 @@ const TOGGLES: [&str; 8] = [
 pub fn policy(config: &Config) -> Result<Policy, PolicyError> {
     match &config.policy {
         Some(path) => Policy::read(path),
-        None if TOGGLES.iter().any(|name| std::env::var_os(name).is_some()) => {
+        None => {
             let variables = std::env::vars_os()
                 .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
             Ok(toggles::from_env(variables)?.unwrap_or_else(Policy::open))
         }
-        None => Ok(Policy::open()),
     }
 }
 

@@ -12,6 +12,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
+use super::issuer::Issuers;
 use super::verify::{Denied, GateVerifier, Memo};
 use crate::metrics::Expiry;
 
@@ -66,6 +67,7 @@ impl Trust {
     pub fn build(material: Material) -> Result<Self, TrustError> {
         let provider = Arc::new(provider());
         let expiry = Expiry::of(&material.cert_chain, &material.client_ca, &material.crls);
+        let issuers = Issuers::of(&material.client_ca);
         let mut roots = RootCertStore::empty();
         for ca in material.client_ca {
             roots.add(ca).map_err(fault(
@@ -84,7 +86,7 @@ impl Trust {
         let inner = verifier
             .build()
             .map_err(fault("the client CA or its CRLs cannot be used"))?;
-        let verifier = Arc::new(GateVerifier::new(inner, material.denied, memo));
+        let verifier = Arc::new(GateVerifier::new(inner, material.denied, issuers, memo));
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(fault("TLS versions"))?

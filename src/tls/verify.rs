@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DistinguishedName, Error};
 
+use super::issuer::Issuers;
 use crate::identity::Identity;
 use crate::tls::signatures;
 
@@ -135,16 +136,24 @@ pub fn take_refusal() -> Option<Refusal> {
 pub struct GateVerifier {
     inner: Arc<dyn ClientCertVerifier>,
     denied: Denied,
+    /// Who may have signed what it lets in.
+    pub issuers: Issuers,
     memo: Memo,
 }
 
 impl GateVerifier {
-    /// Wraps a chain verifier and a deny list; `memo` must be new and know the verifier's revocation lists.
+    /// Wraps a chain verifier, a deny list and the CAs; `memo` must be new and know the verifier's revocation lists.
     #[must_use]
-    pub fn new(inner: Arc<dyn ClientCertVerifier>, denied: Denied, memo: Memo) -> Self {
+    pub fn new(
+        inner: Arc<dyn ClientCertVerifier>,
+        denied: Denied,
+        issuers: Issuers,
+        memo: Memo,
+    ) -> Self {
         Self {
             inner,
             denied,
+            issuers,
             memo,
         }
     }

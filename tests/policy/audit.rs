@@ -50,6 +50,7 @@ fn full() -> Record {
     ] {
         list.push("x".into());
     }
+    certificate.ip.push([192, 0, 2, 7].into());
     Record {
         certificate,
         target: Some("web".into()),
@@ -141,6 +142,44 @@ fn records_conform_to_the_schema_of_the_reference() {
     let line: Value = serde_json::from_str(&full().line()).expect("a line is JSON");
     for (key, _) in schema["properties"].as_object().expect("properties") {
         assert!(line.get(key).is_some(), "{key}");
+    }
+    let certificate = &schema["properties"]["certificate"]["properties"];
+    for (key, _) in certificate.as_object().expect("properties") {
+        assert!(
+            line["certificate"].get(key).is_some() || key == "issuer_spki",
+            "certificate.{key}"
+        );
+    }
+    // What the audit promises, by name.
+    for key in [
+        "time",
+        "request",
+        "connection",
+        "address",
+        "certificate",
+        "client",
+        "role",
+        "operation",
+        "method",
+        "path",
+        "target",
+        "decision",
+        "rule",
+        "mode",
+        "status",
+        "bytes_in",
+        "bytes_out",
+        "duration_us",
+        "upstream_us",
+        "command",
+        "reason",
+    ] {
+        assert!(schema["properties"].get(key).is_some(), "{key}");
+    }
+    for key in [
+        "cn", "o", "ou", "dns", "email", "uri", "ip", "serial", "spki",
+    ] {
+        assert!(certificate.get(key).is_some(), "certificate.{key}");
     }
     // The test itself can fail.
     let mut broken = line.clone();

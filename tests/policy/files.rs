@@ -160,3 +160,53 @@ fn a_missing_file_is_an_error_and_never_an_open_policy() {
     std::fs::write(&path, format!("version = 1\n{CLIENT}")).expect("written");
     assert!(!Policy::read(&path).expect("a policy").is_open());
 }
+
+#[test]
+fn each_fault_is_told_once_with_what_was_expected() {
+    let file = |entry: &str, role: &str| {
+        faults(&format!(
+            "version = 1\n[[client]]\nmatch = {entry}\nrole = \"team\"\n[role.team]\nbase = \"monitor\"\n{role}"
+        ))
+    };
+    for (entry, role, line, said) in [
+        (
+            "{ cm = \"ci\" }",
+            "",
+            3,
+            "unknown key \"cm\" in match\nhint: expected one of any, cn, o, ou, dns",
+        ),
+        (
+            "{ cn = \"ci\" }",
+            "[role.team.limits]\ncapabilities = [\"NET_ADMN\"]",
+            8,
+            "capabilities: \"NET_ADMN\" is no capability\nhint: did you mean \"NET_ADMIN\"?",
+        ),
+        (
+            "{ cn = \"ci\" }",
+            "toggles = { POST = \"yes\" }",
+            7,
+            "POST: expected 0, 1, true or false",
+        ),
+        (
+            "{ cn = \"ci\" }",
+            "allow = [\"image.push\"]",
+            5,
+            "limits.tags does not say which names",
+        ),
+    ] {
+        let found = file(entry, role);
+        assert!(found.contains(said), "{found}");
+        assert!(found.contains(&format!(":{line}: ")), "{found}");
+        assert_eq!(
+            found
+                .lines()
+                .filter(|line| !line.starts_with("hint: "))
+                .count(),
+            1,
+            "{found}"
+        );
+    }
+    // In any spelling the engine takes, and `ALL`.
+    let text = "version = 1\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"team\"\n[role.team.limits]\ncapabilities = [\"cap_net_admin\", \"Sys_Ptrace\", \"ALL\"]\n";
+    assert!(Policy::parse("t", text).is_ok());
+}

@@ -7,6 +7,7 @@ mod bodies;
 mod clients;
 mod commands;
 mod documents;
+mod escapes;
 mod files;
 mod hosts;
 mod images;

@@ -210,6 +210,31 @@ fn report_mode_decides_tells_and_forwards() {
 }
 
 #[test]
+fn report_mode_lets_a_certificate_without_an_entry_pass_and_says_so() {
+    let text = |mode: &str| {
+        format!(
+            "version = 1\nmode = \"{mode}\"\n[[client]]\nmatch = {{ cn = \"somebody\" }}\nrole = \"admin\"\n"
+        )
+    };
+    let policy = Policy::parse("t", &text("report")).expect("a policy");
+    for (method, target) in [("GET", "/containers/json"), ("PATCH", "/brand/new")] {
+        let permitted = Ask::new(&policy, method, target)
+            .run()
+            .0
+            .expect("report mode forwards");
+        assert_eq!(
+            permitted.would_deny().map(|denied| denied.rule),
+            Some("client")
+        );
+    }
+    assert!(!policy.shuts_out(policy.client_for(&cn("ci"))));
+    let policy = Policy::parse("t", &text("enforce")).expect("a policy");
+    Ask::new(&policy, "GET", "/containers/json").denied("client");
+    assert!(policy.shuts_out(policy.client_for(&cn("ci"))));
+    assert!(!policy.shuts_out(policy.client_for(&cn("somebody"))));
+}
+
+#[test]
 fn the_open_policy_lets_everything_pass_uninspected() {
     let policy = Policy::open();
     assert!(policy.is_open());

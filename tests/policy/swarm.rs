@@ -44,6 +44,7 @@ fn a_service_has_the_limits_of_a_container_at_create_and_at_update() {
             "bind-sources",
         ),
         (r#","CapabilityAdd":["CAP_SYS_ADMIN"]"#, "capabilities"),
+        (r#","Isolation":"hyperv""#, "isolation"),
         (
             r#","Privileges":{"Seccomp":{"Mode":"unconfined"}}"#,
             "security-options",

@@ -10,7 +10,8 @@ impl Reader<'_> {
     pub(super) fn known(&mut self, table: &DeTable<'_>, keys: &[&str], place: &str) {
         for (key, _) in table {
             if !keys.contains(&key.get_ref().as_ref()) {
-                let near = nearest(key.get_ref(), keys.iter().copied());
+                let near = nearest(key.get_ref(), keys.iter().copied())
+                    .or_else(|| Some(format!("expected one of {}", keys.join(", "))));
                 self.fault(
                     key.span().start,
                     format!("unknown key \"{}\" in {place}", key.get_ref()),

@@ -6,7 +6,7 @@ use crate::docker::Operation;
 use crate::policy::demand::Namespace;
 use crate::policy::hostpath::PathPattern;
 use crate::policy::image::ImagePattern;
-use crate::policy::limits::Limits;
+use crate::policy::limits::{CAPABILITIES, Limits};
 use crate::policy::operations::{OperationSet, expand};
 use crate::policy::{Mode, Role, roles, toggles};
 
@@ -49,8 +49,9 @@ impl Reader<'_> {
                 }
             }
         }
+        let mut opaque = Vec::new();
         if let Some(node) = table.get("toggles") {
-            let mut on = Vec::new();
+            let mut switches = Vec::new();
             for (key, value) in self.table(node, "toggles").into_iter().flatten() {
                 let name = key.get_ref().as_ref();
                 if !toggles::NAMES.contains(&name) {
@@ -61,20 +62,21 @@ impl Reader<'_> {
                         near,
                     );
                 }
-                let switched = match value.get_ref() {
+                let on = match value.get_ref() {
                     DeValue::Boolean(on) => *on,
-                    _ => match self.integer(value, name) {
-                        Some(number @ 0..=1) => number == 1,
-                        _ => self
-                            .wrong(value, name, "0, 1, true or false")
-                            .unwrap_or(false),
-                    },
+                    DeValue::Integer(number) if matches!(number.as_str(), "0" | "1") => {
+                        number.as_str() == "1"
+                    }
+                    _ => self
+                        .wrong(value, name, "0, 1, true or false")
+                        .unwrap_or(false),
                 };
-                if switched {
-                    on.push(name);
+                switches.push((name, on));
+                if on && toggles::opaque(name) {
+                    opaque.push((key.span().start, format!("toggles: \"{name}\"")));
                 }
             }
-            allowed = allowed.union(toggles::combined(on));
+            allowed = allowed.union(toggles::combined(switches));
         }
         for (at, pattern) in table
             .get("allow")
@@ -113,14 +115,13 @@ impl Reader<'_> {
             .map(|node| self.texts(node, "allow"))
             .unwrap_or_default()
         {
-            if matches!(pattern.as_str(), "build.session" | "build.grpc") && !limits.buildkit {
-                let hint = "nothing inside the tunnel can be judged; write `buildkit = true` in the role's limits to grant it";
-                self.fault(
-                    at,
-                    format!("allow: \"{pattern}\" is an opaque tunnel"),
-                    Some(hint.into()),
-                );
+            if matches!(pattern.as_str(), "build.session" | "build.grpc") {
+                opaque.push((at, format!("allow: \"{pattern}\"")));
             }
+        }
+        for (at, what) in opaque.into_iter().filter(|_| !limits.buildkit) {
+            let hint = "nothing inside the tunnel can be judged; write `buildkit = true` in the role's limits to grant it";
+            self.fault(at, format!("{what} is an opaque tunnel"), Some(hint.into()));
         }
         let tunnels: OperationSet = [Operation::BuildSession, Operation::BuildGrpc]
             .into_iter()
@@ -131,7 +132,7 @@ impl Reader<'_> {
             // Wildcards do not open what cannot be looked into; the opaque grant has a key of its own.
             allowed = allowed.minus(tunnels);
         }
-        let role = Role::new(
+        let mut role = Role::new(
             name,
             &base,
             allowed,
@@ -140,6 +141,7 @@ impl Reader<'_> {
             target_check,
             self.line(at),
         );
+        role.toggled = table.contains_key("toggles");
         if let Some(problem) = role.problem() {
             let hint = format!(
                 "write [role.{name}.limits] with tags = [\"registry.example.com/team/**\"], or deny those operations"
@@ -218,15 +220,22 @@ impl Reader<'_> {
             }
             limits.unknown_fields.push(value);
         }
-        for (_, value) in table
+        for (at, value) in table
             .get("capabilities")
             .map(|node| self.texts(node, "capabilities"))
             .unwrap_or_default()
         {
             let upper = value.to_ascii_uppercase();
-            limits
-                .capabilities
-                .push(upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned());
+            let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+            if !CAPABILITIES.contains(&name) {
+                let near = nearest(name, CAPABILITIES.iter().copied());
+                self.fault(
+                    at,
+                    format!("capabilities: \"{value}\" is no capability"),
+                    near,
+                );
+            }
+            limits.capabilities.push(name.to_owned());
         }
         for (at, value) in table
             .get("host_namespaces")

@@ -134,7 +134,8 @@ pub(in crate::policy) fn volume_driver(
             "o" => seen[1] = value,
             "device" => seen[2] = value,
             "size" => {}
-            _ => return out.never("bind-sources", format!("{at} {key}"), value),
+            // The value may be a secret (cifs has `password`), and the option is refused whatever it says.
+            _ => return out.never("bind-sources", format!("{at} {key}"), ""),
         }
     }
     let [kind, flags, device] = seen;
@@ -149,7 +150,7 @@ pub(in crate::policy) fn volume_driver(
     if !matches!(kind, "none" | "bind" | "") || !(flag("bind") || flag("rbind")) || shared {
         return out.never(
             "bind-sources",
-            format!("{at} type={kind},o={flags},device"),
+            format!("{at} type={kind},o={},device", without_secrets(flags)),
             device,
         );
     }
@@ -163,4 +164,13 @@ pub(in crate::policy) fn volume_driver(
         device,
         !flag("ro") || flag("rw"),
     );
+}
+
+/// Mount options as a message may show them: cifs takes its user's password among them.
+fn without_secrets(flags: &str) -> String {
+    let shown = |flag: &str| match flag.split_once('=') {
+        Some((key, _)) if key.to_ascii_lowercase().contains("pass") => format!("{key}=***"),
+        _ => flag.to_owned(),
+    };
+    flags.split(',').map(shown).collect::<Vec<_>>().join(",")
 }

@@ -23,16 +23,12 @@ impl Session<'_> {
         out: &mut Vec<u8>,
         body: &mut Framing,
     ) -> Result<Permitted, Stop> {
-        let (policy, client) = self.client_entry();
-        let mode = policy
-            .role(client)
-            .map(|role| role.mode)
-            .filter(|_| !policy.is_open());
-        tx.judged_as(policy.client_name(client), policy.role_name(client), mode);
+        let (policy, client) = self.judged_as(tx);
         if let Some(audit) = &self.gate.audit
             && let Err(e) = audit.ready()
         {
             let message = format!("the audit cannot be written, so nothing is let through: {e}");
+            tx.refused_by("audit", &message);
             return Err(Stop::Refused(Refusal::new(Status::Unavailable, message)));
         }
         let mut question = self.question(tx, out)?;
@@ -73,6 +69,14 @@ impl Session<'_> {
                 },
             };
         }
+    }
+
+    /// Notes under which entry and role of the policy in force this client is.
+    pub(super) fn judged_as(&mut self, tx: &mut Transaction<'_>) -> (Arc<Policy>, ClientRef) {
+        let (policy, client) = self.client_entry();
+        let mode = (!policy.is_open()).then(|| policy.mode(client));
+        tx.judged_as(policy.client_name(client), policy.role_name(client), mode);
+        (policy, client)
     }
 
     /// The policy in force, and this client's entry in it, found anew when the policy has changed.
@@ -147,9 +151,7 @@ fn refusal(denied: &Denied, request: &str) -> Refusal {
         502 => Status::BadGateway,
         _ => Status::Forbidden,
     };
-    let message = match status {
-        Status::NotFound => denied.to_string(),
-        _ => format!("{denied} (request {request})"),
-    };
-    Refusal::new(status, message)
+    let mut refusal = Refusal::new(status, denied.to_string());
+    refusal.request = Some(request.to_owned());
+    refusal
 }

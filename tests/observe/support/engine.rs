@@ -15,6 +15,7 @@ struct State {
     frozen: Mutex<bool>,
     thawed: Condvar,
     pings: AtomicUsize,
+    heard: Mutex<Vec<(String, Vec<u8>)>>,
     ended: AtomicBool,
 }
 
@@ -59,6 +60,16 @@ impl Engine {
         self.state.thawed.notify_all();
     }
 
+    /// Heads and bodies (chunks as they came) of the requests so far whose first line starts with `line`.
+    pub(crate) fn heard(&self, line: &str) -> Vec<(String, Vec<u8>)> {
+        let heard = self.state.heard.lock().expect("not poisoned");
+        heard
+            .iter()
+            .filter(|(head, _)| head.starts_with(line))
+            .cloned()
+            .collect()
+    }
+
     /// Requests for `/_ping` so far.
     pub(crate) fn pings(&self) -> usize {
         self.state.pings.load(SeqCst)
@@ -69,8 +80,9 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.thaw();
         self.state.ended.store(true, SeqCst);
-        let _ = UnixStream::connect(&self.socket);
-        if let Some(thread) = self.accepting.take() {
+        // Where the socket has gone with its directory, nobody can wake the thread, and the process ends it.
+        let woken = UnixStream::connect(&self.socket).is_ok();
+        if let Some(thread) = self.accepting.take().filter(|_| woken) {
             let _ = thread.join();
         }
     }
@@ -94,6 +106,15 @@ fn serve(mut stream: UnixStream, state: &State) -> std::io::Result<()> {
         });
         let mut body = vec![0; length.unwrap_or(0)];
         reader.read_exact(&mut body)?;
+        let chunked = head
+            .to_ascii_lowercase()
+            .contains("\r\ntransfer-encoding: chunked\r\n");
+        while chunked && !body.ends_with(b"\r\n0\r\n\r\n") {
+            reader.read_until(b'\n', &mut body)?;
+        }
+        let mut heard = state.heard.lock().expect("not poisoned");
+        heard.push((head.clone(), body));
+        drop(heard);
         let frozen = state.frozen.lock().expect("not poisoned");
         drop(
             state
@@ -109,6 +130,24 @@ fn serve(mut stream: UnixStream, state: &State) -> std::io::Result<()> {
                 ("200 OK", "OK")
             }
             ("GET", "/v1.51/containers/json") => ("200 OK", "[]\n"),
+            ("GET", "/containers/web/json") => {
+                ("200 OK", "{\"Id\":\"9f86d081884c\",\"HostConfig\":{}}\n")
+            }
+            ("GET", "/containers/9f86d081884c/json") => {
+                ("200 OK", "{\"Id\":\"9f86d081884c\",\"HostConfig\":{}}\n")
+            }
+            ("GET", "/exec/e1/json") => (
+                "200 OK",
+                "{\"ID\":\"e1\",\"ContainerID\":\"9f86d081884c\",\"ProcessConfig\":{\"privileged\":false}}\n",
+            ),
+            ("POST", "/v1.51/containers/create") => ("201 Created", "{\"Id\":\"c1\"}\n"),
+            ("POST", "/v1.51/brand/new") => ("200 OK", "{}\n"),
+            ("GET", "/v1.51/switches") => {
+                stream.write_all(
+                    b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+                )?;
+                return stream.shutdown(std::net::Shutdown::Both);
+            }
             ("POST", path) if path.starts_with("/v1.51/containers/") && path.ends_with("/exec") => {
                 ("201 Created", "{\"Id\":\"e1\"}\n")
             }

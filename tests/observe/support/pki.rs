@@ -35,11 +35,14 @@ pub(crate) struct Pki {
 impl Pki {
     /// Makes a CA, named after `dir`, and a server in it.
     pub(crate) fn create(dir: &Path) -> Self {
+        Self::named(dir, &dir.display().to_string())
+    }
+
+    /// The same, where the CA has this name.
+    pub(crate) fn named(dir: &Path, name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, dir.display().to_string());
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let cert = params.self_signed(&key).expect("a CA");
@@ -61,12 +64,23 @@ impl Pki {
 
     /// A client with this common name and serial number.
     pub(crate) fn client(&self, name: &str, serial: u64) -> Credential {
+        self.client_with(name, serial, |_| {})
+    }
+
+    /// The same, with more in its certificate.
+    pub(crate) fn client_with(
+        &self,
+        name: &str,
+        serial: u64,
+        more: impl FnOnce(&mut CertificateParams),
+    ) -> Credential {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(serial.into());
+        more(&mut params);
         let cert = params.signed_by(&key, &self.ca).expect("a client");
         Credential {
             chain: vec![cert.der().clone()],

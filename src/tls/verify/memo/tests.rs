@@ -16,6 +16,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use time::OffsetDateTime;
 
+use super::super::super::issuer::Issuers;
 use super::super::{Denied, GateVerifier, Reason};
 use super::{MOST, Memo};
 
@@ -145,7 +146,12 @@ fn verifier(
         inner: builder.build().expect("a verifier"),
         asked: AtomicUsize::new(0),
     });
-    let gate = GateVerifier::new(counting.clone(), Denied::default(), memo);
+    let gate = GateVerifier::new(
+        counting.clone(),
+        Denied::default(),
+        Issuers::default(),
+        memo,
+    );
     (gate, counting)
 }
 
