@@ -196,15 +196,12 @@ fn identify(
     let Some((leaf, intermediates)) = chain.split_first() else {
         return Err(Outcome::NoCertificate);
     };
-    match Identity::from_der(leaf) {
-        Ok(mut identity) => {
-            identity.issuer_spki = verifier.issuers.spki(leaf, intermediates);
-            Ok(Accepted {
-                identity: Arc::new(identity),
-                chain,
-                stream: Box::new(stream),
-            })
-        }
+    match verifier.identify(leaf, intermediates) {
+        Ok(identity) => Ok(Accepted {
+            identity,
+            chain,
+            stream: Box::new(stream),
+        }),
         Err(e) => Err(Outcome::Failed(io::Error::other(e))),
     }
 }

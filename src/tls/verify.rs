@@ -21,7 +21,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DistinguishedName, Error};
 
 use super::issuer::Issuers;
-use crate::identity::Identity;
+use crate::identity::{Identity, IdentityError};
 use crate::tls::signatures;
 
 pub use memo::Memo;
@@ -136,8 +136,7 @@ pub fn take_refusal() -> Option<Refusal> {
 pub struct GateVerifier {
     inner: Arc<dyn ClientCertVerifier>,
     denied: Denied,
-    /// Who may have signed what it lets in.
-    pub issuers: Issuers,
+    issuers: Issuers,
     memo: Memo,
 }
 
@@ -156,6 +155,26 @@ impl GateVerifier {
             issuers,
             memo,
         }
+    }
+
+    /// Whose chain this is; it must have been verified.
+    ///
+    /// # Errors
+    /// When a name in the leaf is not readable text.
+    pub fn identify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<Arc<Identity>, IdentityError> {
+        let key = Memo::key(leaf, intermediates);
+        if let Some(identity) = self.memo.identity(&key) {
+            return Ok(identity);
+        }
+        let mut identity = Identity::from_der(leaf)?;
+        identity.issuer_spki = self.issuers.spki(leaf, intermediates);
+        let identity = Arc::new(identity);
+        self.memo.know(&key, &identity);
+        Ok(identity)
     }
 
     /// Verifies a chain as at `now`; also used to judge live connections again after a reload.
@@ -190,7 +209,7 @@ impl GateVerifier {
         if self.denied == Denied::default() {
             return Ok(());
         }
-        match Identity::from_der(leaf) {
+        match self.identify(leaf, intermediates) {
             Ok(identity)
                 if self.denied.serials.contains(&identity.serial)
                     || self.denied.spki_sha256.contains(&identity.spki) =>

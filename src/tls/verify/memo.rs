@@ -10,11 +10,13 @@
 //! every time.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+
+use crate::identity::Identity;
 
 /// Chains kept at once; one more and all are forgotten, which costs time and nothing else.
 const MOST: usize = 4096;
@@ -22,17 +24,19 @@ const MOST: usize = 4096;
 /// What names a chain.
 type Key = [u8; 32];
 
-/// Seconds since the Unix epoch, both ends included.
-#[derive(Clone, Copy, Debug)]
-struct Window {
+/// What is remembered of a chain. Seconds since the Unix epoch, both ends included.
+#[derive(Debug)]
+struct Accepted {
     from: u64,
     until: u64,
+    /// Who it is, which depends on the same bytes and CAs.
+    identity: Option<Arc<Identity>>,
 }
 
 /// The chains that one verifier has accepted.
 #[derive(Debug)]
 pub struct Memo {
-    accepted: Mutex<HashMap<Key, Window>>,
+    accepted: Mutex<HashMap<Key, Accepted>>,
     /// The last second at which every list is current.
     lists_until: u64,
 }
@@ -76,7 +80,7 @@ impl Memo {
         let now = now.as_secs();
         self.accepted()
             .get(key)
-            .is_some_and(|window| (window.from..=window.until).contains(&now))
+            .is_some_and(|it| (it.from..=it.until).contains(&now))
     }
 
     /// Remembers that the chain was accepted at `now`.
@@ -104,10 +108,31 @@ impl Memo {
         if accepted.len() >= MOST && !accepted.contains_key(&key) {
             accepted.clear();
         }
-        accepted.insert(key, Window { from, until });
+        let identity = None;
+        accepted.insert(
+            key,
+            Accepted {
+                from,
+                until,
+                identity,
+            },
+        );
     }
 
-    fn accepted(&self) -> MutexGuard<'_, HashMap<Key, Window>> {
+    /// Whose chain it is, if that is known.
+    #[must_use]
+    pub fn identity(&self, key: &Key) -> Option<Arc<Identity>> {
+        self.accepted().get(key)?.identity.clone()
+    }
+
+    /// Remembers whose chain it is, if the chain is remembered.
+    pub fn know(&self, key: &Key, identity: &Arc<Identity>) {
+        if let Some(it) = self.accepted().get_mut(key) {
+            it.identity = Some(identity.clone());
+        }
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, HashMap<Key, Accepted>> {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -248,6 +248,27 @@ fn a_refusal_is_not_remembered_and_neither_is_what_is_not_a_certificate() {
 }
 
 #[test]
+fn who_it_is_is_read_once_for_each_chain() {
+    let root = authority("root", NOON + 1000, None);
+    let (gate, _) = verifier(&root, Vec::new());
+    let (one, two) = (
+        leaf("one", NOON + 500, &root),
+        leaf("two", NOON + 500, &root),
+    );
+    for der in [&one, &two] {
+        gate.judge(der, &[], at(NOON)).expect("good");
+    }
+    let who = |der| gate.identify(der, &[]).expect("readable");
+    assert!(Arc::ptr_eq(&who(&one), &who(&one)));
+    assert_eq!(who(&one).common_names, ["one"]);
+    assert_eq!(who(&two).common_names, ["two"]);
+    // What was never accepted is read, and not kept.
+    let (stranger, _) = verifier(&root, Vec::new());
+    let read = || stranger.identify(&one, &[]).expect("readable");
+    assert!(!Arc::ptr_eq(&read(), &read()));
+}
+
+#[test]
 fn certificates_do_not_run_into_each_other_in_a_key() {
     let der = |bytes: &[u8]| CertificateDer::from(bytes.to_vec());
     let keys = [
