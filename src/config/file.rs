@@ -13,8 +13,9 @@ use crate::config::origin::Origin;
 /// A configuration file is not larger.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// Reads the settings in `bytes`, the contents of `path`. Never panics, whatever the bytes.
-pub fn parse(path: &Path, bytes: &[u8]) -> Result<Layer, Vec<Problem>> {
+/// Reads the settings in `bytes`, the contents of `path`: those that are well written, and what is wrong with the others, so that
+/// one fault does not look like the want of everything else. Never panics, whatever the bytes.
+pub fn parse(path: &Path, bytes: &[u8]) -> (Layer, Vec<Problem>) {
     let at = |line: usize| Origin::File {
         path: path.to_owned(),
         line,
@@ -23,27 +24,29 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Layer, Vec<Problem>> {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(err) => {
             let line = line_of(bytes, err.valid_up_to());
-            return Err(vec![Problem::new(at(line), "expected UTF-8 text")]);
+            let problem = Problem::new(at(line), "expected UTF-8 text");
+            return (Layer::new(), vec![problem]);
         }
     };
     let (table, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        let problem = |err: &toml::de::Error| {
-            let line = line_of(text.as_bytes(), err.span().map_or(0, |span| span.start));
-            Problem::new(
-                at(line),
-                format!("not valid TOML: {}", err.message().replace('\n', ", ")),
-            )
-        };
-        return Err(errors.iter().take(5).map(problem).collect());
-    }
-
+    let fault = |err: &toml::de::Error| {
+        let line = line_of(text.as_bytes(), err.span().map_or(0, |span| span.start));
+        Problem::new(
+            at(line),
+            format!("not valid TOML: {}", err.message().replace('\n', ", ")),
+        )
+    };
     let mut layer = Layer::new();
-    let mut problems = Vec::new();
+    let mut problems: Vec<_> = errors.iter().take(5).map(fault).collect();
+    let broken = !problems.is_empty();
     let base = path.parent().map(Path::to_owned);
     for (name, value) in table.get_ref() {
         let origin = at(line_of(text.as_bytes(), name.span().start));
         let Some(key) = Key::named(name.get_ref()) else {
+            // What a broken line leaves behind need not be a key at all.
+            if broken {
+                continue;
+            }
             problems.push(unknown_key(name.get_ref(), value.get_ref(), origin));
             continue;
         };
@@ -58,6 +61,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Layer, Vec<Problem>> {
                     },
                 );
             }
+            Err(_) if broken => {}
             Err(found) => {
                 let line = line_of(text.as_bytes(), found.span().start);
                 let message = format!(
@@ -70,11 +74,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Layer, Vec<Problem>> {
             }
         }
     }
-    if problems.is_empty() {
-        Ok(layer)
-    } else {
-        Err(problems)
-    }
+    (layer, problems)
 }
 
 /// The value's items as text, or the part that has the wrong type.

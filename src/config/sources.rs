@@ -90,10 +90,11 @@ impl Sources {
             match read_bounded(&path)
                 .map_err(|message| vec![unreadable(&origin, "config-file", &path, &message)])
             {
-                Ok(bytes) => match file::parse(&path, &bytes) {
-                    Ok(layer) => sources.layers.push(layer),
-                    Err(problems) => sources.problems.extend(problems),
-                },
+                Ok(bytes) => {
+                    let (layer, problems) = file::parse(&path, &bytes);
+                    sources.layers.push(layer);
+                    sources.problems.extend(problems);
+                }
                 Err(problems) => sources.problems.extend(problems),
             }
             sources.config_file = Some(path.clone());

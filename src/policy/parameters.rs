@@ -1,5 +1,7 @@
 //! Query parameters of the operations that are judged: only the listed ones pass, each once unless it may repeat.
 
+use std::borrow::Cow;
+
 use crate::docker::Operation;
 use crate::docker::query;
 
@@ -126,6 +128,18 @@ fn listed(operation: Operation) -> Option<&'static [(&'static str, Rule)]> {
     })
 }
 
+/// A value as a message may show it: an address may carry a name and a password (RFC 3986 §3.2.1).
+fn without_password(value: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return Cow::Borrowed(value);
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => Cow::Owned(format!("{scheme}://***{}", &rest[at..])),
+        None => Cow::Borrowed(value),
+    }
+}
+
 /// Whether an operation's parameters are judged.
 pub(super) fn inspected(operation: Operation) -> bool {
     listed(operation).is_some()
@@ -207,7 +221,7 @@ pub(super) fn read(
             Some((_, rule)) => {
                 match rule {
                     Empty(rule) if !value.is_empty() => {
-                        out.never(rule, format!("?{key}"), value.as_ref());
+                        out.never(rule, format!("?{key}"), without_password(&value));
                     }
                     False(rule) if query::boolean(&value) => {
                         out.never(rule, format!("?{key}"), value.as_ref());

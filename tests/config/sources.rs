@@ -258,6 +258,25 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
+fn one_fault_in_a_file_does_not_hide_what_stands_beside_it() {
+    let host = Host::new();
+    let certificates = "tlscacert = \"ca.pem\"\ntlscert = \"cert.pem\"\ntlskey = \"key.pem\"\n";
+    for (fault, said) in [
+        ("drain_timeout = \"1s\"\n", "unknown key \"drain_timeout\""),
+        ("workers = \"many\"\n", "workers is"),
+        ("drain-timeout = \n", "not valid TOML"),
+    ] {
+        let file = host.write("etc/dockgate.toml", &format!("{certificates}{fault}"));
+        let error = host
+            .load(&["--config-file", file.to_str().unwrap()], &[])
+            .unwrap_err();
+        let problems: Vec<_> = error.problems.iter().map(|p| &*p.message).collect();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with(said), "{problems:?}");
+    }
+}
+
+#[test]
 fn tlsverify_cannot_be_turned_off() {
     let host = Host::new();
     for args in [&["--tlsverify"][..], &["--tlsverify=true"]] {

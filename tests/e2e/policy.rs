@@ -9,6 +9,7 @@ mod live;
 mod readings;
 mod requests;
 mod router;
+mod swarm;
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         bodies::cases(),
         readings::cases(),
         router::cases(),
+        swarm::cases(),
         requests::cases(),
         clients::cases(),
         audit::cases(),

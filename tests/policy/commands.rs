@@ -169,6 +169,25 @@ fn check_prints_json() {
 }
 
 #[test]
+fn check_prints_the_faults_of_a_file_as_json_too() {
+    let desk = Desk::new();
+    desk.file(
+        "faulty.toml",
+        "version = 1\n[[client]]\nmatch = { cn = \"a\" }\nrole = \"read-onyl\"\n",
+    );
+    let outcome = desk
+        .run("check faulty.toml --json", "")
+        .expect("faults are an answer");
+    assert_eq!(outcome.code, 78);
+    let said: Value = serde_json::from_str(&outcome.text).expect("JSON");
+    assert_eq!(said["errors"][0]["line"], 4, "{said}");
+    let whole = said["errors"][0].to_string();
+    assert!(whole.contains("read-only"), "{whole}");
+    // Without the option they are an error, which the program prints.
+    assert!(desk.run("check faulty.toml", "").is_err());
+}
+
+#[test]
 fn test_runs_cases_and_names_those_that_fail() {
     let desk = Desk::new();
     desk.file(

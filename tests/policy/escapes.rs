@@ -341,6 +341,34 @@ fn a_build_context_is_not_read_and_its_parameters_are() {
 }
 
 #[test]
+fn a_password_in_an_address_is_not_repeated() {
+    let policy = limits("");
+    for (target, rule) in [
+        (
+            "/build?t=registry.example.com/team/a&remote=https://bob:hunter2@git.example.com/a.git",
+            "build",
+        ),
+        (
+            "/images/create?fromImage=a&fromSrc=ftp://bob:hunter2@example.com",
+            "images",
+        ),
+    ] {
+        let denied = Ask::new(&policy, "POST", target).denied(rule);
+        assert!(!format!("{denied:?}").contains("hunter2"), "{denied}");
+        assert!(denied.to_string().contains("://***@"), "{denied}");
+    }
+    let target = "/build?t=registry.example.com/team/a&remote=https://git.example.com/a@b.git";
+    let denied = Ask::new(&policy, "POST", target).denied("build");
+    assert!(
+        denied
+            .to_string()
+            .contains("https://git.example.com/a@b.git"),
+        "{denied}"
+    );
+    let _ = Ask::new(&policy, "POST", "/build?t=registry.example.com/team/a").allowed();
+}
+
+#[test]
 fn secrets_among_the_options_of_a_volume_are_not_repeated() {
     let policy = limits("");
     let mount = |options: &str| {

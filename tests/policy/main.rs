@@ -20,3 +20,4 @@ mod roles;
 mod storage;
 mod swarm;
 mod targets;
+mod toggles;

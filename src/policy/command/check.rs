@@ -7,13 +7,22 @@ use serde_json::json;
 use crate::cli::policy::CheckArgs;
 use crate::docker::{Operation, Risk};
 use crate::policy::risk::{Reach, reach};
-use crate::policy::{Mode, Policy, PolicyError, Role};
+use crate::policy::{Fault, Mode, Policy, PolicyError, Role};
 
 use super::{Outcome, columns, read};
 
+/// What a faulty file exits with, as without `--json` (`EX_CONFIG` of sysexits.h).
+const FAULTY: u8 = 78;
+
 /// Reads, lints and prints.
 pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
-    let policy = Policy::read(&args.file)?;
+    let policy = match Policy::read(&args.file) {
+        Err(PolicyError::Invalid { file, faults }) if args.json => {
+            let text = faulty(&file, &faults);
+            return Ok(Outcome { text, code: FAULTY });
+        }
+        read => read?,
+    };
     let issuers = match &args.ca {
         Some(path) => {
             let pem = read(path)?;
@@ -179,6 +188,14 @@ fn table(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)
 
 fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn faulty(file: &str, faults: &[Fault]) -> String {
+    let errors: Vec<_> = faults
+        .iter()
+        .map(|fault| json!({ "line": fault.line, "text": fault.message, "hint": fault.hint }))
+        .collect();
+    json!({ "file": file, "errors": errors }).to_string()
 }
 
 fn json(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]) -> String {

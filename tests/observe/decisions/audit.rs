@@ -1,0 +1,241 @@
+//! What the audit says of each decision, and what becomes of requests when it cannot say it.
+
+use super::*;
+
+#[test]
+fn the_audit_has_every_field_and_both_ends_of_a_session() {
+    let site = Site::start(POLICY, &[]);
+    let who = site.gate.pki.client_with("ci", 0x0abc, |params| {
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "Example Ltd");
+        params
+            .distinguished_name
+            .push(DnType::OrganizationalUnitName, "Platform");
+        params.subject_alt_names = vec![
+            SanType::DnsName("ci.example.com".try_into().expect("a name")),
+            SanType::Rfc822Name("ci@example.com".try_into().expect("an address")),
+            SanType::URI("spiffe://example.com/ci".try_into().expect("a URI")),
+            SanType::IpAddress([192, 0, 2, 7].into()),
+        ];
+    });
+    let mut ci = site.gate.connect(&who);
+    let exec = r#"{"Cmd":["sh","-c","echo one two"],"Env":["TOKEN=hunter2"]}"#;
+    assert_eq!(
+        status(&mut ci, &post("/v1.51/containers/web/exec?x=hunter3", exec)),
+        403,
+        "an unknown parameter"
+    );
+    let request = post("/v1.51/containers/web/exec", exec).replace(
+        "Host: x\r\n",
+        "Host: x\r\nX-Registry-Auth: hunter4\r\nAuthorization: Basic hunter5\r\n",
+    );
+    assert_eq!(status(&mut ci, &request), 201);
+    let made = site.record(|r| r.operation == "exec.create" && r.decision == Decision::Allow);
+    let certificate = &made.certificate;
+    assert_eq!(
+        [
+            &certificate.cn,
+            &certificate.o,
+            &certificate.ou,
+            &certificate.dns,
+            &certificate.email,
+            &certificate.uri
+        ]
+        .map(|list| list.join(",")),
+        [
+            "ci",
+            "Example Ltd",
+            "Platform",
+            "ci.example.com",
+            "ci@example.com",
+            "spiffe://example.com/ci"
+        ]
+    );
+    assert_eq!(
+        certificate.ip.first().map(ToString::to_string).as_deref(),
+        Some("192.0.2.7")
+    );
+    assert_eq!(certificate.serial, "0abc");
+    assert!(
+        certificate.spki.starts_with("sha256:")
+            && certificate.spki.len() == 51
+            && certificate.issuer_spki.is_some(),
+        "{certificate:?}"
+    );
+    assert!(made.address.starts_with("127.0.0.1:") && made.time.ends_with('Z'));
+    assert!(made.request.starts_with(&format!("{}-", made.connection)));
+    assert_eq!(
+        (
+            &*made.client,
+            &*made.role,
+            &*made.method,
+            &*made.path,
+            &*made.mode
+        ),
+        (
+            "ci",
+            "team-a",
+            "POST",
+            "/v1.51/containers/web/exec",
+            "enforce"
+        )
+    );
+    assert_eq!((made.target.as_deref(), made.status), (Some("web"), 201));
+    assert_eq!(
+        made.command.as_deref(),
+        Some(&["sh".into(), "-c".into(), "echo one two".into()][..])
+    );
+    assert!(
+        made.bytes_in >= request.len() as u64
+            && made.bytes_out > 0
+            && made.duration_us >= made.upstream_us
+            && made.upstream_us > 0,
+        "{made:?}"
+    );
+    // Both ends of a session.
+    let mut tunnel = site.gate.connect(&who);
+    tunnel.hijack();
+    let start = site.record(|r| r.event == Event::SessionStart);
+    assert_eq!((start.status, &start.reason), (101, &None));
+    assert!(
+        read(&site.audit)
+            .iter()
+            .all(|r| r.event != Event::SessionEnd)
+    );
+    tunnel.echo("what is typed: hunter6");
+    let (sent, received) = (tunnel.sent, tunnel.received);
+    drop(tunnel);
+    let end = site.record(|r| r.event == Event::SessionEnd);
+    assert_eq!(
+        (
+            &end.request,
+            &end.connection,
+            &*end.operation,
+            end.target.as_deref()
+        ),
+        (&start.request, &start.connection, "exec.start", Some("e1"))
+    );
+    assert_eq!(
+        (end.bytes_in, end.bytes_out, end.status),
+        (sent, received, 101)
+    );
+    assert!(end.reason.is_some() && end.duration_us >= start.duration_us);
+    // One that is kicked has that as its reason.
+    let mut kicked = site.gate.connect(&who);
+    kicked.hijack();
+    let id = site.gate.ps().iter().map(|c| c.id).max().expect("there");
+    let output = site.gate.command_line(&["kick", &id.to_string()]);
+    assert!(output.status.success(), "{}", text(&output));
+    kicked.ended();
+    site.record(|r| r.event == Event::SessionEnd && r.reason.as_deref() == Some("kicked"));
+    let text = fs::read_to_string(&site.audit).expect("the audit");
+    assert!(!text.contains("hunter"), "{text}");
+    assert!(!text.contains(EXEC_START));
+}
+
+#[test]
+fn the_audit_says_what_was_never_let_through_and_why() {
+    let site = Site::start(POLICY, &["--max-requests-per-second-per-client", "1"]);
+    let mut ci = site.client("ci");
+    let over = (0..20).any(|_| ci.ask("GET", "/_ping").status == 429);
+    assert!(over, "the rate must be exceeded");
+    let record = site.record(|r| r.status == 429);
+    assert_eq!(
+        (
+            record.decision,
+            record.rule.as_deref(),
+            &*record.client,
+            &*record.role
+        ),
+        (Decision::Deny, Some("limit"), "ci", "team-a")
+    );
+    // Who leaves before there was anything to decide on was not let through either.
+    let mut gone = site.client("viewer");
+    gone.send("POST /v1.51/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        .expect("sent");
+    assert_eq!(gone.answer().expect("an answer").status, 403);
+    let mut gone = site.client("new");
+    gone.send("POST /v1.51/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        .expect("sent");
+    drop(gone);
+    let record = site.record(|r| r.client == "new");
+    assert_eq!(
+        (
+            record.decision,
+            record.rule.as_deref(),
+            record.reason.as_deref()
+        ),
+        (Decision::Deny, None, Some("client_gone"))
+    );
+}
+
+#[test]
+fn sighup_opens_the_audit_anew() {
+    let site = Site::start(POLICY, &[]);
+    let mut viewer = site.client("viewer");
+    assert_eq!(viewer.ask("GET", "/_ping").status, 200);
+    site.record(|r| r.operation == "system.ping");
+    let moved = site.audit.with_extension("1");
+    fs::rename(&site.audit, &moved).expect("moved");
+    assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 200);
+    eventually(|| match read(&moved).len() {
+        2 => Ok(()),
+        other => Err(format!("{other} records")),
+    });
+    site.reload(POLICY, "Reloaded");
+    assert_eq!(viewer.ask("GET", "/v1.51/swarm").status, 403);
+    site.record(|r| r.operation == "swarm.inspect");
+    assert_eq!((read(&site.audit).len(), read(&moved).len()), (1, 2));
+}
+
+#[test]
+fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
+    for (options, continues) in [
+        (&[][..], false),
+        (&["--audit-failure", "deny"][..], false),
+        (&["--audit-failure", "continue"][..], true),
+    ] {
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let (link, file) = (elsewhere.path().join("sink"), elsewhere.path().join("file"));
+        symlink("/dev/full", &link).expect("linked");
+        let sink = link.display().to_string();
+        let site = Site::start(POLICY, &[&["--audit", &sink][..], options].concat());
+        let mut viewer = site.client("viewer");
+        // That nothing can be written shows at the first record.
+        assert_eq!(viewer.ask("GET", "/_ping").status, 200);
+        site.gate
+            .logged(|line| line["message"] == "The audit cannot be written");
+        let heard = site.engine.heard("GET ").len();
+        let answer = viewer.ask("GET", "/v1.51/containers/json");
+        if continues {
+            assert_eq!(answer.status, 200);
+            continue;
+        }
+        assert_eq!(answer.status, 503);
+        assert!(
+            answer.body.starts_with(
+                "{\"message\":\"dockgate: the audit cannot be written, so nothing is let through: "
+            ),
+            "{answer:?}"
+        );
+        assert_eq!(site.engine.heard("GET ").len(), heard);
+        // A place to write, and everything comes, the refusal as what it was.
+        fs::remove_file(&link).expect("removed");
+        symlink(&file, &link).expect("linked");
+        assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 200);
+        let refused = eventually(|| {
+            let records = read(&file);
+            let refused = records.iter().find(|record| record.status == 503);
+            match (refused, records.len()) {
+                (Some(refused), 3) => Ok(refused.clone()),
+                _ => Err(format!("{records:#?}")),
+            }
+        });
+        assert_eq!(
+            (refused.decision, refused.rule.as_deref()),
+            (Decision::Deny, Some("audit"))
+        );
+        site.counted(&[counter("read", "list", "denied", "5xx", 1)]);
+    }
+}
