@@ -136,7 +136,10 @@ impl AsyncWrite for WideSocket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        net::poll_write_vectored(&*self.tcp, cx, bufs)
+        match bufs {
+            [one] => net::poll_write(&*self.tcp, cx, one),
+            _ => net::poll_write_vectored(&*self.tcp, cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
