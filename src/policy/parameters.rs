@@ -133,8 +133,8 @@ fn without_password(value: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = value.split_once("://") else {
         return Cow::Borrowed(value);
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.rfind('@') {
+    // A password may hold what ends an authority elsewhere, so whatever stands before the last `@` is left out.
+    match rest.rfind('@') {
         Some(at) => Cow::Owned(format!("{scheme}://***{}", &rest[at..])),
         None => Cow::Borrowed(value),
     }
@@ -242,7 +242,7 @@ pub(super) fn read(
         Operation::ImageImport => {
             let source = parameters.get("fromSrc");
             if source != "-" {
-                out.never("tags", "?fromSrc", source);
+                out.never("tags", "?fromSrc", without_password(source));
             }
             tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
         }

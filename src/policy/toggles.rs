@@ -114,7 +114,7 @@ pub fn combined<'n>(switches: impl IntoIterator<Item = (&'n str, bool)>) -> Oper
             _ => post,
         })
         .collect();
-    open.minus(closed).union(kept)
+    open.union(kept).minus(closed)
 }
 
 /// What a toggle opens (before `POST` is looked at); `None` if there is no such toggle.
@@ -213,9 +213,8 @@ where
         .iter()
         .any(|(name, value)| TELLING.contains(name) || matches!(value.as_str(), "0" | "1"));
     // Anything may stand in an environment, but a switch that is nearly a toggle is a misspelt one.
-    let among = if seen { NAMES } else { TELLING };
     let stray = strays.iter().find_map(|key| {
-        let near = among
+        let near = NAMES
             .iter()
             .map(|name| (strsim::jaro_winkler(name, key), *name))
             .max_by(|a, b| a.0.total_cmp(&b.0))?;

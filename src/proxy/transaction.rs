@@ -236,11 +236,13 @@ impl<'a> Transaction<'a> {
     }
 
     fn count(&self, status: Option<u16>, took: Duration) {
-        let decision = match self.judgement.as_ref().and_then(|j| j.decision) {
+        // Under a policy, what ended before it was decided was not let through; the audit says the same.
+        let judged = self.judgement.as_ref().filter(|j| j.mode != "none");
+        let decision = match (judged, self.judgement.as_ref().and_then(|j| j.decision)) {
             _ if self.limited => metrics::Decision::Limited,
-            None | Some(Decision::Allow) => metrics::Decision::Allowed,
-            Some(Decision::Deny) => metrics::Decision::Denied,
-            Some(Decision::WouldDeny) => metrics::Decision::WouldDeny,
+            (Some(_), None) | (_, Some(Decision::Deny)) => metrics::Decision::Denied,
+            (None, None) | (_, Some(Decision::Allow)) => metrics::Decision::Allowed,
+            (_, Some(Decision::WouldDeny)) => metrics::Decision::WouldDeny,
         };
         self.gate
             .metrics

@@ -342,11 +342,21 @@ fn a_build_context_is_not_read_and_its_parameters_are() {
 
 #[test]
 fn a_password_in_an_address_is_not_repeated() {
-    let policy = limits("");
+    let policy = role(
+        "base = \"ci\"\nallow = [\"image.import\"]\n[role.team.limits]\ntags = [\"registry.example.com/team/**\"]",
+    );
     for (target, rule) in [
         (
             "/build?t=registry.example.com/team/a&remote=https://bob:hunter2@git.example.com/a.git",
             "build",
+        ),
+        (
+            "/build?t=registry.example.com/team/a&remote=https://bob:hunter2/x@git.example.com/a",
+            "build",
+        ),
+        (
+            "/images/create?fromSrc=http://bob:hunter2@example.com/x.tar&repo=registry.example.com/team/a",
+            "tags",
         ),
         (
             "/images/create?fromImage=a&fromSrc=ftp://bob:hunter2@example.com",
@@ -357,12 +367,10 @@ fn a_password_in_an_address_is_not_repeated() {
         assert!(!format!("{denied:?}").contains("hunter2"), "{denied}");
         assert!(denied.to_string().contains("://***@"), "{denied}");
     }
-    let target = "/build?t=registry.example.com/team/a&remote=https://git.example.com/a@b.git";
+    let target = "/build?t=registry.example.com/team/a&remote=https://git.example.com/a.git";
     let denied = Ask::new(&policy, "POST", target).denied("build");
     assert!(
-        denied
-            .to_string()
-            .contains("https://git.example.com/a@b.git"),
+        denied.to_string().contains("https://git.example.com/a.git"),
         "{denied}"
     );
     let _ = Ask::new(&policy, "POST", "/build?t=registry.example.com/team/a").allowed();

@@ -112,6 +112,8 @@ fn the_finer_toggles_open_and_close_what_they_name() {
     ]);
     assert!(open.contains(&"exec.inspect") && open.contains(&"container.stop"));
     assert!(!open.contains(&"exec.create") && !open.contains(&"container.kill"));
+    let open = toggled(&[("ALLOW_RESTARTS", "1"), ("ALLOW_KILL", "0")]);
+    assert!(open.contains(&"container.restart") && !open.contains(&"container.kill"));
     // Methods with a switch of their own; without one, POST stands for all of them.
     let open = toggled(&[("CONTAINERS", "1"), ("POST", "1"), ("DELETE", "0")]);
     assert!(open.contains(&"container.create") && !open.contains(&"container.delete"));
@@ -135,7 +137,7 @@ fn any_toggle_makes_a_policy_and_a_misspelt_one_alone_is_an_error() {
             .is_none()
     );
     assert!(read(&[("POST", "")]).expect("a toggle").is_some());
-    for name in ["CONTAINER", "IMAGE", "ALLOW_RESTART"] {
+    for name in ["CONTAINER", "IMAGE", "ALLOW_RESTART", "SERVICE", "NODE"] {
         let error = read(&[(name, "1")]).expect_err("misspelt").to_string();
         assert!(
             error.contains(name) && error.contains("did you mean"),

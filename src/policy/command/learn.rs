@@ -96,12 +96,14 @@ fn note(seen: &mut Seen, record: &Record) {
     // What nothing in a limited role allows cannot be learnt; it can be told.
     if let (Some(rule), Some(detail)) = (&record.rule, &record.detail)
         && record.facts.is_empty()
-        && rule != "operation"
-        && rule != "client"
+        && !ELSEWHERE.contains(&rule.as_str())
     {
         seen.refused.insert(format!("{rule}: {detail}"));
     }
 }
+
+/// Rules whose refusals say nothing about what a role would need: who asked, or what stands beside the policy.
+const ELSEWHERE: [&str; 5] = ["operation", "client", "limit", "audit", "authz-plugin"];
 
 /// An image by its name, whatever the tag; everything else as it was.
 fn generalised(key: &str, value: &str) -> String {
