@@ -109,7 +109,7 @@ fn of_running_gate<T>(
         .into_iter()
         .filter(|problem| !named && !foreign(problem))
         .collect();
-    let mut resolver = Resolver::new(sources.layers, problems);
+    let mut resolver = Resolver::new(sources.layers, problems, sources.whole);
     let value = resolve(&mut resolver);
     if resolver.problems.is_empty() {
         Ok(value)
@@ -127,8 +127,9 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         mut notes,
         files,
         config_file,
+        whole,
     } = Sources::read(cli, vars, places);
-    let mut r = Resolver::new(layers, problems);
+    let mut r = Resolver::new(layers, problems, whole);
 
     let listen = listen::reconcile(
         r.list("hosts", |text, _| listen::parse(text))

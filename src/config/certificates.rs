@@ -56,7 +56,7 @@ pub(super) fn choose(r: &mut Resolver, places: &Places) -> (Option<TlsPaths>, Op
             }),
             None,
         ),
-        (None, None, None) if r.problems.iter().any(is_about_tls) => (None, None),
+        (None, None, None) if !r.whole || r.problems.iter().any(is_about_tls) => (None, None),
         (None, None, None) => match places.find_certs() {
             Some((dir, layout)) => {
                 let paths = TlsPaths {

@@ -13,9 +13,19 @@ use crate::config::origin::Origin;
 /// A configuration file is not larger.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// Reads the settings in `bytes`, the contents of `path`: those that are well written, and what is wrong with the others, so that
-/// one fault does not look like the want of everything else. Never panics, whatever the bytes.
-pub fn parse(path: &Path, bytes: &[u8]) -> (Layer, Vec<Problem>) {
+/// What came of reading a file: a fault in one setting does not hide the others.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The settings that are well written.
+    pub layer: Layer,
+    /// What is wrong with the others.
+    pub problems: Vec<Problem>,
+    /// Whether the text is TOML throughout: if not, what is missing may have been meant.
+    pub whole: bool,
+}
+
+/// Reads the settings in `bytes`, the contents of `path`. Never panics, whatever the bytes.
+pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
     let at = |line: usize| Origin::File {
         path: path.to_owned(),
         line,
@@ -24,8 +34,11 @@ pub fn parse(path: &Path, bytes: &[u8]) -> (Layer, Vec<Problem>) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(err) => {
             let line = line_of(bytes, err.valid_up_to());
-            let problem = Problem::new(at(line), "expected UTF-8 text");
-            return (Layer::new(), vec![problem]);
+            return Parsed {
+                layer: Layer::new(),
+                problems: vec![Problem::new(at(line), "expected UTF-8 text")],
+                whole: false,
+            };
         }
     };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -38,16 +51,15 @@ pub fn parse(path: &Path, bytes: &[u8]) -> (Layer, Vec<Problem>) {
     };
     let mut layer = Layer::new();
     let mut problems: Vec<_> = errors.iter().take(5).map(fault).collect();
-    let broken = !problems.is_empty();
+    let whole = problems.is_empty();
     let base = path.parent().map(Path::to_owned);
     for (name, value) in table.get_ref() {
         let origin = at(line_of(text.as_bytes(), name.span().start));
         let Some(key) = Key::named(name.get_ref()) else {
             // What a broken line leaves behind need not be a key at all.
-            if broken {
-                continue;
+            if whole {
+                problems.push(unknown_key(name.get_ref(), value.get_ref(), origin));
             }
-            problems.push(unknown_key(name.get_ref(), value.get_ref(), origin));
             continue;
         };
         match items(key.kind, value) {
@@ -61,7 +73,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> (Layer, Vec<Problem>) {
                     },
                 );
             }
-            Err(_) if broken => {}
+            Err(_) if !whole => {}
             Err(found) => {
                 let line = line_of(text.as_bytes(), found.span().start);
                 let message = format!(
@@ -74,7 +86,11 @@ pub fn parse(path: &Path, bytes: &[u8]) -> (Layer, Vec<Problem>) {
             }
         }
     }
-    (layer, problems)
+    Parsed {
+        layer,
+        problems,
+        whole,
+    }
 }
 
 /// The value's items as text, or the part that has the wrong type.

@@ -12,15 +12,18 @@ pub(super) struct Resolver {
     layers: Vec<Layer>,
     /// Everything wrong so far.
     pub(super) problems: Vec<Problem>,
+    /// Whether the layers hold all that was written: if not, a setting that is not there is no finding.
+    pub(super) whole: bool,
     /// Every setting read so far.
     pub(super) settings: Vec<Setting>,
 }
 
 impl Resolver {
-    pub(super) fn new(layers: Vec<Layer>, problems: Vec<Problem>) -> Self {
+    pub(super) fn new(layers: Vec<Layer>, problems: Vec<Problem>, whole: bool) -> Self {
         Self {
             layers,
             problems,
+            whole,
             settings: Vec::new(),
         }
     }

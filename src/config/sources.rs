@@ -53,6 +53,8 @@ pub(super) struct Sources {
     pub(super) notes: Vec<String>,
     pub(super) files: Vec<PathBuf>,
     pub(super) config_file: Option<PathBuf>,
+    /// Whether every file named was read to its end: if not, what is missing may stand there.
+    pub(super) whole: bool,
 }
 
 impl Sources {
@@ -66,6 +68,7 @@ impl Sources {
             notes: Vec::new(),
             files: Vec::new(),
             config_file: None,
+            whole: true,
         };
         let named = |flag: &Option<PathBuf>, variable: &str| {
             let written = || {
@@ -88,14 +91,18 @@ impl Sources {
         });
         if let Some((path, origin)) = file {
             match read_bounded(&path)
-                .map_err(|message| vec![unreadable(&origin, "config-file", &path, &message)])
+                .map_err(|message| unreadable(&origin, "config-file", &path, &message))
             {
                 Ok(bytes) => {
-                    let (layer, problems) = file::parse(&path, &bytes);
-                    sources.layers.push(layer);
-                    sources.problems.extend(problems);
+                    let parsed = file::parse(&path, &bytes);
+                    sources.layers.push(parsed.layer);
+                    sources.problems.extend(parsed.problems);
+                    sources.whole &= parsed.whole;
                 }
-                Err(problems) => sources.problems.extend(problems),
+                Err(problem) => {
+                    sources.problems.push(problem);
+                    sources.whole = false;
+                }
             }
             sources.config_file = Some(path.clone());
             sources.files.push(path);
@@ -109,9 +116,15 @@ impl Sources {
                         sources.layers.push(layer);
                         sources.notes.extend(notes);
                     }
-                    Err(problem) => sources.problems.push(problem),
+                    Err(problem) => {
+                        sources.problems.push(problem);
+                        sources.whole = false;
+                    }
                 },
-                Err(problem) => sources.problems.push(problem),
+                Err(problem) => {
+                    sources.problems.push(problem);
+                    sources.whole = false;
+                }
             }
             sources.files.push(path);
         }

@@ -60,6 +60,7 @@ pub fn outcome(args: &PolicyArgs, input: &mut dyn Read) -> Result<Outcome, Polic
 
 fn read(path: &Path) -> Result<Vec<u8>, PolicyError> {
     fs::read(path).map_err(|source| PolicyError::Read {
+        what: "file",
         path: path.into(),
         source,
     })

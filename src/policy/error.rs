@@ -19,8 +19,10 @@ pub struct Fault {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// A file could not be read.
-    #[error("cannot read \"{}\"", path.display())]
+    #[error("{what} \"{}\" cannot be read", path.display())]
     Read {
+        /// What it is: `policy file`.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// Why.

@@ -274,6 +274,22 @@ fn one_fault_in_a_file_does_not_hide_what_stands_beside_it() {
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].starts_with(said), "{problems:?}");
     }
+    // What a file would have said is not known when it cannot be read, or not to its end.
+    let broken = host.write("etc/broken.toml", "hosts = [\"tcp://:2376\"\n");
+    for (file, said) in [
+        ("/nowhere.toml", "cannot read it"),
+        (broken.to_str().unwrap(), "not valid TOML"),
+    ] {
+        let error = host.load(&["--config-file", file], &[]).unwrap_err();
+        let problems: Vec<_> = error.problems.iter().map(|p| &*p.message).collect();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(said), "{problems:?}");
+    }
+    let error = host.load(&[], &[]).unwrap_err();
+    assert!(
+        error.problems[0].message.starts_with("no certificates"),
+        "{error}"
+    );
 }
 
 #[test]

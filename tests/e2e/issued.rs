@@ -2,17 +2,11 @@
 //! `openssl verify -x509_strict`, in a test." CA, server and client all come from `dockgate certs`.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use super::support::client::Side;
-use super::support::gate::Gate;
-use super::support::process::Process;
+use super::support::gate::{Gate, certs};
 use super::support::suite::{Case, Suite};
 use super::support::{Context, Verdict, ensure};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The key types `dockgate certs` offers.
 const KEYS: [&str; 5] = ["p256", "p384", "rsa2048", "rsa4096", "ed25519"];
@@ -44,22 +38,6 @@ pub(crate) fn cases() -> Vec<Case> {
         needs: &["PYTHON", "NODE", "NODE_PATH"],
         run: every_key_type,
     }]
-}
-
-fn certs(directory: &Path, arguments: &[&str]) -> Verdict {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
-    command
-        .arg("certs")
-        .args(arguments)
-        .arg("--dir")
-        .arg(directory);
-    let output = Process::start(command, "dockgate certs")?.finish(PATIENCE)?;
-    ensure!(
-        output.code == 0,
-        "dockgate certs {arguments:?}: {}",
-        output.stderr
-    );
-    Ok(())
 }
 
 fn every_key_type(suite: &Suite, name: &str) -> Verdict {

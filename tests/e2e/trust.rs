@@ -2,14 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::support::client::Side;
-use super::support::gate::Gate;
-use super::support::process::Process;
+use super::support::gate::{Gate, certs};
 use super::support::suite::{Case, Suite};
 use super::support::{Context, Verdict, ensure};
 
@@ -25,22 +23,6 @@ pub(crate) fn cases() -> Vec<Case> {
         needs: &[],
         run: revoked_exec,
     }]
-}
-
-fn certs(directory: &Path, arguments: &[&str]) -> Verdict {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
-    command
-        .arg("certs")
-        .args(arguments)
-        .arg("--dir")
-        .arg(directory);
-    let output = Process::start(command, "dockgate certs")?.finish(PATIENCE)?;
-    ensure!(
-        output.code == 0,
-        "dockgate certs {arguments:?}: {}",
-        output.stderr
-    );
-    Ok(())
 }
 
 fn revoked_exec(suite: &Suite, name: &str) -> Verdict {

@@ -111,6 +111,7 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, P
                 .take(most)
                 .read_to_end(&mut body)
                 .map_err(|source| PolicyError::Read {
+                    what: "the body on",
                     path: "standard input".into(),
                     source,
                 })?;

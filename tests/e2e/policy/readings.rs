@@ -3,13 +3,16 @@
 
 use std::fmt::Write as _;
 
+use dockgate::identity::Identity;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
 
-use super::{case, remove, send_bytes};
+use super::{TEAM, case, remove, send_bytes};
 
 #[path = "../../policy/readings.rs"]
 mod shared;
@@ -117,16 +120,24 @@ fn record_holds(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
+/// Whoever the suite's first certificate says.
+fn identity(suite: &Suite) -> Verdict<Identity> {
+    let file = suite.pki.client_folder(TEAM).join("cert.pem");
+    let leaf = CertificateDer::from_pem_file(file).context("read a client's certificate")?;
+    Identity::from_der(&leaf).context("read its names")
+}
+
 fn generated(suite: &Suite, name: &str) -> Verdict {
     let direct = Side::direct(suite, name, &suite.engine.socket)?;
     let policy = open_policy();
+    let who = identity(suite)?;
     let seed = std::env::var("DOCKGATE_E2E_SEED").ok();
     let mut random = Random(seed.and_then(|text| text.parse().ok()).unwrap_or(2376));
     let (mut same, mut tricked, mut refused_by_both, mut wrong) = (0, 0, 0, Vec::new());
     for _ in 0..BODIES {
         let body = random.body();
         let ours = ours(&body);
-        let passes = passes(&policy, &body);
+        let passes = passes(&policy, &who, &body);
         let (status, theirs) = create(&direct, &body)?;
         match (passes, theirs) {
             (true, Some(theirs)) if ours.as_ref() == Some(&theirs) => same += 1,

@@ -18,6 +18,26 @@ use super::{Context, Verdict, ensure};
 /// How long the gate may take to say that it listens.
 const START: Duration = Duration::from_secs(20);
 
+/// How long `dockgate certs` may take; a large RSA key is looked for by chance.
+const CERTS: Duration = Duration::from_secs(60);
+
+/// Runs `dockgate certs` on the files in `directory`.
+pub(crate) fn certs(directory: &Path, arguments: &[&str]) -> Verdict {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
+    command
+        .arg("certs")
+        .args(arguments)
+        .arg("--dir")
+        .arg(directory);
+    let output = Process::start(command, "dockgate certs")?.finish(CERTS)?;
+    ensure!(
+        output.code == 0,
+        "dockgate certs {arguments:?}: {}",
+        output.stderr
+    );
+    Ok(())
+}
+
 /// A running gate.
 pub(crate) struct Gate {
     /// Where it listens, as its log says.
