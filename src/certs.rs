@@ -22,7 +22,7 @@ mod crl;
 mod error;
 mod index;
 mod passphrase;
-mod pem;
+pub(crate) mod pem;
 mod probe;
 mod resign;
 mod verdict;

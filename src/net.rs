@@ -4,13 +4,19 @@
 //! one `EAGAIN` system call per request. [`poll_read`] and [`poll_write`] clear the readiness themselves. Both are cancel
 //! safe: nothing is read or written unless `Ready` is returned.
 
+pub mod ask;
+
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep};
 
 /// Bytes of one bulk buffer: large enough that system calls stop to matter, small enough that a stalled connection holding
 /// one is cheap.
@@ -140,4 +146,31 @@ pub fn give_bulk(buf: Vec<u8>) {
             pool.push(buf);
         }
     });
+}
+
+/// Wait before trying again when a unix socket's accept queue is full.
+const BACKLOG_RETRY: Duration = Duration::from_millis(5);
+
+/// Connects to a unix socket. That happens at once or fails (unix(7)), so unlike tokio's own connect this waits for no event;
+/// only a full accept queue, which answers EAGAIN, is tried again for as long as `patience`.
+///
+/// # Errors
+/// When the socket cannot be opened, or its queue stays full.
+pub async fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match connect_now(path) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                sleep(BACKLOG_RETRY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn connect_now(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    UnixStream::from_std(socket.into())
 }

@@ -11,14 +11,16 @@
 mod call;
 mod message;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-pub use call::CallError;
+use call::CallError;
 pub use message::{Request, fields};
+
+use crate::finding;
 
 /// Longest wait for one answer of the plugin, its handshake included.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -60,18 +62,6 @@ impl Plugin {
         }
     }
 
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its socket.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Asks whether a request may go on.
     ///
     /// # Errors
@@ -94,7 +84,7 @@ impl Plugin {
                 call::activate(&self.path).await?;
                 self.active.store(true, Ordering::Relaxed);
             }
-            call::ask(&self.path, method, request).await
+            call::word(&self.path, method, request).await
         });
         let said = asked.await.unwrap_or(Err(CallError::TimedOut));
         let message = match said {
@@ -105,8 +95,8 @@ impl Plugin {
             Err(e) => {
                 // Another program may answer there by the next request.
                 self.active.store(false, Ordering::Relaxed);
-                tracing::warn!(plugin = self.name, socket = ?self.path, error = %e, "The authorization plugin cannot be asked");
-                e.to_string()
+                tracing::warn!(plugin = self.name, socket = ?self.path, error = %finding::chain(&e), "The authorization plugin cannot be asked");
+                finding::chain(&e)
             }
         };
         Err(self.denied(message))

@@ -245,16 +245,13 @@ impl Policy {
     }
 
     /// What the toggles of the environment make: these operations for every certificate.
-    fn single(name: &str, allowed: OperationSet) -> Policy {
-        Policy::of_everyone(Role::new(
-            name,
-            "none",
-            allowed,
-            Some(Limits::default()),
-            Mode::Enforce,
-            true,
-            0,
-        ))
+    fn toggled(allowed: OperationSet) -> Policy {
+        let limits = Some(Limits::default());
+        let role = Role::new("toggles", "none", allowed, limits, Mode::Enforce, true, 0);
+        Policy::of_everyone(Role {
+            toggled: true,
+            ..role
+        })
     }
 
     /// One role for every certificate.

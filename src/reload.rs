@@ -21,6 +21,7 @@ use crate::certs::auto;
 use crate::cli::ServeArgs;
 use crate::config::{Config, LogLevel};
 use crate::expiry::{Date, Subject};
+use crate::finding;
 use crate::front::Front;
 use crate::logging;
 use crate::metrics;
@@ -273,7 +274,9 @@ impl Reloader {
                     self.look(true).await;
                 }
             }
-            Ok(Err(e)) => warn!(error = %e, "The server certificate cannot be looked after"),
+            Ok(Err(e)) => {
+                warn!(error = %finding::chain(&e), "The server certificate cannot be looked after");
+            }
             Err(_) => error!("Looking after the server certificate panicked"),
         }
     }

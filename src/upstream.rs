@@ -10,15 +10,11 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::net::SendFlags;
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep};
 
 use crate::net;
 use crate::policy::Permitted;
-
-/// Wait before trying again when the engine's accept queue is full.
-const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// Where the engine listens.
 #[derive(Clone, Debug)]
@@ -59,36 +55,18 @@ impl Upstream {
     /// # Errors
     /// When the socket cannot be opened, or its accept queue stays full until the deadline.
     pub async fn connect(&self, _permit: &Permitted) -> Result<EngineStream, ConnectError> {
-        let deadline = Instant::now() + self.connect_timeout;
-        loop {
-            let error = match connect(&self.path) {
-                Ok(socket) => {
-                    return Ok(EngineStream {
-                        socket,
-                        fresh: true,
-                        untried: true,
-                    });
-                }
-                Err(error) => error,
-            };
-            // A unix socket with a full queue answers EAGAIN at once instead of waiting.
-            if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
-                return Err(ConnectError {
-                    path: self.path.clone(),
-                    source: error,
-                });
-            }
-            sleep(BACKLOG_RETRY).await;
+        match net::connect(&self.path, self.connect_timeout).await {
+            Ok(socket) => Ok(EngineStream {
+                socket,
+                fresh: true,
+                untried: true,
+            }),
+            Err(source) => Err(ConnectError {
+                path: self.path.clone(),
+                source,
+            }),
         }
     }
-}
-
-/// Connects to a unix socket. It happens at once or fails (unix(7)): unlike tokio's own connect, this waits for no event.
-fn connect(path: &Path) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    UnixStream::from_std(socket.into())
 }
 
 /// One connection to the engine.

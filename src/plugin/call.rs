@@ -1,21 +1,16 @@
 //! One call of the engine's plugin protocol: a JSON object posted over a unix socket, a JSON object back.
 
-use std::convert::Infallible;
-use std::future::pending;
-use std::io;
 use std::path::Path;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
 use super::DEADLINE;
+use crate::net::ask::{AskError, ask};
 
 /// What dockerd sends as `Content-Type` and `Accept`.
 const MEDIA_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
@@ -26,28 +21,22 @@ const LIMIT: usize = 1 << 20;
 /// A call without a usable answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CallError {
-    /// The socket cannot be opened.
-    #[error("cannot connect to its socket: {0}")]
-    Connect(#[source] io::Error),
-    /// Not an answer in HTTP.
-    #[error("no answer in HTTP: {0}")]
-    Http(#[from] hyper::Error),
+pub(super) enum CallError {
+    /// No answer came over its socket.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// The question cannot be written.
-    #[error("the question cannot be sent: {0}")]
-    Question(String),
-    /// The answer ended early.
-    #[error("incomplete answer: {0}")]
-    Body(String),
-    /// The answer is too large.
-    #[error("the answer is above {LIMIT} bytes")]
-    TooLarge,
+    #[error("the question cannot be sent")]
+    Question(#[from] serde_json::Error),
+    /// The question cannot be addressed.
+    #[error("the question cannot be sent")]
+    Address(#[from] hyper::http::Error),
     /// Not the status of an answer.
     #[error("it answered {0}, expected 200")]
     Status(StatusCode),
     /// Not the protocol's JSON.
-    #[error("its answer cannot be read: {0}")]
-    Answer(#[from] serde_json::Error),
+    #[error("its answer cannot be read")]
+    Answer(#[source] serde_json::Error),
     /// It is another kind of plugin.
     #[error("it is no authorization plugin: it implements [{0}], expected authz")]
     Kind(String),
@@ -83,12 +72,12 @@ pub(super) async fn activate(socket: &Path) -> Result<(), CallError> {
 }
 
 /// Asks for the plugin's word.
-pub(super) async fn ask(
+pub(super) async fn word(
     socket: &Path,
     method: &str,
     request: &super::Request,
 ) -> Result<Word, CallError> {
-    let question = serde_json::to_vec(request).map_err(|e| CallError::Question(e.to_string()))?;
+    let question = serde_json::to_vec(request)?;
     post(socket, method, question.into()).await
 }
 
@@ -97,43 +86,16 @@ async fn post<T: DeserializeOwned>(
     method: &str,
     body: Bytes,
 ) -> Result<T, CallError> {
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(CallError::Connect)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(format!("/{method}"))
+    let request = Request::post(format!("/{method}"))
         .header(HOST, "plugin")
         .header(ACCEPT, MEDIA_TYPE)
         .header(CONTENT_TYPE, MEDIA_TYPE)
-        .body(Full::new(body))
-        .map_err(|e| CallError::Question(e.to_string()))?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), LIMIT).collect();
-        let body = body.await.map_err(|e| {
-            if e.is::<LengthLimitError>() {
-                CallError::TooLarge
-            } else {
-                CallError::Body(e.to_string())
-            }
-        })?;
-        if status != StatusCode::OK {
-            return Err(CallError::Status(status));
-        }
-        Ok(serde_json::from_slice(&body.to_bytes())?)
-    };
-    // The connection has to be driven; its own fault, if any, reaches the answer.
-    let driver = async {
-        let _ = connection.await;
-        pending::<Infallible>().await
-    };
-    tokio::select! {
-        answer = answer => answer,
-        never = driver => match never {},
+        .body(Full::new(body))?;
+    let (status, body) = ask(socket, DEADLINE, request, LIMIT).await?;
+    if status != StatusCode::OK {
+        return Err(CallError::Status(status));
     }
+    serde_json::from_slice(&body).map_err(CallError::Answer)
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
+use crate::certs::pem::encode_certificates;
 use crate::identity::Identity;
 
 /// Fields with secrets of the client's, which dockerd keeps from plugins too.
@@ -40,16 +42,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request of `identity`, whose certificates in DER are `chain`, leaf first. `head` is the request's head as it
-    /// goes on to the engine.
+    /// A request of `identity`. `head` is the request's head as it goes on to the engine.
     ///
     /// # Errors
     /// When the certificate has several common names: dockerd would take the last, others the first, so none is the user.
-    pub fn new<'a>(
-        identity: &Identity,
-        chain: impl Iterator<Item = &'a [u8]>,
-        head: &[u8],
-    ) -> Result<Self, &'static str> {
+    pub fn new(identity: &Identity, head: &[u8]) -> Result<Self, &'static str> {
         let user = match identity.common_names.as_slice() {
             [] => String::new(),
             [name] => name.clone(),
@@ -63,9 +60,14 @@ impl Request {
             method: words.next().unwrap_or_default(),
             uri: words.next().unwrap_or_default(),
             headers: fields(head),
-            certificates: chain.map(certificate).collect(),
             ..Self::default()
         })
+    }
+
+    /// Adds the client's certificates, leaf first, each as PEM in base64.
+    pub fn certificates(&mut self, chain: &[CertificateDer<'static>]) {
+        let encoded = |der| BASE64.encode(encode_certificates([der]).as_bytes());
+        self.certificates = chain.iter().map(encoded).collect();
     }
 
     /// Whether plugins are shown the body: a JSON one, and never the passwords of a login.
@@ -137,17 +139,6 @@ fn canonical(name: &str) -> String {
             c
         })
         .collect()
-}
-
-/// A certificate as the protocol has it: base64 of its PEM text.
-fn certificate(der: &[u8]) -> String {
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in BASE64.encode(der).as_bytes().chunks(64) {
-        pem.push_str(&String::from_utf8_lossy(line));
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    BASE64.encode(pem.as_bytes())
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn fail(&self, failure: Failure) -> End {
-        if matches!(self.down, Down::Head) && self.status.is_none() {
+        if self.status.is_none() {
             End::Unanswered(failure)
         } else {
             End::Cut(failure)

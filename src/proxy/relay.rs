@@ -1,4 +1,5 @@
-//! Moves bytes between the two sides, with back-pressure and at most one bulk buffer in each direction.
+//! Moves bytes between the two sides, with back-pressure and bounded memory: what a read brought (a bulk buffer at most), and
+//! what of it the other side has not taken yet.
 //!
 //! [`Relay`] does the moving; `exchange` and `upstream::tunnel` decide what an end means. Each direction reads only when
 //! what it read before has been written, so a slow reader stops the other side instead of filling memory.
@@ -167,12 +168,12 @@ impl Relay<'_> {
         let n = body.take(lent).map_err(Fault::ClientChunk)?;
         if !more {
             // What the engine does not take at once has to outlive the loan.
-            let written =
-                settle(self.engine.poll_write(cx, &lent[..n])).map_err(Fault::EngineWrite)?;
-            self.up.push(&lent[written..n]);
+            let written = settle(self.engine.poll_write(cx, &lent[..n]));
+            self.up.push(&lent[*written.as_ref().unwrap_or(&n)..n]);
+            // Used up also if the engine has gone: the body counts it as taken, and the next request begins behind it.
             self.client.consume(n);
             self.meter.up(n);
-            return Poll::Ready(Ok(n));
+            return Poll::Ready(written.map(|_| n).map_err(Fault::EngineWrite));
         }
         let mut bulk = net::take_bulk();
         bulk[..n].copy_from_slice(&lent[..n]);

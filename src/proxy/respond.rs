@@ -68,7 +68,7 @@ pub struct Refusal {
     pub message: String,
     /// When to try again, in whole seconds (RFC 9110 §10.2.3).
     pub retry_after: Option<u64>,
-    /// The request's id, as the log and the audit have it.
+    /// A denial has the request's id, as the log and the audit have it.
     pub request: Option<String>,
 }
 

@@ -18,7 +18,8 @@ use crate::registry::Entry;
 struct Judgement {
     client: String,
     role: String,
-    mode: &'static str,
+    /// `None` without a policy.
+    mode: Option<Mode>,
     /// `None` as long as nothing was decided.
     decision: Option<Decision>,
     rule: Option<&'static str>,
@@ -97,11 +98,7 @@ impl<'a> Transaction<'a> {
         self.judgement = Some(Judgement {
             client: client.to_owned(),
             role: role.to_owned(),
-            mode: match mode {
-                Some(Mode::Enforce) => "enforce",
-                Some(Mode::Report) => "report",
-                None => "none",
-            },
+            mode,
             decision: None,
             rule: None,
             detail: None,
@@ -110,13 +107,9 @@ impl<'a> Transaction<'a> {
 
     /// Notes a permit.
     pub fn permitted(&mut self, permitted: &Permitted) {
-        if let Some(judgement) = &mut self.judgement {
-            judgement.decision = Some(Decision::Allow);
-            if let Some(denied) = permitted.would_deny() {
-                judgement.decision = Some(Decision::WouldDeny);
-                judgement.rule = Some(denied.rule);
-                judgement.detail = Some(denied.detail.clone());
-            }
+        match permitted.would_deny() {
+            Some(denied) => self.decided(Decision::WouldDeny, Some((denied.rule, &denied.detail))),
+            None => self.decided(Decision::Allow, None),
         }
         if let Some(record) = self.record() {
             record.permitted(permitted);
@@ -125,14 +118,25 @@ impl<'a> Transaction<'a> {
 
     /// Notes a denial.
     pub fn denied(&mut self, denied: &Denied) {
-        if let Some(judgement) = &mut self.judgement {
-            judgement.decision = Some(Decision::Deny);
-            judgement.rule = Some(denied.rule);
-            judgement.detail = Some(denied.detail.clone());
-        }
+        self.decided(Decision::Deny, Some((denied.rule, &denied.detail)));
         if let Some(record) = self.record() {
             record.denied(denied);
         }
+    }
+
+    fn decided(&mut self, decision: Decision, why: Option<(&'static str, &str)>) {
+        if let Some(judgement) = &mut self.judgement {
+            judgement.decision = Some(decision);
+            (judgement.rule, judgement.detail) =
+                why.map(|(rule, detail)| (rule, detail.to_owned())).unzip();
+        }
+    }
+
+    /// Whether it was denied, by whatever rule.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let decision = self.judgement.as_ref().and_then(|j| j.decision);
+        decision == Some(Decision::Deny)
     }
 
     /// Notes that the authorization plugin refused it, or its answer.
@@ -142,11 +146,7 @@ impl<'a> Transaction<'a> {
 
     /// Notes a refusal that no rule of the policy made.
     pub fn refused_by(&mut self, rule: &'static str, why: &str) {
-        if let Some(judgement) = &mut self.judgement {
-            judgement.decision = Some(Decision::Deny);
-            judgement.rule = Some(rule);
-            judgement.detail = Some(why.to_owned());
-        }
+        self.decided(Decision::Deny, Some((rule, why)));
         if let Some(record) = self.record() {
             record.decision = Decision::Deny;
             record.rule = Some(rule.to_owned());
@@ -185,10 +185,6 @@ impl<'a> Transaction<'a> {
 
     /// Ends the record; `reason` says what was out of the ordinary, or how a tunnel ended.
     pub fn finish(&mut self, status: Option<u16>, reason: Option<&str>) {
-        self.end(status, reason);
-    }
-
-    fn end(&mut self, status: Option<u16>, reason: Option<&str>) {
         self.open = false;
         self.entry.end();
         let (up, down) = self.entry.meter.totals();
@@ -196,7 +192,7 @@ impl<'a> Transaction<'a> {
         let elapsed = self.started.elapsed();
         let status = status.or(self.switched);
         self.count(status, elapsed);
-        let judged = self.judgement.as_ref().filter(|j| j.mode != "none");
+        let judged = self.judgement.as_ref().filter(|j| j.mode.is_some());
         let decision = judged.and_then(|j| j.decision).map(|d| match d {
             Decision::Allow => "allow",
             Decision::Deny => "deny",
@@ -237,7 +233,7 @@ impl<'a> Transaction<'a> {
 
     fn count(&self, status: Option<u16>, took: Duration) {
         // Under a policy, what ended before it was decided was not let through; the audit says the same.
-        let judged = self.judgement.as_ref().filter(|j| j.mode != "none");
+        let judged = self.judgement.as_ref().filter(|j| j.mode.is_some());
         let decision = match (judged, self.judgement.as_ref().and_then(|j| j.decision)) {
             _ if self.limited => metrics::Decision::Limited,
             (Some(_), None) | (_, Some(Decision::Deny)) => metrics::Decision::Denied,
@@ -272,7 +268,12 @@ impl<'a> Transaction<'a> {
                 decision: Decision::Deny,
                 rule: None,
                 detail: None,
-                mode: judgement.map_or("none", |j| j.mode).to_owned(),
+                mode: match judgement.and_then(|j| j.mode) {
+                    Some(Mode::Enforce) => "enforce",
+                    Some(Mode::Report) => "report",
+                    None => "none",
+                }
+                .to_owned(),
                 status: 0,
                 bytes_in: 0,
                 bytes_out: 0,
@@ -297,7 +298,7 @@ impl Drop for Transaction<'_> {
                 None if std::thread::panicking() => "panic",
                 None => "aborted",
             };
-            self.end(None, Some(reason));
+            self.finish(None, Some(reason));
         }
     }
 }

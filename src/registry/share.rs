@@ -105,7 +105,12 @@ impl Shares {
             return (identity, chain.into());
         };
         match &client.presented {
-            Some(known) if *known.1 == *chain && *known.0 == *identity => known.clone(),
+            Some(known)
+                if *known.1 == *chain
+                    && (Arc::ptr_eq(&known.0, &identity) || *known.0 == *identity) =>
+            {
+                known.clone()
+            }
             _ => {
                 let presented: Presented = (identity, chain.into());
                 client.presented = Some(presented.clone());

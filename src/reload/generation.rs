@@ -46,7 +46,7 @@ pub(super) fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
     };
     let policy = match policy(&config) {
         Ok(policy) => policy,
-        Err(e) => return Found::Fault(e.to_string()),
+        Err(e) => return Found::Fault(finding::chain(&e)),
     };
     match trust(&config) {
         // A list that has merely gone must not bring revoked clients back; taking it out of the configuration may.

@@ -23,8 +23,7 @@ impl Session<'_> {
             return Ok(None);
         };
         let end = head::head_len(out, 0).unwrap_or(out.len());
-        let chain = self.entry.chain.iter().map(|der| &**der);
-        Request::new(&self.entry.identity, chain, &out[..end])
+        Request::new(&self.entry.identity, &out[..end])
             .map(Some)
             .map_err(|why| refused(tx, &plugin.denied(why)))
     }
@@ -42,6 +41,7 @@ impl Session<'_> {
         let (Some(plugin), Some(mut question)) = (self.gate.plugin.clone(), question) else {
             return Ok(());
         };
+        question.certificates(&self.entry.chain);
         if question.shows_body() {
             if !body.is_done()
                 && self

@@ -45,7 +45,8 @@ impl Session<'_> {
         body: &mut Framing,
         out: &mut Vec<u8>,
     ) -> Result<(), Stop> {
-        match self.read_body(request, body, MAX_TAKEOVER_BODY).await? {
+        let read = self.read_body(request, body, Vec::new(), MAX_TAKEOVER_BODY);
+        match read.await? {
             Read::Whole(raw) => {
                 out.extend_from_slice(&raw);
                 Ok(())
@@ -62,25 +63,26 @@ impl Session<'_> {
         }
     }
 
-    /// Reads a body to its end, framing included, or until it proves longer than `limit` bytes. A client that waits for
-    /// `100 Continue` gets it.
+    /// Reads a body to its end, framing included, behind what has `begun` it, or until it proves longer than `limit` bytes. A
+    /// client that waits for `100 Continue` gets it.
     pub(super) async fn read_body(
         &mut self,
         request: &RequestHead,
         body: &mut Framing,
+        begun: Vec<u8>,
         limit: usize,
     ) -> Result<Read, Stop> {
-        if body.is_done() {
-            return Ok(Read::Whole(Vec::new()));
+        let mut raw = begun;
+        if body.is_done() && raw.len() <= limit {
+            return Ok(Read::Whole(raw));
         }
-        if request.expects_continue && self.client.held().is_empty() {
+        if request.expects_continue && raw.is_empty() && self.client.held().is_empty() {
             let interim = self
                 .client
                 .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
                 .await;
             interim.map_err(|_| Stop::Gone)?;
         }
-        let mut raw = Vec::new();
         let deadline = self.gate.deadlines.head;
         let read = async {
             loop {

@@ -11,6 +11,7 @@ use super::super::respond::{Refusal, Status};
 use super::super::transaction::Transaction;
 use super::body::Read;
 use super::{Session, Stop};
+use crate::finding;
 use crate::policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Step};
 
 impl Session<'_> {
@@ -54,7 +55,7 @@ impl Session<'_> {
                 }
                 Step::Denied(denied) => {
                     tx.denied(&denied);
-                    return Err(Stop::Refused(refusal(&denied, &tx.id)));
+                    return Err(Stop::Refused(refusal(&denied)));
                 }
                 Step::Body(pending) => match self
                     .inspected_body(request, out, body, pending.max_body())
@@ -98,7 +99,7 @@ impl Session<'_> {
     }
 
     /// Reads the whole body and puts it behind the head in `out`, with a length of its own; `None` if it is larger than
-    /// `limit` bytes.
+    /// `limit` bytes, framing included. What of it stands there already, from a try with another limit, counts.
     pub(super) async fn inspected_body(
         &mut self,
         request: &RequestHead,
@@ -107,7 +108,8 @@ impl Session<'_> {
         limit: usize,
     ) -> Result<Option<Vec<u8>>, Stop> {
         let chunked = body.is_chunked();
-        let raw = match self.read_body(request, body, limit).await? {
+        let begun = out.split_off(head::head_len(out, 0).unwrap_or(out.len()));
+        let raw = match self.read_body(request, body, begun, limit).await? {
             Read::Whole(raw) => raw,
             // Report mode lets it pass unseen: what has been read goes on, and the rest streams behind it.
             Read::Beyond(raw) => {
@@ -137,21 +139,19 @@ impl Session<'_> {
                 .upstream
                 .get(&lookup.target)
                 .await
-                .map_err(|e| e.to_string())?;
+                .map_err(|e| finding::chain(&e))?;
             answers.push(Answer { status, body });
         }
         Ok(answers)
     }
 }
 
-fn refusal(denied: &Denied, request: &str) -> Refusal {
+fn refusal(denied: &Denied) -> Refusal {
     let status = match denied.status {
         404 => Status::NotFound,
         413 => Status::ContentTooLarge,
         502 => Status::BadGateway,
         _ => Status::Forbidden,
     };
-    let mut refusal = Refusal::new(status, denied.to_string());
-    refusal.request = Some(request.to_owned());
-    refusal
+    Refusal::new(status, denied.to_string())
 }

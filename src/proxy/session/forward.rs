@@ -128,14 +128,8 @@ impl<'a> Session<'a> {
                 End::Unanswered(Failure::Plugin(denied)) => {
                     let denied = denied.to_string();
                     tx.denied_by_plugin(&denied);
-                    // Where the next request begins is known only if this one's body had been sent before.
-                    let rest = if body.is_done() {
-                        body.clone()
-                    } else {
-                        Framing::until_eof()
-                    };
                     let refusal = Refusal::new(Status::Forbidden, denied);
-                    return self.finish_refused(refusal, is_head, &rest, tx).await;
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
                 }
                 End::Unanswered(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
@@ -181,11 +175,14 @@ impl<'a> Session<'a> {
     /// Answers a request that goes no further. The connection stays open where the next request's start is known.
     pub(super) async fn finish_refused(
         &mut self,
-        refusal: Refusal,
+        mut refusal: Refusal,
         is_head: bool,
         body: &Framing,
         tx: &mut Transaction<'_>,
     ) -> After {
+        if tx.is_denied() {
+            refusal.request = Some(tx.id.clone());
+        }
         let mut body = body.clone();
         let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
         // What a client sends ahead of a switch that is refused is no request (RFC 9931).
