@@ -1,5 +1,6 @@
 //! An authorization plugin behind the gate: what it is asked, and what its word counts for.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -27,6 +28,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("plugin_answers__can_be_kept_from_the_client", answers),
         case("plugin_absent__or_faulty_denies_everything", absent),
         case("plugin_policy__is_asked_before_the_plugin", policy),
+        case(
+            "plugin_report__a_body_the_policy_gave_up_on_stays_whole",
+            report,
+        ),
     ]
 }
 
@@ -342,5 +347,46 @@ fn policy(suite: &Suite, name: &str) -> Verdict {
         "the body the policy read must be shown too"
     );
     side.clean();
+    gate.check_log()
+}
+
+/// In report mode a body above the policy's bound passes; the plugin, whose bound is wider, and the engine see all of it.
+fn report(suite: &Suite, name: &str) -> Verdict {
+    let file = suite.scratch(&format!("{name}-roles"))?.join("policy.toml");
+    fs::write(&file, "version = 1\nmode = \"report\"\nmax_body = \"1KiB\"\n[[client]]\nmatch = { any = true }\nrole = \"deployer\"\n").context("write the policy")?;
+    let path = file.to_str().ok_or("the policy's path must be text")?;
+    let (plugin, gate) = start(suite, name, rules, &["--policy", path])?;
+    let side = Side::gate(suite, name, gate.addr)?;
+    let body = json!({
+        "Image": "dockgate-e2e-busybox",
+        "Labels": { "long": "x".repeat(8000), "last": "here" },
+        "HostConfig": { "NetworkMode": "none" },
+    })
+    .to_string();
+    let target = format!("/v1.45/containers/create?name={}", side.prefix);
+    for chunk in [body.len(), 700] {
+        let mut request = format!(
+            "POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        for piece in body.as_bytes().chunks(chunk) {
+            let text = String::from_utf8_lossy(piece);
+            let _ = write!(request, "{:x}\r\n{text}\r\n", piece.len());
+        }
+        request += "0\r\n\r\n";
+        // In records of a few hundred bytes, so that the bound is met in the middle of the body.
+        let mut wire = side.wire()?;
+        for piece in request.as_bytes().chunks(300) {
+            wire.send(piece)?;
+        }
+        let (head, text) = wire.answer()?;
+        ensure!(head.status == 201, "{} {}", head.text, lossy(&text));
+        let made = side.ok("docker inspect -f '{{len .Config.Labels.long}} {{.Config.Labels.last}}' $N && docker rm $N >/dev/null")?;
+        ensure!(made == "8000 here", "the engine made {made}");
+    }
+    let shown = plugin.questions("AuthZPlugin.AuthZReq", "/containers/create?name=");
+    ensure!(
+        shown.len() == 2 && shown.iter().all(|q| decoded(q, "RequestBody") == body),
+        "the plugin was shown something else: {shown:?}"
+    );
     gate.check_log()
 }

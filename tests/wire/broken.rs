@@ -1,7 +1,9 @@
 //! "An engine's malformed or truncated answer (garbage, NUL in a header, EOF in mid-body, two lengths) becomes a 502 or a
 //! visibly cut stream, never a silent success, and never reaches the client ambiguous."
 
-use super::support::{Client, End, EngineConn, OK, PING, Wire};
+use rustix::process::Signal;
+
+use super::support::{Client, End, Engine, EngineConn, GateProcess, OK, PING, Wire};
 
 fn asked(wire: &Wire) -> (Client, EngineConn) {
     let mut client = wire.client();
@@ -221,5 +223,31 @@ fn a_request_behind_one_that_failed_is_read_from_its_first_byte() {
     drop(engine);
     assert_eq!(client.answer().status, 502);
     wire.engine.accept().answer(next.as_bytes(), OK);
+    client.expect(OK);
+}
+
+/// The engine dies while the gate is not looking, and the last of the body meets a socket that takes nothing: it is body all the
+/// same, whatever it looks like.
+#[test]
+fn a_body_that_meets_a_dead_engine_is_not_read_as_a_request() {
+    let gate = GateProcess::start(&["--workers", "1"]);
+    let engine = Engine::listen(&gate.socket);
+    let mut client = gate.client();
+    let rest = b"GET /hidden HTTP/1.1\r\nHost: docker\r\n\r\n";
+    let head = format!(
+        "POST /build HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n",
+        10 + rest.len()
+    );
+    client.send(&[head.as_bytes(), &[b'x'; 10]].concat());
+    let mut conn = engine.accept();
+    conn.expect(head.as_bytes());
+    conn.expect(&[b'x'; 10]);
+    gate.signal(Signal::STOP);
+    drop(conn);
+    client.send(rest);
+    gate.signal(Signal::CONT);
+    assert_eq!(client.answer().status, 502);
+    client.send(PING);
+    engine.accept().answer(PING, OK);
     client.expect(OK);
 }
