@@ -65,13 +65,29 @@ fn every_key_type(suite: &Suite, name: &str) -> Verdict {
             said == "docker\ncurl\ndocker-py\ndockerode\nopenssl",
             "{key}: {said}"
         );
-        // The deny beside the allow: the same clients with another CA's certificate get nowhere.
-        let stranger = Side::gate(suite, name, gate.addr)?;
+        // The deny beside the allow: who trusts this gate, and has another CA's certificate, gets nowhere.
+        let folder = suite.pki.client_folder(&format!("{name}-{key}-stranger"));
+        fs::create_dir_all(&folder).context("make a stranger's folder")?;
+        fs::copy(ca.join("ca.pem"), folder.join("ca.pem")).context("copy the gate's CA")?;
+        for file in ["cert.pem", "key.pem"] {
+            fs::copy(
+                suite.pki.client_folder("ecdsa").join(file),
+                folder.join(file),
+            )
+            .context("copy a stranger's file")?;
+        }
+        let stranger =
+            Side::gate(suite, name, gate.addr)?.with_certificate(&format!("{name}-{key}-stranger"));
         let refused = stranger.shell("docker version --format '{{.Server.Version}}'")?;
         ensure!(
-            refused.code != 0,
-            "{key}: a stranger got in: {}",
-            refused.text()
+            refused.code == 1
+                && refused
+                    .stderr
+                    .contains("remote error: tls: unknown certificate authority"),
+            "{key}: a stranger was not refused by the gate: exit {} {} {}",
+            refused.code,
+            refused.text(),
+            refused.stderr
         );
     }
     Ok(())

@@ -152,6 +152,12 @@ fn word(suite: &Suite, name: &str) -> Verdict {
         head.text,
         lossy(&text)
     );
+    // No warning: the plugin is well. The request's own line has the cause.
+    gate.wait_for_log(Duration::from_secs(5), |line| {
+        line.contains(r#""message":"Request""#)
+            && line.contains(r#""error":"authorization denied by plugin"#)
+            && line.contains("more than a plugin is shown")
+    })?;
     side.clean();
     gate.check_log()
 }

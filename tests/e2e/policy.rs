@@ -58,6 +58,12 @@ const FACTORY: &str = "rsa4096";
 /// Signed by an intermediate of the same CA, and named by no entry.
 const NOBODY: &str = "chain";
 
+/// A body of `POST /containers/create` that asks for nothing.
+const PLAIN: &str =
+    r#"{"Image":"dockgate-e2e-busybox","Cmd":["true"],"HostConfig":{"NetworkMode":"none"}}"#;
+/// The same, but for one field.
+const PRIVILEGED: &str = r#"{"Image":"dockgate-e2e-busybox","Cmd":["true"],"HostConfig":{"NetworkMode":"none","Privileged":true}}"#;
+
 /// A gate with a policy, and the files it uses.
 struct Roles<'a> {
     suite: &'a Suite,

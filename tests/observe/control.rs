@@ -7,6 +7,7 @@ use dockgate::registry::State;
 use crate::support::client::unix;
 use crate::support::eventually;
 use crate::support::gate::{Gate, dockgate, text, with_engine};
+use crate::support::process::finished;
 
 #[test]
 fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it() {
@@ -148,7 +149,7 @@ fn the_socket_is_its_owners_and_a_second_gate_does_not_take_it() {
     let (gate, _engine) = with_engine(&[]);
     let mode = std::fs::metadata(&gate.control).expect("there").mode();
     assert_eq!(mode & 0o777, 0o600);
-    let second = Gate::command(&gate.dir, &[]).output().expect("runs");
+    let second = finished(&mut Gate::command(&gate.dir, &[]));
     assert_eq!(second.status.code(), Some(1), "{}", text(&second));
     assert!(text(&second).contains("another process listens on the control socket"));
     assert!(gate.ps().is_empty(), "the first one still answers");

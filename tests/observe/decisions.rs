@@ -17,6 +17,7 @@ use crate::support::engine::Engine;
 use crate::support::eventually;
 use crate::support::gate::{Gate, dockgate, engine_socket, text};
 use crate::support::pki::{Credential, Pki};
+use crate::support::process::finished;
 
 /// `ci` may deploy under limits, `new` only is reported on, `viewer` reads.
 const POLICY: &str = r#"version = 1
@@ -306,11 +307,15 @@ fn report_mode_forwards_what_it_cannot_read_and_refuses_what_is_no_http() {
                 .expect("forwarded");
             assert!(String::from_utf8_lossy(&body).contains(sent), "{who}");
         }
-        assert!(
-            read(&site.audit)
-                .iter()
-                .all(|record| record.rule.as_deref() == Some("body"))
-        );
+        let records = eventually(|| {
+            let records = read(&site.audit);
+            match records.len() {
+                3.. => Ok(records),
+                _ => Err(format!("{records:#?}")),
+            }
+        });
+        let rules: Vec<_> = records.iter().map(|r| r.rule.as_deref()).collect();
+        assert_eq!(rules, [Some("body"); 3], "{who}");
         // A switch where the operation has none is never a tunnel.
         let mut other = site.client(who);
         let switch = "GET /v1.51/switches HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod engine;
 pub(crate) mod gate;
 pub(crate) mod pki;
+pub(crate) mod process;
 
 use std::time::{Duration, Instant};
 

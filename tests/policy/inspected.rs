@@ -96,13 +96,14 @@ fn an_unmasked_or_unknown_target_is_refused() {
             .run()
             .0
     };
-    for host in [
-        r#""ReadonlyPaths":[]"#,
-        r#""MaskedPaths":["/proc/kcore"]"#,
-        r#""CapAdd":["CAP_SYS_ADMIN"]"#,
-        r#""NewerField":{"a":1}"#,
+    for (host, rule) in [
+        (r#""ReadonlyPaths":[]"#, "security-options"),
+        (r#""MaskedPaths":["/proc/kcore"]"#, "security-options"),
+        (r#""CapAdd":["CAP_SYS_ADMIN"]"#, "capabilities"),
+        (r#""NewerField":{"a":1}"#, "unknown-fields"),
     ] {
-        assert!(ask(host).is_err(), "{host}");
+        let denied = ask(host).expect_err(host);
+        assert_eq!((denied.rule, denied.status), (rule, 403), "{host}");
     }
     assert!(ask(r#""NewerField":{},"CapAdd":["CAP_CHOWN"]"#).is_ok());
 }

@@ -10,13 +10,16 @@ use super::support::client::Client;
 use super::support::gate::{Gate, Setup};
 use super::support::pki::{Credential, Pki};
 
+/// How often the gate looks at the clock.
+const EXPIRY_TICK: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// One idle keep-alive connection and one hijacked session.
 fn both(gate: &Gate, who: &Credential) -> [Client; 2] {
     [gate.connect(who), gate.connect(who).hijack()]
 }
 
-/// Both connections of `victim` end within a second of what `change` gives the time of, and are logged with `reason` and
-/// `words`; those of `neighbour` live on.
+/// Both connections of `victim` end within a second of what `change` gives the time of, and not before it begins, and are
+/// logged with `reason` and `words`; those of `neighbour` live on. Gives the moments of the two ends.
 #[track_caller]
 fn cuts(
     gate: &Gate,
@@ -24,13 +27,16 @@ fn cuts(
     neighbour: &Credential,
     (reason, words): (&str, &str),
     change: impl FnOnce(&Gate) -> Instant,
-) {
+) -> [Instant; 2] {
     let mark = gate.mark();
     let [mut idle, mut session] = both(gate, neighbour);
     let ends = both(gate, victim).map(Client::end);
+    let began = Instant::now();
     let changed = change(gate);
-    for end in ends {
-        let ended = end.join().expect("an end");
+    let ends = ends.map(|end| end.join().expect("an end"));
+    for ended in ends {
+        assert!(ended >= began, "cut {:?} too early", began - ended);
+        // The gate cuts first and says so then.
         let after = ended.saturating_duration_since(changed);
         assert!(after < AT_ONCE, "cut {after:?} after the reload");
     }
@@ -62,6 +68,7 @@ fn cuts(
     idle.ping();
     session.echo("still here");
     assert_eq!(gate.cut(mark, 2).len(), 2, "nobody else was cut");
+    ends
 }
 
 #[test]
@@ -152,16 +159,18 @@ fn a_ca_that_left_the_bundle_takes_its_clients_along() {
 #[test]
 fn a_certificate_that_expires_in_mid_connection_is_cut_without_a_reload() {
     let setup = Setup::new();
-    let end = OffsetDateTime::now_utc() + Duration::seconds(5);
-    let eve = setup.pki.odd("eve", |leaf| leaf.not_after = end);
     let bob = setup.pki.client("bob", &[]);
+    // A certificate names whole seconds.
+    let now = OffsetDateTime::now_utc().replace_nanosecond(0);
+    let end = now.expect("a time") + Duration::seconds(10);
+    let eve = setup.pki.odd("eve", |leaf| leaf.not_after = end);
     let gate = setup.start("");
+    // It is valid to the end of the second that it names (RFC 5280 §4.1.2.5).
+    let over = Instant::now() + (end + Duration::seconds(1) - OffsetDateTime::now_utc());
     let words = ("expired", "the client certificate expired");
-    cuts(&gate, &eve, &bob, words, |_| {
-        // It is valid to the end of the second that it names (RFC 5280 §4.1.2.5).
-        let over = end.unix_timestamp() + 1 - OffsetDateTime::now_utc().unix_timestamp();
-        Instant::now() + std::time::Duration::from_secs(over.unsigned_abs())
-    });
+    for ended in cuts(&gate, &eve, &bob, words, |_| over + EXPIRY_TICK) {
+        assert!(ended >= over, "cut {:?} before the end", over - ended);
+    }
     assert_eq!(gate.refuses(&eve), (45, "expired".into()));
 }
 

@@ -47,7 +47,7 @@ fn a_directory_of_lists_in_pem_and_der_from_several_issuers_is_read_as_one() {
 fn a_list_that_lapses_cuts_its_issuers_clients_and_a_fresh_one_lets_them_back_in() {
     let setup = Setup::new();
     let bob = setup.pki.client("bob", &[]);
-    let soon = OffsetDateTime::now_utc() + Duration::seconds(4);
+    let soon = OffsetDateTime::now_utc() + Duration::seconds(10);
     let list = setup.pki.list(1, &[], soon).pem().expect("PEM");
     fs::write(setup.path("list.pem"), list).expect("written");
     let gate = setup.start("tlscrl = [\"list.pem\"]\n");

@@ -1,10 +1,13 @@
-//! Two hundred reloads under load, without one failed request or one cut stream.
+//! Two hundred reloads and more under load, without one failed request or one cut stream.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
+use std::time::Instant;
 
+use super::support::PATIENCE;
 use super::support::gate::Setup;
 
+/// Reloads at least; a machine on which the load is slower gets more.
 const RELOADS: usize = 200;
 
 /// Requests that each kind of load must have made at least, or it was none.
@@ -46,6 +49,7 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
     );
     let mut session = gate.connect(&bob).hijack();
     let mark = gate.mark();
+    let mut reloads = 0;
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -71,18 +75,30 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
         });
         // A panic of a load thread makes the scope panic at its end.
         let _stop = Stop(&stop);
-        for turn in 0..RELOADS {
+        let mut deadline = None;
+        loop {
             gate.put(
                 "live/server-cert.pem",
-                if turn % 2 == 0 { &new } else { &old },
+                if reloads % 2 == 0 { &new } else { &old },
             );
-            gate.put("ca/crl.pem", &lists[turn % 2]);
+            gate.put("ca/crl.pem", &lists[reloads % 2]);
             gate.reload();
             session.echo("through every reload");
+            reloads += 1;
+            if reloads < RELOADS {
+                continue;
+            }
+            let counts = [&kept, &fresh, &events].map(|count| count.load(Relaxed));
+            if counts.iter().all(|count| *count >= AT_LEAST) {
+                break;
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+            let what = "kept-alive, fresh, events";
+            assert!(Instant::now() < deadline, "{what}: only {counts:?}");
         }
     });
     let reloaded = gate.lines(mark, |line| line["message"] == "Reloaded");
-    assert_eq!(reloaded.len(), RELOADS);
+    assert_eq!(reloaded.len(), reloads);
     assert!(
         reloaded.iter().all(|line| line["cut"] == 0),
         "{reloaded:#?}"
@@ -91,8 +107,4 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
         line["level"] == "error" || line["message"] == "Connection cut"
     });
     assert!(bad.is_empty(), "{bad:#?}");
-    for (what, count) in [("kept-alive", kept), ("fresh", fresh), ("events", events)] {
-        let count = count.load(Relaxed);
-        assert!(count >= AT_LEAST, "{what}: only {count}");
-    }
 }

@@ -1,9 +1,16 @@
 //! A gate in its own process with a configuration file, a CA made by `dockgate certs`, an engine and clients.
 
 pub(crate) mod client;
+#[path = "../observe/support/engine.rs"]
+#[expect(
+    dead_code,
+    reason = "the engine of the suite on observation can be asked more"
+)]
 pub(crate) mod engine;
 pub(crate) mod gate;
 pub(crate) mod pki;
+#[path = "../observe/support/process.rs"]
+pub(crate) mod process;
 
 use std::time::Duration;
 

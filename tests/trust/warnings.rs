@@ -1,4 +1,4 @@
-//! Expiry is announced before it comes, once for each stage; `--auto-certs` renews the server and nothing else.
+//! Expiry is announced before it comes, once, with the days left; `--auto-certs` renews the server and nothing else.
 
 use std::fs;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn short_lived(setup: &Setup, left: Duration) -> Pki {
 }
 
 #[test]
-fn server_ca_and_list_are_announced_at_30_7_and_1_days_once_each() {
+fn server_ca_and_list_are_announced_once_each_with_the_days_left() {
     for (left, days) in [
         (Duration::hours(29 * 24 + 12), 29),
         (Duration::hours(6 * 24 + 12), 6),
@@ -87,7 +87,7 @@ fn server_ca_and_list_are_announced_at_30_7_and_1_days_once_each() {
 }
 
 #[test]
-fn each_client_seen_is_announced_once_for_its_stage() {
+fn each_client_seen_is_announced_once_with_the_days_left() {
     let setup = Setup::new();
     let now = OffsetDateTime::now_utc();
     let client =

@@ -34,7 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn read(file: &Path) -> Verdict<Vec<Record>> {
     let text = fs::read_to_string(file).context("read the audit")?;
     let mut records = Vec::new();
-    for line in text.lines() {
+    for line in text.split_inclusive('\n') {
+        // The last one may be half written.
+        let Some(line) = line.strip_suffix('\n') else {
+            break;
+        };
         let record: Record =
             serde_json::from_str(line).context(&format!("read the record {line}"))?;
         ensure!(record.line() == line, "not in the documented form: {line}");

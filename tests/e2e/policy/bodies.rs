@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Verdict, ensure};
 
-use super::{Roles, TEAM, case, create, refused, remove, send, send_bytes};
+use super::{PLAIN, PRIVILEGED, Roles, TEAM, case, create, refused, remove, send, send_bytes};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -114,10 +114,6 @@ fn readings(suite: &Suite, name: &str) -> Verdict {
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     roles.finish()
 }
-
-const PLAIN: &str =
-    r#"{"Image":"dockgate-e2e-busybox","Cmd":["true"],"HostConfig":{"NetworkMode":"none"}}"#;
-const PRIVILEGED: &str = r#"{"Image":"dockgate-e2e-busybox","Cmd":["true"],"HostConfig":{"NetworkMode":"none","Privileged":true}}"#;
 
 /// A create whose body comes in pieces of seven bytes.
 fn chunked(target: &str, headers: &str, body: &str) -> String {

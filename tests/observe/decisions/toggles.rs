@@ -104,11 +104,11 @@ fn toggles_of_a_role_are_printed_too_and_unknown_ones_stop_the_gate() {
     ] {
         let dir = tempfile::tempdir().expect("a directory");
         Pki::create(dir.path());
-        let output = Gate::command(&dir, &[])
+        let mut command = Gate::command(&dir, &[]);
+        command
             .env(name, value)
-            .stdout(std::process::Stdio::piped())
-            .output()
-            .expect("runs");
+            .stdout(std::process::Stdio::piped());
+        let output = finished(&mut command);
         assert_eq!(output.status.code(), Some(78), "{}", text(&output));
         assert!(text(&output).contains(said), "{}", text(&output));
     }

@@ -1,4 +1,5 @@
-//! A Docker Engine that answers a few requests, echoes hijacked streams, and can be frozen like a stopped process.
+//! A Docker Engine that answers a few requests, echoes hijacked streams, streams numbered events for ever, and can be frozen
+//! like a stopped process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -6,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+
+/// The pace of `/v1.51/events`.
+const EVENT_EVERY: Duration = Duration::from_millis(5);
 
 /// How long a frozen engine may stay frozen.
 const LONGEST_FREEZE: Duration = Duration::from_secs(60);
@@ -155,6 +159,15 @@ fn serve(mut stream: UnixStream, state: &State) -> std::io::Result<()> {
                 stream.write_all(b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")?;
                 std::io::copy(&mut reader, &mut stream)?;
                 return stream.shutdown(std::net::Shutdown::Both);
+            }
+            ("GET", "/v1.51/events") => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+                for number in 0_u64.. {
+                    // Eight digits and a newline: every chunk has the same length.
+                    write!(stream, "9\r\n{number:08}\n\r\n")?;
+                    std::thread::sleep(EVENT_EVERY);
+                }
+                return Ok(());
             }
             ("GET", "/v1.51/info") => {
                 std::thread::sleep(Duration::from_millis(1500));

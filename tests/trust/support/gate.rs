@@ -15,15 +15,18 @@ use rustls::version::TLS13;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::PATIENCE;
 use super::client::{Client, Refused};
+use super::engine::Engine;
 use super::pki::{Credential, Pki};
-use super::{PATIENCE, engine};
+use super::process::finished;
 
 /// Files in a directory, before the gate runs.
 pub(crate) struct Setup {
     pub(crate) pki: Pki,
     /// With `live/{ca,server-cert,server-key}.pem`, `ca/` of `dockgate certs`, and the engine's socket.
     pub(crate) dir: TempDir,
+    engine: Engine,
 }
 
 /// A running gate.
@@ -33,6 +36,7 @@ pub(crate) struct Gate {
     pub(crate) dir: TempDir,
     log: Arc<Log>,
     child: Child,
+    _engine: Engine,
 }
 
 #[derive(Default)]
@@ -54,8 +58,8 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let pki = Pki::create(&dir.path().join("ca"), "first CA");
-        engine::start(&dir.path().join("docker.sock"));
-        let setup = Self { pki, dir };
+        let engine = Engine::start(&dir.path().join("docker.sock"));
+        let setup = Self { pki, dir, engine };
         fs::create_dir(setup.path("live")).expect("made");
         for file in ["ca.pem", "server-cert.pem", "server-key.pem"] {
             replace(&setup.path("live").join(file), setup.pki.text(file));
@@ -94,6 +98,7 @@ impl Setup {
             dir: self.dir,
             log,
             child,
+            _engine: self.engine,
         };
         gate.addr = gate.listening();
         gate
@@ -102,7 +107,7 @@ impl Setup {
     /// Runs a gate that must refuse to start: what it says.
     pub(crate) fn fails(self, settings: &str) -> String {
         Self::configure(self.dir.path(), settings);
-        let output = command(self.dir.path()).output().expect("dockgate runs");
+        let output = finished(&mut command(self.dir.path()));
         assert_eq!(output.status.code(), Some(78), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
