@@ -1,8 +1,9 @@
 //! The audit record: one JSON line for each decision, and one at each end of a hijacked session.
 //!
 //! This module is the record's form only; where lines go and what happens when they cannot is the caller's. A record
-//! never has bodies, environment values, queries (build arguments travel there) or headers. No character of a peer's
-//! can end a line or drive a terminal: all control characters are escaped.
+//! has no body, query or header as it came, and no environment values or build arguments; what a verdict is about (a
+//! field, a parameter, an exec's command line) is quoted in `detail`, `facts` and `command`, each bounded. No character
+//! of a peer's can end a line or drive a terminal: all control characters are escaped.
 
 pub mod sink;
 

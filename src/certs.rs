@@ -5,7 +5,7 @@
 //! cannot corrupt the issuance index. Secrets are zeroized on drop and have a masked `Debug`. What is issued follows
 //! RFC 5280 closely enough for `openssl verify -x509_strict` and Python's `VERIFY_X509_STRICT`.
 //!
-//! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`inspect`].
+//! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`mod@inspect`].
 
 pub mod auto;
 pub mod command;

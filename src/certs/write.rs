@@ -70,7 +70,7 @@ pub(crate) fn write(
 }
 
 /// Fails with [`CertsError::Exists`] when `path` exists and may not be replaced: asked before any work is done, so
-/// that a command either makes all its files or none. [`write`] checks again, atomically.
+/// that a command either makes all its files or none. [`write()`] checks again, atomically.
 pub(crate) fn refuse_existing(
     path: &Path,
     existing: Existing,

@@ -187,7 +187,7 @@ pub fn operations(name: &str) -> Option<OperationSet> {
 
 /// Reads the toggles among `variables`: those whose names are understood, all in capitals and without prefix, as that
 /// proxy has them. `None` if there are none. A toggle's value must be `0` or `1`; empty is `0`. Names that other programs use too
-/// ([`TELLING`] has those that they do not) count only with one of these values.
+/// (`TELLING` has those that they do not) count only with one of these values.
 ///
 /// A role made this way has the limits of every limited role with their defaults, so `CONTAINERS=1 POST=1` still refuses
 /// privileged containers and host paths.
