@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::support::client::Side;
+use super::support::same::same_text;
 use super::support::suite::{Case, Suite};
 use super::support::tapped::Tapped;
 use super::support::wire::{Wire, lossy};
@@ -34,12 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     "expected an end within {SOON:?}, took {:?}",
                     output.elapsed
                 );
-                ensure!(
-                    output.text() == "hi\n",
-                    "expected hi, got {:?} {}",
-                    output.text(),
-                    output.stderr
-                );
+                same_text("hi\n", &output.text(), &output.stderr, ["expected", "got"])?;
                 Ok(format!("{} {}", output.code, output.stderr))
             })
         }),

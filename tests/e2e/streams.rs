@@ -1,5 +1,6 @@
 //! Streams: at once, never cut by a deadline, and cancelled upstream when the client goes (§9, 19–24; R15–R22).
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -31,6 +32,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("c19__an_idle_exec_still_echoes", |suite, name| {
             suite.compare_hasty(name, idle_exec)
         }),
+        case(
+            "run_output__what_the_engine_has_logged_is_what_the_client_got",
+            logged_output,
+        ),
         case("c21__events_come_at_once", |suite, name| {
             suite.compare(name, prompt_events)
         }),
@@ -284,4 +289,54 @@ fn early_answers(suite: &Suite, name: &str) -> Verdict {
         }
         Ok(seen)
     })
+}
+
+/// Containers that end with their last word, several at a time. The engine keeps a log of what it read from each, and that is
+/// asked for on its own socket: whatever is there must have come through the gate as well.
+fn logged_output(suite: &Suite, name: &str) -> Verdict {
+    const EACH: usize = 16;
+    let direct = Side::direct(suite, name, &suite.engine.socket)?;
+    let sides = (0..4)
+        .map(|n| Side::gate(suite, &format!("{name}{n}"), suite.gate()?.addr))
+        .collect::<Verdict<Vec<_>>>()?;
+    let script = format!(
+        "for i in $(seq {EACH}); do echo typed | run -i --name $N-$i $IMAGE sh -c \"cat; echo out $i; echo err $i >&2; exit $((i % 3))\"; echo $i ended with $?; done"
+    );
+    let got = thread::scope(|scope| {
+        let runs: Vec<_> = sides
+            .iter()
+            .map(|side| scope.spawn(|| side.shell(&script)))
+            .collect();
+        runs.into_iter()
+            .map(|run| {
+                run.join()
+                    .unwrap_or_else(|_| Err("the scenario panicked".into()))
+            })
+            .collect::<Verdict<Vec<_>>>()
+    });
+    let logged = sides.iter().map(|side| {
+        let of = &side.prefix;
+        direct.shell(&format!("for i in $(seq {EACH}); do docker logs {of}-$i; echo $i ended with $(docker inspect --format '{{{{.State.ExitCode}}}}' {of}-$i); done"))
+    });
+    let logged = logged.collect::<Verdict<Vec<_>>>();
+    sides.iter().for_each(Side::clean);
+    let mut lines = 0;
+    for (got, logged) in got?.iter().zip(logged?) {
+        ensure!(
+            (got.text(), &got.stderr) == (logged.text(), &logged.stderr),
+            "the engine logged\n{}{}\nand the client got\n{}{}",
+            logged.text(),
+            logged.stderr,
+            got.text(),
+            got.stderr
+        );
+        lines += got.text().lines().count() + got.stderr.lines().count();
+    }
+    // Four lines each. The engine loses a few of them, but nothing like half.
+    let all = sides.len() * EACH * 4;
+    ensure!(
+        lines > all * 3 / 4 && lines <= all,
+        "expected about {all} lines, got {lines}"
+    );
+    Ok(())
 }

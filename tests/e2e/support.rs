@@ -6,6 +6,7 @@ pub(crate) mod gate;
 pub(crate) mod pki;
 pub(crate) mod plugin;
 pub(crate) mod process;
+pub(crate) mod same;
 pub(crate) mod suite;
 pub(crate) mod tap;
 pub(crate) mod tapped;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::client::Side;
+use crate::support::same::same_text;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Verdict, ensure};
 
@@ -49,10 +50,12 @@ fn same(roles: &Roles<'_>, plain: &Side<'_>, script: &str) -> Verdict {
     plain.clean();
     team.clean();
     let (expected, got) = (expected?, got?);
-    ensure!(
-        expected == got,
-        "`{script}`\n--- without a policy\n{expected}\n--- with\n{got}"
-    );
+    same_text(
+        &expected,
+        &got,
+        &format!("`{script}`"),
+        ["without a policy", "with"],
+    )?;
     ensure!(expected.starts_with("exit 0"), "`{script}`: {expected}");
     Ok(())
 }
