@@ -11,26 +11,10 @@ use super::support::tapped::Tapped;
 use super::support::{Verdict, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
-    let python = |name, run| Case {
-        name,
-        needs: &["PYTHON"],
-        run,
-    };
-    let node = |name, run| Case {
-        name,
-        needs: &["NODE", "NODE_PATH"],
-        run,
-    };
-    let compose = |name, run| Case {
-        name,
-        needs: &["COMPOSE"],
-        run,
-    };
+    let case = Case::new;
+    let python = |name, run| Case::needing(&["PYTHON"], name, run);
+    let node = |name, run| Case::needing(&["NODE", "NODE_PATH"], name, run);
+    let compose = |name, run| Case::needing(&["COMPOSE"], name, run);
     vec![
         case(
             "docker_cli__is_told_by_flags_variables_and_contexts",

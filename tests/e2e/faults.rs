@@ -18,16 +18,8 @@ use super::support::{Context, Verdict, ensure};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
-    let curl = |name, run| Case {
-        name,
-        needs: &["CURL"],
-        run,
-    };
+    let case = Case::new;
+    let curl = |name, run| Case::needing(&["CURL"], name, run);
     vec![
         case("c27__a_save_cut_short_is_a_failure", cut_save),
         case("c27b__a_cut_exec_ends_the_client", cut_exec),

@@ -6,11 +6,7 @@ use super::support::tapped::Tapped;
 use super::support::{Verdict, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
+    let case = Case::new;
     vec![
         case(
             "c37__large_heads_pass_and_larger_ones_are_refused",

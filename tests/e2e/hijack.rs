@@ -16,16 +16,8 @@ use super::support::{Verdict, ensure};
 const SOON: Duration = Duration::from_secs(5);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
-    let py = |name, run| Case {
-        name,
-        needs: &["PYTHON"],
-        run,
-    };
+    let case = Case::new;
+    let py = |name, run| Case::needing(&["PYTHON"], name, run);
     vec![
         case("c01__run_i_echoes_its_stdin", |suite, name| {
             suite.compare(name, |side| {

@@ -8,16 +8,8 @@ use super::support::wire::lossy;
 use super::support::{Verdict, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
-    let curl = |name, run| Case {
-        name,
-        needs: &["CURL"],
-        run,
-    };
+    let case = Case::new;
+    let curl = |name, run| Case::needing(&["CURL"], name, run);
     vec![
         curl("c28__expect_100_continue_is_answered", |suite, name| {
             let script = "sleeper; head -c 3000000 /dev/zero >data; tar cf data.tar data

@@ -15,11 +15,7 @@ const GROWTH_KIB: u64 = 16 << 10;
 const MARGIN: Duration = Duration::from_secs(30);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
+    let case = Case::new;
     vec![
         case("c24__exec_pipes_in_constant_memory", |suite, name| {
             let script = "sleeper; head -c $SIZE /dev/zero | docker exec -i $N sh -c 'sleep 2; wc -c'; docker exec $N dd if=/dev/zero bs=1M count=$((SIZE >> 20)) 2>/dev/null | (sleep 2; wc -c)";

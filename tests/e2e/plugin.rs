@@ -17,11 +17,7 @@ use super::support::wire::lossy;
 use super::support::{Context, Verdict, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
+    let case = Case::new;
     vec![
         case("plugin_word__counts_by_user_path_and_body", word),
         case("plugin_told__is_what_dockerd_would_tell", told),

@@ -37,14 +37,6 @@ pub(crate) fn cases() -> Vec<Case> {
     .collect()
 }
 
-fn case(name: &'static str, run: super::support::suite::Scenario) -> Case {
-    Case {
-        name,
-        needs: &[],
-        run,
-    }
-}
-
 /// The certificate in the role `team`: the built-in `ci` with one directory and one repository of its own.
 const TEAM: &str = "ecdsa";
 /// `read-only`.

@@ -18,16 +18,8 @@ const PROMPT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &[],
-        run,
-    };
-    let curl = |name, run| Case {
-        name,
-        needs: &["CURL"],
-        run,
-    };
+    let case = Case::new;
+    let curl = |name, run| Case::needing(&["CURL"], name, run);
     vec![
         case("c19__an_idle_exec_still_echoes", |suite, name| {
             suite.compare_hasty(name, idle_exec)

@@ -16,11 +16,7 @@ use super::support::{Context, Verdict, ensure};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case {
-        name,
-        needs: &["OPENSSL", "CURL"],
-        run,
-    };
+    let case = |name, run| Case::needing(&["OPENSSL", "CURL"], name, run);
     vec![
         case("c33a__refused_certificates_get_the_fitting_alert", alerts),
         case("c33b__the_docker_cli_prints_why_it_was_refused", cli_texts),

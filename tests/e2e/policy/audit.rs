@@ -11,20 +11,20 @@ use rustix::process::Signal;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
 
-use super::{ADMIN, REPORTER, Roles, TEAM, VIEWER, case, json, path, send};
+use super::{ADMIN, REPORTER, Roles, TEAM, VIEWER, json, path, send};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case(
+        Case::new(
             "policy_audit__has_every_decision_and_both_ends_of_a_session",
             records,
         ),
-        case(
+        Case::new(
             "policy_report__mode_forwards_and_says_what_it_would_deny",
             report,
         ),
-        case("policy_sink__that_fails_denies_and_recovers", deny),
-        case("policy_sink_continue__goes_on_without_a_sink", go_on),
+        Case::new("policy_sink__that_fails_denies_and_recovers", deny),
+        Case::new("policy_sink_continue__goes_on_without_a_sink", go_on),
     ]
 }
 

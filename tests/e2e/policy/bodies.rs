@@ -5,20 +5,20 @@ use std::fmt::Write;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Verdict, ensure};
 
-use super::{PLAIN, PRIVILEGED, Roles, TEAM, case, create, refused, remove, send, send_bytes};
+use super::{PLAIN, PRIVILEGED, Roles, TEAM, create, refused, remove, send, send_bytes};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case(
+        Case::new(
             "policy_readings__bodies_the_engine_reads_otherwise_are_refused",
             readings,
         ),
-        case(
+        Case::new(
             "policy_framing__chunked_and_waiting_bodies_are_judged_whole",
             framing,
         ),
-        case("policy_limit__a_body_over_the_limit_gets_413", limit),
-        case("policy_form__a_form_body_is_refused", form),
+        Case::new("policy_limit__a_body_over_the_limit_gets_413", limit),
+        Case::new("policy_form__a_form_body_is_refused", form),
     ]
 }
 

@@ -7,17 +7,17 @@ use crate::support::same::same_text;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Verdict, ensure};
 
-use super::{ADMIN, FACTORY, Roles, TEAM, VIEWER, case};
+use super::{ADMIN, FACTORY, Roles, TEAM, VIEWER};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("policy_cli__an_allowed_role_notices_nothing", allowed),
-        case("policy_sentence__denied_commands_print_it_and_fail", denied),
-        case(
+        Case::new("policy_cli__an_allowed_role_notices_nothing", allowed),
+        Case::new("policy_sentence__denied_commands_print_it_and_fail", denied),
+        Case::new(
             "policy_targets__of_exec_attach_and_cp_are_looked_at",
             targets,
         ),
-        case(
+        Case::new(
             "policy_builds__denied_with_a_big_context_print_the_message",
             builds,
         ),

@@ -3,16 +3,16 @@
 use crate::support::suite::{Case, Suite};
 use crate::support::{Verdict, ensure};
 
-use super::{ADMIN, Roles, TEAM, case, create, json, refused, remove, send};
+use super::{ADMIN, Roles, TEAM, create, json, refused, remove, send};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case(
+        Case::new(
             "policy_fields__each_way_to_the_host_is_refused_where_the_engine_says_201",
             ways,
         ),
-        case("policy_harmless__fields_pass_beside_them", harmless),
-        case("policy_volumes__a_device_behind_a_name_is_a_bind", volumes),
+        Case::new("policy_harmless__fields_pass_beside_them", harmless),
+        Case::new("policy_volumes__a_device_behind_a_name_is_a_bind", volumes),
     ]
 }
 

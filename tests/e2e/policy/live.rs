@@ -9,13 +9,13 @@ use crate::support::process::Process;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
 
-use super::{ADMIN, Roles, TEAM, VIEWER, case, json, refused, send};
+use super::{ADMIN, Roles, TEAM, VIEWER, json, refused, send};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("policy_reload__swaps_the_whole_policy", swap),
-        case("policy_reload_bad__keeps_the_old_one", invalid),
-        case(
+        Case::new("policy_reload__swaps_the_whole_policy", swap),
+        Case::new("policy_reload_bad__keeps_the_old_one", invalid),
+        Case::new(
             "policy_reload_cut__ends_who_lost_the_role_and_nobody_else",
             cut,
         ),

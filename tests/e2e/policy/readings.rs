@@ -12,7 +12,7 @@ use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
 
-use super::{TEAM, case, remove, send_bytes};
+use super::{TEAM, remove, send_bytes};
 
 #[path = "../../policy/readings.rs"]
 mod shared;
@@ -21,11 +21,11 @@ use shared::{Reading, Recorded, open_policy, ours, passes, recorded};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case(
+        Case::new(
             "policy_recorded__the_engine_still_reads_as_the_record_says",
             record_holds,
         ),
-        case(
+        Case::new(
             "policy_generated__what_the_strict_reader_accepts_means_the_same_to_the_engine",
             generated,
         ),

@@ -4,18 +4,18 @@ use crate::support::suite::{Case, Suite};
 use crate::support::{Verdict, ensure};
 
 use super::{ADMIN, FACTORY, NOBODY, PLAIN, PRIVILEGED, Roles, TEAM, VIEWER};
-use super::{case, json, refused, remove, send};
+use super::{json, refused, remove, send};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("policy_paths__are_judged_as_the_engine_routes_them", paths),
-        case("policy_unknown__operations_pass_only_admin", unknown),
-        case("policy_tunnels__open_only_with_the_grant", tunnels),
-        case(
+        Case::new("policy_paths__are_judged_as_the_engine_routes_them", paths),
+        Case::new("policy_unknown__operations_pass_only_admin", unknown),
+        Case::new("policy_tunnels__open_only_with_the_grant", tunnels),
+        Case::new(
             "policy_strangers__are_told_that_no_entry_matches",
             strangers,
         ),
-        case("policy_read_only__reads_and_changes_nothing", read_only),
+        Case::new("policy_read_only__reads_and_changes_nothing", read_only),
     ]
 }
 

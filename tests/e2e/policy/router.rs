@@ -12,10 +12,8 @@ use crate::support::traces::Collector;
 use crate::support::wire::{lossy, unix};
 use crate::support::{Verdict, ensure};
 
-use super::case;
-
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case(
+    vec![Case::new(
         "policy_router__classification_never_disagrees_with_the_engines_router",
         agree,
     )]

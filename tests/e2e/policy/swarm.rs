@@ -8,10 +8,10 @@ use crate::support::gate::Gate;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
 
-use super::{TEAM, case, json, path, refused, send};
+use super::{TEAM, json, path, refused, send};
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case(
+    vec![Case::new(
         "policy_swarm__a_service_is_held_to_the_limits_of_a_container",
         services,
     )]

@@ -300,6 +300,20 @@ const CONTROL_FAILED: &str = "fails on the socket itself, works through the gate
 const ATTEMPTS: usize = 3;
 
 impl Case {
+    /// A scenario that needs no tool beyond docker itself.
+    pub(crate) const fn new(name: &'static str, run: Scenario) -> Self {
+        Self::needing(&[], name, run)
+    }
+
+    /// A scenario that needs these tools too.
+    pub(crate) const fn needing(
+        needs: &'static [&'static str],
+        name: &'static str,
+        run: Scenario,
+    ) -> Self {
+        Self { name, needs, run }
+    }
+
     /// The trial, which runs in a thread of its own so that its deadline can be kept.
     pub(crate) fn trial(self, mode: &Mode, strict: bool) -> Trial {
         let mode = mode.clone();
