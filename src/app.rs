@@ -224,6 +224,10 @@ impl App {
         if let Some(socket) = control {
             observers.spawn(controller.run(socket));
         }
+        let audit = front.gate.audit.clone();
+        if let Some(audit) = audit.clone() {
+            observers.spawn(async move { audit.keep().await });
+        }
         let workers = Arc::new(workers);
         let keepalive = Keepalive {
             idle: config.tcp_keepalive.idle,
@@ -258,6 +262,9 @@ impl App {
         observers.shutdown().await;
         if let Some(workers) = Arc::into_inner(workers) {
             workers.stop();
+        }
+        if let Some(audit) = audit {
+            audit.flush();
         }
         end
     }

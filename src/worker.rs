@@ -8,22 +8,28 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
+
+/// How long [`Workers::stop`] waits for the threads: one that the kernel holds up must not keep the process.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// The worker threads.
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Worker>,
     stop: CancellationToken,
+    /// Closed when every thread has ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 #[derive(Debug)]
 struct Worker {
     handle: Handle,
-    thread: Option<JoinHandle<()>>,
     load: Arc<AtomicUsize>,
 }
 
@@ -42,22 +48,30 @@ impl Workers {
     /// When a runtime or a thread cannot be made.
     pub fn start(count: usize) -> io::Result<Self> {
         let stop = CancellationToken::new();
+        let (alive, ended) = mpsc::channel();
         let workers = (0..count.max(1))
             .map(|n| {
                 let runtime = Builder::new_current_thread().enable_all().build()?;
                 let handle = runtime.handle().clone();
-                let until = stop.clone();
-                let thread = std::thread::Builder::new()
+                let (until, alive) = (stop.clone(), alive.clone());
+                std::thread::Builder::new()
                     .name(format!("worker-{n}"))
-                    .spawn(move || runtime.block_on(until.cancelled()))?;
+                    .spawn(move || {
+                        let _alive = alive;
+                        runtime.block_on(until.cancelled());
+                        drop(runtime);
+                    })?;
                 Ok(Worker {
                     handle,
-                    thread: Some(thread),
                     load: Arc::default(),
                 })
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { workers, stop })
+        Ok(Self {
+            workers,
+            stop,
+            ended: Mutex::new(ended),
+        })
     }
 
     /// Gives a task to the least loaded worker. A panic in it ends it alone.
@@ -73,13 +87,14 @@ impl Workers {
         });
     }
 
-    /// Stops the workers; tasks that still run are dropped.
-    pub fn stop(mut self) {
+    /// Stops the workers; tasks that still run are dropped. Waits two seconds at most.
+    pub fn stop(self) {
         self.stop.cancel();
-        for worker in &mut self.workers {
-            if let Some(thread) = worker.thread.take() {
-                let _ = thread.join();
-            }
-        }
+        let ended = self
+            .ended
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever sent: it ends by the last thread's end, or by time.
+        let _ = ended.recv_timeout(LAST_WAIT);
     }
 }

@@ -1,21 +1,34 @@
 //! Where audit records go: standard output, or a file that logrotate may move away.
 //!
-//! Each record is one write of one whole line. A line that cannot be written waits, and while one waits [`Sink::ready`] says
-//! no: what becomes of requests then is the operator's choice (`--audit-failure`). What waits is bounded; a gate told to
-//! continue counts what it had to drop.
+//! Records are written whole and in order. One that cannot be written waits, and then [`Sink::ready`] says no: what becomes
+//! of requests is the operator's choice (`--audit-failure`). What waits is bounded; a gate told to continue counts what it
+//! had to drop. No write waits for a reader: a pipe that nobody empties is a sink that fails, after [`PATIENCE`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use tracing::{error, info};
 
 use super::Record;
 
-/// Bytes of records that may wait for a sink that fails.
+/// Bytes of records that may wait for a sink that fails; one record that finds none waiting may be longer.
 const WAITING: usize = 4 << 20;
+
+/// How long a reader may leave a pipe full before that counts as a failure, while less than half of [`WAITING`] waits.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a pipe that has room takes without waiting for its reader (`PIPE_BUF` of Linux, pipe(7)).
+const AT_ONCE: usize = 4096;
+
+/// How often [`Sink::keep`] tries again what waits.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,26 +62,35 @@ struct State {
     waiting: Vec<u8>,
     dropped: u64,
     failing: bool,
+    /// Since when a reader has left the sink full.
+    stalled: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum Out {
-    Stdout(io::Stdout),
+    Stdout,
     File(File),
 }
 
-impl Write for Out {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+impl Out {
+    /// Writes some of `lines`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when it would have to wait for a reader, and what the system says.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stdout(out) => out.write(buf),
-            Self::File(file) => file.write(buf),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stdout(out) => out.flush(),
-            Self::File(_) => Ok(()),
+            // Opened without waiting, which pipes heed.
+            Self::File(file) => file.write(lines),
+            // Others may hold the same open file, so its mode is not for us to change.
+            Self::Stdout => {
+                let out = io::stdout();
+                let mut asked = [PollFd::new(&out, PollFlags::OUT)];
+                if poll(&mut asked, Some(&Timespec::default()))? == 0 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                let lines = &lines[..lines.len().min(AT_ONCE)];
+                Ok(rustix::io::write(out.as_fd(), lines)?)
+            }
         }
     }
 }
@@ -85,6 +107,7 @@ impl Sink {
             waiting: Vec::new(),
             dropped: 0,
             failing: false,
+            stalled: None,
         };
         Ok(Self {
             target,
@@ -103,7 +126,8 @@ impl Sink {
         Ok(())
     }
 
-    /// Whether another request may be served: every record so far is written, or the operator said to continue.
+    /// Whether another request may be served: every record so far is written (or its reader slow, but not yet for
+    /// [`PATIENCE`]), or the operator said to continue.
     ///
     /// # Errors
     /// What the system said to the last attempt.
@@ -119,7 +143,7 @@ impl Sink {
         let mut line = record.line();
         line.push('\n');
         let mut state = self.lock();
-        if state.waiting.len() + line.len() > WAITING {
+        if !state.waiting.is_empty() && state.waiting.len() + line.len() > WAITING {
             state.dropped += 1;
             return;
         }
@@ -128,13 +152,26 @@ impl Sink {
         let _ = self.settle(&mut state);
     }
 
+    /// Writes what waits, as far as that goes now.
+    pub fn flush(&self) {
+        let _ = self.settle(&mut self.lock());
+    }
+
+    /// Tries again, for ever, what could not be written when it came and no request has pushed on since.
+    pub async fn keep(&self) -> io::Result<()> {
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            self.flush();
+        }
+    }
+
     fn settle(&self, state: &mut State) -> io::Result<()> {
         if state.waiting.is_empty() {
             return Ok(());
         }
         let written = attempt(&self.target, state);
         match &written {
-            Ok(()) if state.failing => {
+            Ok(()) if state.failing && state.waiting.is_empty() => {
                 info!(dropped = state.dropped, "The audit can be written again");
                 (state.failing, state.dropped) = (false, 0);
             }
@@ -153,35 +190,53 @@ impl Sink {
 }
 
 fn attempt(target: &Target, state: &mut State) -> io::Result<()> {
-    if state.out.is_none() {
-        state.out = Some(open(target)?);
-    }
-    while !state.waiting.is_empty() {
-        let Some(out) = &mut state.out else { break };
-        match out
-            .write(&state.waiting)
-            .and_then(|n| out.flush().map(|()| n))
-        {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => _ = state.waiting.drain(..n),
+    let mut written = 0;
+    let outcome = loop {
+        if written == state.waiting.len() {
+            break Ok(());
+        }
+        let out = match &mut state.out {
+            Some(out) => out,
+            None => match open(target) {
+                Ok(out) => state.out.insert(out),
+                Err(e) => break Err(e),
+            },
+        };
+        match out.write(&state.waiting[written..]) {
+            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                written += n;
+                state.stalled = None;
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                let since = *state.stalled.get_or_insert_with(Instant::now);
+                let waiting = state.waiting.len() - written;
+                break if since.elapsed() < PATIENCE && waiting < WAITING / 2 {
+                    Ok(())
+                } else {
+                    Err(io::Error::other("nobody reads it"))
+                };
+            }
             Err(e) => {
                 state.out = None;
-                return Err(e);
+                break Err(e);
             }
         }
-    }
-    Ok(())
+    };
+    state.waiting.drain(..written);
+    outcome
 }
 
 fn open(target: &Target) -> io::Result<Out> {
     Ok(match target {
-        Target::Stdout => Out::Stdout(io::stdout()),
+        Target::Stdout => Out::Stdout,
         Target::File(path) => Out::File(
             OpenOptions::new()
                 .append(true)
                 .create(true)
                 .mode(0o600)
+                .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
                 .open(path)?,
         ),
     })

@@ -1,9 +1,15 @@
 //! The audit record: its form is the one `docs/reference/audit.md` promises, and no peer can break a line.
 
-use std::time::{Duration, SystemTime};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
+use dockgate::audit::sink::{OnFailure, Sink, Target};
 use dockgate::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
 use proptest::prelude::*;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use serde_json::Value;
 
 use crate::support::{Ask, cn, limits};
@@ -256,4 +262,72 @@ fn control_characters_are_escaped() {
         line.contains("\\r\\n{\\\"forged\\\":1}\\u001b[2J\\u007f\\u0085\\u2028\\u202e"),
         "{line}"
     );
+}
+
+#[test]
+fn a_record_longer_than_what_may_wait_is_written_all_the_same() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("audit.jsonl");
+    let sink = Sink::open(Target::File(path.clone()), OnFailure::Deny).expect("opened");
+    // Each of these is six bytes of a line.
+    let argument = "\u{7f}".repeat(1 << 20);
+    let long = Record {
+        command: Some(vec![argument]),
+        ..record()
+    };
+    sink.write(&long);
+    sink.ready().expect("written");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    assert!(text.len() > 6 << 20);
+    let read: Record = serde_json::from_str(text.trim_end()).expect("one record");
+    assert_eq!(read, long);
+}
+
+#[test]
+fn a_pipe_that_nobody_empties_is_a_failure_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("pipe");
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, &path, FileType::Fifo, mode, 0).expect("a pipe");
+    let open = || Sink::open(Target::File(path.clone()), OnFailure::Deny);
+    // Nobody has opened it: waiting for somebody would be a gate that never starts.
+    open().expect_err("no reader");
+    let mut reader = File::options()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(&path)
+        .expect("a reader");
+    let sink = open().expect("opened");
+    let numbered = |n: usize| Record {
+        request: n.to_string(),
+        target: Some("x".repeat(1000)),
+        ..record()
+    };
+    let started = Instant::now();
+    for n in 0..200 {
+        sink.write(&numbered(n));
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "it waited");
+    sink.ready().expect("a slow reader has its second");
+    while sink.ready().is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(10), "no failure");
+        thread::yield_now();
+    }
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    let mut text = Vec::new();
+    while text.iter().filter(|byte| **byte == b'\n').count() < 200 {
+        sink.flush();
+        if let Err(e) = reader.read_to_end(&mut text) {
+            assert_eq!(e.kind(), ErrorKind::WouldBlock);
+        }
+        let late = started.elapsed() > Duration::from_secs(20);
+        assert!(!late, "{} bytes", text.len());
+    }
+    let read: Vec<Record> = String::from_utf8(text)
+        .expect("text")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a whole record"))
+        .collect();
+    assert_eq!(read, (0..200).map(numbered).collect::<Vec<_>>());
+    sink.ready().expect("all written");
 }

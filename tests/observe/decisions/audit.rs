@@ -1,5 +1,9 @@
 //! What the audit says of each decision, and what becomes of requests when it cannot say it.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::thread;
+
 use super::*;
 
 #[test]
@@ -238,4 +242,85 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
         );
         site.counted(&[counter("read", "list", "denied", "5xx", 1)]);
     }
+}
+
+#[test]
+fn an_audit_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::start(&engine_socket(&dir));
+    let pki = Pki::create(dir.path());
+    let mut command = Gate::command(&dir, &["--audit", "stdout"]);
+    command.stdout(Stdio::piped());
+    let mut gate = Gate::run(command, pki, dir);
+    let unread = gate.child.stdout.take().expect("piped");
+    let mut client = gate.connect(&gate.pki.client("ci", 7));
+    // A full pipe is a reader that is late, then one that is gone.
+    let mut asked = 0;
+    eventually(|| {
+        asked += 1;
+        match client.ask("GET", "/_ping").status {
+            503 => Ok(()),
+            other => Err(format!("{asked} requests, the last got {other}")),
+        }
+    });
+    gate.logged(|line| {
+        line["message"] == "The audit cannot be written" && line["error"] == "nobody reads it"
+    });
+    let heard = engine.heard("GET ").len();
+    let mut other = gate.connect(&gate.pki.client("other", 8));
+    assert_eq!(other.ask("GET", "/_ping").status, 503);
+    assert_eq!(engine.heard("GET ").len(), heard);
+    assert_eq!(get(gate.metrics(), "/live").status, 200);
+    // Somebody reads again, and nothing is missing.
+    let reader = thread::spawn(move || {
+        BufReader::new(unread)
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| serde_json::from_str::<Record>(&line).ok())
+            .map(|record| record.status)
+            .collect::<Vec<_>>()
+    });
+    let mut again = 0;
+    eventually(|| {
+        again += 1;
+        match client.ask("GET", "/_ping").status {
+            200 => Ok(()),
+            other => Err(format!("still {other}")),
+        }
+    });
+    gate.signal(Signal::TERM);
+    ended(&mut gate);
+    let statuses = reader.join().expect("read");
+    assert_eq!(statuses.len(), asked + 1 + again, "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&200));
+}
+
+#[test]
+fn an_audit_that_is_never_read_does_not_keep_the_process() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let _engine = Engine::start(&engine_socket(&dir));
+    let pki = Pki::create(dir.path());
+    let mut command = Gate::command(&dir, &["--audit", "stdout", "--audit-failure", "continue"]);
+    command.stdout(Stdio::piped());
+    let mut gate = Gate::run(command, pki, dir);
+    let mut client = gate.connect(&gate.pki.client("ci", 7));
+    eventually(|| {
+        assert_eq!(client.ask("GET", "/_ping").status, 200);
+        match gate.count(|line| line["message"] == "The audit cannot be written") {
+            0 => Err("not full yet".to_owned()),
+            _ => Ok(()),
+        }
+    });
+    gate.signal(Signal::TERM);
+    ended(&mut gate);
+}
+
+/// Waits for the end of a gate that was asked to end.
+#[track_caller]
+fn ended(gate: &mut Gate) {
+    let status = eventually(|| {
+        let status = gate.child.try_wait().expect("a child");
+        status.ok_or_else(|| "it runs on".to_owned())
+    });
+    assert!(status.success(), "{status}");
 }
