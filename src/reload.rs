@@ -231,7 +231,7 @@ impl Reloader {
         judged.await.unwrap_or_default()
     }
 
-    /// Cuts what has expired since the last look; a list that lapses concerns everyone its issuer has issued.
+    /// Cuts what has expired since the last look; a CA or a list that lapses concerns everyone its issuer has issued.
     async fn check_clock(&mut self) {
         let now = OffsetDateTime::now_utc();
         for entry in self.front.registry.snapshot() {
@@ -241,10 +241,22 @@ impl Reloader {
         }
         // However long the last look is ago (a reload may take its time, a machine may sleep), no end is missed.
         let since = std::mem::replace(&mut self.checked, now);
-        let lapsed =
-            |d: &Date| d.subject == Subject::Crl && d.not_after < now && d.not_after >= since;
-        if self.dates.iter().any(lapsed) {
-            let cut = self.judge().await;
+        let ended = |subject| {
+            let mut of = self.dates.iter().filter(|date| date.subject == subject);
+            of.any(|date| date.not_after < now && date.not_after >= since)
+        };
+        let (ca, list) = (ended(Subject::Ca), ended(Subject::Crl));
+        if !ca && !list {
+            return;
+        }
+        let cut = self.judge().await;
+        if ca {
+            warn!(
+                cut,
+                "A client CA has expired; no client of it is let in until a new one comes"
+            );
+        }
+        if list {
             warn!(
                 cut,
                 "A revocation list has lapsed; no client of its issuer is let in until a new one comes"

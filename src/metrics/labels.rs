@@ -3,7 +3,7 @@
 use crate::docker::{Hijack, Kind, Operation, Risk, Streams};
 
 /// How handshakes end: `ok`, then every word of `tls::Outcome::id`.
-pub const HANDSHAKES: [&str; 15] = [
+pub const HANDSHAKES: [&str; 16] = [
     "ok",
     "probe",
     "plain_http",
@@ -13,6 +13,7 @@ pub const HANDSHAKES: [&str; 15] = [
     "failed",
     "expired",
     "not_yet_valid",
+    "issuer_expired",
     "unknown_issuer",
     "revoked",
     "revocation_unknown",

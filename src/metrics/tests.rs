@@ -21,6 +21,7 @@ fn reason_known(reason: Reason) -> bool {
     match reason {
         Reason::Expired
         | Reason::NotYetValid
+        | Reason::IssuerExpired
         | Reason::UnknownIssuer
         | Reason::Revoked
         | Reason::RevocationUnknown
@@ -45,6 +46,7 @@ fn every_outcome_of_a_handshake_has_its_own_counter() {
     for reason in [
         Reason::Expired,
         Reason::NotYetValid,
+        Reason::IssuerExpired,
         Reason::UnknownIssuer,
         Reason::Revoked,
         Reason::RevocationUnknown,

@@ -1,8 +1,8 @@
 //! Verifies client certificates, and remembers why one was refused.
 //!
 //! The decision is rustls's own `WebPkiClientVerifier`, asked once per chain and generation of trust ([`Memo`]); this wrapper
-//! adds three things. It refuses what the deny list names.
-//! It keeps the reason and the certificate's names for the log, which TLS itself would reduce to an alert number. And it
+//! adds four things. It refuses what the deny list names,
+//! and what only a CA outside its own validity vouches for ([`Issuers::in_force`]). It keeps the reason and the certificate's names for the log, which TLS itself would reduce to an alert number. And it
 //! sends the alert dockerd sends for a certificate without the clientAuth usage, since newer Docker clients recognise that
 //! one and tell the user to look at their certificate.
 //!
@@ -43,6 +43,8 @@ pub enum Reason {
     Expired,
     /// Before its notBefore.
     NotYetValid,
+    /// The CA it leads to is outside its own validity.
+    IssuerExpired,
     /// No path to a trusted CA.
     UnknownIssuer,
     /// Listed in a CRL of its issuer.
@@ -64,6 +66,7 @@ impl Reason {
         match self {
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::IssuerExpired => "issuer_expired",
             Self::UnknownIssuer => "unknown_issuer",
             Self::Revoked => "revoked",
             Self::RevocationUnknown => "revocation_unknown",
@@ -90,6 +93,9 @@ impl fmt::Display for Refusal {
             Reason::Expired => f.write_str("the client certificate has expired")?,
             Reason::NotYetValid => {
                 f.write_str("the client certificate is not valid yet (compare the clocks)")?;
+            }
+            Reason::IssuerExpired => {
+                f.write_str("the CA of the client certificate is outside its own validity")?;
             }
             Reason::UnknownIssuer => {
                 f.write_str("the client certificate was not issued by the configured CA")?;
@@ -204,7 +210,12 @@ impl GateVerifier {
                 let (reason, error) = classify(error);
                 return refuse(reason, error.to_string(), error);
             }
-            self.memo.keep(key, leaf, intermediates, now);
+            if !self.issuers.in_force(leaf, intermediates, now) {
+                let error = CertificateError::Expired.into();
+                return refuse(Reason::IssuerExpired, String::new(), error);
+            }
+            let until = self.issuers.until(now);
+            self.memo.keep(key, leaf, intermediates, now, until);
         }
         if self.denied == Denied::default() {
             return Ok(());

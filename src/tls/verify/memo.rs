@@ -5,7 +5,8 @@
 //! trusted CAs, the revocation lists and the time. A memo belongs to one verifier, so the CAs and the lists are fixed: a
 //! reload begins with an empty memo. The key is a SHA-256 over every byte presented. Time enters only through windows, each
 //! an interval (of a certificate: notBefore to notAfter, RFC 5280 §4.1.2.5; of a list: up to nextUpdate, §5.1.2.5), so what
-//! was accepted at `from` is accepted until the first of them ends; of all presented certificates and all lists, used or not.
+//! was accepted at `from` is accepted until the first of them ends; of all presented certificates, all CAs in force then and
+//! all lists, used or not.
 //! Refusals are not remembered, and the proof that the peer holds the key (CertificateVerify, RFC 8446 §4.4.3) is asked for
 //! every time.
 
@@ -83,13 +84,14 @@ impl Memo {
             .is_some_and(|it| (it.from..=it.until).contains(&now))
     }
 
-    /// Remembers that the chain was accepted at `now`.
+    /// Remembers that the chain was accepted at `now`, by CAs that are in force until the second `cas_until`.
     pub fn keep(
         &self,
         key: Key,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
+        cas_until: u64,
     ) {
         let ends = std::iter::once(leaf).chain(intermediates).map(|der| {
             let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -99,7 +101,8 @@ impl Memo {
         let Some(ends) = ends.collect::<Option<Vec<_>>>() else {
             return;
         };
-        let until = ends.into_iter().fold(self.lists_until, u64::min);
+        let first = self.lists_until.min(cas_until);
+        let until = ends.into_iter().fold(first, u64::min);
         let from = now.as_secs();
         if from > until {
             return;

@@ -114,8 +114,19 @@ fn verifier(
     root: &Authority,
     crls: Vec<CertificateRevocationListDer<'static>>,
 ) -> (GateVerifier, Arc<Counting>) {
+    trusting(&[root], crls)
+}
+
+/// The same with several CAs.
+fn trusting(
+    cas: &[&Authority],
+    crls: Vec<CertificateRevocationListDer<'static>>,
+) -> (GateVerifier, Arc<Counting>) {
     let mut roots = RootCertStore::empty();
-    roots.add(root.der.clone()).expect("a trust anchor");
+    let ders: Vec<_> = cas.iter().map(|ca| ca.der.clone()).collect();
+    for der in &ders {
+        roots.add(der.clone()).expect("a trust anchor");
+    }
     let memo = Memo::new(&crls);
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
@@ -129,7 +140,7 @@ fn verifier(
     let gate = GateVerifier::new(
         counting.clone(),
         Denied::default(),
-        Issuers::default(),
+        Issuers::of(&ders),
         memo,
     );
     (gate, counting)
@@ -197,6 +208,70 @@ fn an_intermediate_that_ends_first_ends_what_was_remembered() {
 }
 
 #[test]
+fn a_ca_that_ends_ends_what_it_vouched_for_and_nothing_else() {
+    let (old, new) = (
+        authority("old", NOON + 100, None),
+        authority("new", NOON + 1000, None),
+    );
+    let (by_old, by_new) = (leaf("one", NOON + 500, &old), leaf("two", NOON + 500, &new));
+    let (gate, counting) = trusting(&[&old, &new], Vec::new());
+    for one in [&by_old, &by_new] {
+        gate.judge(one, &[], at(NOON)).expect("good");
+        gate.judge(one, &[], at(NOON + 100))
+            .expect("the last second");
+    }
+    assert_eq!(counting.asked(), 2);
+    let refused = gate.judge(&by_old, &[], at(NOON + 101)).expect_err("over");
+    assert_eq!(refused.0.reason, Reason::IssuerExpired);
+    for _ in 0..2 {
+        gate.judge(&by_new, &[], at(NOON + 101)).expect("good");
+    }
+    assert_eq!(counting.asked(), 4);
+    // What it signed for another CA goes no further either, and presenting the old one with the leaf does not revive it.
+    let above = [old.der.clone()];
+    let refused = gate
+        .judge(&by_old, &above, at(NOON + 101))
+        .expect_err("over");
+    assert_eq!(refused.0.reason, Reason::IssuerExpired);
+    // Before its time it vouches for nobody either: the leaf's own dates say the same here, so it is one with longer ones.
+    let (late, early) = (
+        authority("late", NOON + 1000, None),
+        params("early", NOON + 500),
+    );
+    let key = KeyPair::generate().expect("a key");
+    let mut early = early;
+    early.not_before = date(NOON - 5000);
+    let early = early.signed_by(&key, &late.issuer).expect("a certificate");
+    let (gate, _) = verifier(&late, Vec::new());
+    let refused = gate
+        .judge(early.der(), &[], at(NOON - 1001))
+        .expect_err("too early");
+    assert_eq!(refused.0.reason, Reason::IssuerExpired);
+    gate.judge(early.der(), &[], at(NOON - 1000)).expect("now");
+}
+
+#[test]
+fn a_renewed_ca_of_the_same_key_vouches_on() {
+    let old = authority("one ca", NOON + 100, None);
+    let mut renewed = params("one ca", NOON + 1000);
+    renewed.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    renewed.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let renewed = renewed
+        .self_signed(old.issuer.key())
+        .expect("a certificate");
+    let new = Authority {
+        der: renewed.der().clone(),
+        issuer: Issuer::new(params("unused", NOON), KeyPair::generate().expect("a key")),
+    };
+    let one = leaf("one", NOON + 500, &old);
+    let (gate, _) = trusting(&[&old, &new], Vec::new());
+    gate.judge(&one, &[], at(NOON + 101))
+        .expect("by the new one");
+    let (gate, _) = trusting(&[&old], Vec::new());
+    gate.judge(&one, &[], at(NOON + 101)).expect_err("over");
+}
+
+#[test]
 fn a_list_that_lapses_ends_what_was_remembered() {
     let root = authority("root", NOON + 1000, None);
     let one = leaf("one", NOON + 500, &root);
@@ -223,7 +298,7 @@ fn a_refusal_is_not_remembered_and_neither_is_what_is_not_a_certificate() {
     let memo = Memo::new(&[]);
     let junk = CertificateDer::from(vec![1, 2, 3]);
     let key = Memo::key(&junk, &[]);
-    memo.keep(key, &junk, &[], at(NOON));
+    memo.keep(key, &junk, &[], at(NOON), u64::MAX);
     assert!(!memo.holds(&key, at(NOON)));
 }
 
@@ -270,7 +345,7 @@ fn it_never_holds_more_than_its_bound() {
     for n in 0..=MOST {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_be_bytes());
-        memo.keep(key, &one, &[], at(NOON));
+        memo.keep(key, &one, &[], at(NOON), u64::MAX);
         assert!(memo.holds(&key, at(NOON)));
         assert!(memo.accepted().len() <= MOST);
     }
