@@ -113,13 +113,14 @@ fn try_it(out: &mut String, dir: &Path, host: &str, port: u16) {
     );
 }
 
-/// A name that the server certificate is valid for and that reaches this listener from here.
+/// A name that the server certificate (`names`, as `DNS:` and the like) is valid for and that reaches this listener from
+/// here.
 fn host(address: SocketAddr, names: &[String]) -> String {
     let ip = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
-    if ip.is_loopback() && names.iter().any(|name| name == "localhost") {
+    if ip.is_loopback() && names.iter().any(|name| name == "DNS:localhost") {
         return "localhost".to_owned();
     }
     match ip {

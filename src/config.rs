@@ -162,14 +162,14 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
                 .into_iter()
                 .collect(),
         },
-        policy: r.optional_path("policy", value::path),
+        policy: r.guard_path("policy", value::path),
         audit: audit(&mut r),
         audit_failure: r.value("audit-failure", |text| match text.trim() {
             "deny" => Ok(AuditFailure::Deny),
             "continue" => Ok(AuditFailure::Continue),
             _ => Err("expected \"deny\" or \"continue\"".into()),
         }),
-        authz_plugin: r.optional_path("authz-plugin", value::socket_path),
+        authz_plugin: r.guard_path("authz-plugin", value::socket_path),
         handshake_timeout: r.value("handshake-timeout", value::time),
         head_timeout: r.value("head-timeout", value::time),
         drain_timeout: r.value("drain-timeout", value::time),
@@ -234,7 +234,7 @@ fn audit(r: &mut Resolver) -> Option<AuditSink> {
             value::path(text, base)
         }
     };
-    r.optional_path("audit", sink).map(|path| {
+    r.guard_path("audit", sink).map(|path| {
         if path == Path::new(STDOUT) {
             AuditSink::Stdout
         } else {

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -52,10 +53,11 @@ impl Report {
     }
 }
 
-/// Walks, prints, and answers with the exit code.
+/// Walks, prints, and answers with the exit code. `policy` reads the policy file.
 pub fn run(
     args: &DoctorArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
+    policy: impl FnOnce(&Path) -> Vec<Finding>,
     out: &mut impl Write,
 ) -> io::Result<u8> {
     let env: Vec<(OsString, OsString)> = env.into_iter().collect();
@@ -67,7 +69,7 @@ pub fn run(
         }
     };
     let report = match &args.target {
-        None => host::examine(&args.serve, env),
+        None => host::examine(&args.serve, env, policy),
         Some(target) => match client::Target::parse(target) {
             Ok(target) => client::examine(&target, &args.serve, &env, timeout),
             Err(message) => {

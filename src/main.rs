@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use dockgate::app::App;
 use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
-use dockgate::config::{self, Config, LogFormat};
+use dockgate::config::{self, AuditSink, Config, LogFormat};
 use dockgate::finding::{self, Finding};
 use dockgate::policy::{Policy, toggles};
 use dockgate::shutdown::{Asked, Signals};
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
             Err(err) => fail(&err, CONFIGURATION),
         },
         Command::Doctor(args) => {
-            match dockgate::doctor::run(&args, std::env::vars_os(), &mut std::io::stdout().lock()) {
+            let out = &mut std::io::stdout().lock();
+            match dockgate::doctor::run(&args, std::env::vars_os(), policy_findings, out) {
                 Ok(code) => ExitCode::from(code),
                 Err(err) => fail(&err, 1),
             }
@@ -165,11 +166,14 @@ fn announce(app: &App) {
             }
         }
     }
-    // A closed standard output is no reason not to serve.
-    let mut out = std::io::stdout();
-    let _ = out
-        .write_all(banner::text(app).as_bytes())
-        .and_then(|()| out.flush());
+    // Where the audit goes to standard output, nothing else does. A closed one is no reason not to serve.
+    let text = banner::text(app);
+    if app.config().audit == Some(AuditSink::Stdout) {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    } else {
+        let mut out = std::io::stdout();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
 }
 
 fn fail(err: &dyn Error, code: u8) -> ExitCode {

@@ -51,10 +51,19 @@ impl Resolver {
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
-        let (key, entry) = self.read(name);
+        let (_, entry) = self.read(name);
         if matches!(only(&entry).trim(), "" | "off" | "0" | "0s" | "none") {
             return None;
         }
+        self.required(name, parse)
+    }
+
+    fn required<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        let (key, entry) = self.read(name);
         match parse(only(&entry)) {
             Ok(value) => Some(value),
             Err(wrong) => {
@@ -73,6 +82,36 @@ impl Resolver {
     ) -> Option<PathBuf> {
         let base = self.entry(name).and_then(|entry| entry.base.clone());
         self.optional(name, |text| parse(text, base.as_deref()))
+    }
+
+    /// An optional path of something that restrains the gate. Only `off` says that it shall not be: an empty text is a
+    /// mistake (a shell's unset variable), except in the environment, where Compose's `${NAME:-}` writes one.
+    pub(super) fn guard_path(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str, Option<&std::path::Path>) -> Result<PathBuf, Wrong>,
+    ) -> Option<PathBuf> {
+        let empty = self
+            .layers
+            .iter()
+            .filter_map(|layer| layer.get(name))
+            .take_while(|entry| entry.items == [""])
+            .find(|entry| !matches!(entry.origin, Origin::Env(_)));
+        if let Some(entry) = empty {
+            let key = Key::named(name).expect("settings are read by a name that KEYS must have");
+            let wrong = "expected a path, or \"off\"".into();
+            self.problems
+                .push(Problem::value(key, &entry.origin, "", wrong));
+            return None;
+        }
+        let (_, entry) = self.read(name);
+        match only(&entry) {
+            "" | "off" => None,
+            _ => {
+                let base = entry.base;
+                self.required(name, |text| parse(text, base.as_deref()))
+            }
+        }
     }
 
     /// A list; items that cannot be read are noted and left out.

@@ -1,6 +1,7 @@
-//! The walk on the host: socket, engine, configuration, clock, certificates, listening addresses.
+//! The walk on the host: configuration, socket and engine, clock, certificates, policy, listening addresses.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -14,10 +15,14 @@ use crate::finding::Finding;
 /// No dockgate is older: a clock before this moment is not set.
 const BIRTH: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
-pub(super) fn examine(args: &ServeArgs, env: Vec<(OsString, OsString)>) -> Report {
+pub(super) fn examine(
+    args: &ServeArgs,
+    env: Vec<(OsString, OsString)>,
+    policy: impl FnOnce(&Path) -> Vec<Finding>,
+) -> Report {
     let mut report = Report::default();
     if let Some(config) = configuration(&mut report, args, env) {
-        walk(&mut report, &config);
+        walk(&mut report, &config, policy);
     }
     report
 }
@@ -59,7 +64,7 @@ fn configuration(
     }
 }
 
-fn walk(report: &mut Report, config: &Config) {
+fn walk(report: &mut Report, config: &Config, policy: impl FnOnce(&Path) -> Vec<Finding>) {
     let listening = || {
         config
             .listen
@@ -70,6 +75,10 @@ fn walk(report: &mut Report, config: &Config) {
     let _healthy = report.note("socket", check::engine(&config.upstream))
         && report.note("clock", [clock(OffsetDateTime::now_utc())])
         && report.note("certificates", check::certificates(config))
+        && report.note(
+            "policy",
+            config.policy.as_deref().map(policy).unwrap_or_default(),
+        )
         && report.note("listening", listening());
 }
 

@@ -1,7 +1,5 @@
 //! What a reload changes in the configuration beyond trust and policy.
 
-use std::path::Path;
-
 use crate::config::Config;
 
 /// Names of settings that differ but are only read at the start.
@@ -14,7 +12,16 @@ pub(super) fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
         ("workers", old.workers != new.workers),
         ("log-format", old.log.format != new.log.format),
         ("limits", old.limits != new.limits),
+        (
+            "upstream-connect-timeout",
+            old.upstream_connect_timeout != new.upstream_connect_timeout,
+        ),
+        (
+            "exit-on-stale-socket",
+            old.exit_on_stale_socket != new.exit_on_stale_socket,
+        ),
         ("audit", old.audit != new.audit),
+        ("audit-failure", old.audit_failure != new.audit_failure),
         ("authz-plugin", old.authz_plugin != new.authz_plugin),
         (
             "handshake-timeout",
@@ -28,7 +35,6 @@ pub(super) fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
             "reload-interval",
             old.reload_interval != new.reload_interval,
         ),
-        ("auto-certs", directory(old) != directory(new)),
     ];
     pairs
         .into_iter()
@@ -39,9 +45,4 @@ pub(super) fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
 /// The names asked for in the server certificate of `--auto-certs`.
 pub(super) fn names(config: &Config) -> Option<&[String]> {
     config.auto_certs.as_ref().map(|auto| auto.sans.as_slice())
-}
-
-/// The directory of `--auto-certs`.
-fn directory(config: &Config) -> Option<&Path> {
-    config.auto_certs.as_ref().map(|auto| auto.dir.as_path())
 }

@@ -44,7 +44,14 @@ fn doctor(target: Option<&str>, serve: ServeArgs, json: bool) -> (u8, String) {
         serve,
     };
     let mut out = Vec::new();
-    let code = doctor::run(&args, Vec::<(OsString, OsString)>::new(), &mut out).unwrap();
+    let no_policy = |_: &std::path::Path| unreachable!("no policy is named");
+    let code = doctor::run(
+        &args,
+        Vec::<(OsString, OsString)>::new(),
+        no_policy,
+        &mut out,
+    )
+    .unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 
