@@ -27,6 +27,7 @@ mod reach;
 pub mod risk;
 mod roles;
 mod schema;
+mod subnet;
 pub mod toggles;
 
 use std::path::Path;
@@ -43,6 +44,7 @@ pub use hostpath::PathPattern;
 pub use image::{ImageName, ImagePattern, Reference};
 pub use limits::{Limits, glob};
 pub use operations::{OperationSet, expand};
+pub use subnet::Subnet;
 
 /// Largest body that is read for inspection unless `max_body` says otherwise: 4 MiB, as the engine's own plugins get.
 pub const DEFAULT_MAX_BODY: usize = 4 << 20;

@@ -129,7 +129,23 @@ pub(super) fn target(inspected: &Value<'_>, out: &mut Findings) {
         &mut out.demands,
     );
     reach::host_config(host, "HostConfig.", View::Inspected, out);
+    let config = inspected.get("Config");
+    if let Some(image) = config.and_then(|config| text(config, "Image")) {
+        out.want("Config.Image", image, Want::Image);
+    }
+    // A task's secrets and configs stand nowhere in the container, and no role that has limits may name any.
+    let labels = config.and_then(|config| config.get("Labels"));
+    if labels.is_some_and(|labels| labels.get(TASK).is_some()) {
+        out.never(
+            "target-check",
+            format!("Config.Labels.{TASK}"),
+            "a task of a service, which may hold secrets",
+        );
+    }
 }
+
+/// The label that swarm puts on the containers of its tasks.
+const TASK: &str = "com.docker.swarm.task.id";
 
 fn volume(body: &Value<'_>, out: &mut Findings) {
     if let Some(name) = text(body, "Name") {
@@ -168,6 +184,12 @@ fn network(body: &Value<'_>, out: &mut Findings) {
     {
         out.never("network-drivers", "IPAM.Driver", driver);
     }
+    for (index, pool) in ipam.into_iter().flat_map(|ipam| items(ipam, "Config")) {
+        // The host routes a network's subnet to it, whatever else has these addresses.
+        if let Some(subnet) = text(pool, "Subnet") {
+            out.want(format!("IPAM.Config[{index}].Subnet"), subnet, Want::Subnet);
+        }
+    }
     if let Some(from) = body
         .get("ConfigFrom")
         .and_then(|from| text(from, "Network"))
@@ -192,8 +214,8 @@ fn service(body: &Value<'_>, out: &mut Findings) {
         if let Some(runtime) = text(task, "Runtime").filter(|runtime| *runtime != "container") {
             out.never("services", "TaskTemplate.Runtime", runtime);
         }
-        if let Some(driver) = task.get("LogDriver").and_then(|log| text(log, "Name")) {
-            out.want("TaskTemplate.LogDriver.Name", driver, Want::LogDriver);
+        if let Some(log) = task.get("LogDriver") {
+            reach::log_driver(log, "Name", "Options", "TaskTemplate.LogDriver", out);
         }
         let generic = task
             .get("Resources")

@@ -96,6 +96,8 @@ pub enum Want {
     LogDriver,
     /// A network driver.
     NetworkDriver,
+    /// A network's addresses, in CIDR notation.
+    Subnet,
     /// An opaque build tunnel or session.
     Buildkit,
     /// A field this version does not know.
@@ -149,6 +151,7 @@ impl Demand {
             Want::Group => "groups",
             Want::LogDriver => "log-drivers",
             Want::NetworkDriver => "network-drivers",
+            Want::Subnet => "subnets",
             Want::Buildkit => "buildkit",
             Want::UnknownField => "unknown-fields",
             Want::Never(rule) => rule,
@@ -184,6 +187,7 @@ impl Demand {
             Want::Group => ("groups", value),
             Want::LogDriver => ("log_drivers", value),
             Want::NetworkDriver => ("network_drivers", value),
+            Want::Subnet => ("subnets", value),
             Want::Buildkit => ("buildkit", "true".into()),
             Want::UnknownField => ("unknown_fields", value),
             Want::Never(_) => return None,
@@ -219,6 +223,7 @@ impl Demand {
             "groups" => Want::Group,
             "log_drivers" => Want::LogDriver,
             "network_drivers" => Want::NetworkDriver,
+            "subnets" => Want::Subnet,
             "buildkit" => Want::Buildkit,
             "unknown_fields" => Want::UnknownField,
             _ => return None,

@@ -3,6 +3,7 @@
 use super::demand::{Demand, Namespace, Want};
 use super::hostpath::PathPattern;
 use super::image::{ImageName, ImagePattern};
+use super::subnet::Subnet;
 
 /// The capabilities a container has by default; asking for one of them asks for nothing.
 pub(super) const DEFAULT_CAPABILITIES: &[&str] = &[
@@ -105,6 +106,8 @@ pub struct Limits {
     pub log_drivers: Vec<String>,
     /// Network drivers.
     pub network_drivers: Vec<String>,
+    /// Subnets that networks may be made with, in CIDR notation; one within another is allowed with it.
+    pub subnets: Vec<Subnet>,
     /// Whether the opaque tunnels of BuildKit are granted.
     pub buildkit: bool,
     /// Fields this version does not know that may pass, by path.
@@ -132,6 +135,7 @@ impl Default for Limits {
             groups: Vec::new(),
             log_drivers: words(&["json-file", "local", "journald"]),
             network_drivers: words(&["bridge", "overlay"]),
+            subnets: Vec::new(),
             buildkit: false,
             unknown_fields: Vec::new(),
         }
@@ -169,6 +173,8 @@ impl Limits {
             Want::Group => self.groups.contains(value),
             Want::LogDriver => self.log_drivers.contains(value),
             Want::NetworkDriver => self.network_drivers.contains(value),
+            Want::Subnet => Subnet::parse(value)
+                .is_some_and(|asked| self.subnets.iter().any(|subnet| subnet.holds(&asked))),
             Want::Buildkit => self.buildkit,
             Want::UnknownField => self.unknown_fields.contains(value),
             Want::Never(_) => false,
@@ -199,6 +205,7 @@ impl Limits {
             Want::Group => words(&self.groups),
             Want::LogDriver => words(&self.log_drivers),
             Want::NetworkDriver => words(&self.network_drivers),
+            Want::Subnet => display(&self.subnets),
             Want::UnknownField => words(&self.unknown_fields),
             Want::Privileged => "limits.privileged = true".into(),
             Want::Join => "limits.join_containers = true".into(),

@@ -246,7 +246,12 @@ pub(super) fn read(
             }
             tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
         }
-        Operation::ImageCommit | Operation::ImageTag => {
+        Operation::ImageCommit => {
+            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
+        }
+        Operation::ImageTag => {
+            // A name that may be run must not come to stand for an image that may not.
+            out.want("name", name.unwrap_or_default(), Want::Image);
             tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
         }
         Operation::ImagePush => {
@@ -265,6 +270,10 @@ pub(super) fn read(
 /// `fromImage` and `tag`, joined as the engine joins them: a `tag` with a colon is a digest.
 fn pull(parameters: &Parameters, out: &mut Findings) {
     let (image, tag) = (parameters.get("fromImage"), parameters.get("tag"));
+    if image.contains('@') && !tag.is_empty() {
+        let both = format!("{image}, with a digest and ?tag={tag}");
+        return out.never("images", "?fromImage", both);
+    }
     let value = match tag {
         "" => image.to_owned(),
         tag if tag.contains(':') => format!("{image}@{tag}"),

@@ -10,7 +10,7 @@ use super::demand::{Demand, Namespace, Want};
 use super::hostpath::clean;
 use super::json::Value;
 
-use storage::bind;
+use storage::{bind, tmpfs};
 
 pub(super) use devices::resources;
 pub(super) use storage::{mounts, volume_driver};
@@ -41,6 +41,8 @@ pub(super) struct Findings {
     pub demands: Vec<Demand>,
     /// What must be looked up.
     pub unresolved: Vec<Unresolved>,
+    /// Read-only binds leave what is mounted below them writable, as before API 1.44.
+    pub shallow: bool,
 }
 
 impl Findings {
@@ -66,7 +68,7 @@ impl Findings {
             written,
             Want::HostPath {
                 path: clean(path),
-                writable,
+                writable: writable || self.shallow,
             },
         );
     }
@@ -110,6 +112,9 @@ pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Find
     if let Some(mounts) = host.get("Mounts") {
         self::mounts(mounts, &path("Mounts"), out);
     }
+    if let Some(map) = host.get("Tmpfs") {
+        tmpfs(map, &path("Tmpfs"), out);
+    }
     if let Some(driver) = text(host, "VolumeDriver").filter(|driver| *driver != "local") {
         out.never("volumes", path("VolumeDriver"), driver);
     }
@@ -152,11 +157,42 @@ pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Find
     for (index, group) in texts(host, "GroupAdd") {
         out.want(format!("{at}GroupAdd[{index}]"), group, Want::Group);
     }
-    if let Some(driver) = host.get("LogConfig").and_then(|log| text(log, "Type")) {
-        out.want(path("LogConfig.Type"), driver, Want::LogDriver);
+    if let Some(log) = host.get("LogConfig") {
+        log_driver(log, "Type", "Config", &path("LogConfig"), out);
     }
     if let Some(isolation) = text(host, "Isolation").filter(|isolation| *isolation != "default") {
         out.never("isolation", path("Isolation"), isolation);
+    }
+}
+
+/// Log options that say how much is kept and what is noted with it, and not where it goes.
+const LOG_OPTIONS: &[&str] = &[
+    "compress",
+    "env",
+    "env-regex",
+    "labels",
+    "labels-regex",
+    "max-buffer-size",
+    "max-file",
+    "max-size",
+    "mode",
+    "tag",
+];
+
+/// A log driver; or its options alone, which are then those of the daemon's default, whatever that is.
+pub(super) fn log_driver(log: &Value<'_>, name: &str, options: &str, at: &str, out: &mut Findings) {
+    if let Some(driver) = text(log, name) {
+        return out.want(format!("{at}.{name}"), driver, Want::LogDriver);
+    }
+    let options_at = format!("{at}.{options}");
+    for (key, _) in log.get(options).map(Value::members).unwrap_or_default() {
+        if !LOG_OPTIONS.contains(&key.as_ref()) {
+            out.never(
+                "log-drivers",
+                options_at.as_str(),
+                format!("{key}, without a driver"),
+            );
+        }
     }
 }
 

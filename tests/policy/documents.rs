@@ -218,6 +218,7 @@ fn the_policy_reference_names_every_key_role_and_operation_class() {
         "`groups`",
         "`log_drivers`",
         "`network_drivers`",
+        "`subnets`",
         "`buildkit`",
         "`unknown_fields`",
         "`none`",

@@ -1,6 +1,8 @@
 //! Each way from a container body to the host, refused; and beside it what passes. Files and volumes are in `storage`.
 
-use crate::support::{Ask, create_allowed, create_denied, limits};
+use dockgate::policy::Policy;
+
+use crate::support::{Ask, create_allowed, create_denied, limits, role};
 
 #[test]
 fn privileged_needs_the_limit() {
@@ -254,6 +256,105 @@ fn runtimes_sysctls_annotations_groups_and_log_drivers_are_listed() {
 }
 
 #[test]
+fn options_without_a_log_driver_are_those_of_a_driver_nobody_named() {
+    let policy = role(
+        "base = \"deployer\"\nallow = [\"service.*\"]\n[role.team.limits]\nlog_drivers = [\"fluentd\"]",
+    );
+    let socket = r#"{"fluentd-address":"unix:///run/x.sock"}"#;
+    for driver in ["", r#""Type":"","#] {
+        let log = format!(r#""LogConfig":{{{driver}"Config":{socket}}}"#);
+        create_denied(&policy, &log, "log-drivers");
+    }
+    create_allowed(
+        &policy,
+        &format!(r#""LogConfig":{{"Type":"fluentd","Config":{socket}}}"#),
+    );
+    // What `--log-opt max-size=1m` alone sends.
+    create_allowed(
+        &policy,
+        r#""LogConfig":{"Type":"","Config":{"max-size":"1m","max-file":"3"}}"#,
+    );
+    create_allowed(&policy, r#""LogConfig":{"Type":"","Config":null}"#);
+    let service = |log: &str| {
+        let body = format!(
+            r#"{{"Name":"web","TaskTemplate":{{"ContainerSpec":{{"Image":"busybox"}},"LogDriver":{log}}}}}"#
+        );
+        Ask::new(&policy, "POST", "/services/create")
+            .body(&body)
+            .run()
+            .0
+    };
+    let denied = service(&format!(r#"{{"Name":"","Options":{socket}}}"#)).expect_err("no driver");
+    assert_eq!(denied.rule, "log-drivers");
+    let named = format!(r#"{{"Name":"fluentd","Options":{socket}}}"#);
+    assert!(service(&named).is_ok());
+}
+
+#[test]
+fn a_networks_subnet_takes_the_hosts_traffic_and_is_listed() {
+    let ask = |policy: &Policy, subnet: &str| {
+        let body = format!(
+            r#"{{"Name":"n","IPAM":{{"Config":[{{"Subnet":"10.20.1.0/24"}},{{"Subnet":"{subnet}"}}]}}}}"#
+        );
+        Ask::new(policy, "POST", "/networks/create")
+            .body(&body)
+            .run()
+            .0
+    };
+    let none = limits("");
+    let denied = ask(&none, "8.8.8.0/24").expect_err("not listed");
+    assert_eq!(
+        denied.to_string(),
+        "denied: client ci, role team: subnets: IPAM.Config[0].Subnet=10.20.1.0/24 (allowed: none)"
+    );
+    let policy = limits(r#"subnets = ["10.20.0.0/16", "fd00::/8"]"#);
+    for subnet in [
+        "8.8.8.0/24",
+        "10.0.0.0/8",
+        "::ffff:8.8.8.0/120",
+        "10.20.0.0",
+        "x",
+    ] {
+        let denied = ask(&policy, subnet).expect_err(subnet);
+        assert_eq!(denied.rule, "subnets", "{subnet}");
+    }
+    for subnet in ["10.20.0.0/16", "10.20.9.0/24", "fd00:1::/64"] {
+        assert!(ask(&policy, subnet).is_ok(), "{subnet}");
+    }
+}
+
+#[test]
+fn a_devices_path_is_taken_as_it_is_written_or_not_at_all() {
+    let policy = limits(r#"devices = ["/dev/fuse"]"#);
+    for path in [
+        "/srv/x/../../dev/fuse",
+        "/dev//fuse",
+        "/dev/./fuse",
+        "/dev/fuse/",
+        "/dev/x/../fuse",
+    ] {
+        create_denied(
+            &policy,
+            &format!(r#""Devices":[{{"PathOnHost":"{path}","PathInContainer":"/dev/fuse"}}]"#),
+            "devices",
+        );
+        create_denied(
+            &policy,
+            &format!(r#""BlkioDeviceReadBps":[{{"Path":"{path}","Rate":1}}]"#),
+            "devices",
+        );
+    }
+    create_allowed(
+        &policy,
+        r#""Devices":[{"PathOnHost":"/dev/fuse","PathInContainer":"/dev/fuse"}]"#,
+    );
+    create_allowed(
+        &policy,
+        r#""BlkioDeviceReadBps":[{"Path":"/dev/fuse","Rate":1}]"#,
+    );
+}
+
+#[test]
 fn a_cgroup_parent_is_refused() {
     create_denied(&limits(""), r#""CgroupParent":"/../../x""#, "cgroup-parent");
     create_allowed(&limits(""), r#""CgroupParent":"""#);
@@ -292,6 +393,6 @@ fn networks_are_made_with_listed_drivers_and_no_options() {
         .denied("network-drivers");
     ask(r#"{"Name":"n","ConfigFrom":{"Network":"other"}}"#).denied("network-drivers");
     ask(r#"{"Name":"n","IPAM":{"Driver":"plugin"}}"#).denied("network-drivers");
-    let _ = ask(r#"{"Name":"n","Driver":"bridge","IPAM":{"Driver":"default","Config":[{"Subnet":"10.9.0.0/24"}]},"Options":{},"CheckDuplicate":true}"#).allowed();
+    let _ = ask(r#"{"Name":"n","Driver":"bridge","IPAM":{"Driver":"default","Config":[{}]},"Options":{},"CheckDuplicate":true}"#).allowed();
     let _ = ask(r#"{"Name":"n"}"#).allowed();
 }

@@ -163,6 +163,34 @@ fn a_pull_is_judged_by_the_name_the_engine_will_pull() {
     }
 }
 
+#[test]
+fn a_name_that_may_be_run_cannot_be_given_to_an_image_that_may_not() {
+    let policy = limits("images = [\"registry.example.com/team/**\"]");
+    let to = "repo=registry.example.com/team/x&tag=1";
+    for source in ["corp/secret:1", "9f86d081884c", "sha256:9f86d081884c"] {
+        let target = format!("/images/{source}/tag?{to}");
+        Ask::new(&policy, "POST", &target).denied("images");
+    }
+    let target = format!("/images/registry.example.com/team/y:2/tag?{to}");
+    let _ = Ask::new(&policy, "POST", &target).allowed();
+    let _ = Ask::new(
+        &limits(""),
+        "POST",
+        &format!("/images/9f86d081884c/tag?{to}"),
+    )
+    .allowed();
+}
+
+#[test]
+fn a_pull_by_digest_and_tag_has_two_readings() {
+    let policy = limits("images = [\"registry.example.com/ok:1\"]");
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let target = format!("/images/create?fromImage=registry.example.com/ok@{digest}&tag=1");
+    Ask::new(&policy, "POST", &target).denied("images");
+    let target = "/images/create?fromImage=registry.example.com/ok&tag=1";
+    let _ = Ask::new(&policy, "POST", target).allowed();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

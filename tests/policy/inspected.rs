@@ -203,3 +203,39 @@ fn without_a_target_check_nothing_is_asked() {
     assert!(answer.is_ok());
     assert_eq!(asked, ["/containers/web/json"]);
 }
+
+#[test]
+fn a_swarms_task_is_no_target_since_its_secrets_do_not_show() {
+    let policy = limits("");
+    let ask = |labels: &str| {
+        let answer = format!(
+            r#"{{"Id":"9f86d081884c","Config":{{"Image":"busybox","Labels":{labels}}},"HostConfig":{{}}}}"#
+        );
+        Ask::new(&policy, "POST", "/containers/web/exec")
+            .body(r#"{"Cmd":["cat","/run/secrets/password"]}"#)
+            .engine("/containers/web/json", &answer)
+            .run()
+            .0
+    };
+    let denied = ask(r#"{"com.docker.swarm.task.id":"x"}"#).expect_err("a task");
+    assert_eq!(denied.rule, "target-check");
+    for labels in [r#"{"com.example":"x"}"#, "null", "{}"] {
+        assert!(ask(labels).is_ok(), "{labels}");
+    }
+}
+
+#[test]
+fn a_target_of_an_image_that_may_not_be_run_is_refused() {
+    let policy = limits("images = [\"registry.example.com/team/**\"]");
+    let ask = |image: &str| {
+        let answer =
+            format!(r#"{{"Id":"9f86d081884c","Config":{{"Image":"{image}"}},"HostConfig":{{}}}}"#);
+        Ask::new(&policy, "POST", "/containers/web/exec")
+            .body(r#"{"Cmd":["id"]}"#)
+            .engine("/containers/web/json", &answer)
+            .run()
+            .0
+    };
+    assert_eq!(ask("corp/secret:1").expect_err("another's").rule, "images");
+    assert!(ask("registry.example.com/team/x:1").is_ok());
+}

@@ -13,6 +13,7 @@ mod hosts;
 mod images;
 mod inspected;
 mod json;
+mod mounts;
 mod operations;
 mod readings;
 mod requests;

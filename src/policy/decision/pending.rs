@@ -59,6 +59,8 @@ impl<'p> Pending<'p> {
         if !role.inspected.contains(operation) {
             return Step::Permitted(Permitted::new(operation));
         }
+        pending.findings.shallow =
+            operation == Operation::ContainerCreate && before_1_44(request.classified.version());
         pending.parameters = parameters::read(
             operation,
             request.classified.name(),
@@ -186,5 +188,17 @@ impl<'p> Pending<'p> {
             demands: self.findings.demands.clone(),
             ..Permitted::new(self.operation)
         }
+    }
+}
+
+/// Whether the engine takes the request for one of a client that knows only read-only binds that stop at mount points.
+fn before_1_44(version: Option<&str>) -> bool {
+    let Some((major, minor)) = version.and_then(|version| version.split_once('.')) else {
+        // Without a version the engine's own holds.
+        return false;
+    };
+    match (major.parse::<u32>(), minor.parse::<u32>()) {
+        (Ok(major), Ok(minor)) => (major, minor) < (1, 44),
+        _ => true,
     }
 }

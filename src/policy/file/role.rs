@@ -8,6 +8,7 @@ use crate::policy::hostpath::PathPattern;
 use crate::policy::image::ImagePattern;
 use crate::policy::limits::{CAPABILITIES, Limits};
 use crate::policy::operations::{OperationSet, expand};
+use crate::policy::subnet::Subnet;
 use crate::policy::{Mode, Role, roles, toggles};
 
 use super::node::nearest;
@@ -170,6 +171,7 @@ impl Reader<'_> {
             "groups",
             "log_drivers",
             "network_drivers",
+            "subnets",
             "buildkit",
             "unknown_fields",
         ];
@@ -267,6 +269,20 @@ impl Reader<'_> {
                 Err(problem) => {
                     self.fault(at, format!("binds: {problem}, found \"{value}\""), None);
                 }
+            }
+        }
+        for (at, value) in table
+            .get("subnets")
+            .map(|node| self.texts(node, "subnets"))
+            .unwrap_or_default()
+        {
+            match Subnet::parse(&value) {
+                Some(subnet) => limits.subnets.push(subnet),
+                None => self.fault(
+                    at,
+                    format!("subnets: expected one such as \"10.20.0.0/16\", found \"{value}\""),
+                    None,
+                ),
             }
         }
         if let Some(node) = table.get("images") {

@@ -8,12 +8,7 @@ use crate::policy::json::Value;
 /// The demands of the cgroup limits and devices, which `container.update` sends without the rest.
 pub(in crate::policy) fn resources(host: &Value<'_>, at: &str, out: &mut Findings) {
     for (index, device) in items(host, "Devices") {
-        let source = text(device, "PathOnHost").unwrap_or_default();
-        out.want(
-            format!("{at}Devices[{index}].PathOnHost"),
-            clean(source),
-            Want::Device,
-        );
+        self::device(device, "PathOnHost", &format!("{at}Devices[{index}]"), out);
     }
     for (index, rule) in texts(host, "DeviceCgroupRules") {
         out.never("devices", format!("{at}DeviceCgroupRules[{index}]"), rule);
@@ -29,16 +24,21 @@ pub(in crate::policy) fn resources(host: &Value<'_>, at: &str, out: &mut Finding
         "BlkioDeviceWriteIOps",
     ] {
         for (index, device) in items(host, name) {
-            let source = text(device, "Path").unwrap_or_default();
-            out.want(
-                format!("{at}{name}[{index}].Path"),
-                clean(source),
-                Want::Device,
-            );
+            self::device(device, "Path", &format!("{at}{name}[{index}]"), out);
         }
     }
     if let Some(parent) = text(host, "CgroupParent") {
         out.never("cgroup-parent", format!("{at}CgroupParent"), parent);
+    }
+}
+
+/// The engine opens the path as it is written, so `..` would go through symbolic links that cleaning does not see.
+fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings) {
+    let (field, path) = (format!("{at}.{key}"), text(device, key).unwrap_or_default());
+    if clean(path) == path {
+        out.want(field, path, Want::Device);
+    } else {
+        out.never("devices", field, path);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Storage: host paths and volumes, in every spelling of a mount.
 
-use super::{Findings, Unresolved, text};
+use super::{Findings, Unresolved, items, text};
 use crate::policy::demand::Want;
 use crate::policy::json::Value;
 
@@ -75,7 +75,7 @@ pub(in crate::policy) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings
                 });
                 let read_only = mount.get("ReadOnly") == Some(&Value::Bool(true)) && !shallow;
                 match source {
-                    Some(source) if source.starts_with('/') => {
+                    Some(source) if source.starts_with('/') && !source.contains(TEMPLATE) => {
                         out.host_path(format!("{at}.Source"), source, source, !read_only);
                     }
                     source => out.never(
@@ -101,7 +101,17 @@ pub(in crate::policy) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings
                     );
                 }
             }
-            "tmpfs" => {}
+            "tmpfs" => {
+                // Each is a flag, or a key with its value.
+                let options = options("TmpfsOptions").map(|tmpfs| items(tmpfs, "Options"));
+                for (number, option) in options.into_iter().flatten() {
+                    let key = option.items().first().and_then(Value::text);
+                    if !key.is_some_and(tmpfs_option) {
+                        let field = format!("{at}.TmpfsOptions.Options[{number}]");
+                        out.never("bind-sources", field, key.unwrap_or("not a text"));
+                    }
+                }
+            }
             "image" => out.want(
                 format!("{at}.Source"),
                 source.unwrap_or_default(),
@@ -129,6 +139,9 @@ pub(in crate::policy) fn volume_driver(
         let Some(value) = value.text() else {
             return out.never("bind-sources", format!("{at} {key}"), value.kind());
         };
+        if key.contains(TEMPLATE) || value.contains(TEMPLATE) {
+            return out.never("bind-sources", format!("{at} {key}"), "a template");
+        }
         match key.as_ref() {
             "type" => seen[0] = value,
             "o" => seen[1] = value,
@@ -142,12 +155,15 @@ pub(in crate::policy) fn volume_driver(
     if kind.is_empty() && flags.is_empty() && device.is_empty() {
         return;
     }
-    if kind == "tmpfs" {
+    // The kernel goes by the flags, not by the type: with `bind`, a "tmpfs" is whatever the device is.
+    if kind == "tmpfs" && flags.split(',').all(tmpfs_option) && !device.contains('/') {
         return;
     }
     let flag = |name: &str| flags.split(',').any(|flag| flag == name);
-    let shared = flags.split(',').any(|flag| flag.contains("shared"));
-    if !matches!(kind, "none" | "bind" | "") || !(flag("bind") || flag("rbind")) || shared {
+    if !matches!(kind, "none" | "bind" | "")
+        || !(flag("bind") || flag("rbind"))
+        || !flags.split(',').all(bind_option)
+    {
         return out.never(
             "bind-sources",
             format!("{at} type={kind},o={},device", without_secrets(flags)),
@@ -162,8 +178,62 @@ pub(in crate::policy) fn volume_driver(
         format!("{at} device"),
         device,
         device,
-        !flag("ro") || flag("rw"),
+        // What is mounted below comes along with `rbind`, and stays writable.
+        !flag("ro") || flag("rw") || flag("rbind"),
     );
+}
+
+/// Swarm expands templates in a task's mounts on the node, after everything was judged; elsewhere this is no name anybody has.
+const TEMPLATE: &str = "{{";
+
+/// Options that shape a new tmpfs and touch nothing else (tmpfs(5), mount(8)): not `remount`, which makes the host's `/sys` or
+/// a read-only bind at the destination writable, nor anything else that mount(2) would do to what lies there already.
+fn tmpfs_option(option: &str) -> bool {
+    let (key, _) = option.split_once('=').unwrap_or((option, ""));
+    common_option(option)
+        || matches!(
+            key,
+            "size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"
+        )
+}
+
+/// Options of a bind that keep it a bind, and private.
+fn bind_option(option: &str) -> bool {
+    common_option(option)
+        || matches!(
+            option,
+            "bind" | "rbind" | "private" | "rprivate" | "slave" | "rslave"
+        )
+}
+
+fn common_option(option: &str) -> bool {
+    let option = option.strip_prefix("no").unwrap_or(option);
+    matches!(
+        option,
+        "" | "defaults"
+            | "ro"
+            | "rw"
+            | "exec"
+            | "suid"
+            | "dev"
+            | "atime"
+            | "diratime"
+            | "relatime"
+            | "strictatime"
+    )
+}
+
+/// `Tmpfs`: destinations and their options.
+pub(super) fn tmpfs(map: &Value<'_>, at: &str, out: &mut Findings) {
+    for (target, options) in map.members() {
+        let refused = match options.text() {
+            Some(options) => options.split(',').find(|option| !tmpfs_option(option)),
+            None => Some(options.kind()).filter(|_| *options != Value::Null),
+        };
+        if let Some(refused) = refused {
+            out.never("bind-sources", format!("{at}.{target}"), refused);
+        }
+    }
 }
 
 /// Mount options as a message may show them: cifs takes its user's password among them.

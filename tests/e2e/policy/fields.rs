@@ -56,7 +56,20 @@ const WAYS: &[(&str, &str)] = &[
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"proc","device":"proc"}}}}]"#,
         "bind-sources",
     ),
+    (
+        r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"tmpfs","o":"bind","device":"/etc"}}}}]"#,
+        "bind-sources",
+    ),
+    (r#""Tmpfs":{"/sys/":"remount"}"#, "bind-sources"),
+    (
+        r#""Tmpfs":{"/proc/self/root/x":"rw,remount"}"#,
+        "bind-sources",
+    ),
     (r#""VolumesFrom":["$N-donor"]"#, "no-joining"),
+    (
+        r#""Devices":[{"PathOnHost":"/dev/../dev/null","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]"#,
+        "devices",
+    ),
     (
         r#""Devices":[{"PathOnHost":"/dev/kmsg","PathInContainer":"/dev/kmsg","CgroupPermissions":"rwm"}]"#,
         "devices",
@@ -137,6 +150,8 @@ const PASSING: &[&str] = &[
     r#""Mounts":[{"Type":"volume","Source":"$N-data","Target":"/x"}]"#,
     r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"$S"}}}}]"#,
     r#""Mounts":[{"Type":"tmpfs","Target":"/x"}]"#,
+    r#""Tmpfs":{"/x":"rw,exec,size=1m,mode=1777"}"#,
+    r#""LogConfig":{"Type":"","Config":{"max-size":"1m"}}"#,
     r#""VolumesFrom":null,"Devices":[],"DeviceCgroupRules":null,"CapAdd":null"#,
     r#""CapAdd":["CHOWN","cap_kill","Cap_Net_Raw"],"CapDrop":["ALL"]"#,
     r#""PidMode":"","IpcMode":"private","UTSMode":"","UsernsMode":"","CgroupnsMode":"private""#,

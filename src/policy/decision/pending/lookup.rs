@@ -153,13 +153,15 @@ impl<'p> Pending<'p> {
         }
         let mut lookups = Vec::with_capacity(names.len());
         for name in &names {
-            let (kind, name, field) = match name {
-                Unresolved::Volume { name, field } => ("volumes", name, field),
-                Unresolved::Network { name, field } => ("networks", name, field),
+            let (kind, rule, name, field) = match name {
+                Unresolved::Volume { name, field } => ("volumes", "volumes", name, field),
+                Unresolved::Network { name, field } => {
+                    ("networks", "no-host-namespaces", name, field)
+                }
             };
             if !plain(name) {
                 return self.refuse(
-                    "no-host-namespaces",
+                    rule,
                     format!("{field}={name}, expected a plain name or id"),
                     403,
                 );
