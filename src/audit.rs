@@ -7,12 +7,11 @@
 
 pub mod sink;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::identity::Identity;
 use crate::policy::{Demand, Denied, Permitted};
@@ -120,7 +119,7 @@ pub struct Record {
     pub operation: String,
     /// The HTTP method.
     pub method: String,
-    /// The path as sent, without its query.
+    /// The path as sent, without its query, at most 2,048 bytes of it.
     pub path: String,
     /// What the operation is on: a container's name or id, an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,9 +136,9 @@ pub struct Record {
     pub mode: String,
     /// The status the client got.
     pub status: u16,
-    /// Body or session bytes from the client.
+    /// Bytes from the client, the head included.
     pub bytes_in: u64,
-    /// Body or session bytes to the client.
+    /// Bytes to the client, the head included.
     pub bytes_out: u64,
     /// From the request's head to the end of the answer, microseconds.
     pub duration_us: u64,
@@ -151,7 +150,7 @@ pub struct Record {
     /// What a judged request asked for, as keys of the limits and values; `policy learn` and `policy diff` read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<(String, String)>,
-    /// Why a hijacked session ended.
+    /// Why a hijacked session ended, or what was out of the ordinary about a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -216,14 +215,9 @@ fn escape(json: &str) -> String {
     out
 }
 
-/// A point in time as records have it: RFC 3339, UTC, microseconds.
+/// A point in time as records have it: RFC 3339, UTC, always six digits of the second, so that text sorts as time does.
 pub fn timestamp(time: SystemTime) -> String {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    let micros = i128::try_from(since.as_micros()).unwrap_or(i128::MAX) * 1000;
-    OffsetDateTime::from_unix_timestamp_nanos(micros)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "1970-01-01T00:00:00Z".into())
+    let time = OffsetDateTime::from(time.max(SystemTime::UNIX_EPOCH));
+    let (date, (hour, minute, second, micro)) = (time.date(), time.time().as_hms_micro());
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z")
 }

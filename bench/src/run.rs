@@ -86,9 +86,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool, String> {
     let faults = if options.guard {
         report.guard()
     } else {
-        Vec::new()
+        report.broken()
     };
-    faults.iter().for_each(|fault| eprintln!("guard: {fault}"));
+    faults
+        .iter()
+        .for_each(|fault| eprintln!("dockgate-bench: {fault}"));
     Ok(faults.is_empty())
 }
 

@@ -5,10 +5,10 @@
 //! had to drop. No write waits for a reader: a pipe that nobody empties is a sink that fails, after [`PATIENCE`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -231,13 +231,33 @@ fn attempt(target: &Target, state: &mut State) -> io::Result<()> {
 fn open(target: &Target) -> io::Result<Out> {
     Ok(match target {
         Target::Stdout => Out::Stdout,
-        Target::File(path) => Out::File(
-            OpenOptions::new()
+        Target::File(path) => {
+            let mut file = OpenOptions::new()
                 .append(true)
                 .create(true)
                 .mode(0o600)
                 .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-                .open(path)?,
-        ),
+                .open(path)?;
+            if is_torn(path) {
+                file.write_all(b"\n")?;
+            }
+            Out::File(file)
+        }
     })
+}
+
+/// Whether a file ends within a line: its writer was killed, or the disk was full. What follows must be a line of its own.
+fn is_torn(path: &Path) -> bool {
+    let last = || {
+        if !path.metadata()?.is_file() {
+            return Ok(b'\n');
+        }
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut byte = [0];
+        file.read_exact(&mut byte)?;
+        io::Result::Ok(byte[0])
+    };
+    // One that is empty, or not for us to read, is taken to end well.
+    last().is_ok_and(|byte| byte != b'\n')
 }

@@ -138,7 +138,7 @@ impl<'a> Session<'a> {
         let mut tx = Transaction::begin(
             self.gate,
             self.entry,
-            (method, classified.path().to_owned()),
+            (&method, target.split('?').next().unwrap_or_default()),
             (classified.operation, classified.hijack),
             classified.name(),
         );

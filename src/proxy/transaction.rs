@@ -13,6 +13,19 @@ use crate::metrics;
 use crate::policy::{Denied, Mode, Permitted};
 use crate::registry::Entry;
 
+/// Bytes of a method, a path or a name that are recorded, and kept for as long as the connection lives: longer ones belong
+/// to nothing the engine has.
+const SHOWN: usize = 2048;
+
+/// What records show of a text: all of it, or its beginning and an ellipsis.
+fn shown(text: &str) -> String {
+    if text.len() <= SHOWN {
+        return text.to_owned();
+    }
+    let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}…", &text[..end.unwrap_or(0)])
+}
+
 /// What the policy said of a request.
 #[derive(Debug)]
 struct Judgement {
@@ -35,7 +48,7 @@ pub struct Transaction<'a> {
     pub id: String,
     /// The method.
     pub method: String,
-    /// The path as sent, without the query.
+    /// The path as sent, without the query, at most [`SHOWN`] bytes of it.
     pub path: String,
     /// The operation.
     pub operation: Operation,
@@ -62,25 +75,22 @@ impl<'a> Transaction<'a> {
     pub fn begin(
         gate: &'a Gate,
         entry: &'a Entry,
-        (method, path): (String, String),
+        (method, path): (&str, &str),
         (operation, hijack): (Operation, Hijack),
         target: Option<&str>,
     ) -> Self {
+        let path = shown(path);
         let number = entry.begin(operation, &path);
         Self {
             gate,
             entry,
             id: format!("{:x}-{number}", entry.id),
-            method,
+            method: shown(method),
             path,
             operation,
             hijack,
             upgrade: false,
-            target: gate
-                .audit
-                .is_some()
-                .then(|| target.map(str::to_owned))
-                .flatten(),
+            target: gate.audit.is_some().then(|| target.map(shown)).flatten(),
             started: Instant::now(),
             time: SystemTime::now(),
             before: entry.meter.totals(),

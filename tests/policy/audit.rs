@@ -331,3 +331,28 @@ fn a_pipe_that_nobody_empties_is_a_failure_and_loses_nothing() {
     assert_eq!(read, (0..200).map(numbered).collect::<Vec<_>>());
     sink.ready().expect("all written");
 }
+
+#[test]
+fn a_torn_line_spoils_no_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("audit.jsonl");
+    for (before, after) in [
+        ("{\"schema\":1,\"ti", "{\"schema\":1,\"ti\n"),
+        ("{}\n", "{}\n"),
+        ("", ""),
+    ] {
+        std::fs::write(&path, before).expect("written");
+        let sink = Sink::open(Target::File(path.clone()), OnFailure::Deny).expect("opened");
+        sink.write(&record());
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert_eq!(text, format!("{after}{}\n", record().line()));
+    }
+}
+
+#[test]
+fn times_sort_as_text() {
+    let at = |micros| timestamp(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+    assert_eq!(at(1_700_000_000_100_000), "2023-11-14T22:13:20.100000Z");
+    assert_eq!(at(1_700_000_000_000_000), "2023-11-14T22:13:20.000000Z");
+    assert!(at(1_700_000_000_100_000) < at(1_700_000_000_100_001));
+}

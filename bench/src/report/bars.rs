@@ -160,6 +160,17 @@ impl Report {
         }
     }
 
+    /// Cases of which dockgate did nothing.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        let rows = self.rows.iter().filter(|row| row.kind == Kind::Dockgate);
+        rows.filter(|row| row.failed > 0 && row.units == 0.0)
+            .map(|row| {
+                let reason = row.reason.as_deref().unwrap_or("no reason given");
+                format!("{}: no good unit: {reason}", row.case)
+            })
+            .collect()
+    }
+
     /// What no noise can explain: failed units, and CPU time far beyond the bare tunnel's.
     pub(crate) fn guard(&self) -> Vec<String> {
         let mut faults = Vec::new();

@@ -175,6 +175,24 @@ fn the_audit_says_what_was_never_let_through_and_why() {
 }
 
 #[test]
+fn paths_are_recorded_as_sent_and_not_without_end() {
+    let site = Site::start(POLICY, &[]);
+    let mut viewer = site.client("viewer");
+    let _ = viewer.ask("GET", "/v1.51/containers/w%65b/json?size=1");
+    let record = site.record(|r| r.operation == "container.inspect");
+    assert_eq!(
+        (&*record.path, record.target.as_deref()),
+        ("/v1.51/containers/w%65b/json", Some("web"))
+    );
+    let _ = viewer.ask("GET", &format!("/v1.51/{}", "x".repeat(100_000)));
+    let record = site.record(|r| r.operation == "unknown");
+    let shown = format!("/v1.51/{}…", "x".repeat(2048 - 7));
+    assert_eq!(record.path, shown);
+    assert_eq!(site.gate.ps()[0].path.as_deref(), Some(&*shown));
+    site.gate.logged(|line| line["path"] == *shown);
+}
+
+#[test]
 fn sighup_opens_the_audit_anew() {
     let site = Site::start(POLICY, &[]);
     let mut viewer = site.client("viewer");
