@@ -176,7 +176,10 @@ impl Connection {
         let hex = plain_hex(client);
         let same = |own: &Option<String>| own.is_some() && *own == hex;
         self.client.as_deref() == Some(client)
-            || same(&self.serial)
+            || self
+                .serial
+                .as_deref()
+                .is_some_and(|own| same_serial(own, client))
             || same(&self.sha256)
             || same(&self.spki_sha256)
     }
@@ -208,7 +211,7 @@ impl Kick {
             || self
                 .serial
                 .as_deref()
-                .is_some_and(|s| is_serial(identity, s))
+                .is_some_and(|s| same_serial(&identity.serial, s))
             || self
                 .cn
                 .as_ref()
@@ -218,7 +221,7 @@ impl Kick {
                 let same = |own: &[u8]| hex.as_deref() == Some(HEXLOWER.encode(own).as_str());
                 identity.common_names.contains(client)
                     || identity.label() == client
-                    || is_serial(identity, client)
+                    || same_serial(&identity.serial, client)
                     || same(&identity.fingerprint)
                     || same(&identity.spki)
             })
@@ -226,9 +229,8 @@ impl Kick {
 }
 
 /// Serial numbers are numbers: leading zeros do not count.
-fn is_serial(identity: &Identity, text: &str) -> bool {
-    let trim = |hex: &str| hex.trim_start_matches('0').to_owned();
-    plain_hex(text).is_some_and(|hex| trim(&hex) == trim(&identity.serial))
+fn same_serial(own: &str, text: &str) -> bool {
+    plain_hex(text).is_some_and(|hex| hex.trim_start_matches('0') == own.trim_start_matches('0'))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
@@ -106,13 +107,9 @@ impl fmt::Display for Identity {
 /// SHA-256 of `data`, by the same cryptographic library that speaks TLS.
 #[must_use]
 pub fn sha256(data: &[u8]) -> [u8; 32] {
-    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let rustls::SupportedCipherSuite::Tls13(suite) = suite else {
-        unreachable!("a TLS 1.3 suite must be one")
-    };
-    let mut digest = [0; 32];
-    digest.copy_from_slice(suite.common.hash_provider.hash(data).as_ref());
-    digest
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest(&SHA256, data).as_ref());
+    sum
 }
 
 /// A distinguished name as one line of text.
@@ -133,7 +130,9 @@ fn texts<'a>(
         .collect()
 }
 
-fn hex_serial(raw: &[u8]) -> String {
+/// A serial number (the contents of a DER integer) as everything here has it: lower-case hex without leading zero bytes.
+#[must_use]
+pub fn hex_serial(raw: &[u8]) -> String {
     let start = raw
         .iter()
         .position(|b| *b != 0)

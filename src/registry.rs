@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::CertificateDer;
@@ -150,9 +150,7 @@ pub struct Entry {
     pub identity: Arc<Identity>,
     /// Its chain, leaf first, to be judged again when trust changes.
     pub chain: Arc<[CertificateDer<'static>]>,
-    /// When it was accepted.
-    pub opened: SystemTime,
-    /// The same, on the clock that ages are measured by.
+    /// When it was entered, on the clock that ages are measured by.
     pub entered: Instant,
     /// Its standing under the limit of its client.
     pub place: Place,
@@ -304,12 +302,6 @@ impl Registry {
         }
     }
 
-    /// The bounds on each client.
-    #[must_use]
-    pub fn per_client(&self) -> PerClient {
-        self.per_client
-    }
-
     /// Numbers a connection, before it is known whose it is.
     pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Relaxed) + 1
@@ -334,7 +326,6 @@ impl Registry {
             peer,
             identity,
             chain,
-            opened: SystemTime::now(),
             entered: Instant::now(),
             place,
             meter,

@@ -24,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 use crate::identity::Identity;
 use crate::net;
 use socket::WideSocket;
-use verify::{GateVerifier, Reason, Refusal};
+use verify::{GateVerifier, Refusal};
 
 /// The TLS record type of a handshake message (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -211,16 +211,5 @@ pub async fn part(mut socket: WideSocket) {
     let (time, bytes) = REFUSED_DRAIN;
     if socket.shutdown().await.is_ok() {
         let _ = timeout(time, socket.drain(bytes)).await;
-    }
-}
-
-impl Refusal {
-    /// Whether the refusal is about revocation, which a reload may bring to a live connection.
-    #[must_use]
-    pub fn is_revocation(&self) -> bool {
-        matches!(
-            self.reason,
-            Reason::Revoked | Reason::RevocationUnknown | Reason::DenyListed
-        )
     }
 }

@@ -9,13 +9,14 @@ use x509_parser::{prelude::FromDer, revocation_list::CertificateRevocationList};
 use super::{
     CertsError,
     index::Event,
-    inspect::{serial, timestamp},
+    inspect::timestamp,
     issue::{Authority, now},
     pem,
     resign::{CRL_ISSUER, resign},
     store::Store,
     write::{self, Access, Existing},
 };
+use crate::identity::hex_serial;
 
 /// How far thisUpdate lies in the past: clocks differ, and OpenSSL refuses a list from the future.
 const BACKDATE: Duration = Duration::minutes(5);
@@ -73,7 +74,7 @@ impl Crl {
     fn parse(der: &[u8]) -> Option<Self> {
         let (_, list) = CertificateRevocationList::from_der(der).ok()?;
         let entries = list.iter_revoked_certificates().map(|entry| Entry {
-            serial: serial(entry.raw_serial()),
+            serial: hex_serial(entry.raw_serial()),
             at: entry.revocation_date.to_datetime(),
             reason: entry
                 .reason_code()

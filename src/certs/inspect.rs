@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use serde::{Serialize, Serializer};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -14,6 +13,7 @@ use x509_parser::{
 };
 
 use super::san::San;
+use crate::identity;
 
 /// A certificate, read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,7 +124,7 @@ pub fn inspect(der: &[u8]) -> Result<Inspected, String> {
         path_len: None,
         subject_key_id: None,
         authority_key_id: None,
-        serial: serial(certificate.raw_serial()),
+        serial: identity::hex_serial(certificate.raw_serial()),
         issuer: certificate.issuer().to_string(),
         self_issued: certificate.issuer().as_raw() == certificate.subject().as_raw(),
         not_before: certificate.validity().not_before.to_datetime(),
@@ -139,15 +139,7 @@ pub fn inspect(der: &[u8]) -> Result<Inspected, String> {
 
 /// SHA-256 as lower-case hex.
 pub fn fingerprint(bytes: &[u8]) -> String {
-    HEXLOWER.encode(digest(&SHA256, bytes).as_ref())
-}
-
-/// Lower-case hex of a DER integer's contents, without its sign byte.
-pub fn serial(raw: &[u8]) -> String {
-    match raw {
-        [0, rest @ ..] if !rest.is_empty() => HEXLOWER.encode(rest),
-        raw => HEXLOWER.encode(raw),
-    }
+    HEXLOWER.encode(&identity::sha256(bytes))
 }
 
 /// RFC 3339 text in UTC, to the second.

@@ -205,17 +205,6 @@ impl LogLevel {
             _ => Err("expected trace, debug, info, warn or error".into()),
         }
     }
-
-    /// The name `tracing` filters understand.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
 }
 
 /// The form of log lines.

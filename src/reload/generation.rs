@@ -1,7 +1,5 @@
 //! What a reload publishes: the files read, built and cross-checked. Blocks on the file system.
 
-use std::path::PathBuf;
-
 use data_encoding::HEXLOWER;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
@@ -73,10 +71,8 @@ pub(super) fn has_lists(dates: &[Date]) -> bool {
 
 /// A digest of everything a reload would read.
 pub(super) fn snapshot(config: &Config) -> [u8; 32] {
-    let mut files: Vec<PathBuf> = config.files.clone();
-    files.extend(config.policy.clone());
     let mut both = files::snapshot(&paths(config)).to_vec();
-    both.extend(files::digest(&files));
+    both.extend(files::digest(&config.files));
     identity::sha256(&both)
 }
 

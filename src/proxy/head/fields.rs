@@ -38,7 +38,7 @@ pub(super) fn field(name: &str) -> Field {
 }
 
 /// The fields that frame or route the message: no `Connection` option may take them away.
-const UNREMOVABLE: [&str; 4] = ["content-length", "host", "transfer-encoding", "upgrade"];
+const UNREMOVABLE: [&str; 3] = ["content-length", "host", "transfer-encoding"];
 
 /// What the header lines of either kind of head say together.
 #[derive(Default)]
@@ -50,7 +50,6 @@ pub(super) struct Fields {
     pub(super) expect: usize,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
-    pub(super) upgrade_option: bool,
     pub(super) raw_stream: bool,
     /// Whether any line has to be left out.
     pub(super) edit: bool,
@@ -112,8 +111,6 @@ impl Fields {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.upgrade_option = true;
             } else if UNREMOVABLE
                 .iter()
                 .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))

@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::CertificateDer;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime};
@@ -13,6 +12,7 @@ use x509_parser::public_key::PublicKey;
 
 use crate::config::TlsPaths;
 use crate::finding::Finding;
+use crate::identity;
 use crate::tls::files::{TlsMaterial, parse};
 
 /// Warn this long before something lapses.
@@ -47,7 +47,7 @@ impl Summary {
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
             sans: sans(&parsed),
-            serial: HEXLOWER.encode(trimmed(parsed.raw_serial())),
+            serial: identity::hex_serial(parsed.raw_serial()),
             sha256: sha256_hex(cert),
             spki_sha256: sha256_hex(parsed.public_key().raw),
             not_before: parsed.validity().not_before.to_datetime(),
@@ -364,15 +364,8 @@ fn sans(parsed: &X509Certificate<'_>) -> Vec<String> {
         .collect()
 }
 
-fn trimmed(serial: &[u8]) -> &[u8] {
-    let zeros = serial.iter().take_while(|byte| **byte == 0).count();
-    &serial[zeros.min(serial.len().saturating_sub(1))..]
-}
-
 fn sha256_hex(data: &[u8]) -> String {
-    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let suite = suite.tls13().expect("a TLS13 suite must be one of TLS 1.3");
-    HEXLOWER.encode(suite.common.hash_provider.hash(data).as_ref())
+    HEXLOWER.encode(&identity::sha256(data))
 }
 
 /// The day, as in 2027-02-20.
