@@ -241,11 +241,13 @@ impl Reloader {
         }
         // However long the last look is ago (a reload may take its time, a machine may sleep), no end is missed.
         let since = std::mem::replace(&mut self.checked, now);
-        let ended = |subject| {
+        let ended = |subject, grace: time::Duration| {
             let mut of = self.dates.iter().filter(|date| date.subject == subject);
-            of.any(|date| date.not_after < now && date.not_after >= since)
+            of.any(|date| (since..now).contains(&(date.not_after + grace)))
         };
-        let (ca, list) = (ended(Subject::Ca), ended(Subject::Crl));
+        // A certificate is good for all of its last second (RFC 5280 §4.1.2.5), a list is not.
+        let ca = ended(Subject::Ca, time::Duration::SECOND);
+        let list = ended(Subject::Crl, time::Duration::ZERO);
         if !ca && !list {
             return;
         }
