@@ -2,7 +2,7 @@
 //!
 //! Records are written whole and in order. One that cannot be written waits, and then [`Sink::ready`] says no: what becomes
 //! of requests is the operator's choice (`--audit-failure`). What waits is bounded; a gate told to continue counts what it
-//! had to drop. No write waits for a reader: a pipe that nobody empties is a sink that fails, after [`PATIENCE`].
+//! had to drop. No write waits for a reader: a pipe that nobody empties is a sink that fails, after `PATIENCE`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -127,7 +127,7 @@ impl Sink {
     }
 
     /// Whether another request may be served: every record so far is written (or its reader slow, but not yet for
-    /// [`PATIENCE`]), or the operator said to continue.
+    /// `PATIENCE`), or the operator said to continue.
     ///
     /// # Errors
     /// What the system said to the last attempt.
