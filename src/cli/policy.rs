@@ -87,6 +87,9 @@ pub struct ExplainArgs {
     /// Who asks.
     #[command(flatten)]
     pub who: WhoArgs,
+    /// The listener's CA file, to know who issued the certificate
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub ca: Option<PathBuf>,
     /// The body, if not on standard input
     #[arg(long, value_name = "FILE")]
     pub body: Option<PathBuf>,

@@ -46,6 +46,7 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
     Policy::parse("the learnt policy", &text)?;
     Ok(Outcome {
         text: text.trim_end().to_owned(),
+        note: String::new(),
         code: 0,
     })
 }
