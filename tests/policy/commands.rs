@@ -1,6 +1,7 @@
 //! The `policy` commands, on files.
 
 mod explain;
+mod learn;
 mod output;
 mod records;
 mod root;
