@@ -35,7 +35,7 @@ pub struct CheckArgs {
     /// The CA file of the listener, to warn of names that several CAs could issue
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Exit with 1 if a client other than an `admin` leads to root on the host
+    /// Exit with 1 if anybody but an `admin` could become root on the host
     #[arg(long)]
     pub fail_on_root: bool,
     /// Print JSON
