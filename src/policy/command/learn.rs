@@ -14,10 +14,9 @@ use super::{Outcome, recorded, records};
 /// What one certificate did.
 #[derive(Default)]
 struct Seen {
-    operations: BTreeMap<Operation, Uses>,
-    /// By key of the limits and value as the limits will have it.
-    facts: BTreeMap<String, BTreeMap<String, Uses>>,
-    unknown: BTreeSet<String>,
+    /// By key of the role or of its limits, and value as it will stand there.
+    rights: BTreeMap<(&'static str, String), Uses>,
+    /// What cannot be granted.
     refused: BTreeSet<String>,
     whole: Uses,
 }
@@ -32,8 +31,8 @@ struct Uses {
     strange: usize,
     /// Without a look at what was asked for.
     blind: usize,
-    /// Values that only `**` lets pass.
-    ids: BTreeSet<String>,
+    /// A value that only `**` lets pass.
+    id: Option<String>,
 }
 
 impl Uses {
@@ -42,6 +41,17 @@ impl Uses {
         self.denied += usize::from(denied);
         self.strange += usize::from(strange);
         self.passed += usize::from(!denied && !strange);
+    }
+}
+
+impl Seen {
+    fn right(&mut self, key: &'static str, value: String) -> &mut Uses {
+        self.rights.entry((key, value)).or_default()
+    }
+
+    fn cannot(&mut self, who: &str, what: &str) {
+        let what = print::quoted(what);
+        self.refused.insert(format!("{who} could send: {what}"));
     }
 }
 
@@ -67,7 +77,7 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
             && looked_into.contains(operation)
             && unjudged(record, operation)
         {
-            seen.operations.entry(operation).or_default().blind += 1;
+            seen.right("allow", operation.to_string()).blind += 1;
             blind.insert(operation.to_string());
         }
     }
@@ -154,10 +164,13 @@ fn by(key: &str, name: &str) -> Matcher {
 fn note(seen: &mut Seen, record: &Record) {
     seen.whole.count(record);
     match Operation::from_id(&record.operation) {
-        Some(operation) => seen.operations.entry(operation).or_default().count(record),
+        Some(Operation::BuildSession | Operation::BuildGrpc) => {
+            seen.right("buildkit", "true".into()).count(record);
+        }
+        Some(operation) => seen.right("allow", operation.to_string()).count(record),
         None => {
-            seen.unknown
-                .insert(format!("{} {}", record.method, record.path));
+            let odd = format!("{} {}", record.method, record.path);
+            seen.cannot("only the role admin", &odd);
         }
     }
     let mut told = false;
@@ -166,18 +179,14 @@ fn note(seen: &mut Seen, record: &Record) {
             continue;
         };
         told |= record.rule.as_deref() == Some(demand.rule()) && speaks_of(record, &demand);
-        match limit(key, value, &demand) {
-            Some(text) => {
-                let values = seen.facts.entry(key.clone()).or_default();
-                let uses = values.entry(text.clone()).or_default();
+        match (limit(key, value, &demand), demand.fact()) {
+            (Some(text), Some((key, _))) => {
+                let id = Some(value.clone()).filter(|_| text == "**");
+                let uses = seen.right(key, text);
                 uses.count(record);
-                if text == "**" {
-                    uses.ids.insert(value.clone());
-                }
+                uses.id = uses.id.take().or(id);
             }
-            None => {
-                seen.refused.insert(format!("{key}: {value}"));
-            }
+            _ => seen.cannot("no limited role", &format!("{key}: {value}")),
         }
     }
     // What nothing in a limited role allows cannot be learnt; it can be told.
@@ -185,7 +194,7 @@ fn note(seen: &mut Seen, record: &Record) {
         && !told
         && !ELSEWHERE.contains(&rule.as_str())
     {
-        seen.refused.insert(format!("{rule}: {detail}"));
+        seen.cannot("no limited role", &format!("{rule}: {detail}"));
     }
 }
 
@@ -217,12 +226,8 @@ fn limit(key: &str, value: &str, demand: &Demand) -> Option<String> {
     limits.admit(demand).then_some(general)
 }
 
-/// Whether the defaults of the limits let all of a key's values pass, so that nothing need be written. The default of two keys
-/// is everything; there the least is what was used.
-fn by_default<'v>(key: &str, mut values: impl Iterator<Item = &'v String>) -> bool {
-    let defaults = Limits::default();
+/// Whether the defaults of the limits let a value pass. The default of two keys is everything; there the least is what was used.
+fn by_default(defaults: &Limits, key: &str, value: &str) -> bool {
     !matches!(key, "images" | "volumes")
-        && values.all(|value| {
-            Demand::from_fact(key, value).is_some_and(|demand| defaults.admit(&demand))
-        })
+        && Demand::from_fact(key, value).is_some_and(|demand| defaults.admit(&demand))
 }

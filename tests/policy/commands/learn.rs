@@ -174,7 +174,10 @@ fn values_that_the_defaults_allow_stay_beside_those_that_they_do_not() {
     ];
     let odd = [("images", "x"), ("log_drivers", "none")];
     let (text, _) = learnt(&[create("ci", &seen), create("ci", &odd)]);
-    has(&text, "log_drivers = [\"json-file\", \"none\"]");
+    has(
+        &text,
+        "log_drivers = [\n    \"json-file\",\n    \"none\",\n]",
+    );
     assert!(!text.contains("security_opts"), "{text}");
     let (text, _) = learnt(&[create("ci", &seen)]);
     assert!(!text.contains("log_drivers"), "{text}");

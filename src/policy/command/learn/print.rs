@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::docker::Operation;
 use crate::policy::risk::reach;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Limits, Policy, PolicyError, TAGGING};
 
 use super::{Key, Seen, Uses, by_default};
 
@@ -52,58 +52,63 @@ fn body(clients: &BTreeMap<Key, Seen>) -> String {
 
 fn role(out: &mut String, name: &str, seen: &Seen) {
     out.push_str(&format!("\n[role.{name}]\n"));
-    for odd in &seen.unknown {
-        comment(
-            out,
-            &format!("only the role admin could send: {}", quoted(odd)),
-        );
-    }
     for refused in &seen.refused {
-        comment(
-            out,
-            &format!("no limited role could send: {}", quoted(refused)),
-        );
+        comment(out, refused);
     }
-    let tunnel = |op: &Operation| matches!(op, Operation::BuildSession | Operation::BuildGrpc);
-    let allowed = seen.operations.iter().filter(|(op, _)| !tunnel(op));
-    let allowed = allowed.map(|(op, uses)| (quoted(&op.to_string()), remark(uses)));
-    out.push_str(&format!("allow = {}\n", many(allowed.collect())));
-    let mut limits: BTreeMap<&str, String> = BTreeMap::new();
-    for (key, values) in &seen.facts {
-        if by_default(key, values.keys()) {
-            continue;
+    let tagging = |op: &Operation| seen.rights.contains_key(&("allow", op.to_string()));
+    let defaults = Limits::default();
+    let mut keys: Vec<&str> = seen.rights.keys().map(|(key, _)| *key).collect();
+    keys.retain(|key| *key != "allow");
+    if TAGGING.iter().any(tagging) {
+        keys.push("tags");
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let values = |key: &str| -> Vec<(&str, &Uses)> {
+        let rights = seen.rights.iter().filter(|((of, _), _)| *of == key);
+        rights.map(|((_, value), uses)| (&**value, uses)).collect()
+    };
+    list(out, "allow", &values("allow"));
+    let mut head = format!("\n[role.{name}.limits]\n");
+    for key in keys {
+        let values = values(key);
+        let mut seen = values.iter();
+        if key == "tags" || !seen.all(|(value, _)| by_default(&defaults, key, value)) {
+            out.push_str(&std::mem::take(&mut head));
+            list(out, key, &values);
         }
-        let text = match values.iter().next() {
-            Some((value, uses)) if flag(key) => with(&one(key, value), &remark(uses)),
-            _ => {
-                let values = values.iter();
-                many(
-                    values
-                        .map(|(value, uses)| (quoted(value), remark(uses)))
-                        .collect(),
-                )
+    }
+}
+
+/// A key and its values, one a line if anything is to be said of one.
+fn list(out: &mut String, key: &str, values: &[(&str, &Uses)]) {
+    out.push_str(key);
+    match values {
+        [(value, uses)] if flag(key) || remark(uses).is_empty() => {
+            out.push_str(" = ");
+            out.push_str(&one(key, value));
+            end(out, &remark(uses));
+        }
+        _ => {
+            out.push_str(" = [\n");
+            for (value, uses) in values {
+                out.push_str("    ");
+                out.push_str(&quoted(value));
+                out.push(',');
+                end(out, &remark(uses));
             }
-        };
-        limits.insert(key, text);
-    }
-    if let Some((_, uses)) = seen.operations.iter().find(|(op, _)| tunnel(op)) {
-        limits.insert("buildkit", with("true", &remark(uses)));
-    }
-    let tagging = [
-        "image.build",
-        "image.tag",
-        "image.commit",
-        "image.import",
-        "image.push",
-    ];
-    if seen.operations.keys().any(|op| tagging.contains(&op.id())) {
-        limits.entry("tags").or_insert_with(|| "[]".to_owned());
-    }
-    if !limits.is_empty() {
-        out.push_str(&format!("\n[role.{name}.limits]\n"));
-        for (key, text) in limits {
-            out.push_str(&format!("{key} = {text}\n"));
+            out.push_str("]\n");
         }
+    }
+}
+
+/// The end of a line, with what is to be said of it.
+fn end(out: &mut String, remark: &str) {
+    if remark.is_empty() {
+        out.push('\n');
+    } else {
+        out.push(' ');
+        comment(out, remark);
     }
 }
 
@@ -122,7 +127,7 @@ fn remark(uses: &Uses) -> String {
             "its limits are unknown: {seen} recorded without them"
         ));
     }
-    if let Some(id) = uses.ids.first() {
+    if let Some(id) = &uses.id {
         let id = quoted(id);
         parts.push(format!(
             "everything, because {id} may be an id, and nothing less lets ids pass"
@@ -147,28 +152,6 @@ pub(super) fn one(key: &str, value: &str) -> String {
     }
 }
 
-/// A list, one value a line if anything is to be said of one.
-fn many(values: Vec<(String, String)>) -> String {
-    if values.iter().all(|(_, remark)| remark.is_empty()) && values.len() < 4 {
-        let values: Vec<String> = values.into_iter().map(|(value, _)| value).collect();
-        return format!("[{}]", values.join(", "));
-    }
-    let lines = values.iter();
-    let lines: String = lines
-        .map(|(value, remark)| format!("    {}\n", with(&format!("{value},"), remark)))
-        .collect();
-    format!("[\n{lines}]")
-}
-
-fn with(value: &str, remark: &str) -> String {
-    let mut line = value.to_owned();
-    if !remark.is_empty() {
-        line.push(' ');
-        comment(&mut line, remark);
-    }
-    line.trim_end().to_owned()
-}
-
 /// A comment to the end of the line; what a peer sent cannot end it.
 fn comment(out: &mut String, text: &str) {
     out.push_str("# ");
@@ -180,7 +163,7 @@ fn comment(out: &mut String, text: &str) {
 }
 
 /// A TOML basic string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
