@@ -70,7 +70,7 @@ pub fn report(
         Some(path) => findings.extend(policy(path)),
         None => findings.push(
             Finding::warning("no policy: every certificate of the CA has full access, which is root on this host")
-                .hint("set policy, or start with `dockgate policy learn`"),
+                .hint("start with a policy in report mode, then `dockgate policy learn`"),
         ),
     }
     if !offline {

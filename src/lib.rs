@@ -3,8 +3,9 @@
 //! The life of a request: `listener` accepts, `front` tracks the connection, `tls` turns it into a verified `identity`, `proxy`
 //! reads heads and asks `policy`, `upstream` reaches the engine, and `audit` and `metrics` keep the record.
 //!
-//! The modules stand in the order data flows; a module imports from modules listed below it. Two pairs lean on each other:
-//! `certs` and `config` share their vocabulary with `cli`, and `policy learn` reads what `audit` writes.
+//! The modules stand in the order data flows; a module imports from modules listed below it. Three pairs lean on each other:
+//! `certs` and `config` share their vocabulary with `cli`, `policy learn` reads what `audit` writes, and `policy explain` asks `tls`
+//! who issued a certificate.
 
 // What the binary does.
 pub mod banner;

@@ -222,7 +222,7 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] if it cannot be read or has faults. A missing file is an error, never an open policy.
     pub fn read(path: &Path) -> Result<Policy, PolicyError> {
-        let text = std::fs::read_to_string(path).map_err(|source| PolicyError::Read {
+        let text = file::text(path).map_err(|source| PolicyError::Read {
             what: "policy file",
             path: path.into(),
             source,

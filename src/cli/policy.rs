@@ -35,7 +35,7 @@ pub struct CheckArgs {
     /// The CA file of the listener, to warn of names that several CAs could issue
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Exit with 1 if a client other than an `admin` leads to root on the host
+    /// Exit with 1 if anybody but an `admin` could become root on the host
     #[arg(long)]
     pub fail_on_root: bool,
     /// Print JSON
@@ -87,6 +87,9 @@ pub struct ExplainArgs {
     /// Who asks.
     #[command(flatten)]
     pub who: WhoArgs,
+    /// The listener's CA file, to know who issued the certificate
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub ca: Option<PathBuf>,
     /// The body, if not on standard input
     #[arg(long, value_name = "FILE")]
     pub body: Option<PathBuf>,

@@ -74,13 +74,24 @@ impl Matcher {
             mine.is_empty()
                 || (!theirs.is_empty() && theirs.iter().all(|value| mine.contains(value)))
         }
+        fn patterns(mine: &[String], theirs: &[String], wider: fn(&str, &str) -> bool) -> bool {
+            let covered = |value: &String| mine.iter().any(|pattern| wider(pattern, value));
+            mine.is_empty() || (!theirs.is_empty() && theirs.iter().all(covered))
+        }
+        // Who has the one URI that `spiffe` asks for has a URI.
+        let uris = match other.uris.is_empty() {
+            true => &other.spiffe,
+            false => &other.uris,
+        };
         superset(&self.common_names, &other.common_names)
             && superset(&self.organizations, &other.organizations)
             && superset(&self.organizational_units, &other.organizational_units)
-            && superset(&self.dns, &other.dns)
-            && superset(&self.emails, &other.emails)
-            && superset(&self.uris, &other.uris)
-            && superset(&self.spiffe, &other.spiffe)
+            && patterns(&self.dns, &other.dns, |pattern, other| {
+                pattern.eq_ignore_ascii_case(other) || dns_matches(pattern, other)
+            })
+            && patterns(&self.emails, &other.emails, email_matches)
+            && patterns(&self.uris, uris, uri_covers)
+            && patterns(&self.spiffe, &other.spiffe, uri_covers)
             && superset(&self.spki, &other.spki)
             && superset(&self.issuer_spki, &other.issuer_spki)
     }
@@ -128,6 +139,12 @@ fn email_matches(pattern: &str, address: &str) -> bool {
         return false;
     };
     (local == "*" || local == name) && !name.is_empty() && domain.eq_ignore_ascii_case(host)
+}
+
+/// Whether a pattern matches everything that another does. A `*` of the other is a segment like any, its `**` only another `**`'s.
+fn uri_covers(pattern: &str, other: &str) -> bool {
+    let open = |pattern: &str| pattern.ends_with("/**");
+    pattern == other || uri_matches(pattern, other) && (open(pattern) || !open(other))
 }
 
 /// `*` is one whole segment, `**` at the end any number. Nothing is decoded; what needs decoding matches nothing.

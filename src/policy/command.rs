@@ -17,6 +17,7 @@ use rustls_pki_types::pem::PemObject;
 use crate::audit::Record;
 use crate::cli::policy::{PolicyArgs, PolicyCommand, WhoArgs};
 use crate::identity::Identity;
+use crate::tls::issuer::Issuers;
 
 use super::{PolicyError, pin};
 
@@ -25,6 +26,8 @@ use super::{PolicyError, pin};
 pub struct Outcome {
     /// For standard output, without the last line feed.
     pub text: String,
+    /// For standard error, without the last line feed; empty for nothing.
+    pub note: String,
     /// The exit code.
     pub code: u8,
 }
@@ -32,16 +35,25 @@ pub struct Outcome {
 /// Runs a `policy` command on standard input and output.
 ///
 /// # Errors
-/// [`PolicyError`] if a file cannot be read or has faults: exit code 78.
+/// [`PolicyError`] if a file cannot be read or has faults, or the answer cannot be written: exit code 78, which is no
+/// verdict of any of them.
 pub fn run(args: &PolicyArgs) -> Result<ExitCode, PolicyError> {
     // At a terminal nobody types a body.
     let outcome = match io::stdin().is_terminal() {
         true => outcome(args, &mut io::empty())?,
         false => outcome(args, &mut io::stdin())?,
     };
-    // Who reads only the first lines (`| head`) has read enough.
-    let _ = writeln!(io::stdout(), "{}", outcome.text);
-    Ok(ExitCode::from(outcome.code))
+    if !outcome.note.is_empty() {
+        let _ = writeln!(io::stderr(), "dockgate: {}", outcome.note);
+    }
+    let mut out = io::stdout();
+    match writeln!(out, "{}", outcome.text).and_then(|()| out.flush()) {
+        // Who reads only the first lines (`| head`) has read enough.
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+            Err(PolicyError::Write(source))
+        }
+        _ => Ok(ExitCode::from(outcome.code)),
+    }
 }
 
 /// The same, for a caller with streams of its own.
@@ -91,27 +103,47 @@ fn records(path: &Path) -> Result<Vec<Record>, PolicyError> {
     Ok(records)
 }
 
-fn identity(who: &WhoArgs) -> Result<Identity, PolicyError> {
+fn identity(who: &WhoArgs, ca: Option<&Path>) -> Result<Identity, PolicyError> {
     let mut identity = match &who.cert {
-        Some(path) => certified(path)?,
+        Some(path) => certified(path, ca)?,
         None => named_by(who)?,
     };
-    identity.issuer_spki = who
-        .issuer_spki
-        .as_deref()
-        .map(|text| pinned("--issuer-spki", text))
-        .transpose()?;
+    if let Some(text) = &who.issuer_spki {
+        identity.issuer_spki = Some(pinned("--issuer-spki", text)?);
+    }
     Ok(identity)
 }
 
-/// The identity in a certificate's file.
-fn certified(path: &Path) -> Result<Identity, PolicyError> {
-    let pem = read(path)?;
-    let leaf = CertificateDer::from_pem_slice(&pem).map_err(|_| {
-        PolicyError::Input(format!("\"{}\" has no PEM certificate", path.display()))
-    })?;
-    Identity::from_der(&leaf)
-        .map_err(|error| PolicyError::Input(format!("\"{}\": {error}", path.display())))
+/// The certificates of a PEM file, one at least.
+fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, PolicyError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
+        PolicyError::Input(format!(
+            "{what}\"{}\" has no PEM certificate",
+            path.display()
+        ))
+    })
+}
+
+/// The identity in a certificate's file. Who issued it is known from the listener's CA file, or else from what stands behind it.
+fn certified(path: &Path, ca: Option<&Path>) -> Result<Identity, PolicyError> {
+    let file = path.display();
+    let mut found = certificates("", path)?;
+    let chain = found.split_off(1);
+    let Some(leaf) = found.first() else {
+        return Ok(named());
+    };
+    let mut identity = Identity::from_der(leaf)
+        .map_err(|error| PolicyError::Input(format!("\"{file}\": {error}")))?;
+    let cas = ca.map(|ca| certificates("CA file ", ca)).transpose()?;
+    identity.issuer_spki = Issuers::of(cas.as_ref().unwrap_or(&chain)).spki(leaf, &chain);
+    match ca {
+        Some(ca) if identity.issuer_spki.is_none() => Err(PolicyError::Input(format!(
+            "no CA of \"{}\" vouches for \"{file}\" now, so the gate would not let it connect",
+            ca.display()
+        ))),
+        _ => Ok(identity),
+    }
 }
 
 /// The identity that the options spell out.

@@ -148,6 +148,8 @@ pub struct Pending<'p> {
     lookups: Vec<Lookup>,
     target: Option<String>,
     command: Option<Vec<String>>,
+    /// In report mode, the first denial: what comes after it is looked at too, so that the record has all that was asked for.
+    reported: Option<Box<Denied>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,9 @@ mod node;
 mod role;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 use toml::Spanned;
@@ -12,9 +15,24 @@ use toml::de::{DeTable, DeValue};
 use super::client::Matcher;
 use super::error::{Fault, PolicyError};
 use super::{Client, DEFAULT_MAX_BODY, Policy, Role, roles};
-use node::nearest;
+pub(super) use node::nearest;
+
+/// The longest policy file that is read.
+const LARGEST: u64 = 4 << 20;
 
 type Node<'d> = Spanned<DeValue<'d>>;
+
+/// The text of a policy file, never more than anybody writes.
+pub(super) fn text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is over 4 MiB, the most that is read"));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
+}
 
 /// Reads a policy; `file` is its name in messages.
 ///

@@ -85,15 +85,14 @@ impl PathPattern {
         !self.read_only
     }
 
-    /// Whether the pattern reaches `path`: allows it, something below it, or something above it.
+    /// Whether the pattern reaches `path`, something below it or something above it: a directory that is bound brings
+    /// all below it along, with `/**` or without.
     pub fn touches(&self, path: &str) -> bool {
-        self.admits(path, false)
-            || PathPattern {
-                base: path.into(),
-                below: true,
-                read_only: false,
-            }
-            .admits(&self.base, true)
+        let under = |path: &str, base: &str| {
+            path.strip_prefix(base.trim_end_matches('/'))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        under(path, &self.base) || under(&self.base, path)
     }
 }
 

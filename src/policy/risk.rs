@@ -4,7 +4,7 @@ use crate::docker::{Operation, Risk};
 
 use super::demand::Namespace;
 use super::operations::OperationSet;
-use super::{Limits, Role, TARGETED};
+use super::{Limits, Mode, Policy, Role, TARGETED};
 
 /// What a role can come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,15 @@ const JUDGED: &[Operation] = &[
     Operation::VolumeCreate,
 ];
 
+/// What reporting alone amounts to.
+const REPORTED: &str = "mode = \"report\" forwards what it would deny, container.create with privileged = true for one";
+
+/// The road to root of certificates without an entry, if there is one: there is where the file only reports.
+pub fn of_strangers(policy: &Policy) -> Option<&'static str> {
+    let strangers = !policy.clients.iter().any(|client| client.matcher.any);
+    (strangers && policy.mode == Mode::Report).then_some(REPORTED)
+}
+
 /// Finds the roads to root of a role.
 pub fn reach(role: &Role) -> Reach {
     let mut reach = Reach::default();
@@ -72,6 +81,16 @@ pub fn reach(role: &Role) -> Reach {
         reach.root.push("unrestricted".into());
         return reach;
     };
+    if role.mode == Mode::Report {
+        reach.root.push(REPORTED.into());
+    }
+    // The engine grants `network.host` to every build unless its own settings say otherwise, and no build is looked into.
+    if limits.buildkit {
+        reach.root.push(
+            "buildkit = true (a build with --allow network.host runs in the host's network namespace)"
+                .into(),
+        );
+    }
     let judged: OperationSet = JUDGED.iter().copied().collect();
     let targeted: OperationSet = TARGETED.iter().copied().collect();
     for operation in role

@@ -169,3 +169,50 @@ fn the_first_match_wins_and_nobody_else_gets_in() {
     let policy = Policy::parse("t", text).expect("a policy");
     assert_eq!(policy.role_name(policy.client_for(&cn("other"))), "none");
 }
+
+#[test]
+fn an_entry_covers_what_its_patterns_match_and_no_more() {
+    for (first, second, covered) in [
+        ("email = \"*@x.y\"", "email = \"joe@X.y\"", true),
+        ("email = \"*@x.y\"", "email = \"*@x.y\"", true),
+        ("email = \"joe@x.y\"", "email = \"*@x.y\"", false),
+        (
+            "email = \"*@x.y\"",
+            "email = [\"joe@x.y\", \"joe@z.y\"]",
+            false,
+        ),
+        ("dns = \"*.x.y\"", "dns = \"A.X.Y\"", true),
+        ("dns = \"a.x.y\"", "dns = \"A.X.Y\"", true),
+        ("dns = \"*.x.y\"", "dns = \"a.b.x.y\"", false),
+        ("dns = \"a.x.y\"", "dns = \"*.x.y\"", false),
+        (
+            "spiffe = \"spiffe://x/**\"",
+            "spiffe = \"spiffe://x/a/b\"",
+            true,
+        ),
+        (
+            "uri = \"spiffe://x/**\"",
+            "spiffe = \"spiffe://x/a/*\"",
+            true,
+        ),
+        ("uri = \"spiffe://x/**\"", "uri = \"spiffe://x/a/**\"", true),
+        ("uri = \"spiffe://x/*\"", "uri = \"spiffe://x/**\"", false),
+        ("uri = \"spiffe://x/*\"", "uri = \"spiffe://x/a/b\"", false),
+        // A certificate with another URI besides fits `uri` alone.
+        (
+            "spiffe = \"spiffe://x/**\"",
+            "uri = \"spiffe://x/a\"",
+            false,
+        ),
+        ("dns = \"*.x.y\", cn = \"a\"", "dns = \"a.x.y\"", false),
+    ] {
+        let entry =
+            |table: &str| format!("[[client]]\nmatch = {{ {table} }}\nrole = \"monitor\"\n");
+        let text = format!("version = 1\n{}{}", entry(first), entry(second));
+        let policy = Policy::parse("t", &text).unwrap_or_else(|error| panic!("{error}"));
+        let [first, second] = &policy.clients[..] else {
+            panic!("two entries");
+        };
+        assert_eq!(first.matcher.covers(&second.matcher), covered, "{text}");
+    }
+}

@@ -1,9 +1,12 @@
 //! The `policy` commands, on files.
 
 mod explain;
+mod learn;
+mod output;
 mod records;
+mod root;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dockgate::cli::policy::PolicyArgs;
@@ -206,6 +209,7 @@ fn test_runs_cases_and_names_those_that_fail() {
             .expect("an answer"),
         Outcome {
             text: "7 passed, 0 failed".into(),
+            note: String::new(),
             code: 0
         }
     );
@@ -225,4 +229,77 @@ fn test_runs_cases_and_names_those_that_fail() {
         desk.run("test policy.toml empty.jsonl", "").is_err(),
         "no case is no proof"
     );
+}
+
+#[test]
+fn a_case_that_can_prove_nothing_is_an_error() {
+    let desk = Desk::new();
+    let run = |rest: &str| {
+        let line = format!(
+            r#"{{"cn":"ci","method":"POST","target":"/containers/create",{rest},"expect":"deny"}}"#
+        );
+        desk.file("one.jsonl", &line);
+        desk.run("test policy.toml one.jsonl", "")
+    };
+    let both = run(r#""body":{"Image":"evil"},"body_text":"{}""#);
+    let said = both.expect_err("two bodies").to_string();
+    assert!(
+        said.contains("one.jsonl:1: expected body or body_text, found both"),
+        "{said}"
+    );
+    let odd = run(r#""body":{"Image":"evil"},"rule":"image""#);
+    let said = odd.expect_err("no such rule").to_string();
+    assert!(
+        said.contains("rule: \"image\" does not exist\nhint: did you mean \"images\"?"),
+        "{said}"
+    );
+    let good = run(r#""body":{"Image":"evil"},"rule":"images""#);
+    assert_eq!(good.expect("a case").text, "1 passed, 0 failed");
+}
+
+#[test]
+fn every_rule_that_the_policy_names_is_known_to_the_cases() {
+    fn sources(dir: &Path, out: &mut String) {
+        for entry in std::fs::read_dir(dir).expect("sources") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => sources(&path, out),
+                false => out.push_str(&std::fs::read_to_string(&path).expect("text")),
+            }
+        }
+    }
+    let mut text = String::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy");
+    sources(&root, &mut text);
+    let desk = Desk::new();
+    let mut found = 0;
+    for call in ["never(", "refuse(", "deny(", "=> \"", "rule: \""] {
+        for (at, _) in text.match_indices(call) {
+            let rest = &text[at + call.len()..];
+            let rest = match call.ends_with('"') {
+                true => Some(rest),
+                false => rest.trim_start().strip_prefix('"'),
+            };
+            let Some((rule, _)) = rest.and_then(|rest| rest.split_once('"')) else {
+                continue;
+            };
+            // Arms of other matches stand between those of the rules.
+            if call == "=> \""
+                && !text[..at]
+                    .rsplit("\n    }\n")
+                    .next()
+                    .is_some_and(|f| f.contains("fn rule("))
+            {
+                continue;
+            }
+            found += 1;
+            let case = format!(
+                r#"{{"cn":"ci","method":"GET","target":"/info","expect":"deny","rule":"{rule}"}}"#
+            );
+            desk.file("rules.jsonl", &case);
+            let said = desk.run("test policy.toml rules.jsonl", "");
+            assert!(said.is_ok(), "{rule}: {said:?}");
+        }
+    }
+    assert!(found > 40, "{found}");
 }

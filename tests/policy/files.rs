@@ -210,3 +210,23 @@ fn each_fault_is_told_once_with_what_was_expected() {
     let text = "version = 1\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"team\"\n[role.team.limits]\ncapabilities = [\"cap_net_admin\", \"Sys_Ptrace\", \"ALL\"]\n";
     assert!(Policy::parse("t", text).is_ok());
 }
+
+#[test]
+fn a_file_that_nobody_would_write_is_not_read_to_its_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("policy.toml");
+    let text = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"none\"\n";
+    let long = |length: usize| {
+        let filler = "#".repeat(length - text.len());
+        std::fs::write(&path, format!("{text}{filler}")).expect("written");
+        Policy::read(&path)
+    };
+    assert!(long(4 << 20).is_ok());
+    let error = long((4 << 20) + 1).expect_err("too long");
+    let why = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(
+        why.as_deref(),
+        Some("it is over 4 MiB, the most that is read")
+    );
+    assert!(Policy::read(std::path::Path::new("/dev/zero")).is_err());
+}

@@ -1,7 +1,7 @@
 //! Parameters, plain and unknown operations, and report mode.
 
 use dockgate::docker::{Operation, classify};
-use dockgate::policy::{BodyLength, Policy, Request, Step};
+use dockgate::policy::{BodyLength, Demand, Policy, Request, Step};
 
 use crate::support::{Ask, cn, limits, role};
 
@@ -266,4 +266,34 @@ fn control_characters_never_reach_a_message() {
             .len()
             < 1000
     );
+}
+
+#[test]
+fn report_mode_goes_on_behind_the_first_denial() {
+    let found = |policy: &Policy| {
+        let body = r#"{"Image":"a","HostConfig":{"Privileged":true,"Binds":["data:/d"]}}"#;
+        let volume = r#"{"Driver":"local","Options":{"type":"none","o":"bind","device":"/srv"}}"#;
+        let (answer, asked) = Ask::new(policy, "POST", "/containers/create")
+            .body(body)
+            .engine("/volumes/data", volume)
+            .run();
+        let answer = answer.map(|permitted| permitted.would_deny().cloned());
+        (answer, asked)
+    };
+    for (base, rule) in [("ci", "no-privileged"), ("none", "operation")] {
+        let text = |mode: &str| {
+            format!("base = \"{base}\"\nmode = \"{mode}\"\n[role.team.limits]\ntags = []")
+        };
+        let (answer, asked) = found(&role(&text("report")));
+        let denied = answer.expect("forwarded").expect("a denial");
+        let facts: Vec<_> = denied.demands.iter().filter_map(Demand::fact).collect();
+        assert_eq!((denied.rule, asked.len()), (rule, 1));
+        for fact in [("privileged", "true"), ("binds", "/srv")] {
+            assert!(facts.contains(&(fact.0, fact.1.into())), "{facts:?}");
+        }
+        // Enforced, the first is enough, and the engine is not asked.
+        let (answer, asked) = found(&role(&text("enforce")));
+        assert_eq!(answer.expect_err("denied").rule, rule);
+        assert!(asked.is_empty());
+    }
 }

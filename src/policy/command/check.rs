@@ -1,15 +1,13 @@
 //! `policy check`: what each client may do, and whether it leads to root on the host.
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 
 use crate::cli::policy::CheckArgs;
 use crate::docker::{Operation, Risk};
-use crate::policy::risk::{Reach, reach};
+use crate::policy::risk::{Reach, of_strangers, reach};
 use crate::policy::{Fault, Mode, Policy, PolicyError, Role};
 
-use super::{Outcome, columns, read};
+use super::{Outcome, certificates, columns};
 
 /// What a faulty file exits with, as without `--json` (`EX_CONFIG` of sysexits.h).
 const FAULTY: u8 = 78;
@@ -19,24 +17,16 @@ pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
     let policy = match Policy::read(&args.file) {
         Err(PolicyError::Invalid { file, faults }) if args.json => {
             let text = faulty(&file, &faults);
-            return Ok(Outcome { text, code: FAULTY });
+            return Ok(Outcome {
+                text,
+                note: String::new(),
+                code: FAULTY,
+            });
         }
         read => read?,
     };
     let issuers = match &args.ca {
-        Some(path) => {
-            let pem = read(path)?;
-            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-            match found {
-                Ok(found) if !found.is_empty() => found.len(),
-                _ => {
-                    return Err(PolicyError::Input(format!(
-                        "CA file \"{}\" has no PEM certificate",
-                        path.display()
-                    )));
-                }
-            }
-        }
+        Some(path) => certificates("CA file ", path)?.len(),
         None => 1,
     };
     let reaches: Vec<Option<Reach>> = policy
@@ -45,21 +35,48 @@ pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
         .map(|client| policy.roles.get(client.role).map(reach))
         .collect();
     let warnings = warnings(&policy, issuers);
-    let rooted = policy.clients.iter().zip(&reaches).any(|(client, reach)| {
-        let limited = policy
-            .roles
-            .get(client.role)
-            .is_some_and(|role| !role.unlimited());
-        limited && reach.as_ref().is_some_and(|reach| !reach.root.is_empty())
-    });
-    let code = u8::from(args.fail_on_root && rooted);
+    let rooted = match args.fail_on_root {
+        true => rooted(&policy, &reaches),
+        false => Vec::new(),
+    };
+    let note = match rooted.is_empty() {
+        true => String::new(),
+        false => format!(
+            "--fail-on-root: {} could become root on the host",
+            rooted.join(", ")
+        ),
+    };
     let text = if args.json {
         json(&policy, &reaches, &warnings)
     } else {
-        table(&policy, &reaches, &warnings)
+        table(&policy, &reaches, &warnings, rooted.is_empty())
     };
-    Ok(Outcome { text, code })
+    Ok(Outcome {
+        text,
+        code: u8::from(!rooted.is_empty()),
+        note,
+    })
 }
+
+/// Who could become root on the host without being meant to, as an `admin` is.
+fn rooted(policy: &Policy, reaches: &[Option<Reach>]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (client, reach) in policy.clients.iter().zip(reaches) {
+        let limited = |role: &Role| !role.unlimited();
+        if policy.roles.get(client.role).is_some_and(limited)
+            && reach.as_ref().is_some_and(|reach| !reach.root.is_empty())
+        {
+            found.push(format!("client \"{}\"", client.name));
+        }
+    }
+    if of_strangers(policy).is_some() {
+        found.push(STRANGERS.to_owned());
+    }
+    found
+}
+
+/// Who has no entry.
+const STRANGERS: &str = "certificates without an entry";
 
 /// What is suspicious in the entries, as (line, text).
 fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
@@ -114,6 +131,10 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
             found.push((role.line, format!("role {} may do nothing", role.name)));
         }
     }
+    if of_strangers(policy).is_some() {
+        let text = format!("the file only reports: {STRANGERS} are let through too");
+        found.push((0, text));
+    }
     for role in policy
         .clients
         .iter()
@@ -140,7 +161,12 @@ fn counts(role: &Role) -> (usize, usize) {
     (reads, role.allowed.iter().count() - reads)
 }
 
-fn table(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]) -> String {
+fn table(
+    policy: &Policy,
+    reaches: &[Option<Reach>],
+    warnings: &[(usize, String)],
+    ok: bool,
+) -> String {
     let mut rows = vec![
         ["client", "role", "reads", "writes", "host root"]
             .map(str::to_owned)
@@ -170,6 +196,14 @@ fn table(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)
         );
         rows.push(vec![name, role.name.clone(), reads, writes, root]);
     }
+    if let Some(road) = of_strangers(policy) {
+        let root = format!("yes  ({road})");
+        rows.push(
+            [STRANGERS, "none", "0", "0", &root]
+                .map(str::to_owned)
+                .to_vec(),
+        );
+    }
     let mut lines = columns(&rows);
     for (line, warning) in warnings {
         match line {
@@ -179,7 +213,8 @@ fn table(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)
     }
     let roles = policy.roles.iter().filter(|role| role.line > 0).count();
     lines.push(format!(
-        "ok: {}, {}",
+        "{}{}, {}",
+        if ok { "ok: " } else { "" },
         plural(policy.clients.len(), "client"),
         plural(roles, "role")
     ));
@@ -222,5 +257,6 @@ fn json(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]
         .iter()
         .map(|(line, text)| json!({ "line": line, "text": text }))
         .collect();
-    json!({ "clients": clients, "warnings": warnings }).to_string()
+    let strangers = json!({ "root": of_strangers(policy).into_iter().collect::<Vec<_>>() });
+    json!({ "clients": clients, "strangers": strangers, "warnings": warnings }).to_string()
 }

@@ -40,6 +40,12 @@ pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
         );
         *changes.entry(key).or_default() += 1;
     }
+    if requests == 0 {
+        return Err(PolicyError::Input(format!(
+            "\"{}\" has no request",
+            args.against.display()
+        )));
+    }
     let code = u8::from(!changes.is_empty());
     let mut lines = Vec::new();
     for ((who, operation, before, after), count) in &changes {
@@ -54,6 +60,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
     }
     Ok(Outcome {
         text: lines.join("\n"),
+        note: String::new(),
         code,
     })
 }

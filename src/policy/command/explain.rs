@@ -10,8 +10,8 @@ use crate::cli::policy::ExplainArgs;
 use crate::docker::classify;
 use crate::identity::Identity;
 use crate::policy::{
-    Answer, BodyLength, ClientRef, Demand, Denied, Mode, Permitted, Policy, PolicyError, Request,
-    Step,
+    Answer, BodyLength, Client, ClientRef, Demand, Denied, Mode, Permitted, Policy, PolicyError,
+    Request, Step,
 };
 
 use super::{Outcome, columns, identity, read};
@@ -99,8 +99,15 @@ pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdi
 /// Walks and prints.
 pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, PolicyError> {
     let policy = Policy::read(&args.file)?;
-    let identity = identity(&args.who)?;
+    let identity = identity(&args.who, args.ca.as_deref())?;
     let client = policy.client_for(&identity);
+    if let Some(entry) = in_doubt(&policy, client, &identity) {
+        return Ok(Outcome {
+            text: doubt(entry, args, &identity),
+            note: String::new(),
+            code: 2,
+        });
+    }
     let body = match &args.body {
         Some(path) => read(path)?,
         None if matches!(args.method.as_str(), "GET" | "HEAD") => Vec::new(),
@@ -143,7 +150,59 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, P
         true => json(&policy, client, &verdict),
         false => lines(&policy, client, &identity, args, &verdict).join("\n"),
     };
-    Ok(Outcome { text, code })
+    Ok(Outcome {
+        text,
+        note: String::new(),
+        code,
+    })
+}
+
+/// The entry that the certificate may belong to, which only its issuer could tell.
+fn in_doubt<'p>(policy: &'p Policy, client: ClientRef, who: &Identity) -> Option<&'p Client> {
+    let before = client.0.unwrap_or(policy.clients.len());
+    policy.clients.iter().take(before).find(|entry| {
+        let mut matcher = entry.matcher.clone();
+        matcher.issuer_spki.clear();
+        who.issuer_spki.is_none() && matcher.matches(who)
+    })
+}
+
+fn doubt(entry: &Client, args: &ExplainArgs, who: &Identity) -> String {
+    if args.json {
+        return json!({ "verdict": "unknown", "client": entry.name, "needs": "issuer_spki" })
+            .to_string();
+    }
+    let or = match args.who.cert {
+        Some(_) => "the listener's CA file with --ca, or ",
+        None => "",
+    };
+    format!(
+        "identity  {}\nclient    cannot tell whether it is \"{}\" ({}:{}), which asks for issuer_spki\nhint: give {or}the issuer's pin with --issuer-spki",
+        names(who),
+        entry.name,
+        args.file.display(),
+        entry.line
+    )
+}
+
+/// The names of an identity, for one line.
+fn names(who: &Identity) -> String {
+    let lists = [
+        ("cn", &who.common_names),
+        ("o", &who.organizations),
+        ("ou", &who.organizational_units),
+        ("dns", &who.dns),
+        ("email", &who.emails),
+        ("uri", &who.uris),
+    ];
+    let given = lists.iter().filter(|(_, names)| !names.is_empty());
+    let given: Vec<String> = given
+        .map(|(key, names)| format!("{key}={}", names.join(",")))
+        .collect();
+    match given.is_empty() {
+        true => "no names".to_owned(),
+        false => given.join(" ").replace(char::is_control, "\u{fffd}"),
+    }
 }
 
 /// `docker inspect` prints an array of one; the API answers the object.
@@ -190,13 +249,6 @@ fn lines(
                 .collect::<Vec<_>>(),
         );
     };
-    let list = |names: &[String]| {
-        if names.is_empty() {
-            "-".to_owned()
-        } else {
-            names.join(",")
-        }
-    };
     let entry = match policy.client(client) {
         Some(entry) => {
             let index = policy
@@ -214,13 +266,7 @@ fn lines(
         }
         None => "no client entry matches".to_owned(),
     };
-    let names = format!(
-        "cn={} ou={} uri={}",
-        list(&who.common_names),
-        list(&who.organizational_units),
-        list(&who.uris)
-    );
-    row(&["identity", &names]);
+    row(&["identity", &names(who)]);
     row(&["client", &entry]);
     if let Ok(classified) = classify(&args.method, &args.target) {
         let operation = classified.judged();
@@ -269,9 +315,9 @@ fn lines(
             &format!("{:<18} DENY  {}", denied.rule, denied.detail),
         ]);
     }
-    let mode = match policy.role(client).map(|role| role.mode) {
-        Some(Mode::Report) => "report",
-        _ => "enforce",
+    let mode = match policy.mode(client) {
+        Mode::Report => "report",
+        Mode::Enforce => "enforce",
     };
     let decision = match verdict {
         Verdict::Allow(permitted) if permitted.would_deny().is_some() => {

@@ -1,26 +1,68 @@
 //! `policy learn`: the least policy that would have allowed what an audit saw.
 
+mod print;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{Event, Record};
+use crate::audit::{Decision, Event, Record};
 use crate::cli::policy::LearnArgs;
 use crate::docker::Operation;
-use crate::policy::{Demand, ImageName, Limits, Policy, PolicyError};
+use crate::policy::{Demand, ImageName, Limits, Matcher, Mode, Policy, PolicyError, Role};
 
-use super::{Outcome, records};
+use super::{Outcome, recorded, records};
 
 /// What one certificate did.
 #[derive(Default)]
 struct Seen {
-    operations: BTreeSet<Operation>,
-    facts: BTreeMap<String, BTreeSet<String>>,
-    unknown: BTreeSet<String>,
+    /// By key of the role or of its limits, and value as it will stand there.
+    rights: BTreeMap<(&'static str, String), Uses>,
+    /// What cannot be granted.
     refused: BTreeSet<String>,
+    whole: Uses,
 }
+
+/// Who used a right, and how that went.
+#[derive(Default)]
+struct Uses {
+    /// By a client of the policy, and let through.
+    passed: usize,
+    denied: usize,
+    /// By a certificate without an entry.
+    strange: usize,
+    /// Without a look at what was asked for.
+    blind: usize,
+    /// A value that only `**` lets pass.
+    id: Option<String>,
+}
+
+impl Uses {
+    fn count(&mut self, record: &Record) {
+        let (denied, strange) = (record.decision == Decision::Deny, record.client == "-");
+        self.denied += usize::from(denied);
+        self.strange += usize::from(strange);
+        self.passed += usize::from(!denied && !strange);
+    }
+}
+
+impl Seen {
+    fn right(&mut self, key: &'static str, value: String) -> &mut Uses {
+        self.rights.entry((key, value)).or_default()
+    }
+
+    fn cannot(&mut self, who: &str, what: &str) {
+        let what = print::quoted(what);
+        self.refused.insert(format!("{who} could send: {what}"));
+    }
+}
+
+/// Key and value of the `match` that tells a certificate from others, with the order in which the keys must be tried.
+type Key = (usize, &'static str, String);
 
 /// Reads the audit and prints a policy.
 pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
-    let mut clients: BTreeMap<(String, String), Seen> = BTreeMap::new();
+    let mut clients: BTreeMap<Key, Seen> = BTreeMap::new();
+    let looked_into = Role::built_in("none", Mode::Enforce).inspected;
+    let mut blind = BTreeSet::new();
     for record in records(&args.audit)?
         .iter()
         .filter(|record| record.event != Event::SessionEnd)
@@ -29,7 +71,15 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
         if args.client.as_ref().is_some_and(|name| !wanted(name)) {
             continue;
         }
-        note(clients.entry(key(record)).or_default(), record);
+        let seen = clients.entry(key(record)).or_default();
+        note(seen, record);
+        if let Some(operation) = Operation::from_id(&record.operation)
+            && looked_into.contains(operation)
+            && unjudged(record, operation)
+        {
+            seen.right("allow", operation.to_string()).blind += 1;
+            blind.insert(operation.to_string());
+        }
     }
     if clients.is_empty() {
         let whose = args
@@ -41,158 +91,143 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
             args.audit.display()
         )));
     }
-    let text = print(&clients);
-    // What is printed must be a policy; the reader is the judge.
-    Policy::parse("the learnt policy", &text)?;
+    let text = print::policy(&clients)?;
+    let blind: Vec<String> = blind.into_iter().collect();
+    let note = match blind.is_empty() {
+        true => String::new(),
+        false => format!(
+            "what was asked for was not recorded of {}\nhint: record under a policy with `mode = \"report\"` whose role allows them, then learn again",
+            blind.join(", ")
+        ),
+    };
     Ok(Outcome {
         text: text.trim_end().to_owned(),
+        note,
         code: 0,
     })
 }
 
-/// The `match` key and value that tell this certificate from others.
-fn key(record: &Record) -> (String, String) {
+/// Whether the record says nothing of what the request asked for, though a limited role's would be judged by it.
+fn unjudged(record: &Record, operation: Operation) -> bool {
+    // Every create asks for an image at least.
+    let create = matches!(
+        operation,
+        Operation::ContainerCreate | Operation::ServiceCreate | Operation::ServiceUpdate
+    );
+    record.mode == "none"
+        || record.role == "admin"
+        || match record.rule.as_deref() {
+            Some("client" | "limit") => true,
+            Some("operation") => record.decision == Decision::Deny,
+            _ => false,
+        }
+        || create && record.facts.is_empty()
+}
+
+/// The `match` key and value that tell this certificate from others. A certificate with several names of a kind would fit the
+/// entries of others who have one of them, so its key tells it; those entries are tried first.
+fn key(record: &Record) -> Key {
     let certificate = &record.certificate;
+    let identity = recorded(record);
     let lists = [
         ("uri", &certificate.uri),
         ("cn", &certificate.cn),
         ("dns", &certificate.dns),
         ("email", &certificate.email),
     ];
-    for (key, list) in lists {
-        if let [only] = list.as_slice()
-            && !only.contains('*')
-        {
-            return (key.to_owned(), only.clone());
+    for (order, (key, list)) in lists.into_iter().enumerate() {
+        match list.as_slice() {
+            [only] if !only.contains('*') && by(key, only).matches(&identity) => {
+                return (order + 1, key, only.clone());
+            }
+            // Several common names fit no `cn` at all.
+            [_, _, ..] if key != "cn" => break,
+            _ => {}
         }
     }
-    ("spki".to_owned(), certificate.spki.clone())
+    (0, "spki", certificate.spki.clone())
+}
+
+/// The table with this one key.
+fn by(key: &str, name: &str) -> Matcher {
+    let mut matcher = Matcher::default();
+    let names = match key {
+        "uri" => &mut matcher.uris,
+        "cn" => &mut matcher.common_names,
+        "dns" => &mut matcher.dns,
+        _ => &mut matcher.emails,
+    };
+    names.push(name.to_owned());
+    matcher
 }
 
 fn note(seen: &mut Seen, record: &Record) {
+    seen.whole.count(record);
     match Operation::from_id(&record.operation) {
-        Some(operation) => {
-            seen.operations.insert(operation);
+        Some(Operation::BuildSession | Operation::BuildGrpc) => {
+            seen.right("buildkit", "true".into()).count(record);
         }
+        Some(operation) => seen.right("allow", operation.to_string()).count(record),
         None => {
-            seen.unknown
-                .insert(format!("{} {}", record.method, record.path));
+            let odd = format!("{} {}", record.method, record.path);
+            seen.cannot("only the role admin", &odd);
         }
     }
-    let defaults = Limits::default();
+    let mut told = false;
     for (key, value) in &record.facts {
         let Some(demand) = Demand::from_fact(key, value) else {
             continue;
         };
-        // The default of these two is everything; the least is what was used.
-        let open = matches!(key.as_str(), "images" | "volumes");
-        if open || !defaults.admit(&demand) {
-            seen.facts
-                .entry(key.clone())
-                .or_default()
-                .insert(generalised(key, value));
+        told |= record.rule.as_deref() == Some(demand.rule()) && speaks_of(record, &demand);
+        match (limit(key, value, &demand), demand.fact()) {
+            (Some(text), Some((key, _))) => {
+                let id = Some(value.clone()).filter(|_| text == "**");
+                let uses = seen.right(key, text);
+                uses.count(record);
+                uses.id = uses.id.take().or(id);
+            }
+            _ => seen.cannot("no limited role", &format!("{key}: {value}")),
         }
     }
     // What nothing in a limited role allows cannot be learnt; it can be told.
     if let (Some(rule), Some(detail)) = (&record.rule, &record.detail)
-        && record.facts.is_empty()
+        && !told
         && !ELSEWHERE.contains(&rule.as_str())
     {
-        seen.refused.insert(format!("{rule}: {detail}"));
+        seen.cannot("no limited role", &format!("{rule}: {detail}"));
     }
 }
 
 /// Rules whose refusals say nothing about what a role would need: who asked, or what stands beside the policy.
 const ELSEWHERE: [&str; 5] = ["operation", "client", "limit", "audit", "authz-plugin"];
 
-/// An image by its name, whatever the tag; everything else as it was.
-fn generalised(key: &str, value: &str) -> String {
-    match (key, ImageName::parse(value)) {
+/// Whether a refusal by a demand's rule is about the demand, as far as the record's detail tells.
+fn speaks_of(record: &Record, demand: &Demand) -> bool {
+    let value = demand.value.strip_suffix(":ro").unwrap_or(&demand.value);
+    let plain = matches!(demand.field.as_str(), "host_namespaces") || value == "true";
+    let detail = record.detail.as_deref().unwrap_or_default();
+    plain || detail.contains(value)
+}
+
+/// What to write into the limits for a fact, if anything there lets it pass: an image by its name, whatever the tag, everything
+/// else as it was. The gate's own reader and judge decide on it.
+fn limit(key: &str, value: &str, demand: &Demand) -> Option<String> {
+    let general = match (key, ImageName::parse(value)) {
         ("images" | "tags", Some(ImageName::Named(reference))) => reference.name,
-        ("images", _) => "**".to_owned(),
+        ("images" | "tags", _) => "**".to_owned(),
         _ => value.to_owned(),
-    }
+    };
+    let text = format!(
+        "version = 1\nclient = [{{ match = {{ any = true }}, role = \"r\" }}]\n[role.r.limits]\n{key} = {}",
+        print::one(key, &general)
+    );
+    let policy = Policy::parse("", &text).ok()?;
+    let limits = policy.roles.last()?.limits.as_ref()?;
+    limits.admit(demand).then_some(general)
 }
 
-fn print(clients: &BTreeMap<(String, String), Seen>) -> String {
-    let mut out = String::from("version = 1\n");
-    for (number, ((key, value), _)) in clients.iter().enumerate() {
-        out.push_str(&format!(
-            "\n[[client]]\nmatch = {{ {key} = {} }}\nrole = \"learnt-{}\"\n",
-            quoted(value),
-            number + 1
-        ));
-    }
-    for (number, seen) in clients.values().enumerate() {
-        let name = format!("learnt-{}", number + 1);
-        out.push_str(&format!("\n[role.{name}]\n"));
-        for odd in &seen.unknown {
-            out.push_str(&format!(
-                "# only the role admin could send: {}\n",
-                quoted(odd)
-            ));
-        }
-        for refused in &seen.refused {
-            out.push_str(&format!(
-                "# no limited role could send: {}\n",
-                quoted(refused)
-            ));
-        }
-        out.push_str("allow = [\n");
-        let tunnel = |op: &Operation| matches!(op, Operation::BuildSession | Operation::BuildGrpc);
-        for operation in seen.operations.iter().filter(|op| !tunnel(op)) {
-            out.push_str(&format!("    \"{operation}\",\n"));
-        }
-        out.push_str("]\n");
-        let mut limits: BTreeMap<&str, String> = BTreeMap::new();
-        for (key, values) in &seen.facts {
-            let text = match key.as_str() {
-                "privileged" | "join_containers" | "buildkit" => "true".to_owned(),
-                _ => format!(
-                    "[{}]",
-                    values
-                        .iter()
-                        .map(|value| quoted(value))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            };
-            limits.insert(key, text);
-        }
-        if seen.operations.iter().any(tunnel) {
-            limits.insert("buildkit", "true".to_owned());
-        }
-        let tagging = [
-            "image.build",
-            "image.tag",
-            "image.commit",
-            "image.import",
-            "image.push",
-        ];
-        if seen.operations.iter().any(|op| tagging.contains(&op.id())) {
-            limits.entry("tags").or_insert_with(|| "[]".to_owned());
-        }
-        if !limits.is_empty() {
-            out.push_str(&format!("\n[role.{name}.limits]\n"));
-            for (key, text) in limits {
-                out.push_str(&format!("{key} = {text}\n"));
-            }
-        }
-    }
-    out
-}
-
-/// A TOML basic string.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+/// Whether the defaults of the limits let a value pass. The default of two keys is everything; there the least is what was used.
+fn by_default(defaults: &Limits, key: &str, value: &str) -> bool {
+    !matches!(key, "images" | "volumes")
+        && Demand::from_fact(key, value).is_some_and(|demand| defaults.admit(&demand))
 }

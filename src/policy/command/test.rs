@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::cli::policy::{TestArgs, WhoArgs};
+use crate::policy::file::nearest;
 use crate::policy::{Policy, PolicyError};
 
 use super::explain::{Verdict, Walk, walk};
@@ -53,6 +54,39 @@ struct Case {
     rule: Option<String>,
 }
 
+/// Every rule that a denial can name.
+const RULES: &[&str] = &[
+    "annotations",
+    "bind-sources",
+    "body",
+    "buildkit",
+    "capabilities",
+    "cgroup-parent",
+    "client",
+    "devices",
+    "field-names",
+    "field-types",
+    "form-body",
+    "groups",
+    "images",
+    "isolation",
+    "log-drivers",
+    "network-drivers",
+    "no-host-namespaces",
+    "no-joining",
+    "no-privileged",
+    "operation",
+    "parameters",
+    "runtimes",
+    "security-options",
+    "services",
+    "sysctls",
+    "tags",
+    "target-check",
+    "unknown-fields",
+    "volumes",
+];
+
 /// Runs every case.
 pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
     let policy = Policy::read(&args.file)?;
@@ -72,6 +106,16 @@ pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
                 "{place}: expect: expected allow, deny, would_deny, malformed or unknown, found \"{}\"",
                 case.expect
             );
+            return Err(PolicyError::Input(text));
+        }
+        if case.body.is_some() && case.body_text.is_some() {
+            let text = format!("{place}: expected body or body_text, found both");
+            return Err(PolicyError::Input(text));
+        }
+        if let Some(rule) = case.rule.as_deref().filter(|rule| !RULES.contains(rule)) {
+            let hint = nearest(rule, RULES.iter().copied());
+            let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
+            let text = format!("{place}: rule: \"{rule}\" does not exist{hint}");
             return Err(PolicyError::Input(text));
         }
         let (verdict, rule, detail) = judge(&policy, &case)?;
@@ -114,6 +158,7 @@ pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
     });
     Ok(Outcome {
         text: lines.join("\n"),
+        note: String::new(),
         code: u8::from(failed > 0),
     })
 }
@@ -131,7 +176,7 @@ fn judge(policy: &Policy, case: &Case) -> Result<(String, String, String), Polic
         spki: case.spki.clone(),
         issuer_spki: case.issuer_spki.clone(),
     };
-    let client = policy.client_for(&identity(&who)?);
+    let client = policy.client_for(&identity(&who, None)?);
     let body = match (&case.body_text, &case.body) {
         (Some(text), _) => text.clone().into_bytes(),
         (None, Some(value)) => value.to_string().into_bytes(),

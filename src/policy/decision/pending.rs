@@ -33,6 +33,7 @@ impl<'p> Pending<'p> {
             lookups: Vec::new(),
             target: None,
             command: None,
+            reported: None,
         };
         if !allowed {
             let detail = match (operation, request.classified.irregular) {
@@ -42,7 +43,9 @@ impl<'p> Pending<'p> {
                 }
                 (operation, _) => format!("{operation} is not among the role's operations"),
             };
-            return pending.refuse("operation", detail, 403);
+            if let Some(step) = pending.object("operation", detail, String::new()) {
+                return step;
+            }
         }
         // A form body wins over the query (the engine reads `r.Form`), so what was judged would not be what counts.
         let form = request.content_type.is_some_and(|kind| {
@@ -57,7 +60,7 @@ impl<'p> Pending<'p> {
             );
         }
         if !role.inspected.contains(operation) {
-            return Step::Permitted(Permitted::new(operation));
+            return pending.permit();
         }
         pending.findings.shallow =
             operation == Operation::ContainerCreate && before_1_44(request.classified.version());
@@ -146,15 +149,45 @@ impl<'p> Pending<'p> {
             allowed = "none".into();
         }
         let (rule, detail) = (refused.rule(), refused.to_string());
-        Some(self.clone().deny(rule, detail, allowed, 403))
+        self.object(rule, detail, allowed)
     }
 
-    fn refuse(self, rule: &'static str, detail: String, status: u16) -> Step<'p> {
-        self.deny(rule, detail, String::new(), status)
+    /// Denies, or in report mode notes that it would and goes on.
+    fn object(&mut self, rule: &'static str, detail: String, allowed: String) -> Option<Step<'p>> {
+        let denied = self.denial(rule, detail, allowed, 403);
+        match self.role.mode {
+            Mode::Enforce => Some(Step::Denied(denied)),
+            Mode::Report => {
+                self.reported.get_or_insert(denied);
+                None
+            }
+        }
     }
 
-    fn deny(self, rule: &'static str, detail: String, allowed: String, status: u16) -> Step<'p> {
-        let denied = Box::new(Denied {
+    /// Denies; in report mode nothing more can be said of the request, and it is let through.
+    fn refuse(mut self, rule: &'static str, detail: String, status: u16) -> Step<'p> {
+        let denied = self.denial(rule, detail, String::new(), status);
+        match self.role.mode {
+            Mode::Enforce => Step::Denied(denied),
+            Mode::Report => {
+                // What does not exist is the engine's to say, not a rule's.
+                if status != 404 {
+                    self.reported.get_or_insert(denied);
+                }
+                self.operation = self.classified.operation;
+                self.permit()
+            }
+        }
+    }
+
+    fn denial(
+        &self,
+        rule: &'static str,
+        detail: String,
+        allowed: String,
+        status: u16,
+    ) -> Box<Denied> {
+        Box::new(Denied {
             client: self.policy.client_name(self.client).to_owned(),
             role: self.role.name.clone(),
             operation: self.operation,
@@ -164,30 +197,22 @@ impl<'p> Pending<'p> {
             status,
             command: self.command.clone(),
             demands: self.findings.demands.clone(),
-        });
-        match self.role.mode {
-            Mode::Enforce => Step::Denied(denied),
-            Mode::Report => {
-                let mut permitted = self.permitted();
-                permitted.operation = self.classified.operation;
-                // What does not exist is the engine's to say, not a rule's.
-                permitted.would_deny = Some(denied).filter(|denied| denied.status != 404);
-                Step::Permitted(permitted)
-            }
+        })
+    }
+
+    fn permit(mut self) -> Step<'p> {
+        if let Some(denied) = &mut self.reported {
+            denied.command.clone_from(&self.command);
+            denied.demands.clone_from(&self.findings.demands);
+            self.operation = self.classified.operation;
         }
-    }
-
-    fn permit(self) -> Step<'p> {
-        Step::Permitted(self.permitted())
-    }
-
-    fn permitted(&self) -> Permitted {
-        Permitted {
-            target: self.target.clone(),
-            command: self.command.clone(),
-            demands: self.findings.demands.clone(),
+        Step::Permitted(Permitted {
+            target: self.target,
+            command: self.command,
+            demands: self.findings.demands,
+            would_deny: self.reported,
             ..Permitted::new(self.operation)
-        }
+        })
     }
 }
 

@@ -128,7 +128,10 @@ impl Reader<'_> {
 }
 
 /// The known word that was probably meant, as a hint.
-pub(super) fn nearest<'k>(word: &str, among: impl Iterator<Item = &'k str>) -> Option<String> {
+pub(in crate::policy) fn nearest<'k>(
+    word: &str,
+    among: impl Iterator<Item = &'k str>,
+) -> Option<String> {
     among
         .map(|known| (strsim::jaro_winkler(known, word), known))
         .max_by(|a, b| a.0.total_cmp(&b.0))

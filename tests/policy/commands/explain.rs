@@ -145,3 +145,98 @@ fn explain_reads_a_certificate() {
         3
     );
 }
+
+/// A CA of this name, a client certificate of it, and the CA's pin.
+fn issued(name: &str) -> (String, String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = parameters.self_signed(&key).expect("a CA").pem();
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
+    let pin = dockgate::identity::sha256(&spki);
+    let pin: String = pin.iter().map(|byte| format!("{byte:02x}")).collect();
+    let issuer = rcgen::Issuer::new(parameters, key);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "ci");
+    let email = "ci@example.com".try_into().expect("an address");
+    parameters.subject_alt_names = vec![rcgen::SanType::Rfc822Name(email)];
+    let leaf = parameters.signed_by(&key, &issuer).expect("a certificate");
+    (ca, leaf.pem(), format!("sha256:{pin}"))
+}
+
+#[test]
+fn explain_knows_the_issuer_as_the_gate_does_or_says_that_it_cannot_tell() {
+    let desk = Desk::new();
+    let (ca, leaf, pin) = issued("one CA");
+    let (other, _, _) = issued("another CA");
+    desk.file(
+        "pinned.toml",
+        &format!("version = 1\n[[client]]\nmatch = {{ cn = \"ci\", issuer_spki = \"{pin}\" }}\nrole = \"monitor\"\n"),
+    );
+    desk.file("leaf.json", &leaf);
+    desk.file("chain.json", &format!("{leaf}{ca}"));
+    desk.file("cas.json", &format!("{other}{ca}"));
+    desk.file("other.json", &other);
+    let run = |who: &str| desk.run(&format!("explain pinned.toml {who} GET /info"), "");
+    for who in [
+        "--cert chain.json".to_owned(),
+        "--cert leaf.json --ca cas.json".to_owned(),
+        format!("--cert leaf.json --issuer-spki {pin}"),
+        format!("--cn ci --issuer-spki {pin}"),
+    ] {
+        let said = run(&who).expect("an answer");
+        assert!(
+            said.code == 0 && said.text.contains("client 1 \"ci\""),
+            "{who}: {}",
+            said.text
+        );
+    }
+    let said = run("--cert leaf.json").expect("an answer");
+    assert_eq!(said.code, 2);
+    for part in [
+        "identity  cn=ci email=ci@example.com\n",
+        "client    cannot tell whether it is \"ci\" (",
+        "pinned.toml:2), which asks for issuer_spki\nhint: give the listener's CA file with --ca, or the issuer's pin with --issuer-spki",
+    ] {
+        assert!(said.text.contains(part), "{part:?} in\n{}", said.text);
+    }
+    let said = run("--cn ci --json").expect("an answer");
+    let json: Value = serde_json::from_str(&said.text).expect("JSON");
+    assert_eq!(
+        (said.code, json["needs"].as_str()),
+        (2, Some("issuer_spki"))
+    );
+    // Another's name is another's, whoever issued it.
+    let said = run("--cn eve").expect("an answer");
+    assert!(said.code == 3 && said.text.contains("no client entry matches"));
+    let said = run(&format!("--cn ci --issuer-spki sha256:{}", "00".repeat(32)));
+    assert_eq!(said.expect("an answer").code, 3);
+    let said = run("--cert leaf.json --ca other.json").expect_err("no gate lets it in");
+    assert!(said.to_string().contains("vouches for"), "{said}");
+}
+
+#[test]
+fn explain_says_in_which_mode_a_stranger_is_let_through() {
+    let desk = Desk::new();
+    let text =
+        "version = 1\nmode = \"report\"\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"none\"\n";
+    desk.file("report.toml", text);
+    let said = desk
+        .run("explain report.toml --o corp --dns a.example GET /info", "")
+        .expect("an answer");
+    assert!(
+        said.code == 0
+            && said.text.contains("would deny, forwarded (report)")
+            && said.text.contains("identity   o=corp dns=a.example\n"),
+        "{}",
+        said.text
+    );
+}

@@ -5,7 +5,7 @@ use dockgate::audit::{Decision, Record};
 use super::{Desk, POLICY};
 use crate::audit::record;
 
-fn create(cn: &str, facts: &[(&str, &str)]) -> Record {
+pub(super) fn create(cn: &str, facts: &[(&str, &str)]) -> Record {
     let mut line = record();
     line.certificate.cn = vec![cn.into()];
     line.client = cn.into();
@@ -16,7 +16,7 @@ fn create(cn: &str, facts: &[(&str, &str)]) -> Record {
     line
 }
 
-fn audit(desk: &Desk, records: &[Record]) {
+pub(super) fn audit(desk: &Desk, records: &[Record]) {
     let text: String = records.iter().map(|record| record.line() + "\n").collect();
     desk.file("audit.jsonl", &text);
 }
@@ -126,4 +126,15 @@ fn diff_shows_whose_requests_would_change_verdict() {
         "{}",
         said.text
     );
+}
+
+#[test]
+fn diff_of_an_audit_without_a_request_is_an_error() {
+    let desk = Desk::new();
+    let diff = "diff policy.toml policy.toml --against audit.jsonl";
+    audit(&desk, &[]);
+    let said = desk.run(diff, "").expect_err("no proof").to_string();
+    assert!(said.ends_with("audit.jsonl\" has no request"), "{said}");
+    audit(&desk, &[create("ci", &[("images", "a")])]);
+    assert_eq!(desk.run(diff, "").expect("an answer").code, 0);
 }
