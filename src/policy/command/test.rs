@@ -80,6 +80,7 @@ const RULES: &[&str] = &[
     "runtimes",
     "security-options",
     "services",
+    "subnets",
     "sysctls",
     "tags",
     "target-check",
