@@ -88,9 +88,23 @@ fn policy_findings(path: &Path) -> Vec<Finding> {
     }
 }
 
+/// The environment, as far as it is text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+}
+
 fn run(args: &ServeArgs, config: Config) -> ExitCode {
     for note in &config.notes {
         warn!("{note}");
+    }
+    if config.policy.is_some() {
+        let ignored = toggles::set(environment()).join(" ");
+        if !ignored.is_empty() {
+            warn!(
+                toggles = ignored,
+                "The environment's toggles are ignored: the policy file is in force"
+            );
+        }
     }
     let app = match App::build(config) {
         Ok(app) => app,

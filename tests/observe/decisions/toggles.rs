@@ -101,6 +101,8 @@ fn toggles_of_a_role_are_printed_too_and_unknown_ones_stop_the_gate() {
         ("CONTAINER", "1", "did you mean \"CONTAINERS\"?"),
         ("CONTAINERS", "yes", "expected 0 or 1, found \"yes\""),
         ("GRPC", "1", "opens a tunnel that cannot be looked into"),
+        ("INFO", "true", "expected 0 or 1, found \"true\""),
+        ("ALLOW_FOO", "1", "ALLOW_FOO: no such toggle"),
     ] {
         let dir = tempfile::tempdir().expect("a directory");
         Pki::create(dir.path());
