@@ -77,15 +77,39 @@ fn check(args: &CheckArgs) -> ExitCode {
     }
 }
 
-fn policy_findings(path: &Path) -> Vec<Finding> {
-    match Policy::read(path) {
-        Ok(policy) => vec![Finding::ok(format!(
+/// Of the policy file, else of the environment's toggles; nothing where there is neither.
+fn policy_findings(path: Option<&Path>) -> Vec<Finding> {
+    let Some(path) = path else {
+        return match toggles::from_env(environment()) {
+            Ok(None) => Vec::new(),
+            Ok(Some(policy)) => {
+                let tables: Vec<_> = policy.roles.iter().map(toggles::table).collect();
+                let table = tables.join("\n").replace('\n', "\n         ");
+                vec![Finding::ok(format!(
+                    "the environment's toggles are the policy, and open\n         {table}"
+                ))]
+            }
+            Err(err) => vec![match err.to_string().split_once("\nhint: ") {
+                Some((text, hint)) => Finding::error(text).hint(hint),
+                None => Finding::error(err.to_string()),
+            }],
+        };
+    };
+    let mut findings = vec![match Policy::read(path) {
+        Ok(policy) => Finding::ok(format!(
             "policy {path:?}: {} clients, {} roles; `dockgate policy check` says what each may do",
             policy.clients.len(),
             policy.roles.len()
-        ))],
-        Err(err) => vec![Finding::error(err.to_string())],
+        )),
+        Err(err) => Finding::error(err.to_string()),
+    }];
+    let ignored = toggles::set(environment()).join(" ");
+    if !ignored.is_empty() {
+        findings.push(Finding::warning(format!(
+            "the environment's toggles ({ignored}) are ignored: the policy file is in force"
+        )));
     }
+    findings
 }
 
 /// The environment, as far as it is text.
