@@ -53,7 +53,8 @@ pub fn text(app: &App) -> String {
         }
     }
     let policy = app.policy();
-    let access = match &config.policy {
+    let plugin = config.authz_plugin.as_deref().map(Path::display);
+    let mut access = match &config.policy {
         Some(path) => {
             let mut text = format!("by the policy {}", path.display());
             for role in policy.roles.iter().filter(|role| role.toggled) {
@@ -66,9 +67,12 @@ pub fn text(app: &App) -> String {
             }
             text
         }
-        None if policy.is_open() => {
-            "every certificate of this CA has full access to the engine (no policy)".to_owned()
-        }
+        None if policy.is_open() => match &plugin {
+            Some(path) => format!("by the authorization plugin at {path} alone (no policy)"),
+            None => {
+                "every certificate of this CA has full access to the engine (no policy)".to_owned()
+            }
+        },
         None => {
             let tables: Vec<_> = policy.roles.iter().map(opened).collect();
             format!(
@@ -77,6 +81,12 @@ pub fn text(app: &App) -> String {
             )
         }
     };
+    if let Some(path) = plugin.filter(|_| !policy.is_open()) {
+        let _ = write!(
+            access,
+            "\n              and by the authorization plugin at {path}"
+        );
+    }
     let _ = writeln!(out, "  access      {access}");
     for action in app.auto.iter().flat_map(|auto| &auto.actions) {
         let _ = writeln!(

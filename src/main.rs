@@ -187,10 +187,17 @@ fn announce(app: &App) {
     }
     let policy = app.policy();
     if policy.is_open() {
-        info!(
-            policy = "none",
-            "Every certificate of the CA has full access to the engine"
-        );
+        match &app.config().authz_plugin {
+            Some(path) => info!(
+                policy = "none",
+                plugin = %path.display(),
+                "The authorization plugin alone decides"
+            ),
+            None => info!(
+                policy = "none",
+                "Every certificate of the CA has full access to the engine"
+            ),
+        }
     }
     for role in policy.roles.iter().filter(|role| role.toggled) {
         for line in toggles::table(role).lines() {
