@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::app::App;
 use crate::policy::{Role, toggles};
+use crate::reload;
 use crate::tls::files::{self, Summary};
 
 /// The text, one screen at most.
@@ -20,14 +21,8 @@ pub fn text(app: &App) -> String {
     for address in app.addresses() {
         let _ = writeln!(out, "  listening   tcp://{address}");
     }
-    let paths = config.tls.clone().or_else(|| {
-        config
-            .auto_certs
-            .as_ref()
-            .map(super::config::AutoCerts::paths)
-    });
     let mut names = Vec::new();
-    if let Some(material) = paths.and_then(|paths| files::load(&paths).ok()) {
+    if let Ok(material) = files::load(&reload::paths(config)) {
         if let Some(Ok(server)) = material.cert_chain.first().map(Summary::of) {
             let _ = writeln!(
                 out,

@@ -22,6 +22,7 @@ use crate::config::error::ConfigError;
 use crate::config::listen::Listen;
 use crate::config::{self, AuditSink, Config};
 use crate::finding::{Finding, Severity};
+use crate::reload;
 use crate::socket;
 use crate::tls::files;
 
@@ -86,6 +87,7 @@ pub fn report(
         findings.push(audit(path));
     }
     if !offline {
+        findings.extend(config.authz_plugin.as_deref().map(plugin));
         findings.extend(config.listen.iter().flat_map(listening));
         findings.extend(engine(&config.upstream));
     }
@@ -128,23 +130,17 @@ fn settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
 }
 
 pub(crate) fn certificates(config: &Config) -> Vec<Finding> {
-    let paths = match (&config.tls, &config.auto_certs) {
-        (Some(paths), _) => paths.clone(),
-        (None, Some(auto)) => {
-            let paths = auto.paths();
-            if [&paths.ca, &paths.cert, &paths.key]
-                .iter()
-                .all(|path| !path.exists())
-            {
-                let dir = auto.dir.display();
-                return vec![Finding::ok(format!(
-                    "certificates will be made in {dir} at the first start"
-                ))];
-            }
-            paths
-        }
-        (None, None) => return Vec::new(),
-    };
+    let paths = reload::paths(config);
+    if let Some(auto) = &config.auto_certs
+        && [&paths.ca, &paths.cert, &paths.key]
+            .iter()
+            .all(|path| !path.exists())
+    {
+        let dir = auto.dir.display();
+        return vec![Finding::ok(format!(
+            "certificates will be made in {dir} at the first start"
+        ))];
+    }
     match files::load(&paths) {
         Ok(material) => files::inspect(&material, &paths, OffsetDateTime::now_utc()),
         Err(err) => vec![Finding {
