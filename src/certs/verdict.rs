@@ -74,7 +74,7 @@ pub(crate) fn judge(
                 text: "a server certificate without names: no client would accept it".into(),
             });
         };
-        let judged = within(&cas, info, |roots| {
+        let judged = within(&cas, info, &|roots| {
             WebPkiServerVerifier::builder_with_provider(roots, provider())
                 .build()
                 .map_err(|source| CertsError::crypto("judge a certificate", source))
@@ -99,7 +99,7 @@ pub(crate) fn judge(
         });
     }
     let crls = crl.map(revocation_lists).transpose()?;
-    let judged = within(&cas, info, |roots| {
+    let judged = within(&cas, info, &|roots| {
         let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
         if let Some(crls) = crls.clone().filter(|crls| !crls.is_empty()) {
             builder = builder.with_crls(crls).enforce_revocation_expiration();
@@ -139,7 +139,7 @@ fn of<'a>(cas: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> RootCer
 fn within(
     cas: &[CertificateDer<'static>],
     info: &Inspected,
-    verify: impl Fn(Arc<RootCertStore>) -> Result<Result<(), rustls::Error>, CertsError>,
+    verify: &dyn Fn(Arc<RootCertStore>) -> Result<Result<(), rustls::Error>, CertsError>,
 ) -> Result<Result<(), String>, CertsError> {
     if let Err(error) = verify(Arc::new(of(cas)))? {
         return Ok(Err(explain(&error, info)));

@@ -231,6 +231,11 @@ fn meant(key: &str) -> Option<&'static str> {
     (near > 0.92 || key.starts_with("ALLOW_")).then_some(name)
 }
 
+/// Whether a toggle of this name and value is meant as such.
+fn counts(name: &str, value: &str) -> bool {
+    !GENERIC.contains(&name) || switch_like(value)
+}
+
 /// The names of the toggles that are set, as far as they are meant as such.
 pub fn set<K: AsRef<str>, V: AsRef<str>>(
     variables: impl IntoIterator<Item = (K, V)>,
@@ -239,7 +244,7 @@ pub fn set<K: AsRef<str>, V: AsRef<str>>(
         .into_iter()
         .filter_map(|(key, value)| {
             let name = NAMES.iter().find(|name| **name == key.as_ref())?;
-            (!GENERIC.contains(name) || switch_like(value.as_ref())).then_some(*name)
+            counts(name, value.as_ref()).then_some(*name)
         })
         .collect();
     names.sort_unstable();
@@ -277,7 +282,7 @@ where
             return Err(PolicyError::Toggle(text));
         }
     }
-    let seen = !set(given.iter().map(|(name, value)| (*name, value))).is_empty();
+    let seen = given.iter().any(|(name, value)| counts(name, value));
     if !seen {
         return Ok(None);
     }
