@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::app::App;
 use crate::policy::{Role, toggles};
+use crate::reload;
 use crate::tls::files::{self, Summary};
 
 /// The text, one screen at most.
@@ -20,14 +21,8 @@ pub fn text(app: &App) -> String {
     for address in app.addresses() {
         let _ = writeln!(out, "  listening   tcp://{address}");
     }
-    let paths = config.tls.clone().or_else(|| {
-        config
-            .auto_certs
-            .as_ref()
-            .map(super::config::AutoCerts::paths)
-    });
     let mut names = Vec::new();
-    if let Some(material) = paths.and_then(|paths| files::load(&paths).ok()) {
+    if let Ok(material) = files::load(&reload::paths(config)) {
         if let Some(Ok(server)) = material.cert_chain.first().map(Summary::of) {
             let _ = writeln!(
                 out,
@@ -53,7 +48,8 @@ pub fn text(app: &App) -> String {
         }
     }
     let policy = app.policy();
-    let access = match &config.policy {
+    let plugin = config.authz_plugin.as_deref().map(Path::display);
+    let mut access = match &config.policy {
         Some(path) => {
             let mut text = format!("by the policy {}", path.display());
             for role in policy.roles.iter().filter(|role| role.toggled) {
@@ -66,9 +62,12 @@ pub fn text(app: &App) -> String {
             }
             text
         }
-        None if policy.is_open() => {
-            "every certificate of this CA has full access to the engine (no policy)".to_owned()
-        }
+        None if policy.is_open() => match &plugin {
+            Some(path) => format!("by the authorization plugin at {path} alone (no policy)"),
+            None => {
+                "every certificate of this CA has full access to the engine (no policy)".to_owned()
+            }
+        },
         None => {
             let tables: Vec<_> = policy.roles.iter().map(opened).collect();
             format!(
@@ -77,6 +76,12 @@ pub fn text(app: &App) -> String {
             )
         }
     };
+    if let Some(path) = plugin.filter(|_| !policy.is_open()) {
+        let _ = write!(
+            access,
+            "\n              and by the authorization plugin at {path}"
+        );
+    }
     let _ = writeln!(out, "  access      {access}");
     for action in app.auto.iter().flat_map(|auto| &auto.actions) {
         let _ = writeln!(

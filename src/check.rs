@@ -1,24 +1,28 @@
 //! `dockgate check`: looks at everything `serve` would use, without serving.
 //!
 //! Prints each setting with its value and where it came from, then one finding a line; answers with the exit code. Opens and
-//! closes the listening addresses, connects to the engine and pings it, unless told to stay offline. The policy is parsed by
-//! the caller, which keeps this module below it.
+//! closes the listening addresses, connects to the authorization plugin and to the engine and pings that, unless told to stay
+//! offline. The policy is read by the caller, which keeps this module below it.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Access, OFlags, access};
 use socket2::{Domain, SockAddr, Socket, Type};
 use time::OffsetDateTime;
 
 use crate::cli::CheckArgs;
 use crate::config::error::ConfigError;
 use crate::config::listen::Listen;
-use crate::config::{self, Config};
+use crate::config::{self, AuditSink, Config};
 use crate::finding::{Finding, Severity};
+use crate::reload;
 use crate::socket;
 use crate::tls::files;
 
@@ -30,11 +34,12 @@ pub const EXIT_OK: u8 = 0;
 /// Something would keep `serve` or its clients from working.
 pub const EXIT_CONFIG: u8 = 78;
 
-/// Runs the check and answers with the exit code: 0, or 78 (2 for a mistake on the command line). `policy` reads the policy file.
+/// Runs the check and answers with the exit code: 0, or 78 (2 for a mistake on the command line). `policy` reads the policy:
+/// the file it is given, else what stands in for one; it finds nothing where there is none.
 pub fn run(
     args: &CheckArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
-    policy: impl FnOnce(&Path) -> Vec<Finding>,
+    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
     out: &mut impl Write,
 ) -> io::Result<u8> {
     report(config::load(&args.serve, env), args.offline, policy, out)
@@ -44,7 +49,7 @@ pub fn run(
 pub fn report(
     config: Result<Config, ConfigError>,
     offline: bool,
-    policy: impl FnOnce(&Path) -> Vec<Finding>,
+    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
     out: &mut impl Write,
 ) -> io::Result<u8> {
     let config = match config {
@@ -66,14 +71,23 @@ pub fn report(
     writeln!(out)?;
     let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
     findings.extend(certificates(&config));
-    match &config.policy {
-        Some(path) => findings.extend(policy(path)),
+    let restraints = policy(config.policy.as_deref());
+    match &config.authz_plugin {
+        _ if !restraints.is_empty() => findings.extend(restraints),
+        Some(path) => findings.push(Finding::ok(format!(
+            "no policy: the authorization plugin at {} alone decides what a client may do",
+            path.display()
+        ))),
         None => findings.push(
             Finding::warning("no policy: every certificate of the CA has full access, which is root on this host")
                 .hint("start with a policy in report mode, then `dockgate policy learn`"),
         ),
     }
+    if let Some(AuditSink::File(path)) = &config.audit {
+        findings.push(audit(path));
+    }
     if !offline {
+        findings.extend(config.authz_plugin.as_deref().map(plugin));
         findings.extend(config.listen.iter().flat_map(listening));
         findings.extend(engine(&config.upstream));
     }
@@ -116,29 +130,57 @@ fn settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
 }
 
 pub(crate) fn certificates(config: &Config) -> Vec<Finding> {
-    let paths = match (&config.tls, &config.auto_certs) {
-        (Some(paths), _) => paths.clone(),
-        (None, Some(auto)) => {
-            let paths = auto.paths();
-            if [&paths.ca, &paths.cert, &paths.key]
-                .iter()
-                .all(|path| !path.exists())
-            {
-                let dir = auto.dir.display();
-                return vec![Finding::ok(format!(
-                    "certificates will be made in {dir} at the first start"
-                ))];
-            }
-            paths
-        }
-        (None, None) => return Vec::new(),
-    };
+    let paths = reload::paths(config);
+    if let Some(auto) = &config.auto_certs
+        && [&paths.ca, &paths.cert, &paths.key]
+            .iter()
+            .all(|path| !path.exists())
+    {
+        let dir = auto.dir.display();
+        return vec![Finding::ok(format!(
+            "certificates will be made in {dir} at the first start"
+        ))];
+    }
     match files::load(&paths) {
         Ok(material) => files::inspect(&material, &paths, OffsetDateTime::now_utc()),
         Err(err) => vec![Finding {
             hint: err.hint(),
             ..Finding::error(err.to_string())
         }],
+    }
+}
+
+/// Whether records could be appended; a file that is not there is not made.
+fn audit(path: &Path) -> Finding {
+    let opened = OpenOptions::new()
+        .append(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    let outcome = match opened {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            let dir = parent.unwrap_or(Path::new("."));
+            access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+        }
+        other => other.map(drop),
+    };
+    let path = path.display();
+    match outcome {
+        Ok(()) => Finding::ok(format!("audit records can be written to {path}")),
+        Err(err) => Finding::error(format!("audit records cannot be written to {path}: {err}")),
+    }
+}
+
+/// Connects and lets go.
+fn plugin(path: &Path) -> Finding {
+    let outcome = connect(path);
+    let path = path.display();
+    match outcome {
+        Ok(_) => Finding::ok(format!("the authorization plugin listens on {path}")),
+        Err(err) => Finding::error(format!(
+            "cannot connect to the authorization plugin on {path}: {err}"
+        ))
+        .hint("every request is refused while it cannot be asked"),
     }
 }
 

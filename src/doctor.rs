@@ -53,11 +53,11 @@ impl Report {
     }
 }
 
-/// Walks, prints, and answers with the exit code. `policy` reads the policy file.
+/// Walks, prints, and answers with the exit code. `policy` reads the policy file, or what stands in for one.
 pub fn run(
     args: &DoctorArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
-    policy: impl FnOnce(&Path) -> Vec<Finding>,
+    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
     out: &mut impl Write,
 ) -> io::Result<u8> {
     let env: Vec<(OsString, OsString)> = env.into_iter().collect();

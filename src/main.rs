@@ -77,20 +77,58 @@ fn check(args: &CheckArgs) -> ExitCode {
     }
 }
 
-fn policy_findings(path: &Path) -> Vec<Finding> {
-    match Policy::read(path) {
-        Ok(policy) => vec![Finding::ok(format!(
+/// Of the policy file, else of the environment's toggles; nothing where there is neither.
+fn policy_findings(path: Option<&Path>) -> Vec<Finding> {
+    let Some(path) = path else {
+        return match toggles::from_env(environment()) {
+            Ok(None) => Vec::new(),
+            Ok(Some(policy)) => {
+                let tables: Vec<_> = policy.roles.iter().map(toggles::table).collect();
+                let table = tables.join("\n").replace('\n', "\n         ");
+                vec![Finding::ok(format!(
+                    "the environment's toggles are the policy, and open\n         {table}"
+                ))]
+            }
+            Err(err) => vec![match err.to_string().split_once("\nhint: ") {
+                Some((text, hint)) => Finding::error(text).hint(hint),
+                None => Finding::error(err.to_string()),
+            }],
+        };
+    };
+    let mut findings = vec![match Policy::read(path) {
+        Ok(policy) => Finding::ok(format!(
             "policy {path:?}: {} clients, {} roles; `dockgate policy check` says what each may do",
             policy.clients.len(),
             policy.roles.len()
-        ))],
-        Err(err) => vec![Finding::error(err.to_string())],
+        )),
+        Err(err) => Finding::error(err.to_string()),
+    }];
+    let ignored = toggles::set(environment()).join(" ");
+    if !ignored.is_empty() {
+        findings.push(Finding::warning(format!(
+            "the environment's toggles ({ignored}) are ignored: the policy file is in force"
+        )));
     }
+    findings
+}
+
+/// The environment, as far as it is text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
 }
 
 fn run(args: &ServeArgs, config: Config) -> ExitCode {
     for note in &config.notes {
         warn!("{note}");
+    }
+    if config.policy.is_some() {
+        let ignored = toggles::set(environment()).join(" ");
+        if !ignored.is_empty() {
+            warn!(
+                toggles = ignored,
+                "The environment's toggles are ignored: the policy file is in force"
+            );
+        }
     }
     let app = match App::build(config) {
         Ok(app) => app,
@@ -149,10 +187,17 @@ fn announce(app: &App) {
     }
     let policy = app.policy();
     if policy.is_open() {
-        info!(
-            policy = "none",
-            "Every certificate of the CA has full access to the engine"
-        );
+        match &app.config().authz_plugin {
+            Some(path) => info!(
+                policy = "none",
+                plugin = %path.display(),
+                "The authorization plugin alone decides"
+            ),
+            None => info!(
+                policy = "none",
+                "Every certificate of the CA has full access to the engine"
+            ),
+        }
     }
     for role in policy.roles.iter().filter(|role| role.toggled) {
         for line in toggles::table(role).lines() {

@@ -102,12 +102,44 @@ impl Plugin {
         Err(self.denied(message))
     }
 
-    /// A denial in the plugin's name.
+    /// A denial in the plugin's name. What could drive the client's terminal is escaped, as in the gate's own messages.
     #[must_use]
-    pub fn denied(&self, message: impl Into<String>) -> Denied {
+    pub fn denied(&self, message: impl AsRef<str>) -> Denied {
+        let mut text = String::new();
+        for c in message.as_ref().chars() {
+            if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
+                text.extend(c.escape_unicode());
+            } else {
+                text.push(c);
+            }
+        }
         Denied {
             plugin: self.name.clone(),
-            message: message.into(),
+            message: text,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plugin;
+
+    #[test]
+    fn what_drives_a_terminal_is_escaped_and_words_are_not() {
+        let denied = |message| {
+            Plugin::new("/run/opa.sock".into())
+                .denied(message)
+                .to_string()
+        };
+        assert_eq!(
+            denied("not \u{1b}[2J\u{9b}1m\u{202e}ever"),
+            "authorization denied by plugin opa: not \\u{1b}[2J\\u{9b}1m\\u{202e}ever"
+        );
+        assert_eq!(
+            denied("naïve \u{2014} no"),
+            "authorization denied by plugin opa: naïve \u{2014} no"
+        );
     }
 }

@@ -26,17 +26,9 @@ use super::{
 /// The name of the first client.
 pub const FIRST_CLIENT: &str = "admin";
 
-/// What a gate needs to serve, and what was done to have it.
+/// What was done so that a gate can serve; [`Paths::of`] says where its files are.
 #[derive(Clone, Debug)]
 pub struct AutoCerts {
-    /// The CA that clients are checked against (`--tlscacert`).
-    pub ca: PathBuf,
-    /// The server certificate (`--tlscert`).
-    pub server_cert: PathBuf,
-    /// The server key (`--tlskey`).
-    pub server_key: PathBuf,
-    /// The revocation list (`--tlscrl`), if there is one.
-    pub crl: Option<PathBuf>,
     /// A client's directory, good as `DOCKER_CERT_PATH`, if there is one.
     pub client_dir: Option<PathBuf>,
     /// What was done or left, in order; each is a line for the log. Empty when everything was found in order.
@@ -128,7 +120,7 @@ fn ensure_for(
     wanted.extend(host.iter().filter(|san| !asked.contains(san)).cloned());
     if !(paths.server_cert.is_file() && paths.server_key.is_file() && paths.ca.is_file()) {
         let actions = create(dir, &wanted)?;
-        return Ok(found(Paths::of(dir), actions));
+        return Ok(found(&Paths::of(dir), actions));
     }
     let info = inspect_file(&paths.server_cert)?.1;
     // A certificate that others put here is used as it is; the names it lacks are worth a word only if asked for.
@@ -136,7 +128,7 @@ fn ensure_for(
     let ours = Index::read(&paths.index)
         .is_ok_and(|index| index.issued().any(|issued| issued.serial == info.serial));
     let Some(reason) = renewal_reason(&info, if ours { &wanted } else { asked }, now) else {
-        return Ok(found(paths, Vec::new()));
+        return Ok(found(&paths, Vec::new()));
     };
     let action = if ours {
         renew(&paths, &wanted, now).unwrap_or_else(|error| Action::KeptServer {
@@ -149,7 +141,7 @@ fn ensure_for(
             because: "it was not made by dockgate; `dockgate certs renew server` renews it".into(),
         }
     };
-    Ok(found(paths, vec![action]))
+    Ok(found(&paths, vec![action]))
 }
 
 /// Why a server certificate should be renewed, if it should.
@@ -307,17 +299,13 @@ fn merged(old: &[San], wanted: &[San]) -> Vec<San> {
     sans
 }
 
-fn found(paths: Paths, actions: Vec<Action>) -> AutoCerts {
+fn found(paths: &Paths, actions: Vec<Action>) -> AutoCerts {
     let own = paths.client(FIRST_CLIENT);
     let client_dir = Some(own)
         .filter(|dir| dir.join("key.pem").is_file())
         .or_else(|| super::layout::find(&paths.dir).and_then(|layout| layout.client_dir));
     AutoCerts {
-        crl: Some(paths.crl).filter(|path| path.is_file()),
         client_dir,
-        ca: paths.ca,
-        server_cert: paths.server_cert,
-        server_key: paths.server_key,
         actions,
     }
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::{
     CertsError,
-    inspect::{Inspected, Role, timestamp},
+    inspect::{Inspected, Role, inspect, timestamp},
+    issue::now,
     pem,
     probe::provider,
     san::San,
@@ -36,9 +37,9 @@ pub(crate) fn judge(
     crl: Option<&Path>,
     asked_for: Option<&ServerName<'static>>,
 ) -> Result<Verdict, CertsError> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(pem::certificates(ca)?);
-    if added == 0 {
+    let cas = pem::certificates(ca)?;
+    let roots = of(&cas);
+    if roots.is_empty() {
         return Ok(Verdict {
             accepted: false,
             text: format!("{} holds no CA that rustls can use", ca.display()),
@@ -51,7 +52,7 @@ pub(crate) fn judge(
         });
     };
     if info.is_ca {
-        let trusted = pem::certificates(ca)?.contains(leaf);
+        let trusted = cas.contains(leaf);
         let text = if trusted {
             "a CA this gate trusts: it lets in the clients this CA signs"
         } else {
@@ -62,7 +63,6 @@ pub(crate) fn judge(
             text: text.into(),
         });
     }
-    let roots = Arc::new(roots);
     let server = asked_for.is_some()
         || info.permits(Role::Server) && !info.permits(Role::Client)
         || info.extended_key_usage.is_none() && !info.sans.is_empty();
@@ -74,48 +74,100 @@ pub(crate) fn judge(
                 text: "a server certificate without names: no client would accept it".into(),
             });
         };
-        let outcome = WebPkiServerVerifier::builder_with_provider(roots, provider())
-            .build()
-            .map_err(|source| CertsError::crypto("judge a certificate", source))?
-            .verify_server_cert(leaf, intermediates, &name, &[], UnixTime::now());
-        return Ok(match outcome {
-            Ok(_) => Verdict {
+        let judged = within(&cas, info, &|roots| {
+            WebPkiServerVerifier::builder_with_provider(roots, provider())
+                .build()
+                .map_err(|source| CertsError::crypto("judge a certificate", source))
+                .map(|verifier| {
+                    verifier
+                        .verify_server_cert(leaf, intermediates, &name, &[], UnixTime::now())
+                        .map(drop)
+                })
+        })?;
+        return Ok(match judged {
+            Ok(()) => Verdict {
                 accepted: true,
                 text: format!(
                     "good to serve with: clients that trust this CA accept it for {}",
                     name.to_str()
                 ),
             },
-            Err(error) => Verdict {
+            Err(reason) => Verdict {
                 accepted: false,
-                text: format!("clients would refuse it: {}", explain(&error, info)),
+                text: format!("clients would refuse it: {reason}"),
             },
         });
     }
-    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
-    if let Some(crl) = crl {
-        builder = builder
-            .with_crls(revocation_lists(crl)?)
-            .enforce_revocation_expiration()
-            .only_check_end_entity_revocation();
-    }
-    let outcome = builder
-        .build()
-        .map_err(|source| CertsError::crypto("judge a certificate", source))?
-        .verify_client_cert(leaf, intermediates, UnixTime::now());
-    Ok(match outcome {
-        Ok(_) => Verdict {
+    let crls = crl.map(revocation_lists).transpose()?;
+    let judged = within(&cas, info, &|roots| {
+        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        if let Some(crls) = crls.clone().filter(|crls| !crls.is_empty()) {
+            builder = builder.with_crls(crls).enforce_revocation_expiration();
+        }
+        builder
+            .build()
+            .map_err(|source| CertsError::crypto("judge a certificate", source))
+            .map(|verifier| {
+                verifier
+                    .verify_client_cert(leaf, intermediates, UnixTime::now())
+                    .map(drop)
+            })
+    })?;
+    Ok(match judged {
+        Ok(()) => Verdict {
             accepted: true,
             text: format!(
                 "dockgate would let it in as {}",
                 info.common_name.as_deref().unwrap_or(&info.subject)
             ),
         },
-        Err(error) => Verdict {
+        Err(reason) => Verdict {
             accepted: false,
-            text: format!("dockgate would refuse it: {}", explain(&error, info)),
+            text: format!("dockgate would refuse it: {reason}"),
         },
     })
+}
+
+fn of<'a>(cas: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(cas.into_iter().cloned());
+    roots
+}
+
+/// What `verify` says with all CAs, and then with those that are themselves within their validity: the gate demands that
+/// too, as Go does, and a trust anchor has no dates of its own.
+fn within(
+    cas: &[CertificateDer<'static>],
+    info: &Inspected,
+    verify: &dyn Fn(Arc<RootCertStore>) -> Result<Result<(), rustls::Error>, CertsError>,
+) -> Result<Result<(), String>, CertsError> {
+    if let Err(error) = verify(Arc::new(of(cas)))? {
+        return Ok(Err(explain(&error, info)));
+    }
+    let now = now();
+    let mut outside = Vec::new();
+    let mut current = Vec::new();
+    for ca in cas {
+        match inspect(ca) {
+            Ok(dates) if (dates.not_before..=dates.not_after).contains(&now) => current.push(ca),
+            Ok(dates) => outside.push((ca, dates)),
+            Err(_) => {}
+        }
+    }
+    let current = of(current);
+    if !current.is_empty() && verify(Arc::new(current))?.is_ok() {
+        return Ok(Ok(()));
+    }
+    for (ca, dates) in outside {
+        if verify(Arc::new(of([ca])))?.is_ok() {
+            return Ok(Err(if dates.not_after < now {
+                format!("its CA expired on {}", timestamp(dates.not_after))
+            } else {
+                format!("its CA is not valid before {}", timestamp(dates.not_before))
+            }));
+        }
+    }
+    Ok(Err("its CA cannot be read".into()))
 }
 
 fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, CertsError> {

@@ -1,5 +1,7 @@
-//! The configuration file: TOML, flat, each setting by the name its flag has.
+//! The configuration file: TOML, flat, each setting by the name its flag has. `[authz_plugin] socket = …` is another spelling of
+//! `authz-plugin`.
 
+use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
@@ -12,6 +14,10 @@ use crate::config::origin::Origin;
 
 /// A configuration file is not larger.
 pub const MAX_BYTES: usize = 1 << 20;
+
+/// The setting that has a section too.
+const PLUGIN: &str = "authz-plugin";
+const PLUGIN_SECTION: &str = "authz_plugin";
 
 /// What came of reading a file: a fault in one setting does not hide the others.
 #[derive(Debug)]
@@ -54,8 +60,27 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
     let whole = problems.is_empty();
     let base = path.parent().map(Path::to_owned);
     for (name, value) in table.get_ref() {
-        let origin = at(line_of(text.as_bytes(), name.span().start));
-        let Some(key) = Key::named(name.get_ref()) else {
+        let mut value = value;
+        let mut origin = at(line_of(text.as_bytes(), name.span().start));
+        let mut named = Key::named(name.get_ref());
+        if let (PLUGIN_SECTION, DeValue::Table(section)) =
+            (name.get_ref().as_ref(), value.get_ref())
+        {
+            match plugin_socket(section, table.get_ref()) {
+                Ok(socket) => {
+                    (named, value) = (Key::named(PLUGIN), socket);
+                    origin = at(line_of(text.as_bytes(), socket.span().start));
+                }
+                Err((part, message)) => {
+                    if let Some(part) = part {
+                        origin = at(line_of(text.as_bytes(), part.start));
+                    }
+                    problems.push(Problem::new(origin, message));
+                    continue;
+                }
+            }
+        }
+        let Some(key) = named else {
             // What a broken line leaves behind need not be a key at all.
             if whole {
                 problems.push(unknown_key(name.get_ref(), value.get_ref(), origin));
@@ -91,6 +116,28 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
         problems,
         whole,
     }
+}
+
+/// The one value of `[authz_plugin]`, or what is wrong with the section, and where in it.
+fn plugin_socket<'a, 'i>(
+    section: &'a DeTable<'i>,
+    file: &DeTable<'_>,
+) -> Result<&'a Spanned<DeValue<'i>>, (Option<Range<usize>>, String)> {
+    if let Some(other) = section.keys().find(|key| key.get_ref() != "socket") {
+        let message = format!(
+            "unknown key {:?} in [{PLUGIN_SECTION}]; expected socket alone",
+            other.get_ref()
+        );
+        return Err((Some(other.span()), message));
+    }
+    if file.contains_key(PLUGIN) {
+        let message = format!("{PLUGIN} and [{PLUGIN_SECTION}] are both set: keep one of the two");
+        return Err((None, message));
+    }
+    section.get("socket").ok_or_else(|| {
+        let message = format!("[{PLUGIN_SECTION}] is empty; expected socket = \"/PATH\"");
+        (None, message)
+    })
 }
 
 /// The value's items as text, or the part that has the wrong type.

@@ -103,20 +103,6 @@ pub struct AutoCerts {
     pub crl: Vec<PathBuf>,
 }
 
-impl AutoCerts {
-    /// The files once they have been made.
-    pub fn paths(&self) -> TlsPaths {
-        let layout = crate::config::search::GUIDE;
-        TlsPaths {
-            ca: self.dir.join(layout.ca),
-            cert: self.dir.join(layout.cert),
-            key: self.dir.join(layout.key),
-            crl: self.crl.clone(),
-            crl_if_present: Some(self.dir.join(crate::config::search::CRL)),
-        }
-    }
-}
-
 /// Certificates refused by name, for those who have no CA key at hand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DenyList {

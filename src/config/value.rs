@@ -198,10 +198,13 @@ pub fn serial(text: &str) -> Result<Vec<u8>, Wrong> {
     Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
 }
 
-/// The SHA-256 of a public key: 64 hex digits (colons allowed), or curl's `sha256//BASE64`.
+/// The SHA-256 of a public key: 64 hex digits (colons allowed), `sha256:BASE64` as in a policy, or curl's `sha256//BASE64`.
 pub fn sha256(text: &str) -> Result<[u8; 32], Wrong> {
     let text = text.trim();
-    let bytes = match text.strip_prefix("sha256//") {
+    let pin = text
+        .strip_prefix("sha256//")
+        .or_else(|| text.strip_prefix("sha256:"));
+    let bytes = match pin {
         Some(base64) => BASE64.decode(base64.as_bytes()).ok(),
         None => {
             let hex: String = text.chars().filter(|c| *c != ':').collect();
@@ -212,7 +215,7 @@ pub fn sha256(text: &str) -> Result<[u8; 32], Wrong> {
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| {
             Wrong::from(
-                "expected the SHA-256 of a public key (SPKI): 64 hex digits, or sha256//BASE64",
+                "expected the SHA-256 of a public key (SPKI): 64 hex digits, or sha256:BASE64",
             )
             .hint("`dockgate certs show FILE` prints it")
         })

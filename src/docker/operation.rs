@@ -1,8 +1,8 @@
 //! The operations of the Engine API: one row per method and path, and everything that is known about it.
 //!
 //! The table is facts, not policy. It was made from the routers of the engine's source; a test holds it against
-//! the list in `tests/policy/operations.csv`, row by row. Adding a row here is all it takes to add an operation:
-//! every `match` over [`Operation`] in the crate goes through the columns, never through single names alone.
+//! the list in `tests/policy/operations.csv`, row by row. A row is all it takes to route an operation and to judge it by
+//! its name and class; what is inspected of it (body, parameters, target) is named by single operations in `policy`.
 
 /// What an operation does, coarsely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -18,7 +18,7 @@ const BIRTH: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 pub(super) fn examine(
     args: &ServeArgs,
     env: Vec<(OsString, OsString)>,
-    policy: impl FnOnce(&Path) -> Vec<Finding>,
+    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
 ) -> Report {
     let mut report = Report::default();
     if let Some(config) = configuration(&mut report, args, env) {
@@ -64,7 +64,7 @@ fn configuration(
     }
 }
 
-fn walk(report: &mut Report, config: &Config, policy: impl FnOnce(&Path) -> Vec<Finding>) {
+fn walk(report: &mut Report, config: &Config, policy: impl FnOnce(Option<&Path>) -> Vec<Finding>) {
     let listening = || {
         config
             .listen
@@ -75,10 +75,7 @@ fn walk(report: &mut Report, config: &Config, policy: impl FnOnce(&Path) -> Vec<
     let _healthy = report.note("socket", check::engine(&config.upstream))
         && report.note("clock", [clock(OffsetDateTime::now_utc())])
         && report.note("certificates", check::certificates(config))
-        && report.note(
-            "policy",
-            config.policy.as_deref().map(policy).unwrap_or_default(),
-        )
+        && report.note("policy", policy(config.policy.as_deref()))
         && report.note("listening", listening());
 }
 

@@ -108,7 +108,7 @@ impl Probe<'_> {
                         "the policy refuses a ping: {}",
                         message.replace('\n', " ")
                     ))
-                    .hint("docker needs SystemPing to agree on a version: allow it in the policy"),
+                    .hint("docker agrees on a version by a ping: allow system.ping and system.ping-head in the policy"),
                 ];
             }
             (status, _) => {

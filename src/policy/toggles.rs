@@ -54,19 +54,32 @@ pub const NAMES: &[&str] = &[
 /// Toggles that are on unless switched off.
 const DEFAULT_ON: &[&str] = &["EVENTS", "PING", "VERSION"];
 
-/// Names that nothing else is likely to set, so that one of them makes toggles of the environment whatever its value is; the
-/// others do only as `0` or `1`.
-const TELLING: &[&str] = &[
-    "ALLOW_RESTARTS",
-    "ALLOW_START",
-    "ALLOW_STOP",
-    "CONTAINERS",
-    "EXEC",
-    "IMAGES",
-    "NETWORKS",
-    "POST",
-    "VOLUMES",
+/// Names that other programs use too (`BUILD=42`, `VERSION=1.2.3`): they make toggles of the environment only with a value
+/// that is meant for a switch. The others do whatever their value is.
+const GENERIC: &[&str] = &[
+    "AUTH",
+    "BUILD",
+    "COMMIT",
+    "CONFIGS",
+    "DELETE",
+    "DISTRIBUTION",
+    "EVENTS",
+    "INFO",
+    "NODES",
+    "PATCH",
+    "PING",
+    "PLUGINS",
+    "SECRETS",
+    "SERVICES",
+    "SESSION",
+    "SWARM",
+    "SYSTEM",
+    "TASKS",
+    "VERSION",
 ];
+
+/// One letter away from a toggle, and meant as themselves.
+const OTHERS: &[&str] = &["AUTO", "HOST", "PORT"];
 
 /// Opens a tunnel that cannot be looked into.
 pub(super) fn opaque(name: &str) -> bool {
@@ -185,9 +198,62 @@ pub fn operations(name: &str) -> Option<OperationSet> {
     })
 }
 
+/// Whether a value is meant for a switch, be it a right one or not; files of variables may leave the quotes in.
+fn switch_like(value: &str) -> bool {
+    let value = value.trim().trim_matches(['"', '\'']);
+    ["0", "1", "true", "false", "yes", "no", "on", "off"]
+        .iter()
+        .any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// The toggle that `key`, which is none, was most likely meant to be, if any is near: another number or case, one letter, or
+/// an `ALLOW_` left out.
+fn meant(key: &str) -> Option<&'static str> {
+    let upper = key.to_ascii_uppercase();
+    let singular = |name: &str| name.strip_suffix('S').unwrap_or(name).len();
+    let same = |name: &str| upper[..singular(&upper)] == name[..singular(name)];
+    let score = |name: &'static str| {
+        let differ = name.bytes().zip(upper.bytes()).filter(|(a, b)| a != b);
+        let one_letter = name.len() == upper.len()
+            && name.len() > 3
+            && differ.count() == 1
+            && !OTHERS.contains(&&*upper);
+        if same(name) || same(name.trim_start_matches("ALLOW_")) || one_letter {
+            1.0
+        } else {
+            strsim::jaro_winkler(name, &upper)
+        }
+    };
+    let (near, name) = NAMES
+        .iter()
+        .map(|name| (score(name), *name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (near > 0.92 || key.starts_with("ALLOW_")).then_some(name)
+}
+
+/// Whether a toggle of this name and value is meant as such.
+fn counts(name: &str, value: &str) -> bool {
+    !GENERIC.contains(&name) || switch_like(value)
+}
+
+/// The names of the toggles that are set, as far as they are meant as such.
+pub fn set<K: AsRef<str>, V: AsRef<str>>(
+    variables: impl IntoIterator<Item = (K, V)>,
+) -> Vec<&'static str> {
+    let mut names: Vec<_> = variables
+        .into_iter()
+        .filter_map(|(key, value)| {
+            let name = NAMES.iter().find(|name| **name == key.as_ref())?;
+            counts(name, value.as_ref()).then_some(*name)
+        })
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 /// Reads the toggles among `variables`: those whose names are understood, all in capitals and without prefix, as that
 /// proxy has them. `None` if there are none. A toggle's value must be `0` or `1`; empty is `0`. Names that other programs use too
-/// (`TELLING` has those that they do not) count only with one of these values.
+/// (`GENERIC`) count only with a value meant for a switch, right or wrong, or beside a toggle that counts.
 ///
 /// A role made this way has the limits of every limited role with their defaults, so `CONTAINERS=1 POST=1` still refuses
 /// privileged containers and host paths.
@@ -201,31 +267,22 @@ where
     K: AsRef<str>,
     V: AsRef<str>,
 {
-    let (mut given, mut strays) = (Vec::new(), Vec::new());
+    let mut given = Vec::new();
     for (key, value) in variables {
         let (key, value) = (key.as_ref(), value.as_ref());
-        match NAMES.iter().find(|name| **name == key) {
-            Some(name) => given.push((*name, value.to_owned())),
-            None if matches!(value, "0" | "1") => strays.push(key.to_owned()),
-            None => {}
+        if let Some(name) = NAMES.iter().find(|name| **name == key) {
+            given.push((*name, value.to_owned()));
+        } else if switch_like(value)
+            && let Some(name) = meant(key)
+        {
+            // Anything may stand in an environment, but a switch that is nearly a toggle is a misspelt one.
+            let text = format!(
+                "environment variable {key}: no such toggle\nhint: did you mean \"{name}\"?"
+            );
+            return Err(PolicyError::Toggle(text));
         }
     }
-    let seen = given
-        .iter()
-        .any(|(name, value)| TELLING.contains(name) || matches!(value.as_str(), "0" | "1"));
-    // Anything may stand in an environment, but a switch that is nearly a toggle is a misspelt one.
-    let stray = strays.iter().find_map(|key| {
-        let near = NAMES
-            .iter()
-            .map(|name| (strsim::jaro_winkler(name, key), *name))
-            .max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (near.0 > 0.92 || seen && key.starts_with("ALLOW_")).then_some((key, near.1))
-    });
-    if let Some((key, name)) = stray {
-        let text =
-            format!("environment variable {key}: no such toggle\nhint: did you mean \"{name}\"?");
-        return Err(PolicyError::Toggle(text));
-    }
+    let seen = given.iter().any(|(name, value)| counts(name, value));
     if !seen {
         return Ok(None);
     }

@@ -1,7 +1,8 @@
 //! Where a message body ends (RFC 9112 §6.3), checked while its bytes pass unchanged.
 //!
-//! Nothing is re-framed: a chunked body travels with the sender's own chunk sizes and trailers. The scanner accepts exactly
-//! the grammar of RFC 9112 §7.1, so that what it counts is what the engine counts.
+//! A body that streams is not re-framed: a chunked one travels with the sender's own chunk sizes and trailers. One that is
+//! judged is read whole and goes on as its content, with a length and without trailers. The scanner accepts
+//! exactly the grammar of RFC 9112 §7.1, so that what it counts is what the engine counts.
 
 use crate::policy::BodyLength;
 

@@ -1,7 +1,7 @@
 //! Moves bytes between the two sides, with back-pressure and bounded memory: what a read brought (a bulk buffer at most), and
 //! what of it the other side has not taken yet.
 //!
-//! [`Relay`] does the moving; `exchange` and `upstream::tunnel` decide what an end means. Each direction reads only when
+//! [`Relay`] does the moving; `exchange` and `proxy::tunnel` decide what an end means. Each direction reads only when
 //! what it read before has been written, so a slow reader stops the other side instead of filling memory.
 
 use std::io;

@@ -3,6 +3,7 @@
 use data_encoding::HEXLOWER;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
+use crate::certs::store::Paths;
 use crate::cli::ServeArgs;
 use crate::config::{self, Config, DenyList, TlsPaths};
 use crate::expiry::{Date, Subject};
@@ -124,7 +125,23 @@ pub fn policy(config: &Config) -> Result<Policy, PolicyError> {
 pub fn paths(config: &Config) -> TlsPaths {
     match (&config.tls, &config.auto_certs) {
         (Some(paths), _) => paths.clone(),
-        (None, Some(auto)) => auto.paths(),
+        (None, Some(auto)) => {
+            // By the names that are there, as `auto::ensure` has them.
+            let Paths {
+                ca,
+                server_cert: cert,
+                server_key: key,
+                crl,
+                ..
+            } = Paths::of(&auto.dir);
+            TlsPaths {
+                ca,
+                cert,
+                key,
+                crl: auto.crl.clone(),
+                crl_if_present: Some(crl),
+            }
+        }
         (None, None) => unreachable!("a configuration must have TLS files or automatic ones"),
     }
 }

@@ -1,17 +1,44 @@
 //! `--auto-certs`: what an empty directory gets, and what is left alone afterwards.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use dockgate::certs::{
+    CertsError,
     auto::{self, Action},
     inspect::{Role, inspect},
     san::San,
+    store::Paths,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::support::{mode, openssl_accepts};
 
-fn read(path: &std::path::Path) -> dockgate::certs::inspect::Inspected {
+/// What was done, and where the files are.
+struct Made {
+    ca: PathBuf,
+    server_cert: PathBuf,
+    server_key: PathBuf,
+    client_dir: Option<PathBuf>,
+    actions: Vec<Action>,
+}
+
+fn ensure(dir: &Path, names: &[String]) -> Result<Made, CertsError> {
+    let made = auto::ensure(dir, names)?;
+    let paths = Paths::of(dir);
+    Ok(Made {
+        ca: paths.ca,
+        server_cert: paths.server_cert,
+        server_key: paths.server_key,
+        client_dir: made.client_dir,
+        actions: made.actions,
+    })
+}
+
+fn read(path: &Path) -> dockgate::certs::inspect::Inspected {
     inspect(&CertificateDer::from_pem_file(path).expect("a certificate")).expect("readable")
 }
 
@@ -20,8 +47,7 @@ fn an_empty_directory_gets_a_ca_a_server_and_a_first_client_within_a_second() {
     let root = tempfile::tempdir().expect("temporary directory");
     let dir = root.path().join("certs");
     let started = Instant::now();
-    let made =
-        auto::ensure(&dir, &["docker.example".into(), "192.0.2.7".into()]).expect("certificates");
+    let made = ensure(&dir, &["docker.example".into(), "192.0.2.7".into()]).expect("certificates");
     assert!(
         started.elapsed().as_millis() < 1000,
         "took {:?}",
@@ -100,9 +126,9 @@ fn an_empty_directory_gets_a_ca_a_server_and_a_first_client_within_a_second() {
 #[test]
 fn a_second_start_changes_nothing() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let first = auto::ensure(dir.path(), &[]).expect("certificates");
+    let first = ensure(dir.path(), &[]).expect("certificates");
     let before = fs::read(&first.server_cert).expect("server certificate");
-    let second = auto::ensure(dir.path(), &[]).expect("the same");
+    let second = ensure(dir.path(), &[]).expect("the same");
     assert!(second.actions.is_empty(), "{:?}", second.actions);
     assert_eq!(
         fs::read(&second.server_cert).expect("server certificate"),
@@ -114,7 +140,7 @@ fn a_second_start_changes_nothing() {
 #[test]
 fn a_new_name_renews_the_server_certificate_and_only_it_with_the_same_key() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let first = auto::ensure(dir.path(), &["kept.example".into()]).expect("certificates");
+    let first = ensure(dir.path(), &["kept.example".into()]).expect("certificates");
     let client = first.client_dir.clone().expect("client").join("cert.pem");
     let untouched = [
         first.ca.clone(),
@@ -128,7 +154,7 @@ fn a_new_name_renews_the_server_certificate_and_only_it_with_the_same_key() {
         .collect();
     let old = read(&first.server_cert);
 
-    let second = auto::ensure(dir.path(), &["new.example".into()]).expect("certificates");
+    let second = ensure(dir.path(), &["new.example".into()]).expect("certificates");
     assert!(
         matches!(&second.actions[..], [Action::RenewedServer { reason }] if reason.contains("DNS:new.example")),
         "{:?}",
@@ -160,10 +186,10 @@ fn a_new_name_renews_the_server_certificate_and_only_it_with_the_same_key() {
 #[test]
 fn without_the_ca_key_a_due_certificate_is_kept_and_reported() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let first = auto::ensure(dir.path(), &[]).expect("certificates");
+    let first = ensure(dir.path(), &[]).expect("certificates");
     fs::remove_file(dir.path().join("ca-key.pem")).expect("remove the CA key");
     let before = fs::read(&first.server_cert).expect("server certificate");
-    let second = auto::ensure(dir.path(), &["new.example".into()]).expect("still serves");
+    let second = ensure(dir.path(), &["new.example".into()]).expect("still serves");
     let [action] = &second.actions[..] else {
         panic!("{:?}", second.actions)
     };
@@ -181,12 +207,12 @@ fn without_the_ca_key_a_due_certificate_is_kept_and_reported() {
 #[test]
 fn a_first_start_that_was_cut_short_is_carried_on() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let first = auto::ensure(dir.path(), &[]).expect("certificates");
+    let first = ensure(dir.path(), &[]).expect("certificates");
     let ca = fs::read(&first.ca).expect("CA");
     // As if the process had died before the server's files were written.
     fs::remove_file(&first.server_cert).expect("remove");
     fs::remove_file(&first.server_key).expect("remove");
-    let second = auto::ensure(dir.path(), &[]).expect("certificates");
+    let second = ensure(dir.path(), &[]).expect("certificates");
     assert!(
         matches!(second.actions[..], [Action::MadeServer { .. }]),
         "{:?}",
@@ -215,7 +241,7 @@ fn starts_at_the_same_moment_agree_on_one_ca() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let made: Vec<_> = std::thread::scope(|scope| {
         let starts: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| auto::ensure(dir.path(), &[]).expect("certificates")))
+            .map(|_| scope.spawn(|| ensure(dir.path(), &[]).expect("certificates")))
             .collect();
         starts
             .into_iter()

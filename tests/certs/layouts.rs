@@ -1,13 +1,16 @@
 //! Directories people already have: found, used, and signed from as they are.
 
-use std::fs;
+use std::{fs, path::Path};
 
+use dockgate::app::App;
 use dockgate::certs::{
     auto,
     layout::{self, Kind},
 };
+use dockgate::cli::{self, Command};
+use dockgate::config::{self, Config};
 
-use super::support::{done, initialised};
+use super::support::{arg, done, initialised};
 
 /// Files of a real set, under other names.
 fn arrange(names: &[(&str, &str)]) -> tempfile::TempDir {
@@ -20,6 +23,24 @@ fn arrange(names: &[(&str, &str)]) -> tempfile::TempDir {
         fs::copy(source.path().join("certs").join(from), to).expect(from);
     }
     target
+}
+
+/// The configuration of `serve --auto-certs DIR`.
+fn serving(dir: &Path) -> Config {
+    let words = [
+        "dockgate",
+        "serve",
+        "--host",
+        "tcp://127.0.0.1:0",
+        "--control-socket",
+        "off",
+        "--auto-certs",
+        arg(dir),
+    ];
+    match cli::parse(words).expect("understood").into_command() {
+        Command::Serve(args) => config::load(&args, []).expect("a configuration"),
+        _ => unreachable!("the words must be of serve"),
+    }
 }
 
 const CLIENT: [&str; 3] = [
@@ -93,6 +114,8 @@ fn the_three_layouts_are_told_apart_and_complete() {
         let made = auto::ensure(dir.path(), &[]).expect("used as it is");
         assert!(made.client_dir.is_some());
         assert!(made.actions.is_empty(), "{:?}", made.actions);
+        let app = App::build(serving(dir.path())).expect("starts with it");
+        assert!(!app.addresses().is_empty());
         assert_eq!(
             fs::read_dir(dir.path()).expect("directory").count(),
             before,

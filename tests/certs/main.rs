@@ -13,3 +13,4 @@ mod show;
 mod sign;
 mod strict_handshake;
 mod support;
+mod verdicts;

@@ -9,6 +9,10 @@ use std::thread;
 use crate::pki::Pki;
 
 fn check(pki: &Pki, args: &[&str]) -> (i32, String) {
+    check_with(pki, args, &[])
+}
+
+fn check_with(pki: &Pki, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let Output { status, stdout, .. } = Command::new(env!("CARGO_BIN_EXE_dockgate"))
         .arg("check")
         .args(args)
@@ -16,6 +20,7 @@ fn check(pki: &Pki, args: &[&str]) -> (i32, String) {
         .args(["--tlscert", pki.path("server-cert.pem").to_str().unwrap()])
         .args(["--tlskey", pki.path("server-key.pem").to_str().unwrap()])
         .env_clear()
+        .envs(env.iter().copied())
         .output()
         .unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap())
@@ -152,4 +157,97 @@ fn mistakes_have_their_exit_codes() {
     let (code, text) = check(&pki, &["--offline"]);
     assert_eq!(code, 78);
     assert!(text.contains("is empty\n"), "{text}");
+}
+
+#[test]
+fn toggles_of_the_environment_are_read_as_serve_reads_them() {
+    let pki = Pki::new();
+    let (code, text) = check_with(&pki, &["--offline"], &[("CONTAINERS", "1")]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("ok       the environment's toggles are the policy, and open\n")
+            && text.contains("\n         container: list inspect")
+            && !text.contains("no policy"),
+        "{text}"
+    );
+    for (name, value, said) in [
+        ("INFO", "true", "expected 0 or 1, found \"true\"\n"),
+        (
+            "CONTAINER",
+            "1",
+            "no such toggle\n         hint: did you mean \"CONTAINERS\"?\n",
+        ),
+    ] {
+        let (code, text) = check_with(&pki, &["--offline"], &[(name, value)]);
+        assert_eq!(code, 78, "{text}");
+        assert!(
+            text.contains(&format!("error    environment variable {name}: {said}")),
+            "{text}"
+        );
+    }
+    let policy = pki.write(
+        "policy.toml",
+        "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"monitor\"\n",
+    );
+    let args = ["--offline", "--policy", policy.to_str().unwrap()];
+    let (code, text) = check_with(&pki, &args, &[("POST", "1"), ("BUILD", "42")]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("warning  the environment's toggles (POST) are ignored: the policy file"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_audit_that_cannot_be_written_is_an_error_and_none_is_made() {
+    let pki = Pki::new();
+    let audit = pki.path("audit.jsonl");
+    let args = ["--offline", "--audit", audit.to_str().unwrap()];
+    for there in [false, true] {
+        let (code, text) = check(&pki, &args);
+        assert_eq!(code, 0, "{text}");
+        assert!(
+            text.contains("ok       audit records can be written to"),
+            "{text}"
+        );
+        assert_eq!(audit.exists(), there);
+        pki.write("audit.jsonl", "");
+    }
+    let below = audit.join("x");
+    let missing = pki.path("none/audit.jsonl");
+    for path in [pki.path(""), below, missing] {
+        let (code, text) = check(&pki, &["--offline", "--audit", path.to_str().unwrap()]);
+        assert_eq!(code, 78, "{text}");
+        assert!(
+            text.contains("error    audit records cannot be written to"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_plugin_that_does_not_listen_is_an_error() {
+    let pki = Pki::new();
+    let path = pki.path("authz.sock");
+    let upstream = engine(&pki, "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\n\r\n");
+    let plugin = path.to_str().unwrap();
+    let args = ["-H", "tcp://127.0.0.1:0", "--authz-plugin", plugin];
+    let (code, text) = check(&pki, &[&args[..], &["--offline"]].concat());
+    assert_eq!(code, 0, "offline, it is not asked: {text}");
+    let online = [&args[..], &["--upstream", &upstream]].concat();
+    let listener = UnixListener::bind(&path).unwrap();
+    let (code, text) = check(&pki, &online);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("ok       the authorization plugin listens on")
+            && text.contains("ok       no policy: the authorization plugin at"),
+        "{text}"
+    );
+    drop(listener);
+    let (code, text) = check(&pki, &online);
+    assert_eq!(code, 78, "{text}");
+    assert!(
+        text.contains("error    cannot connect to the authorization plugin on"),
+        "{text}"
+    );
 }

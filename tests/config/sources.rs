@@ -293,52 +293,6 @@ fn one_fault_in_a_file_does_not_hide_what_stands_beside_it() {
 }
 
 #[test]
-fn only_off_turns_off_what_restrains() {
-    let host = Host::new();
-    // A shell's unset variable is no wish for full access.
-    for flag in ["--policy", "--audit", "--authz-plugin"] {
-        let text = host
-            .load_with_certs(&[flag, ""], &[])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains(&format!("{flag} \"\": expected a path, or \"off\"")),
-            "{text}"
-        );
-    }
-    // Compose writes an empty text for what nobody set.
-    let config = host.load_with_certs(&[], &[("DOCKGATE_POLICY", "")]);
-    assert_eq!(config.unwrap().policy, None);
-    let config = host.load_with_certs(&["--policy", "off"], &[("DOCKGATE_POLICY", "/p.toml")]);
-    assert_eq!(config.unwrap().policy, None);
-    // Words that turn off numbers and times are names of files here.
-    for word in ["none", "0"] {
-        let config = host.load_with_certs(&["--policy", word], &[]).unwrap();
-        assert_eq!(config.policy.unwrap().file_name().unwrap(), word);
-    }
-}
-
-#[test]
-fn tlsverify_cannot_be_turned_off() {
-    let host = Host::new();
-    for args in [&["--tlsverify"][..], &["--tlsverify=true"]] {
-        let config = host.load_with_certs(args, &[]).unwrap();
-        assert_eq!(
-            config.notes,
-            ["tlsverify has no effect: dockgate always verifies clients"]
-        );
-    }
-    let err = host
-        .load_with_certs(&["--tlsverify=false"], &[])
-        .unwrap_err();
-    assert!(
-        err.to_string()
-            .starts_with("tlsverify is false; dockgate always verifies clients\nhint: "),
-        "{err}"
-    );
-}
-
-#[test]
 fn relative_paths_in_a_file_are_relative_to_it() {
     let host = Host::new();
     let file = host.write(

@@ -149,6 +149,57 @@ fn any_toggle_makes_a_policy_and_a_misspelt_one_alone_is_an_error() {
 }
 
 #[test]
+fn a_switch_that_is_not_quite_a_toggle_never_leaves_the_gate_open() {
+    let read = |name: &str, value: &str| toggles::from_env([(name, value)]);
+    for (name, value, said) in [
+        ("INFO", "true", "INFO: expected 0 or 1, found \"true\""),
+        ("EVENTS", "yes", "EVENTS: expected 0 or 1"),
+        ("BUILD", "Off", "BUILD: expected 0 or 1"),
+        ("NODES", "\"1\"", "NODES: expected 0 or 1"),
+        ("POST", "2", "POST: expected 0 or 1"),
+        ("ALLOW_START", "sure", "ALLOW_START: expected 0 or 1"),
+        ("PUT", "a", "PUT: expected 0 or 1"),
+        ("CONTAINER", "true", "did you mean \"CONTAINERS\"?"),
+        ("IMAGE", "no", "did you mean \"IMAGES\"?"),
+        ("POSTS", "0", "did you mean \"POST\"?"),
+        ("POSY", "1", "did you mean \"POST\"?"),
+        ("XOLUMES", "on", "did you mean \"VOLUMES\"?"),
+        ("LOG", "1", "did you mean \"ALLOW_LOGS\"?"),
+        ("KILL", "1", "did you mean \"ALLOW_KILL\"?"),
+        ("containers", "1", "did you mean \"CONTAINERS\"?"),
+        ("ALLOW_LIST", "1", "ALLOW_LIST: no such toggle"),
+        ("ALLOW_FOO", "true", "ALLOW_FOO: no such toggle"),
+    ] {
+        let error = read(name, value).expect_err(name).to_string();
+        assert!(error.contains(said), "{name}={value}: {error}");
+    }
+    // What an ordinary environment has.
+    for (name, value) in [
+        ("BUILD", "42"),
+        ("NODES", "3"),
+        ("SESSION", "abc"),
+        ("INFO", "/usr/share/info"),
+        ("VERSION", "1.2.3"),
+        ("CONTAINER", "podman"),
+        ("container", "oci"),
+        ("LOG", "debug"),
+        ("ALLOW_LIST", "10.0.0.0/8"),
+        ("PORT", "0"),
+        ("HOST", "1"),
+        ("PATH", "/bin"),
+        ("CI", "true"),
+        ("SHLVL", "1"),
+        ("DOCKER_BUILDKIT", "1"),
+    ] {
+        let policy = read(name, value).expect(name);
+        assert!(policy.is_none(), "{name}={value}");
+        assert!(toggles::set([(name, value)]).is_empty(), "{name}={value}");
+    }
+    let set = toggles::set([("POST", "no"), ("BUILD", "42"), ("INFO", "1"), ("CI", "1")]);
+    assert_eq!(set, ["INFO", "POST"]);
+}
+
+#[test]
 fn unknown_toggles_and_values_are_errors() {
     let error = |pairs: &[(&str, &str)]| {
         toggles::from_env(pairs.iter().copied())

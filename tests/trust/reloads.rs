@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use dockgate::config::key::{KEYS, Kind};
 use rustls::version::TLS13;
 
 use super::support::client::Client;
@@ -90,6 +91,62 @@ fn everything(interval: &str, polls: bool) {
     });
     let line = gate.said(mark, "Changed, but takes effect at the next start only");
     assert_eq!(line["setting"], "head-timeout");
+}
+
+/// Settings that a reload takes, each tried by a test of its own or without effect.
+const TAKEN: &[&str] = &[
+    "tlscacert",
+    "tlscert",
+    "tlskey",
+    "tlscrl",
+    "tlsverify",
+    "auto-certs",
+    "sans",
+    "deny-serials",
+    "deny-spki-sha256",
+    "policy",
+    "log-level",
+];
+
+#[test]
+fn each_setting_that_takes_a_restart_is_named() {
+    let setup = Setup::new();
+    let gate = setup.start("");
+    for key in KEYS {
+        if TAKEN.contains(&key.name) {
+            continue;
+        }
+        let value = match key.name {
+            "hosts" => "[\"tcp://127.0.0.1:1\"]",
+            "upstream" => "\"unix:///none.sock\"",
+            "audit-failure" => "\"continue\"",
+            "metrics" => "\"127.0.0.1:1\"",
+            "max-head-size" => "\"64KiB\"",
+            "log-format" => "\"text\"",
+            "audit" | "authz-plugin" | "control-socket" => "\"other\"",
+            _ => match key.kind {
+                Kind::Count | Kind::OptionalCount => "77",
+                _ => "\"77s\"",
+            },
+        };
+        let said = match key.name {
+            "session-max-age" => "limits",
+            name if name.starts_with("max-") => "limits",
+            name if name.starts_with("tcp-keepalive-") => "tcp-keepalive",
+            name => name,
+        };
+        let mark = gate.mark();
+        reloaded(&gate, false, || {
+            gate.configure(&format!("{} = {value}\n", key.name));
+        });
+        let named = gate.lines(mark, |line| line["setting"].is_string());
+        assert!(
+            named.len() == 1 && named[0]["setting"] == said,
+            "{} says {named:?}",
+            key.name
+        );
+        reloaded(&gate, false, || gate.configure(""));
+    }
 }
 
 #[test]

@@ -11,8 +11,10 @@ fn renewal_comes_at_two_thirds_of_life_and_not_before() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let host = sans(&["host.example", "192.0.2.1"]);
     let start = issue::now();
-    let made = ensure_for(dir.path(), &host, &[], start).expect("made");
-    let old = inspect_file(&made.server_cert).expect("certificate").1;
+    ensure_for(dir.path(), &host, &[], start).expect("made");
+    let old = inspect_file(&dir.path().join("server-cert.pem"))
+        .expect("certificate")
+        .1;
     let day = time::Duration::days(1);
     let before = ensure_for(dir.path(), &host, &[], start + day * 549).expect("kept");
     assert!(before.actions.is_empty(), "{:?}", before.actions);
@@ -22,7 +24,9 @@ fn renewal_comes_at_two_thirds_of_life_and_not_before() {
         "{:?}",
         after.actions
     );
-    let new = inspect_file(&after.server_cert).expect("certificate").1;
+    let new = inspect_file(&dir.path().join("server-cert.pem"))
+        .expect("certificate")
+        .1;
     assert_eq!(
         (&new.subject, &new.spki_sha256),
         (&old.subject, &old.spki_sha256)
@@ -35,9 +39,10 @@ fn renewal_comes_at_two_thirds_of_life_and_not_before() {
 fn what_others_made_is_used_as_it_is() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let now = issue::now();
-    let made = ensure_for(dir.path(), &sans(&["host.example"]), &[], now).expect("made");
+    ensure_for(dir.path(), &sans(&["host.example"]), &[], now).expect("made");
+    let certificate = dir.path().join("server-cert.pem");
     std::fs::remove_file(dir.path().join("index.jsonl")).expect("now nobody knows who made it");
-    let before = std::fs::read(&made.server_cert).expect("certificate");
+    let before = std::fs::read(&certificate).expect("certificate");
     let moved = ensure_for(dir.path(), &sans(&["moved.example"]), &[], now).expect("kept");
     assert!(moved.actions.is_empty(), "{:?}", moved.actions);
     let asked = ensure_for(dir.path(), &[], &sans(&["asked.example"]), now).expect("kept");
@@ -46,8 +51,5 @@ fn what_others_made_is_used_as_it_is() {
         "{:?}",
         asked.actions
     );
-    assert_eq!(
-        std::fs::read(&made.server_cert).expect("certificate"),
-        before
-    );
+    assert_eq!(std::fs::read(&certificate).expect("certificate"), before);
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use data_encoding::{BASE64, HEXLOWER};
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ struct Shown {
     #[serde(flatten)]
     info: Inspected,
     days_left: i64,
+    /// The digest of the public key as a policy and the deny list take it.
+    spki: String,
     /// Only on the leaf.
     verdict: Option<Verdict>,
 }
@@ -41,6 +44,7 @@ pub(super) fn show(args: &Show) -> Result<Output, CertsError> {
         let info = read(&args.target, der)?;
         shown.push(Shown {
             days_left: info.days_left(now()),
+            spki: pin(&info.spki_sha256),
             info,
             verdict: None,
         });
@@ -105,10 +109,17 @@ fn read(target: &str, der: &CertificateDer<'_>) -> Result<Inspected, CertsError>
     })
 }
 
+/// `sha256:` and the digest in base64.
+fn pin(hex: &str) -> String {
+    let digest = HEXLOWER.decode(hex.as_bytes()).unwrap_or_default();
+    format!("sha256:{}", BASE64.encode(&digest))
+}
+
 fn describe(output: &mut Output, certificate: &Shown) {
     let Shown {
         info,
         days_left,
+        spki,
         verdict,
     } = certificate;
     let mut field = |name: &str, value: &str| output.line(format!("{name:13}  {value}"));
@@ -169,7 +180,7 @@ fn describe(output: &mut Output, certificate: &Shown) {
         info.authority_key_id.as_deref().unwrap_or("none"),
     );
     field("SHA-256", &info.sha256);
-    field("SPKI SHA-256", &info.spki_sha256);
+    field("SPKI", spki);
     if let Some(verdict) = verdict {
         field("verdict", &verdict.text);
     }

@@ -1,4 +1,4 @@
-//! What loads but will surprise: expiry, names, usages, permissions. Said by `check`, at start-up and after each reload.
+//! What loads but will surprise: expiry, names, usages, permissions. Said by `check` and `doctor`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -101,6 +101,8 @@ fn toggles_of_a_role_are_printed_too_and_unknown_ones_stop_the_gate() {
         ("CONTAINER", "1", "did you mean \"CONTAINERS\"?"),
         ("CONTAINERS", "yes", "expected 0 or 1, found \"yes\""),
         ("GRPC", "1", "opens a tunnel that cannot be looked into"),
+        ("INFO", "true", "expected 0 or 1, found \"true\""),
+        ("ALLOW_FOO", "1", "ALLOW_FOO: no such toggle"),
     ] {
         let dir = tempfile::tempdir().expect("a directory");
         Pki::create(dir.path());
@@ -112,4 +114,59 @@ fn toggles_of_a_role_are_printed_too_and_unknown_ones_stop_the_gate() {
         assert_eq!(output.status.code(), Some(78), "{}", text(&output));
         assert!(text(&output).contains(said), "{}", text(&output));
     }
+}
+
+#[test]
+fn toggles_beside_a_policy_are_ignored_and_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let _engine = Engine::start(&engine_socket(&dir));
+    let pki = Pki::create(dir.path());
+    let policy = dir.path().join("policy.toml");
+    std::fs::write(&policy, POLICY).expect("written");
+    let mut command = Gate::command(&dir, &["--policy", policy.to_str().expect("text")]);
+    command.envs([("POST", "1"), ("INFO", "yes"), ("BUILD", "42")]);
+    let gate = Gate::run(command, pki, dir);
+    let line = gate.logged(|line| line["toggles"].is_string());
+    assert_eq!(line["toggles"], "INFO POST");
+    assert!(
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("ignored: the policy file is in force")),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_banner_says_who_decides() {
+    let banner = |options: &[&str], toggles: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pki = Pki::create(dir.path());
+        let out = dir.path().join("banner");
+        let mut command = Gate::command(&dir, options);
+        command.envs(toggles.iter().copied());
+        command.stdout(fs::File::create(&out).expect("made"));
+        let gate = Gate::run(command, pki, dir);
+        let text = eventually(|| {
+            let text = fs::read_to_string(&out).expect("read");
+            let whole = text.contains("  access ") && text.ends_with('\n');
+            if whole { Ok(text) } else { Err(text) }
+        });
+        drop(gate);
+        text
+    };
+    let everybody = "every certificate of this CA has full access";
+    assert!(banner(&[], &[]).contains(everybody));
+    let plugin = ["--authz-plugin", "/run/none/authz.sock"];
+    let text = banner(&plugin, &[]);
+    assert!(
+        text.contains("access      by the authorization plugin at /run/none/authz.sock alone")
+            && !text.contains(everybody),
+        "{text}"
+    );
+    let text = banner(&plugin, &[("INFO", "1")]);
+    assert!(
+        text.contains("by the toggles of the environment")
+            && text.contains("\n              and by the authorization plugin at /run/none"),
+        "{text}"
+    );
 }

@@ -74,11 +74,22 @@ impl Setup {
 
     /// Writes the configuration: what every test's gate has, then `settings`.
     pub(crate) fn configure(dir: &Path, settings: &str) {
-        let mut text = format!(
-            "hosts = [\"tcp://127.0.0.1:0\"]\nupstream = \"unix://{0}/docker.sock\"\ncontrol-socket = \"off\"\nworkers = 2\n",
-            dir.display()
-        );
         let own = |key: &str| settings.lines().any(|line| line.starts_with(key));
+        let mut text = String::new();
+        for (key, value) in [
+            ("hosts", "[\"tcp://127.0.0.1:0\"]"),
+            (
+                "upstream",
+                &format!("\"unix://{}/docker.sock\"", dir.display()),
+            ),
+            ("control-socket", "\"off\""),
+            ("workers", "2"),
+            ("log-format", "\"json\""),
+        ] {
+            if !own(&format!("{key} =")) {
+                text += &format!("{key} = {value}\n");
+            }
+        }
         if !own("tlscacert") && !own("auto-certs") {
             text += "tlscacert = \"live/ca.pem\"\ntlscert = \"live/server-cert.pem\"\ntlskey = \"live/server-key.pem\"\n";
         }
@@ -117,7 +128,7 @@ fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
     command
         .env_clear()
-        .args(["serve", "--log-format", "json", "--config-file"])
+        .args(["serve", "--config-file"])
         .arg(dir.join("dockgate.toml"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

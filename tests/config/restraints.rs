@@ -1,0 +1,75 @@
+//! Settings that restrain the gate: what turns them off, and other spellings.
+
+use dockgate::config::origin::Origin;
+
+use crate::host::Host;
+
+#[test]
+fn only_off_turns_off_what_restrains() {
+    let host = Host::new();
+    // A shell's unset variable is no wish for full access.
+    for flag in ["--policy", "--audit", "--authz-plugin"] {
+        let text = host
+            .load_with_certs(&[flag, ""], &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains(&format!("{flag} \"\": expected a path, or \"off\"")),
+            "{text}"
+        );
+    }
+    // Compose writes an empty text for what nobody set.
+    let config = host.load_with_certs(&[], &[("DOCKGATE_POLICY", "")]);
+    assert_eq!(config.unwrap().policy, None);
+    let config = host.load_with_certs(&["--policy", "off"], &[("DOCKGATE_POLICY", "/p.toml")]);
+    assert_eq!(config.unwrap().policy, None);
+    // Words that turn off numbers and times are names of files here.
+    for word in ["none", "0"] {
+        let config = host.load_with_certs(&["--policy", word], &[]).unwrap();
+        assert_eq!(config.policy.unwrap().file_name().unwrap(), word);
+    }
+}
+
+#[test]
+fn tlsverify_cannot_be_turned_off() {
+    let host = Host::new();
+    for args in [&["--tlsverify"][..], &["--tlsverify=true"]] {
+        let config = host.load_with_certs(args, &[]).unwrap();
+        assert_eq!(
+            config.notes,
+            ["tlsverify has no effect: dockgate always verifies clients"]
+        );
+    }
+    let err = host
+        .load_with_certs(&["--tlsverify=false"], &[])
+        .unwrap_err();
+    assert!(
+        err.to_string()
+            .starts_with("tlsverify is false; dockgate always verifies clients\nhint: "),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_section_is_another_spelling_of_the_plugin() {
+    let host = Host::new();
+    host.write(
+        "etc/dockgate/dockgate.toml",
+        "\n[authz_plugin]\nsocket = \"plugins/opa.sock\"\n",
+    );
+    let config = host.load_with_certs(&[], &[]).unwrap();
+    let dir = host.root.path().join("etc/dockgate");
+    assert_eq!(config.authz_plugin, Some(dir.join("plugins/opa.sock")));
+    let path = dir.join("dockgate.toml");
+    assert_eq!(
+        config.origin("authz-plugin"),
+        &Origin::File { path, line: 3 }
+    );
+    let config = host.load_with_certs(&["--authz-plugin", "off"], &[]);
+    assert_eq!(config.unwrap().authz_plugin, None);
+    host.write(
+        "etc/dockgate/dockgate.toml",
+        "[authz_plugin]\nsocket = \"off\"\n",
+    );
+    assert_eq!(host.load_with_certs(&[], &[]).unwrap().authz_plugin, None);
+}
