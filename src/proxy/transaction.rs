@@ -48,7 +48,7 @@ pub struct Transaction<'a> {
     pub id: String,
     /// The method.
     pub method: String,
-    /// The path as sent, without the query, at most [`SHOWN`] bytes of it.
+    /// The path as sent, without the query, at most 2,048 bytes of it.
     pub path: String,
     /// The operation.
     pub operation: Operation,
