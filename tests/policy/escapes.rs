@@ -20,30 +20,6 @@ fn config(fields: &str) -> String {
 }
 
 #[test]
-fn tmpfs_options_pass_since_they_name_nothing_of_the_host() {
-    let policy = limits("");
-    for host in [
-        r#""Tmpfs":{"/run":"rw,exec,suid,dev,size=64m"}"#,
-        r#""Mounts":[{"Type":"tmpfs","Target":"/x","TmpfsOptions":{"SizeBytes":65536,"Mode":1023,"Options":[["exec"],["suid"]]}}]"#,
-        r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"tmpfs","device":"tmpfs","o":"exec,suid,dev"}}}}]"#,
-    ] {
-        let body = create(host);
-        let permitted = Ask::new(&policy, "POST", CREATE).body(&body).allowed();
-        let asked: Vec<_> = permitted
-            .demands()
-            .iter()
-            .map(dockgate::policy::Demand::rule)
-            .collect();
-        assert_eq!(asked, ["images"], "{host}");
-    }
-    create_denied(
-        &policy,
-        r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","device":"/etc","o":"bind"}}}}]"#,
-        "bind-sources",
-    );
-}
-
-#[test]
 fn names_aliases_and_addresses_pass_and_driver_options_do_not() {
     let policy = limits("");
     let endpoint = |fields: &str| {

@@ -148,3 +148,29 @@ fn what_swarm_would_expand_later_is_refused() {
         assert!(permitted.is_ok(), "{mount}: {permitted:?}");
     }
 }
+
+#[test]
+fn tmpfs_options_pass_since_they_name_nothing_of_the_host() {
+    let policy = limits("");
+    for host in [
+        r#""Tmpfs":{"/run":"rw,exec,suid,dev,size=64m"}"#,
+        r#""Mounts":[{"Type":"tmpfs","Target":"/x","TmpfsOptions":{"SizeBytes":65536,"Mode":1023,"Options":[["exec"],["suid"]]}}]"#,
+        r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"tmpfs","device":"tmpfs","o":"exec,suid,dev"}}}}]"#,
+    ] {
+        let body = create(host);
+        let permitted = Ask::new(&policy, "POST", "/v1.51/containers/create")
+            .body(&body)
+            .allowed();
+        let asked: Vec<_> = permitted
+            .demands()
+            .iter()
+            .map(dockgate::policy::Demand::rule)
+            .collect();
+        assert_eq!(asked, ["images"], "{host}");
+    }
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","device":"/etc","o":"bind"}}}}]"#,
+        "bind-sources",
+    );
+}
