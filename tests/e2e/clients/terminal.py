@@ -66,12 +66,26 @@ class Terminal:
 
 
 def shell(name, image):
+    began = int(time.time()) - 1
     terminal = Terminal("docker", "run", "--network", "none", "-it", "--rm", "--name", name, image, "sh")
     terminal.expect("# ")
     terminal.type("echo hel''lo\n")
     terminal.expect("hello")
     terminal.resize(33, 101)
-    # The kernel tells the client, the client the engine, which takes a moment: asked until the answer is right.
+    # The kernel tells the client, the client the engine. Typing meanwhile makes the session hang now and then, on the engine's
+    # own socket too, so the engine's word for it is awaited; a client that was not listening yet is told again.
+    events = subprocess.Popen(["docker", "events", "--since", str(began), "--filter", "container=" + name, "--filter", "event=resize",
+                               "--format", "height {{.Actor.Attributes.height}}."], stdout=subprocess.PIPE)
+    told = b""
+    while b"height 33." not in told:
+        if events.poll() is not None or time.monotonic() > DEADLINE:
+            sys.exit(f"the engine told of no resize: {told!r}")
+        if select.select([events.stdout], [], [], 3)[0]:
+            told += os.read(events.stdout.fileno(), 4096)
+        else:
+            terminal.resize(32, 101)
+            terminal.resize(33, 101)
+    events.kill()
     answer = "no"
     while answer != "yes":
         terminal.type("[ \"$(stty size)\" = '33 101' ] && echo y''es || echo n''o\n")
