@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use crate::identity::Identity;
 use crate::policy::{Demand, Denied, Permitted};
+use crate::text;
 
 /// The version of the record's form; it changes when a field is removed or changes meaning, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -197,19 +198,15 @@ fn facts(demands: &[Demand]) -> Vec<(String, String)> {
 
 /// JSON leaves DEL, the C1 controls and the line separators as they are; a terminal or a line reader may not.
 fn escape(json: &str) -> String {
-    let harmless = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if json.chars().all(harmless) {
+    if !json.chars().any(text::is_unsafe) {
         return json.to_owned();
     }
     let mut out = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        if harmless(c) {
-            out.push(c);
-        } else {
+        if text::is_unsafe(c) {
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
         }
     }
     out

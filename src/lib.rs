@@ -76,3 +76,5 @@ pub mod logging;
 pub mod net;
 
 pub mod socket;
+
+pub mod text;

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use call::CallError;
 pub use message::{Request, fields};
 
-use crate::finding;
+use crate::{finding, text};
 
 /// Longest wait for one answer of the plugin, its handshake included.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -105,19 +105,17 @@ impl Plugin {
     /// A denial in the plugin's name. What could drive the client's terminal is escaped, as in the gate's own messages.
     #[must_use]
     pub fn denied(&self, message: impl AsRef<str>) -> Denied {
-        let mut text = String::new();
+        let mut shown = String::new();
         for c in message.as_ref().chars() {
-            if c.is_control()
-                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-            {
-                text.extend(c.escape_unicode());
+            if text::is_unsafe(c) {
+                shown.extend(c.escape_unicode());
             } else {
-                text.push(c);
+                shown.push(c);
             }
         }
         Denied {
             plugin: self.name.clone(),
-            message: text,
+            message: shown,
         }
     }
 }

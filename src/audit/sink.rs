@@ -102,9 +102,11 @@ impl Sink {
     /// When the file cannot be opened: an audit that was asked for is never silently missing.
     pub fn open(target: Target, on_failure: OnFailure) -> io::Result<Self> {
         let out = Some(open(&target)?);
+        // Only here: what is opened again later may hold the beginning of a record whose rest still waits.
+        let torn = matches!(&target, Target::File(path) if is_torn(path));
         let state = State {
             out,
-            waiting: Vec::new(),
+            waiting: if torn { b"\n".to_vec() } else { Vec::new() },
             dropped: 0,
             failing: false,
             stalled: None,
@@ -232,15 +234,12 @@ fn open(target: &Target) -> io::Result<Out> {
     Ok(match target {
         Target::Stdout => Out::Stdout,
         Target::File(path) => {
-            let mut file = OpenOptions::new()
+            let file = OpenOptions::new()
                 .append(true)
                 .create(true)
                 .mode(0o600)
                 .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
                 .open(path)?;
-            if is_torn(path) {
-                file.write_all(b"\n")?;
-            }
             Out::File(file)
         }
     })

@@ -8,6 +8,8 @@ use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::text;
+
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -100,10 +102,7 @@ pub(crate) fn escape(text: &str, out: &mut String) {
             '\n' => "\\n",
             '\r' => "\\r",
             '\t' => "\\t",
-            c if c.is_control()
-                || ('\u{2028}'..='\u{202e}').contains(&c)
-                || ('\u{2066}'..='\u{2069}').contains(&c) =>
-            {
+            c if text::is_unsafe(c) => {
                 out.push_str(&text[plain..at]);
                 let _ = write!(out, "\\u{:04x}", c as u32);
                 plain = at + c.len_utf8();

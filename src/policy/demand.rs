@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::text;
+
 /// A host namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
@@ -250,9 +252,7 @@ pub(super) fn printable(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         if count == LONGEST {
             return f.write_str("…");
         }
-        if c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
+        if text::is_unsafe(c) {
             write!(f, "{}", c.escape_unicode())?;
         } else {
             write!(f, "{c}")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::support::client::Side;
-use super::support::same::same_text;
+use super::support::same::expected_text;
 use super::support::suite::{Case, Suite};
 use super::support::tapped::Tapped;
 use super::support::wire::{Wire, lossy};
@@ -27,7 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     "expected an end within {SOON:?}, took {:?}",
                     output.elapsed
                 );
-                same_text("hi\n", &output.text(), &output.stderr, ["expected", "got"])?;
+                expected_text("hi\n", &output.text(), &output.stderr)?;
                 Ok(format!("{} {}", output.code, output.stderr))
             })
         }),

@@ -346,6 +346,17 @@ fn a_torn_line_spoils_no_other() {
         sink.write(&record());
         let text = std::fs::read_to_string(&path).expect("a file");
         assert_eq!(text, format!("{after}{}\n", record().line()));
+        // A line that the gate itself has not finished yet is none of these.
+        let begun = text.len() as u64 - 9;
+        let file = File::options().write(true).open(&path).expect("opened");
+        file.set_len(begun).expect("torn");
+        sink.reopen().expect("opened again");
+        sink.write(&record());
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert_eq!(
+            text.get(begun as usize..),
+            Some(&*format!("{}\n", record().line()))
+        );
     }
 }
 

@@ -64,6 +64,14 @@ impl Reader<'_> {
         }
     }
 
+    /// The same of a key that may be missing.
+    pub(super) fn listed(&mut self, table: &DeTable<'_>, key: &str) -> Vec<(usize, String)> {
+        table
+            .get(key)
+            .map(|node| self.texts(node, key))
+            .unwrap_or_default()
+    }
+
     pub(super) fn boolean(&mut self, node: &Node<'_>, key: &str) -> Option<bool> {
         match node.get_ref() {
             DeValue::Boolean(value) => Some(*value),

@@ -79,21 +79,13 @@ impl Reader<'_> {
             }
             allowed = allowed.union(toggles::combined(switches));
         }
-        for (at, pattern) in table
-            .get("allow")
-            .map(|node| self.texts(node, "allow"))
-            .unwrap_or_default()
-        {
+        for (at, pattern) in self.listed(table, "allow") {
             match expand(&pattern) {
                 Ok(set) => allowed = allowed.union(set),
                 Err(problem) => self.fault(at, format!("allow: {problem}"), None),
             }
         }
-        for (at, pattern) in table
-            .get("deny")
-            .map(|node| self.texts(node, "deny"))
-            .unwrap_or_default()
-        {
+        for (at, pattern) in self.listed(table, "deny") {
             match expand(&pattern) {
                 Ok(set) => allowed = allowed.minus(set),
                 Err(problem) => self.fault(at, format!("deny: {problem}"), None),
@@ -111,11 +103,7 @@ impl Reader<'_> {
             .get("limits")
             .and_then(|node| self.limits(node))
             .unwrap_or_default();
-        for (at, pattern) in table
-            .get("allow")
-            .map(|node| self.texts(node, "allow"))
-            .unwrap_or_default()
-        {
+        for (at, pattern) in self.listed(table, "allow") {
             if matches!(pattern.as_str(), "build.session" | "build.grpc") {
                 opaque.push((at, format!("allow: \"{pattern}\"")));
             }
@@ -222,11 +210,7 @@ impl Reader<'_> {
             }
             limits.unknown_fields.push(value);
         }
-        for (at, value) in table
-            .get("capabilities")
-            .map(|node| self.texts(node, "capabilities"))
-            .unwrap_or_default()
-        {
+        for (at, value) in self.listed(table, "capabilities") {
             let upper = value.to_ascii_uppercase();
             let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
             if !CAPABILITIES.contains(&name) {
@@ -239,11 +223,7 @@ impl Reader<'_> {
             }
             limits.capabilities.push(name.to_owned());
         }
-        for (at, value) in table
-            .get("host_namespaces")
-            .map(|node| self.texts(node, "host_namespaces"))
-            .unwrap_or_default()
-        {
+        for (at, value) in self.listed(table, "host_namespaces") {
             match Namespace::from_name(&value) {
                 Some(namespace) => limits.host_namespaces.push(namespace),
                 None => {
@@ -259,11 +239,7 @@ impl Reader<'_> {
                 }
             }
         }
-        for (at, value) in table
-            .get("binds")
-            .map(|node| self.texts(node, "binds"))
-            .unwrap_or_default()
-        {
+        for (at, value) in self.listed(table, "binds") {
             match PathPattern::parse(&value) {
                 Ok(pattern) => limits.binds.push(pattern),
                 Err(problem) => {
@@ -271,11 +247,7 @@ impl Reader<'_> {
                 }
             }
         }
-        for (at, value) in table
-            .get("subnets")
-            .map(|node| self.texts(node, "subnets"))
-            .unwrap_or_default()
-        {
+        for (at, value) in self.listed(table, "subnets") {
             match Subnet::parse(&value) {
                 Some(subnet) => limits.subnets.push(subnet),
                 None => self.fault(

@@ -15,7 +15,7 @@ use super::client::Side;
 use super::engine::Engine;
 use super::gate::Gate;
 use super::pki::Pki;
-use super::same::{OUTPUT_LOST, same_text};
+use super::same::{OUTPUT_LOST, expected_text, same_text};
 use super::tools::Tools;
 use super::{Context, Verdict, ensure};
 
@@ -260,12 +260,7 @@ fn expect(side: &Side<'_>, script: &str, code: i32, stdout: &str) -> Verdict<Str
         output.code, output.stderr
     );
     ensure!(output.code == code, "expected exit {code}, got {seen}");
-    same_text(
-        stdout,
-        &side.normalise(&text),
-        &seen,
-        ["expected standard output", "got"],
-    )?;
+    expected_text(stdout, &side.normalise(&text), &seen)?;
     Ok(seen)
 }
 
