@@ -7,12 +7,12 @@ use std::hint::black_box;
 use std::time::{Duration, SystemTime};
 
 use criterion::{BatchSize, Criterion, Throughput};
-use dockgate::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
-use dockgate::docker::classify;
-use dockgate::identity::Identity;
-use dockgate::policy::{BodyLength, Policy, Request, Step};
-use dockgate::proxy::framing::Framing;
-use dockgate::proxy::head::{self, Emit};
+use docker_api::classify;
+use dockgate::http::framing::Framing;
+use dockgate::http::head::{self, Emit};
+use dockgate::observe::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
+use pki::identity::Identity;
+use policy::{BodyLength, Policy, Request, Step};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
 
 /// A request as Docker's CLI sends it.

@@ -20,24 +20,24 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::admin::{self, Admin};
-use crate::audit::sink::{OnFailure, Sink, Target};
-use crate::certs::auto;
 use crate::cli::ServeArgs;
 use crate::config::{AuditFailure, AuditSink, Config};
-use crate::control::ControlSocket;
-use crate::control::server::{About, Control};
-use crate::expiry::Date;
+use crate::engine::Upstream;
 use crate::front::{Bounds, Front};
-use crate::health::{self, Health};
+use crate::http::gate::{Deadlines, Gate, Limits};
 use crate::listener::{self, Keepalive};
+use crate::observe::admin::{self, Admin};
+use crate::observe::audit::sink::{OnFailure, Sink, Target};
+use crate::observe::control::ControlSocket;
+use crate::observe::control::server::{About, Control};
+use crate::observe::expiry::Date;
+use crate::observe::health::{self, Health};
+use crate::observe::registry::{Cut, PerClient, Registry};
 use crate::plugin::Plugin;
-use crate::policy::Policy;
-use crate::proxy::gate::{Deadlines, Gate, Limits};
-use crate::registry::{Cut, PerClient, Registry};
 use crate::reload::{self, Reloader};
-use crate::upstream::Upstream;
 use crate::worker::Workers;
+use pki::auto;
+use policy::Policy;
 
 /// How long cut connections may take to end after the drain deadline.
 const LAST_MOMENT: Duration = Duration::from_secs(1);

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use crate::app::App;
-use crate::policy::{Role, toggles};
 use crate::reload;
 use crate::tls::files::{self, Summary};
+use policy::{Role, toggles};
 
 /// The text, one screen at most.
 #[must_use]

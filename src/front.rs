@@ -12,13 +12,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::expiry::Warner;
+use crate::http::gate::Gate;
+use crate::http::session;
 use crate::limits::Seldom;
 use crate::listener;
-use crate::metrics::{Expiry, Limit};
-use crate::proxy::gate::Gate;
-use crate::proxy::session;
-use crate::registry::{Cut, Entry, Place, Registry};
+use crate::observe::expiry::Warner;
+use crate::observe::metrics::{Expiry, Limit};
+use crate::observe::registry::{Cut, Entry, Place, Registry};
 use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
 

@@ -9,9 +9,10 @@ use dockgate::app::App;
 use dockgate::cli::{self, CheckArgs, Command, ServeArgs};
 use dockgate::config::{self, AuditSink, Config, LogFormat};
 use dockgate::finding::{self, Finding};
-use dockgate::policy::{Policy, toggles};
+use dockgate::observe::log as logging;
 use dockgate::shutdown::{Asked, Signals};
-use dockgate::{banner, commands, logging, reload};
+use dockgate::{banner, command, reload};
+use policy::{Policy, toggles};
 use tracing::{error, info, warn};
 
 /// sysexits(3): the configuration is wrong.
@@ -24,12 +25,12 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Serve(args) => serve(&args),
-        Command::Ps(args) => commands::ps(&args),
-        Command::Top(args) => commands::top(&args),
-        Command::Kick(args) => commands::kick(&args),
-        Command::Healthcheck(args) => commands::healthcheck(&args),
+        Command::Ps(args) => command::control::ps(&args),
+        Command::Top(args) => command::control::top(&args),
+        Command::Kick(args) => command::control::kick(&args),
+        Command::Healthcheck(args) => command::control::healthcheck(&args),
         Command::Check(args) => check(&args),
-        Command::Certs(args) => match dockgate::certs::command::run(&args) {
+        Command::Certs(args) => match dockgate::command::certs::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(err) => {
                 let code = fail(&err, 1);
@@ -39,13 +40,13 @@ fn main() -> ExitCode {
                 code
             }
         },
-        Command::Policy(args) => match dockgate::policy::command::run(&args) {
+        Command::Policy(args) => match dockgate::command::policy::run(&args) {
             Ok(code) => code,
             Err(err) => fail(&err, CONFIGURATION),
         },
         Command::Doctor(args) => {
             let out = &mut std::io::stdout().lock();
-            match dockgate::doctor::run(&args, std::env::vars_os(), policy_findings, out) {
+            match dockgate::command::doctor::run(&args, std::env::vars_os(), policy_findings, out) {
                 Ok(code) => ExitCode::from(code),
                 Err(err) => fail(&err, 1),
             }
@@ -71,7 +72,7 @@ fn serve(args: &ServeArgs) -> ExitCode {
 
 fn check(args: &CheckArgs) -> ExitCode {
     let out = &mut std::io::stdout().lock();
-    match dockgate::check::run(args, std::env::vars_os(), policy_findings, out) {
+    match dockgate::command::check::run(args, std::env::vars_os(), policy_findings, out) {
         Ok(code) => ExitCode::from(code),
         Err(err) => fail(&err, 1),
     }

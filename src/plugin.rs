@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use call::CallError;
 pub use message::{Request, fields};
 
-use crate::{finding, text};
+use crate::finding;
 
 /// Longest wait for one answer of the plugin, its handshake included.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -17,16 +17,15 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{Level, error, info, warn};
 
-use crate::certs::auto;
 use crate::cli::ServeArgs;
 use crate::config::{Config, LogLevel};
-use crate::expiry::{Date, Subject};
 use crate::finding;
 use crate::front::Front;
-use crate::logging;
-use crate::metrics;
-use crate::policy::Policy;
-use crate::registry::{Cut, Entry};
+use crate::observe::expiry::{Date, Subject};
+use crate::observe::metrics;
+use crate::observe::registry::{Cut, Entry};
+use pki::auto;
+use policy::Policy;
 
 use changes::{names, restart_only};
 use generation::{Found, Generation, has_lists, read, snapshot};
@@ -182,7 +181,7 @@ impl Reloader {
         {
             error!(error = %e, "The audit file cannot be opened anew; the old one stays in use");
         }
-        logging::set_level(level(config.log.level));
+        crate::observe::log::set_level(level(config.log.level));
         self.front.expiry.look(&dates, OffsetDateTime::now_utc());
         self.names_changed = names(&self.config) != names(&config);
         (self.config, self.dates) = (config, dates);

@@ -21,8 +21,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::identity::Identity;
 use crate::net;
+use pki::identity::Identity;
 use socket::WideSocket;
 use verify::{GateVerifier, Refusal};
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::certs;
 use crate::config::listen::Listen;
-use crate::control::BindError;
-use crate::policy::PolicyError;
+use crate::observe::control::BindError;
 use crate::reload::TrustFault;
+use pki;
+use policy::PolicyError;
 
 /// Why the gate cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ use crate::reload::TrustFault;
 pub enum StartError {
     /// `--auto-certs` could not make or read its certificates.
     #[error("certificates cannot be made")]
-    Certs(#[from] certs::CertsError),
+    Certs(#[from] pki::CertsError),
     /// The TLS files do not make a server.
     #[error(transparent)]
     Trust(#[from] TrustFault),

@@ -2,10 +2,19 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::certs::CRL_DAYS;
-use crate::certs::key::KeyType;
+use pki::CRL_DAYS;
+use pki::key::KeyType;
+
+/// The names of the kinds of key, from the one list of them.
+fn key_type() -> impl TypedValueParser<Value = KeyType> {
+    let names = KeyType::ALL
+        .iter()
+        .map(|(_, name, help)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(names).map(|name| KeyType::named(&name).unwrap_or_default())
+}
 
 /// Make, look at, renew and revoke certificates, without openssl.
 #[derive(Debug, Args)]
@@ -89,7 +98,7 @@ pub struct Init {
     #[arg(long, value_name = "NAME")]
     pub ca_name: Option<String>,
     /// Kind of keys
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = key_type(), default_value = "p256")]
     pub key_type: KeyType,
     /// Encrypt the CA key with a passphrase (asked for, or from --passphrase-file, which implies this)
     #[arg(long)]
@@ -112,7 +121,7 @@ pub struct Server {
     #[arg(long, value_name = "N")]
     pub days: Option<u32>,
     /// Kind of key
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = key_type(), default_value = "p256")]
     pub key_type: KeyType,
     /// Replace files that exist
     #[arg(long)]
@@ -140,7 +149,7 @@ pub struct Client {
     #[arg(long, value_name = "URI")]
     pub uri: Vec<String>,
     /// Kind of key
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = key_type(), default_value = "p256")]
     pub key_type: KeyType,
     /// Write {ca,cert,key}.pem to this directory instead of clients/NAME
     #[arg(long, value_name = "DIR", group = "output")]
@@ -233,6 +242,20 @@ pub enum Reason {
     CessationOfOperation,
     /// The owner may not have it any more.
     PrivilegeWithdrawn,
+}
+
+impl Reason {
+    /// The word an index line carries for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Reason::Unspecified => "unspecified",
+            Reason::KeyCompromise => "keyCompromise",
+            Reason::AffiliationChanged => "affiliationChanged",
+            Reason::Superseded => "superseded",
+            Reason::CessationOfOperation => "cessationOfOperation",
+            Reason::PrivilegeWithdrawn => "privilegeWithdrawn",
+        }
+    }
 }
 
 /// `certs revoke`

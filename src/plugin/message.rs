@@ -6,8 +6,8 @@ use data_encoding::BASE64;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
-use crate::certs::pem::encode_certificates;
-use crate::identity::Identity;
+use pki::identity::Identity;
+use pki::pem::encode_certificates;
 
 /// Fields with secrets of the client's, which dockerd keeps from plugins too.
 const SECRET: &[&str] = &["authorization", "x-registry-config", "x-registry-auth"];

@@ -3,16 +3,16 @@
 use data_encoding::HEXLOWER;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use crate::certs::store::Paths;
 use crate::cli::ServeArgs;
 use crate::config::{self, Config, DenyList, TlsPaths};
-use crate::expiry::{Date, Subject};
 use crate::finding;
-use crate::identity;
-use crate::policy::{Policy, PolicyError, toggles};
+use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError, Summary, TlsMaterial};
 use crate::tls::verify::Denied;
+use pki::identity;
+use pki::store::Paths;
+use policy::{Policy, PolicyError, toggles};
 
 /// What a look at the files found.
 pub(super) enum Found {

@@ -14,7 +14,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::issuer::Issuers;
 use super::verify::{Denied, GateVerifier, Memo};
-use crate::metrics::Expiry;
+use crate::observe::metrics::Expiry;
 
 /// What a generation of trust is made from.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::identity::sha256;
+use pki::identity::sha256;
 
 /// The configured CAs.
 #[derive(Debug, Default)]

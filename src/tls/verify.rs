@@ -21,8 +21,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DistinguishedName, Error};
 
 use super::issuer::Issuers;
-use crate::identity::{Identity, IdentityError};
 use crate::tls::signatures;
+use pki::identity::{Identity, IdentityError};
 
 pub use memo::Memo;
 

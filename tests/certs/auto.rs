@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use dockgate::certs::{
+use pki::{
     CertsError,
     auto::{self, Action},
     inspect::{Role, inspect},
@@ -38,7 +38,7 @@ fn ensure(dir: &Path, names: &[String]) -> Result<Made, CertsError> {
     })
 }
 
-fn read(path: &Path) -> dockgate::certs::inspect::Inspected {
+fn read(path: &Path) -> pki::inspect::Inspected {
     inspect(&CertificateDer::from_pem_file(path).expect("a certificate")).expect("readable")
 }
 

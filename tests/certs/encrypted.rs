@@ -93,8 +93,8 @@ fn the_gate_keeps_serving_when_a_renewal_would_need_a_passphrase() {
             "pass",
         ],
     );
-    let made = dockgate::certs::auto::ensure(&dir.path().join("certs"), &["new.example".into()])
-        .expect("serves");
+    let made =
+        pki::auto::ensure(&dir.path().join("certs"), &["new.example".into()]).expect("serves");
     let [action] = &made.actions[..] else {
         panic!("{:?}", made.actions)
     };

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use dockgate::certs::layout::{self, Kind};
+use pki::layout::{self, Kind};
 
 use super::support::{arg, done, external, inspect_file, mode, openssl_accepts, text};
 

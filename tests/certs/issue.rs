@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dockgate::certs::inspect::{Role, inspect};
+use pki::inspect::{Role, inspect};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::support::{
@@ -124,9 +124,7 @@ fn extensions_are_what_rfc_5280_asks_for() {
             .collect::<Vec<_>>(),
         ["URI:spiffe://example.org/ci"]
     );
-    let days = |info: &dockgate::certs::inspect::Inspected| {
-        (info.not_after - info.not_before).whole_days()
-    };
+    let days = |info: &pki::inspect::Inspected| (info.not_after - info.not_before).whole_days();
     assert_eq!((days(&ca), days(&server)), (3650, 825));
     assert_eq!((client.not_after - client.not_before).whole_days(), 90);
     if let Some(output) = external(

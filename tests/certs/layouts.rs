@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 use dockgate::app::App;
-use dockgate::certs::{
+use dockgate::cli::{self, Command};
+use dockgate::config::{self, Config};
+use pki::{
     auto,
     layout::{self, Kind},
 };
-use dockgate::cli::{self, Command};
-use dockgate::config::{self, Config};
 
 use super::support::{arg, done, initialised};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dockgate::certs::inspect::Role;
+use pki::inspect::Role;
 
 use super::support::{arg, done, initialised, inspect_file, openssl_accepts, ran, refused};
 

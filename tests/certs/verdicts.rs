@@ -116,7 +116,7 @@ fn the_pin_is_shown_as_policies_and_deny_lists_take_it() {
     let (pin, hex) = (&json[0]["spki"], &json[0]["spki_sha256"]);
     let (pin, hex) = (pin.as_str().expect("text"), hex.as_str().expect("text"));
     let digest = dockgate::config::value::sha256(hex).expect("hex");
-    assert_eq!(dockgate::policy::pin(pin), Some(digest));
+    assert_eq!(policy::pin(pin), Some(digest));
     assert_eq!(dockgate::config::value::sha256(pin), Ok(digest));
     let shown = done(dir.path(), &["show", &leaf]);
     assert!(

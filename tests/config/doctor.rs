@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use dockgate::cli::{DoctorArgs, ServeArgs};
-use dockgate::doctor;
+use dockgate::command::doctor;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SerialNumber};
 
 use crate::pki::{Pki, lasting};

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use dockgate::registry::State;
+use dockgate::observe::registry::State;
 
 use crate::support::client::unix;
 use crate::support::eventually;
@@ -104,7 +104,8 @@ fn kick_takes_serial_numbers_and_common_names_and_fails_when_nobody_matches() {
 
     let output = gate.command_line(&["kick", "--json", "--serial", "0A:BC"]);
     assert!(output.status.success(), "{}", text(&output));
-    let kicked: dockgate::control::Kicked = serde_json::from_slice(&output.stdout).expect("JSON");
+    let kicked: dockgate::observe::control::Kicked =
+        serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(kicked.kicked.len(), 2);
     assert!(
         kicked

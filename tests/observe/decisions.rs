@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use dockgate::audit::{Decision, Event, Record};
+use dockgate::observe::audit::{Decision, Event, Record};
 use rcgen::{DnType, SanType};
 use rustix::process::Signal;
 

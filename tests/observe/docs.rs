@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dockgate::cli;
-use dockgate::metrics::{BOUNDS, FAMILIES, HANDSHAKES, Limit, Reload, UpstreamError};
+use dockgate::observe::metrics::{BOUNDS, FAMILIES, HANDSHAKES, Limit, Reload, UpstreamError};
 use serde_json::Value;
 
 use crate::support::client::get;
@@ -49,7 +49,7 @@ fn the_page_of_the_running_gate_has_every_metric_of_the_table_and_no_other() {
         .collect();
     let expected: BTreeSet<String> = FAMILIES
         .iter()
-        .map(dockgate::metrics::Family::sample)
+        .map(dockgate::observe::metrics::Family::sample)
         .collect();
     assert_eq!(typed, expected);
 }
@@ -77,7 +77,7 @@ fn the_reference_of_the_metrics_is_complete_and_true() {
     }
     let known: BTreeSet<String> = FAMILIES
         .iter()
-        .map(dockgate::metrics::Family::sample)
+        .map(dockgate::observe::metrics::Family::sample)
         .chain(samples())
         .collect();
     let strange: Vec<_> = names(&page).difference(&known).cloned().collect();
@@ -92,7 +92,7 @@ fn the_reference_of_the_metrics_is_complete_and_true() {
         .chain(&limits)
         .chain(&errors)
         .chain(&reloads);
-    for word in words.chain(&dockgate::registry::Cut::IDS) {
+    for word in words.chain(&dockgate::observe::registry::Cut::IDS) {
         assert!(
             page.contains(&format!("`{word}`")),
             "docs/reference/metrics.md does not explain `{word}`"
@@ -192,8 +192,8 @@ fn the_reference_of_the_control_commands_shows_every_option_and_field() {
     assert_eq!(alice.ask("GET", "/_ping").status, 200);
     let connection = serde_json::to_value(&gate.ps()[0]).expect("JSON");
     let status = serde_json::to_value(gate.status()).expect("JSON");
-    let kick = serde_json::to_value(dockgate::control::Kick::default()).expect("JSON");
-    let kicked = serde_json::to_value(dockgate::control::Kicked::default()).expect("JSON");
+    let kick = serde_json::to_value(dockgate::observe::control::Kick::default()).expect("JSON");
+    let kicked = serde_json::to_value(dockgate::observe::control::Kicked::default()).expect("JSON");
     let ready: Value = serde_json::from_str(&get(gate.metrics(), "/ready").body).expect("JSON");
     for value in [connection, status, kick, kicked, ready] {
         for field in value.as_object().expect("an object").keys() {

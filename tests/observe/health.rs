@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dockgate::health::{Engine as Found, Ready};
+use dockgate::observe::health::{Engine as Found, Ready};
 
 use crate::support::client::{Answer, get};
 use crate::support::engine::Engine;

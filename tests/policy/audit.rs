@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use dockgate::audit::sink::{OnFailure, Sink, Target};
-use dockgate::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
+use dockgate::observe::audit::sink::{OnFailure, Sink, Target};
+use dockgate::observe::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! Bodies with two readings are refused; the plain reading beside each passes.
 
-use dockgate::policy::{BodyLength, Request, Step};
+use policy::{BodyLength, Request, Step};
 
 use crate::support::{Ask, cn, create_allowed, create_denied, limits, role};
 
@@ -183,7 +183,7 @@ fn an_empty_body_is_no_body_and_a_create_needs_one() {
     Ask::new(&policy, "POST", "/containers/create").denied("body");
     let _ = Ask::new(&policy, "POST", "/containers/c/start").allowed();
     // The length is what the bytes are, whatever the head said.
-    let classified = dockgate::docker::classify("POST", "/containers/create").expect("plain");
+    let classified = docker_api::classify("POST", "/containers/create").expect("plain");
     let client = policy.client_for(&cn("ci"));
     let request = Request {
         classified: &classified,
@@ -204,7 +204,7 @@ fn an_empty_body_is_no_body_and_a_create_needs_one() {
 #[test]
 fn a_body_over_the_limit_is_refused_with_413_and_never_passed() {
     let text = "version = 1\nmax_body = \"1KiB\"\n[[client]]\nmatch = { any = true }\nrole = \"deployer\"\n";
-    let policy = dockgate::policy::Policy::parse("t", text).expect("a policy");
+    let policy = policy::Policy::parse("t", text).expect("a policy");
     let long = format!(r#"{{"Image":"b","Labels":{{"a":"{}"}}}}"#, "x".repeat(1024));
     assert_eq!(
         Ask::new(&policy, "POST", "/containers/create")
@@ -218,7 +218,7 @@ fn a_body_over_the_limit_is_refused_with_413_and_never_passed() {
         .body(&short)
         .allowed();
     // Chunked: found out while reading.
-    let classified = dockgate::docker::classify("POST", "/containers/create").expect("plain");
+    let classified = docker_api::classify("POST", "/containers/create").expect("plain");
     let request = Request {
         classified: &classified,
         content_type: None,

@@ -1,7 +1,7 @@
 //! Which certificate is which client.
 
-use dockgate::identity::Identity;
-use dockgate::policy::{Policy, pin};
+use pki::identity::Identity;
+use policy::{Policy, pin};
 
 use crate::support::cn;
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dockgate::cli::policy::PolicyArgs;
-use dockgate::policy::PolicyError;
-use dockgate::policy::command::{Outcome, outcome};
+use dockgate::command::policy::{Outcome, outcome};
+use policy::PolicyError;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -269,7 +269,7 @@ fn every_rule_that_the_policy_names_is_known_to_the_cases() {
         }
     }
     let mut text = String::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/policy/src");
     sources(&root, &mut text);
     let desk = Desk::new();
     let mut found = 0;

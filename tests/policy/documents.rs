@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dockgate::docker::Operation;
-use dockgate::policy::risk::reach;
-use dockgate::policy::{Matcher, Policy};
+use docker_api::Operation;
+use policy::risk::reach;
+use policy::{Matcher, Policy};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

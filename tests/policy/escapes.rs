@@ -1,7 +1,7 @@
 //! What the limits leave alone, each with the power beside it that they do not; and classes that have no rule of their own.
 
-use dockgate::docker::{Operation, classify};
-use dockgate::policy::{BodyLength, Policy, Request, Step};
+use docker_api::{Operation, classify};
+use policy::{BodyLength, Policy, Request, Step};
 
 use crate::support::{Ask, cn, create, create_allowed, create_denied, limits, role};
 

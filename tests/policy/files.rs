@@ -1,6 +1,6 @@
 //! Faults of a policy file: each is told with its line, what was expected, and what was probably meant.
 
-use dockgate::policy::Policy;
+use policy::Policy;
 
 #[track_caller]
 fn faults(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! Each way from a container body to the host, refused; and beside it what passes. Files and volumes are in `storage`.
 
-use dockgate::policy::Policy;
+use policy::Policy;
 
 use crate::support::{Ask, create_allowed, create_denied, limits, role};
 

@@ -1,6 +1,6 @@
 //! Image names, normalised as distribution/reference does, and the patterns over them.
 
-use dockgate::policy::{ImageName, ImagePattern, Reference};
+use policy::{ImageName, ImagePattern, Reference};
 use proptest::prelude::*;
 
 use crate::support::{Ask, limits};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dockgate::policy::json::{JsonError, MAX_DEPTH, Value, parse};
+use docker_api::json::{JsonError, MAX_DEPTH, Value, parse};
 use proptest::prelude::*;
 
 use crate::readings::{open_policy, ours, passes, recorded};

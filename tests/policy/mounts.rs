@@ -164,7 +164,7 @@ fn tmpfs_options_pass_since_they_name_nothing_of_the_host() {
         let asked: Vec<_> = permitted
             .demands()
             .iter()
-            .map(dockgate::policy::Demand::rule)
+            .map(policy::Demand::rule)
             .collect();
         assert_eq!(asked, ["images"], "{host}");
     }

@@ -1,6 +1,6 @@
 //! The compiled table against the list of the API's operations.
 
-use dockgate::docker::{Hijack, Operation, Risk, Streams, classify};
+use docker_api::{Hijack, Operation, Risk, Streams, classify};
 
 const LIST: &str = include_str!("operations.csv");
 

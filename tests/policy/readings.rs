@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use dockgate::docker::classify;
-use dockgate::identity::Identity;
-use dockgate::policy::json::{self, Value};
-use dockgate::policy::{Answer, BodyLength, Policy, Request, Step};
+use docker_api::classify;
+use docker_api::json::{self, Value};
+use pki::identity::Identity;
+use policy::{Answer, BodyLength, Policy, Request, Step};
 use serde::{Deserialize, Serialize};
 
 /// The fields that an inspect tells back as the engine understood them.

@@ -1,7 +1,7 @@
 //! Parameters, plain and unknown operations, and report mode.
 
-use dockgate::docker::{Operation, classify};
-use dockgate::policy::{BodyLength, Demand, Policy, Request, Step};
+use docker_api::{Operation, classify};
+use policy::{BodyLength, Demand, Policy, Request, Step};
 
 use crate::support::{Ask, cn, limits, role};
 
@@ -89,7 +89,7 @@ fn booleans_are_read_as_the_engine_reads_them() {
         ("False", false),
         ("true", true),
     ] {
-        assert_eq!(dockgate::docker::query::boolean(value), expected, "{value}");
+        assert_eq!(docker_api::query::boolean(value), expected, "{value}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the built-in roles and the toggles open, and whether a role leads to root.
 
-use dockgate::docker::{Kind, Operation, Risk};
-use dockgate::policy::risk::reach;
-use dockgate::policy::{Policy, Role, expand};
+use docker_api::{Kind, Operation, Risk};
+use policy::risk::reach;
+use policy::{Policy, Role, expand};
 
 use crate::support::{limits, role};
 

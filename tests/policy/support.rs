@@ -1,8 +1,8 @@
 //! A policy, a certificate and a request: what the gate would say.
 
-use dockgate::docker::classify;
-use dockgate::identity::Identity;
-use dockgate::policy::{Answer, BodyLength, Denied, Permitted, Policy, Request, Step};
+use docker_api::classify;
+use pki::identity::Identity;
+use policy::{Answer, BodyLength, Denied, Permitted, Policy, Request, Step};
 
 /// An identity with one common name.
 pub(crate) fn cn(name: &str) -> Identity {

@@ -1,6 +1,6 @@
 //! Services under the same limits as containers.
 
-use dockgate::policy::{Denied, Permitted, Policy};
+use policy::{Denied, Permitted, Policy};
 
 use crate::support::{Ask, role};
 

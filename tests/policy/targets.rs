@@ -1,6 +1,6 @@
 //! Targets as the engine's router reads them (recorded from Engine 28.5.2), and what is refused.
 
-use dockgate::docker::{Form, Hijack, Irregular, Operation, TargetError, classify};
+use docker_api::{Form, Hijack, Irregular, Operation, TargetError, classify};
 use proptest::prelude::*;
 
 fn op(method: &str, target: &str) -> Operation {

@@ -1,7 +1,7 @@
 //! docker-socket-proxy's toggles, translated.
 
-use dockgate::docker::Operation;
-use dockgate::policy::{Policy, toggles};
+use docker_api::Operation;
+use policy::{Policy, toggles};
 
 use crate::roles::may;
 use crate::support::role;

@@ -12,8 +12,8 @@ use x509_parser::public_key::PublicKey;
 
 use crate::config::TlsPaths;
 use crate::finding::Finding;
-use crate::identity;
 use crate::tls::files::{TlsMaterial, parse};
+use pki::identity;
 
 /// Warn this long before something lapses.
 const SOON: Duration = Duration::days(30);

@@ -6,7 +6,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 
 use super::Issuers;
-use crate::identity::Identity;
+use pki::identity::Identity;
 
 struct Ca {
     signer: Signer<'static, KeyPair>,

@@ -17,7 +17,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-use crate::identity::Identity;
+use pki::identity::Identity;
 
 /// Chains kept at once; one more and all are forgotten, which costs time and nothing else.
 const MOST: usize = 4096;

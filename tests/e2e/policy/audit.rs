@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dockgate::audit::{Decision, Event, Record};
+use dockgate::observe::audit::{Decision, Event, Record};
 use rustix::process::Signal;
 
 use crate::support::suite::{Case, Suite};

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use dockgate::identity::Identity;
+use pki::identity::Identity;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use dockgate::docker::{Operation, classify};
+use docker_api::{Operation, classify};
 
 use crate::support::engine::Engine;
 use crate::support::suite::{Case, Suite};

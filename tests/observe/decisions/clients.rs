@@ -12,7 +12,7 @@ fn an_issuers_pin_tells_two_cas_of_one_name_apart() {
     let twin = Pki::named(other.path(), "One CA");
     let pin = |ca: &Pki| {
         let (_, cert) = x509_parser::parse_x509_certificate(&ca.ca_der).expect("a certificate");
-        let digest = dockgate::identity::sha256(cert.public_key().raw);
+        let digest = pki::identity::sha256(cert.public_key().raw);
         format!("sha256:{}", data_encoding::BASE64.encode(&digest))
     };
     let both =

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-use dockgate::control::Status;
+use dockgate::observe::control::Status;
 use serde_json::Value;
 
 use super::client::{Client, unix};
@@ -157,10 +157,10 @@ impl Gate {
     }
 
     /// `dockgate ps --json`.
-    pub(crate) fn ps(&self) -> Vec<dockgate::control::Connection> {
+    pub(crate) fn ps(&self) -> Vec<dockgate::observe::control::Connection> {
         let output = self.command_line(&["ps", "--json"]);
         assert!(output.status.success(), "{output:?}");
-        let all: dockgate::control::Connections =
+        let all: dockgate::observe::control::Connections =
             serde_json::from_slice(&output.stdout).expect("JSON");
         all.connections
     }

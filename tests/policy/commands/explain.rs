@@ -157,7 +157,7 @@ fn issued(name: &str) -> (String, String, String) {
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca = parameters.self_signed(&key).expect("a CA").pem();
     let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
-    let pin = dockgate::identity::sha256(&spki);
+    let pin = pki::identity::sha256(&spki);
     let pin: String = pin.iter().map(|byte| format!("{byte:02x}")).collect();
     let issuer = rcgen::Issuer::new(parameters, key);
     let key = rcgen::KeyPair::generate().expect("a key");

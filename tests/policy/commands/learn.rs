@@ -1,7 +1,7 @@
 //! What `policy learn` prints lets pass what was seen, and says what must be known before it is used.
 
-use dockgate::audit::{Decision, Record};
-use dockgate::policy::Policy;
+use dockgate::observe::audit::{Decision, Record};
+use policy::Policy;
 use proptest::prelude::*;
 
 use super::Desk;

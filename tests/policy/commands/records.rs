@@ -1,6 +1,6 @@
 //! `policy learn` and `policy diff`, which read audit records.
 
-use dockgate::audit::{Decision, Record};
+use dockgate::observe::audit::{Decision, Record};
 
 use super::{Desk, POLICY};
 use crate::audit::record;

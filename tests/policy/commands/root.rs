@@ -1,6 +1,6 @@
 //! `policy check`: who could become root on the host, and `--fail-on-root`.
 
-use dockgate::policy::command::Outcome;
+use dockgate::command::policy::Outcome;
 use serde_json::Value;
 
 use super::Desk;

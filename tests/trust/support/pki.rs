@@ -30,8 +30,8 @@ impl Credential {
     }
 
     /// What the gate calls it.
-    pub(crate) fn identity(&self) -> dockgate::identity::Identity {
-        dockgate::identity::Identity::from_der(&self.chain[0]).expect("a certificate")
+    pub(crate) fn identity(&self) -> pki::identity::Identity {
+        pki::identity::Identity::from_der(&self.chain[0]).expect("a certificate")
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use dockgate::app::App;
 use dockgate::cli::{self, Command};
 use dockgate::config::{self, Config};
-use dockgate::registry::Registry;
+use dockgate::observe::registry::Registry;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 

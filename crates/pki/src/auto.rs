@@ -1,0 +1,338 @@
+//! `dockgate serve --auto-certs DIR`: a fresh machine gets a CA, a server certificate and a first client.
+//!
+//! Nothing that exists is replaced, with one exception: the server certificate is renewed, with the same key, when two
+//! thirds of its life are over or when it does not name this host any more, if dockgate made it. The CA, clients, and
+//! certificates others put there are never touched.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use rcgen::SubjectPublicKeyInfo;
+use time::OffsetDateTime;
+
+use super::{
+    CertsError, Passphrase,
+    index::{Index, Kind},
+    inspect::{Inspected, Role, raw_subject, timestamp},
+    issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, Subject},
+    key::{self, KeyType},
+    san::{self, MAX_SANS, San},
+    store::{ClientRequest, Paths, Store, inspect_file},
+    write::{self, Access, Existing},
+};
+
+/// The name of the first client.
+pub const FIRST_CLIENT: &str = "admin";
+
+/// What was done so that a gate can serve; [`Paths::of`] says where its files are.
+#[derive(Clone, Debug)]
+pub struct AutoCerts {
+    /// A client's directory, good as `DOCKER_CERT_PATH`, if there is one.
+    pub client_dir: Option<PathBuf>,
+    /// What was done or left, in order; each is a line for the log. Empty when everything was found in order.
+    pub actions: Vec<Action>,
+}
+
+/// Something [`ensure`] did, or would have done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A CA was made.
+    MadeCa {
+        /// Its subject.
+        subject: String,
+        /// SHA-256 of its certificate.
+        sha256: String,
+    },
+    /// A server certificate was made.
+    MadeServer {
+        /// The names it answers to.
+        sans: Vec<San>,
+    },
+    /// A first client was made.
+    MadeClient {
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// The server certificate was renewed.
+    RenewedServer {
+        /// Why.
+        reason: String,
+    },
+    /// The server certificate is due for renewal but was kept; worth a warning.
+    KeptServer {
+        /// Why it is due.
+        reason: String,
+        /// Why it was kept.
+        because: String,
+    },
+}
+
+impl Action {
+    /// Whether an operator has to do something about it.
+    pub fn is_warning(&self) -> bool {
+        matches!(self, Self::KeptServer { .. })
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MadeCa { subject, sha256 } => write!(f, "made a CA, {subject}, SHA-256 {sha256}"),
+            Self::MadeServer { sans } => write!(f, "made a server certificate for {}", join(sans)),
+            Self::MadeClient { dir } => {
+                write!(f, "made a first client certificate in {}", dir.display())
+            }
+            Self::RenewedServer { reason } => write!(f, "renewed the server certificate: {reason}"),
+            Self::KeptServer { reason, because } => {
+                write!(
+                    f,
+                    "kept the server certificate although {reason}: {because}"
+                )
+            }
+        }
+    }
+}
+
+/// Makes sure that `dir` holds what a gate on this host needs. `extra_sans` are the names given by `--san`.
+///
+/// May be called again at any time, such as once a day by a running gate. Blocking, a few milliseconds; takes the directory's lock only when something is to be written, so that a read-only
+/// directory with certificates in order works.
+pub fn ensure(dir: &Path, extra_sans: &[String]) -> Result<AutoCerts, CertsError> {
+    ensure_for(
+        dir,
+        &san::of_this_host(),
+        &san::parse_all(extra_sans)?,
+        issue::now(),
+    )
+}
+
+/// [`ensure`] for a host of given names, with the names that were asked for, at a given time.
+fn ensure_for(
+    dir: &Path,
+    host: &[San],
+    asked: &[San],
+    now: OffsetDateTime,
+) -> Result<AutoCerts, CertsError> {
+    let paths = Paths::of(dir);
+    let mut wanted = asked.to_vec();
+    wanted.extend(host.iter().filter(|san| !asked.contains(san)).cloned());
+    if !(paths.server_cert.is_file() && paths.server_key.is_file() && paths.ca.is_file()) {
+        let actions = create(dir, &wanted)?;
+        return Ok(found(&Paths::of(dir), actions));
+    }
+    let info = inspect_file(&paths.server_cert)?.1;
+    // A certificate that others put here is used as it is; the names it lacks are worth a word only if asked for.
+    // (A damaged index must not keep the gate from serving: it makes every certificate count as another's.)
+    let ours = Index::read(&paths.index)
+        .is_ok_and(|index| index.issued().any(|issued| issued.serial == info.serial));
+    let Some(reason) = renewal_reason(&info, if ours { &wanted } else { asked }, now) else {
+        return Ok(found(&paths, Vec::new()));
+    };
+    let action = if ours {
+        renew(&paths, &wanted, now).unwrap_or_else(|error| Action::KeptServer {
+            reason,
+            because: explain(&error),
+        })
+    } else {
+        Action::KeptServer {
+            reason,
+            because: "it was not made by dockgate; `dockgate certs renew server` renews it".into(),
+        }
+    };
+    Ok(found(&paths, vec![action]))
+}
+
+/// Why a server certificate should be renewed, if it should.
+pub fn renewal_reason(info: &Inspected, wanted: &[San], now: OffsetDateTime) -> Option<String> {
+    let missing = info.uncovered(wanted);
+    if now >= info.not_after {
+        Some(format!("it expired on {}", timestamp(info.not_after)))
+    } else if now >= info.renewal_due() {
+        Some(format!(
+            "two thirds of its life are over, it ends on {}",
+            timestamp(info.not_after)
+        ))
+    } else if !missing.is_empty() {
+        Some(format!("it does not name {}", join(missing)))
+    } else {
+        None
+    }
+}
+
+fn create(dir: &Path, wanted: &[San]) -> Result<Vec<Action>, CertsError> {
+    let mut store = Store::open(dir)?;
+    let mut actions = Vec::new();
+    let (ca, ca_key) = (store.paths.ca.is_file(), store.paths.ca_key.is_file());
+    let server = [&store.paths.server_cert, &store.paths.server_key];
+    if ca && server.iter().all(|path| path.is_file()) {
+        // Another process made them while this one waited for the lock.
+        return Ok(actions);
+    }
+    if let Some(have) = server.iter().find(|path| path.is_file()) {
+        let lack = server.iter().find(|path| !path.is_file()).filter(|_| ca);
+        return Err(incomplete(have, lack.unwrap_or(&&store.paths.ca)));
+    }
+    let authority = match (ca, ca_key) {
+        (true, _) => store.paths.authority(&Passphrase::Absent)?,
+        (false, true) => return Err(incomplete(&store.paths.ca_key, &store.paths.ca)),
+        (false, false) => {
+            let authority = issue::default_authority(KeyType::P256)?;
+            store.put_ca(&authority, Some(&authority.key().to_pem()?), Existing::Keep)?;
+            let info = authority.info();
+            actions.push(Action::MadeCa {
+                subject: info.subject.clone(),
+                sha256: info.sha256.clone(),
+            });
+            authority
+        }
+    };
+    // The server certificate comes last: as long as it is missing, the next start carries on from here.
+    if !store.paths.clients.exists() {
+        let request = ClientRequest {
+            name: FIRST_CLIENT,
+            organization: None,
+            organizational_unit: None,
+            uris: &[],
+            days: Days::UpTo(CLIENT_DAYS),
+            key_type: KeyType::P256,
+        };
+        let dir = store.paths.client(FIRST_CLIENT);
+        let (made, key) = store.sign_client(&authority, &request)?;
+        store.put_client(
+            &dir,
+            &authority,
+            &made.chain_pem,
+            Some(&key),
+            Existing::Keep,
+        )?;
+        actions.push(Action::MadeClient { dir });
+    }
+    let made = store.make_server(
+        &authority,
+        wanted,
+        Days::UpTo(SERVER_DAYS),
+        KeyType::P256,
+        Existing::Keep,
+    )?;
+    actions.push(Action::MadeServer {
+        sans: made.info.sans,
+    });
+    Ok(actions)
+}
+
+fn renew(paths: &Paths, wanted: &[San], now: OffsetDateTime) -> Result<Action, CertsError> {
+    // Looked at before the lock is taken: where the CA's key is not, nothing will be written.
+    if !paths.ca_key.is_file() {
+        return Err(CertsError::refused(
+            format!("the CA key {:?} is not here", paths.ca_key),
+            "",
+        ));
+    }
+    if key::is_encrypted(&paths.ca_key)? {
+        return Err(CertsError::refused(
+            format!("the CA key {:?} needs a passphrase", paths.ca_key),
+            "",
+        ));
+    }
+    let mut store = Store::open(&paths.dir)?;
+    let (old, info) = inspect_file(&paths.server_cert)?;
+    // Another process may have renewed it while this one waited for the lock.
+    let Some(reason) = renewal_reason(&info, wanted, now) else {
+        return Ok(Action::RenewedServer {
+            reason: "by another process, just now".into(),
+        });
+    };
+    let authority = store.paths.authority(&Passphrase::Absent)?;
+    if info.issuer != authority.info().subject
+        || info.authority_key_id.is_some()
+            && info.authority_key_id != authority.info().subject_key_id
+    {
+        return Err(CertsError::refused(
+            format!(
+                "it was issued by {}, not by {}",
+                info.issuer,
+                authority.info().subject
+            ),
+            "",
+        ));
+    }
+    let public = public_key(&old)?;
+    let sans = merged(&info.sans, wanted);
+    let subject = raw_subject(&old).unwrap_or_default();
+    let leaf = Leaf {
+        role: Role::Server,
+        subject: Subject::Exact(&subject),
+        sans: Sans::New(&sans),
+        days: Days::UpTo(SERVER_DAYS),
+        rsa: info.key.starts_with("RSA"),
+    };
+    let made = store.sign(&authority, &leaf, &public, Kind::Server, "server")?;
+    write::write(
+        &paths.server_cert,
+        made.chain_pem.as_bytes(),
+        Access::Public,
+        Existing::Replace,
+    )?;
+    Ok(Action::RenewedServer { reason })
+}
+
+/// The public key of a certificate, to sign it again.
+pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo, CertsError> {
+    let failed = |why: String| CertsError::crypto("read the public key of a certificate", why);
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(der).map_err(|error| failed(error.to_string()))?;
+    SubjectPublicKeyInfo::from_der(certificate.public_key().raw)
+        .map_err(|error| failed(error.to_string()))
+}
+
+/// What is wanted, then what the old certificate had besides: names that a person added stay.
+fn merged(old: &[San], wanted: &[San]) -> Vec<San> {
+    let mut sans = wanted.to_vec();
+    for san in old {
+        let keep = matches!(san, San::Dns(_) | San::Ip(_) | San::Uri(_));
+        if keep && sans.len() < MAX_SANS && !sans.contains(san) {
+            sans.push(san.clone());
+        }
+    }
+    sans
+}
+
+fn found(paths: &Paths, actions: Vec<Action>) -> AutoCerts {
+    let own = paths.client(FIRST_CLIENT);
+    let client_dir = Some(own)
+        .filter(|dir| dir.join("key.pem").is_file())
+        .or_else(|| super::layout::find(&paths.dir).and_then(|layout| layout.client_dir));
+    AutoCerts {
+        client_dir,
+        actions,
+    }
+}
+
+fn incomplete(have: &Path, lack: &Path) -> CertsError {
+    CertsError::refused(
+        format!("{have:?} is there but {lack:?} is not, so the directory is incomplete"),
+        format!(
+            "put {} back, or point --auto-certs at an empty directory",
+            lack.display()
+        ),
+    )
+}
+
+fn explain(error: &CertsError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn join<'a>(sans: impl IntoIterator<Item = &'a San>) -> String {
+    sans.into_iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! The revocation list (RFC 5280 §5): version 2, numbered, with the CA's key identifier and a reason per entry.
+
+use std::path::Path;
+
+use rcgen::{CertificateRevocationListParams, RevocationReason, RevokedCertParams, SerialNumber};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use x509_parser::{prelude::FromDer, revocation_list::CertificateRevocationList};
+
+use super::{
+    CertsError,
+    index::Event,
+    inspect::timestamp,
+    issue::{Authority, now},
+    pem,
+    resign::{CRL_ISSUER, resign},
+    store::Store,
+    write::{self, Access, Existing},
+};
+use crate::identity::hex_serial;
+
+/// How far thisUpdate lies in the past: clocks differ, and OpenSSL refuses a list from the future.
+const BACKDATE: Duration = Duration::minutes(5);
+
+/// A revocation list, read.
+#[derive(Clone, Debug)]
+pub struct Crl {
+    issuer: Vec<u8>,
+    number: Vec<u8>,
+    /// cRLNumber in decimal.
+    pub number_text: String,
+    this_update: OffsetDateTime,
+    /// When it lapses.
+    pub next_update: Option<OffsetDateTime>,
+    /// What it lists.
+    pub entries: Vec<Entry>,
+}
+
+/// One revoked certificate.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Lower-case hex.
+    pub serial: String,
+    at: OffsetDateTime,
+    reason: Option<RevocationReason>,
+}
+
+impl Crl {
+    /// Reads a PEM or DER list.
+    pub fn read(path: &Path) -> Result<Self, CertsError> {
+        let bytes = write::read(path)?;
+        let unexpected = |found: String| CertsError::Unexpected {
+            path: path.into(),
+            expected: "an X509 CRL in PEM",
+            found,
+            hint: Some("`dockgate certs crl --dir DIR` signs it again".into()),
+        };
+        if bytes.first() == Some(&0x30) {
+            return Self::parse(&bytes).ok_or_else(|| unexpected("other bytes".into()));
+        }
+        let blocks = pem::blocks(path, &bytes)?;
+        let block = blocks
+            .iter()
+            .find(|block| block.label == "X509 CRL")
+            .ok_or_else(|| unexpected(pem::describe(&blocks)))?;
+        Self::parse(&block.der).ok_or_else(|| unexpected("an X509 CRL that cannot be read".into()))
+    }
+
+    /// Whether two thirds of its life are over.
+    pub fn is_due(&self, now: OffsetDateTime) -> bool {
+        self.next_update
+            .is_none_or(|end| now >= self.this_update + (end - self.this_update) * 2 / 3)
+    }
+
+    fn parse(der: &[u8]) -> Option<Self> {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        let entries = list.iter_revoked_certificates().map(|entry| Entry {
+            serial: hex_serial(entry.raw_serial()),
+            at: entry.revocation_date.to_datetime(),
+            reason: entry
+                .reason_code()
+                .and_then(|(_, code)| reason_from_code(code.0)),
+        });
+        Some(Self {
+            issuer: list.issuer().as_raw().to_vec(),
+            number: list
+                .crl_number()
+                .map(x509_parser::num_bigint::BigUint::to_bytes_be)
+                .unwrap_or_default(),
+            number_text: list
+                .crl_number()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            this_update: list.last_update().to_datetime(),
+            next_update: list.next_update().map(|at| at.to_datetime()),
+            entries: entries.collect(),
+        })
+    }
+}
+
+/// Signs the list of everything this CA has revoked: what the index says and what the present list says, so that
+/// losing either brings nobody back. Returns it as read back from what was written.
+pub fn publish(store: &mut Store, authority: &Authority, days: u32) -> Result<Crl, CertsError> {
+    if days == 0 || days > 3650 {
+        return Err(CertsError::refused(
+            format!("a revocation list for {days} days"),
+            "write a number from 1 to 3650",
+        ));
+    }
+    if authority
+        .info()
+        .key_usage
+        .as_ref()
+        .is_some_and(|usage| !usage.contains(&"cRLSign"))
+    {
+        return Err(CertsError::refused(
+            format!(
+                "the CA {:?} may not sign revocation lists (its key usage lacks cRLSign)",
+                authority.info().subject
+            ),
+            "put the serial number on the deny list of dockgate.toml instead, which needs no CA key",
+        ));
+    }
+    let path = store.paths.crl.clone();
+    let present = if path.is_file() {
+        Some(Crl::read(&path)?)
+    } else {
+        None
+    };
+    if let Some(present) = present
+        .as_ref()
+        .filter(|present| present.issuer != authority.subject())
+    {
+        let count = present.entries.len();
+        return Err(CertsError::refused(
+            format!("{path:?} is the list of another CA, with {count} entries"),
+            "use one --dir per CA; dockgate serve takes several lists (--tlscrl)",
+        ));
+    }
+    let entries = merged(store, authority, present.as_ref());
+    let at = now();
+    let params = CertificateRevocationListParams {
+        this_update: at - BACKDATE,
+        next_update: at + Duration::days(i64::from(days)),
+        crl_number: SerialNumber::from_slice(&next_number(present.as_ref(), store)),
+        issuing_distribution_point: None,
+        revoked_certs: entries
+            .iter()
+            .map(|entry| RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&decode_hex(&entry.serial)),
+                revocation_time: entry.at,
+                reason_code: entry.reason,
+                invalidity_date: None,
+            })
+            .collect(),
+        key_identifier_method: authority.key_id_method(),
+    };
+    let draft = params
+        .signed_by(&authority.drafting())
+        .map_err(|source| CertsError::crypto("encode a revocation list", source))?;
+    let der = resign(
+        draft.der(),
+        &[(CRL_ISSUER, authority.subject())],
+        authority.key(),
+    )?;
+    write::write(
+        &path,
+        pem::encode("X509 CRL", &der).as_bytes(),
+        Access::Public,
+        Existing::Replace,
+    )?;
+    let written = Crl::read(&path)?;
+    store.index.append(Event::Crl {
+        at: timestamp(at),
+        number: written.number_text.clone(),
+    })?;
+    Ok(written)
+}
+
+fn merged(store: &Store, authority: &Authority, present: Option<&Crl>) -> Vec<Entry> {
+    let mut entries = present
+        .map(|present| present.entries.clone())
+        .unwrap_or_default();
+    for revoked in store.index.revoked() {
+        let ours = revoked.issuer_key_id.is_none()
+            || revoked.issuer_key_id == authority.info().subject_key_id;
+        if ours && !entries.iter().any(|entry| entry.serial == revoked.serial) {
+            entries.push(Entry {
+                serial: revoked.serial.clone(),
+                at: OffsetDateTime::parse(&revoked.at, &Rfc3339).unwrap_or_else(|_| now()),
+                reason: reason_from_word(&revoked.reason),
+            });
+        }
+    }
+    entries
+}
+
+/// One more than any number used so far (RFC 5280 §5.2.3): on the present list or, if that was lost, in the index.
+fn next_number(present: Option<&Crl>, store: &Store) -> Vec<u8> {
+    let indexed = store.index.crl_numbers().max().unwrap_or(0);
+    let listed = present
+        .map(|present| present.number.as_slice())
+        .unwrap_or_default();
+    let small = listed.iter().skip_while(|&&byte| byte == 0).count() <= 8;
+    if small {
+        let listed = listed
+            .iter()
+            .fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
+        return listed.max(indexed).saturating_add(1).to_be_bytes().to_vec();
+    }
+    // Some CAs number their lists by time or at random, up to twenty octets: add one by hand.
+    let mut number = listed.to_vec();
+    for byte in number.iter_mut().rev() {
+        let (sum, carried) = byte.overflowing_add(1);
+        *byte = sum;
+        if !carried {
+            break;
+        }
+    }
+    number
+}
+
+fn reason_from_code(code: u8) -> Option<RevocationReason> {
+    Some(match code {
+        1 => RevocationReason::KeyCompromise,
+        2 => RevocationReason::CaCompromise,
+        3 => RevocationReason::AffiliationChanged,
+        4 => RevocationReason::Superseded,
+        5 => RevocationReason::CessationOfOperation,
+        6 => RevocationReason::CertificateHold,
+        9 => RevocationReason::PrivilegeWithdrawn,
+        10 => RevocationReason::AaCompromise,
+        // "Unspecified" is written by leaving the reason out (RFC 5280 §5.3.1).
+        _ => return None,
+    })
+}
+
+fn reason_from_word(word: &str) -> Option<RevocationReason> {
+    Some(match word {
+        "keyCompromise" => RevocationReason::KeyCompromise,
+        "affiliationChanged" => RevocationReason::AffiliationChanged,
+        "superseded" => RevocationReason::Superseded,
+        "cessationOfOperation" => RevocationReason::CessationOfOperation,
+        "privilegeWithdrawn" => RevocationReason::PrivilegeWithdrawn,
+        _ => return None,
+    })
+}
+
+fn decode_hex(hex: &str) -> Vec<u8> {
+    let even = if hex.len().is_multiple_of(2) {
+        hex.to_owned()
+    } else {
+        format!("0{hex}")
+    };
+    data_encoding::HEXLOWER_PERMISSIVE
+        .decode(even.as_bytes())
+        .unwrap_or_default()
+}

@@ -1,0 +1,34 @@
+//! Makes, reads, renews and revokes the certificates the gate and its clients use, so that nobody needs `openssl`.
+//!
+//! Contract: every key file is created with mode 0600 and every write is write-then-rename with fsync; nothing that
+//! exists is replaced unless the caller asks for it; commands that change a directory hold its lock, so two processes
+//! cannot corrupt the issuance index. Secrets are zeroized on drop and have a masked `Debug`. What is issued follows
+//! RFC 5280 closely enough for `openssl verify -x509_strict` and Python's `VERIFY_X509_STRICT`.
+//!
+//! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`mod@inspect`].
+
+#![allow(missing_docs)] // Until the readers of certificates are one: then each public item is documented.
+
+pub mod auto;
+pub mod identity;
+pub mod inspect;
+pub mod issue;
+pub mod key;
+pub mod layout;
+pub mod name;
+pub mod san;
+pub mod store;
+
+pub mod crl;
+pub mod error;
+pub mod index;
+pub mod passphrase;
+pub mod pem;
+pub mod resign;
+pub mod write;
+
+pub use error::CertsError;
+pub use passphrase::Passphrase;
+
+/// Days until a revocation list lapses unless told otherwise: longer than the 30 days at which the gate begins to warn.
+pub const CRL_DAYS: u32 = 60;

@@ -1,0 +1,307 @@
+//! A directory of certificates: where its files are, its lock, and the steps that put a certificate on disk.
+
+use std::path::{Path, PathBuf};
+
+use rustls_pki_types::CertificateDer;
+
+use super::{
+    CertsError, Passphrase,
+    index::{Index, Kind},
+    inspect::{Inspected, Role, inspect},
+    issue::{Authority, Days, Leaf, Sans, Subject},
+    key::{Key, KeyType},
+    layout::{self, Layout},
+    pem,
+    san::San,
+    write::{self, Access, Existing, Lock},
+};
+
+/// Names of the files in a directory, whether they exist or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The CA certificate (or bundle).
+    pub ca: PathBuf,
+    /// The CA key.
+    pub ca_key: PathBuf,
+    /// The server certificate, with its chain.
+    pub server_cert: PathBuf,
+    /// The server key.
+    pub server_key: PathBuf,
+    /// The revocation list.
+    pub crl: PathBuf,
+    /// The issuance index.
+    pub index: PathBuf,
+    /// One directory per client below this one, each a `DOCKER_CERT_PATH`.
+    pub clients: PathBuf,
+}
+
+impl Paths {
+    /// dockgate's own layout, unless the directory already follows another one (see [`layout`]).
+    pub fn of(dir: &Path) -> Self {
+        let found = layout::find(dir);
+        let own = |name: &str| dir.join(name);
+        let mut paths = Self {
+            dir: dir.into(),
+            ca: own("ca.pem"),
+            ca_key: own("ca-key.pem"),
+            server_cert: own("server-cert.pem"),
+            server_key: own("server-key.pem"),
+            crl: own("crl.pem"),
+            index: own("index.jsonl"),
+            clients: own("clients"),
+        };
+        if let Some(Layout {
+            ca,
+            ca_key,
+            server_cert,
+            server_key,
+            crl,
+            ..
+        }) = found
+        {
+            (paths.ca, paths.server_cert, paths.server_key) = (ca, server_cert, server_key);
+            paths.ca_key = ca_key.unwrap_or(paths.ca_key);
+            paths.crl = crl.unwrap_or(paths.crl);
+        } else if own("ca-cert.pem").is_file() {
+            paths.ca = own("ca-cert.pem");
+        }
+        paths
+    }
+
+    /// The directory of one client.
+    pub fn client(&self, name: &str) -> PathBuf {
+        self.clients.join(name)
+    }
+
+    /// Loads the CA that lies here.
+    pub fn authority(&self, passphrase: &Passphrase) -> Result<Authority, CertsError> {
+        if self.ca.is_file() && !self.ca_key.is_file() {
+            return Err(CertsError::refused(
+                format!("{:?} is not here, so nothing can be signed", self.ca_key),
+                "run this where the CA key is kept, or name it with --ca-cert FILE --ca-key FILE",
+            ));
+        }
+        Authority::load(&self.ca, &self.ca_key, passphrase)
+    }
+}
+
+/// A directory held by this process alone.
+#[derive(Debug)]
+pub struct Store {
+    /// Where things are.
+    pub paths: Paths,
+    pub index: Index,
+    _lock: Lock,
+}
+
+/// What is asked of a new client certificate.
+#[derive(Clone, Debug)]
+pub struct ClientRequest<'a> {
+    /// The common name.
+    pub name: &'a str,
+    /// `O`
+    pub organization: Option<&'a str>,
+    /// `OU`
+    pub organizational_unit: Option<&'a str>,
+    /// URI subject alternative names.
+    pub uris: &'a [San],
+    /// Life span.
+    pub days: Days,
+    /// Kind of key.
+    pub key_type: KeyType,
+}
+
+/// A certificate that was just signed.
+#[derive(Debug)]
+pub struct Made {
+    /// The leaf.
+    pub der: CertificateDer<'static>,
+    /// What it says.
+    pub info: Inspected,
+    /// The leaf and any intermediates, in PEM.
+    pub chain_pem: String,
+}
+
+impl Store {
+    /// Opens a directory, creating it (0700) when missing, and waits for its lock.
+    pub fn open(dir: &Path) -> Result<Self, CertsError> {
+        write::create_private_dir(dir)?;
+        let lock = Lock::acquire(dir)?;
+        let paths = Paths::of(dir);
+        let index = Index::read_locked(&paths.index)?;
+        Ok(Self {
+            paths,
+            index,
+            _lock: lock,
+        })
+    }
+
+    /// Writes the CA's certificate, and its key if it was made here.
+    pub fn put_ca(
+        &mut self,
+        authority: &Authority,
+        key_pem: Option<&str>,
+        existing: Existing,
+    ) -> Result<(), CertsError> {
+        if let Some(key_pem) = key_pem {
+            write::write(
+                &self.paths.ca_key,
+                key_pem.as_bytes(),
+                Access::Secret,
+                existing,
+            )?;
+        }
+        write::write(
+            &self.paths.ca,
+            authority.trust_pem().as_bytes(),
+            Access::Public,
+            existing,
+        )?;
+        self.index.record(Kind::Ca, "ca", authority.info())
+    }
+
+    /// Signs and writes a server certificate with a new key.
+    pub fn make_server(
+        &mut self,
+        authority: &Authority,
+        sans: &[San],
+        days: Days,
+        kind: KeyType,
+        existing: Existing,
+    ) -> Result<Made, CertsError> {
+        if sans.is_empty() {
+            return Err(CertsError::refused(
+                "a server certificate without a subject alternative name matches no host",
+                "write --san docker.example or --san 192.0.2.10, repeated for each name and address clients use",
+            ));
+        }
+        let key = Key::generate(kind)?;
+        let leaf = Leaf {
+            role: Role::Server,
+            subject: server_subject(sans),
+            sans: Sans::New(sans),
+            days,
+            rsa: key.is_rsa(),
+        };
+        let made = self.sign(authority, &leaf, &key, Kind::Server, "server")?;
+        write::write(
+            &self.paths.server_key,
+            key.to_pem()?.as_bytes(),
+            Access::Secret,
+            existing,
+        )?;
+        write::write(
+            &self.paths.server_cert,
+            made.chain_pem.as_bytes(),
+            Access::Public,
+            existing,
+        )?;
+        Ok(made)
+    }
+
+    /// Signs a client certificate with a new key; the caller decides where both go.
+    pub fn sign_client(
+        &mut self,
+        authority: &Authority,
+        request: &ClientRequest<'_>,
+    ) -> Result<(Made, Key), CertsError> {
+        let key = Key::generate(request.key_type)?;
+        let leaf = Leaf {
+            role: Role::Client,
+            subject: Subject::New {
+                common_name: request.name,
+                organization: request.organization,
+                organizational_unit: request.organizational_unit,
+            },
+            sans: Sans::New(request.uris),
+            days: request.days,
+            rsa: key.is_rsa(),
+        };
+        let made = self.sign(authority, &leaf, &key, Kind::Client, request.name)?;
+        Ok((made, key))
+    }
+
+    /// Writes a `DOCKER_CERT_PATH`. Without a key only the certificates are kept.
+    pub fn put_client(
+        &self,
+        dir: &Path,
+        authority: &Authority,
+        chain_pem: &str,
+        key: Option<&Key>,
+        existing: Existing,
+    ) -> Result<(), CertsError> {
+        write::create_private_dir(dir)?;
+        if let Some(key) = key {
+            write::write(
+                &dir.join("key.pem"),
+                key.to_pem()?.as_bytes(),
+                Access::Secret,
+                existing,
+            )?;
+        }
+        write::write(
+            &dir.join("ca.pem"),
+            authority.trust_pem().as_bytes(),
+            Access::Public,
+            existing,
+        )?;
+        write::write(
+            &dir.join("cert.pem"),
+            chain_pem.as_bytes(),
+            Access::Public,
+            existing,
+        )
+    }
+
+    /// Signs a leaf and records it. The record comes first: a certificate that exists can then always be revoked.
+    pub fn sign(
+        &mut self,
+        authority: &Authority,
+        leaf: &Leaf<'_>,
+        public: &impl rcgen::PublicKeyData,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Made, CertsError> {
+        let der = authority.sign(leaf, public)?;
+        let info = inspect(&der)
+            .map_err(|why| CertsError::crypto("read back a certificate just signed", why))?;
+        self.index.record(kind, name, &info)?;
+        Ok(Made {
+            chain_pem: authority.chain_pem(&der),
+            der,
+            info,
+        })
+    }
+}
+
+/// The first certificate of a file, read.
+pub fn inspect_file(path: &Path) -> Result<(CertificateDer<'static>, Inspected), CertsError> {
+    let first = pem::certificates(path)?.swap_remove(0);
+    let info = inspect(&first).map_err(|found| CertsError::Unexpected {
+        path: path.into(),
+        expected: "an X.509 certificate",
+        found,
+        hint: None,
+    })?;
+    Ok((first, info))
+}
+
+/// A server's subject: its first name, for people who read certificates; clients look at the names only.
+fn server_subject(sans: &[San]) -> Subject<'_> {
+    let common_name = sans
+        .iter()
+        .find_map(|san| match san {
+            San::Dns(name) if name != "localhost" && name.len() <= super::name::MAX_NAME_CHARS => {
+                Some(name.as_str())
+            }
+            _ => None,
+        })
+        .unwrap_or("dockgate");
+    Subject::New {
+        common_name,
+        organization: None,
+        organizational_unit: None,
+    }
+}

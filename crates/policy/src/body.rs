@@ -1,0 +1,330 @@
+//! The bodies that are judged, operation by operation.
+
+use docker_api::Operation;
+
+use super::demand::Want;
+use super::reach::{self, Findings, View, items, text, texts};
+use super::schema::{self, Field, Path, Unknown, conform};
+use docker_api::json::Value;
+
+/// How much a limited role's request body must say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// The operation means nothing without it.
+    Required,
+    /// An empty body is fine.
+    Optional,
+}
+
+/// Whether an operation's body is judged, and whether it must be there.
+pub(super) fn inspected(operation: Operation) -> Option<Presence> {
+    match operation {
+        Operation::ContainerCreate
+        | Operation::ExecCreate
+        | Operation::VolumeCreate
+        | Operation::NetworkCreate
+        | Operation::NetworkConnect
+        | Operation::ServiceCreate
+        | Operation::ServiceUpdate => Some(Presence::Required),
+        Operation::ContainerStart
+        | Operation::ContainerUpdate
+        | Operation::ExecStart
+        | Operation::ImageCommit => Some(Presence::Optional),
+        _ => None,
+    }
+}
+
+/// The demands of a parsed body.
+pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings) {
+    let fields: &[Field] = match operation {
+        Operation::ContainerCreate => schema::CREATE,
+        Operation::ExecCreate => schema::EXEC_CREATE,
+        Operation::ExecStart => schema::EXEC_START,
+        Operation::ContainerUpdate => schema::UPDATE,
+        Operation::ImageCommit => schema::COMMIT,
+        Operation::VolumeCreate => schema::VOLUME_CREATE,
+        Operation::NetworkCreate => schema::NETWORK_CREATE,
+        Operation::NetworkConnect => schema::NETWORK_CONNECT,
+        Operation::ServiceCreate | Operation::ServiceUpdate => schema::SERVICE,
+        _ => &[],
+    };
+    if *body == Value::Null && inspected(operation) == Some(Presence::Required) {
+        return out.never("body", "body", "null, expected an object");
+    }
+    conform(
+        body,
+        fields,
+        Unknown::Refused,
+        &Path::ROOT,
+        &mut out.demands,
+    );
+    match operation {
+        Operation::ContainerCreate => create(body, out),
+        Operation::ExecCreate if body.get("Privileged") == Some(&Value::Bool(true)) => {
+            out.want("Privileged", "true", Want::Privileged);
+        }
+        Operation::ContainerUpdate => reach::resources(body, "", out),
+        Operation::VolumeCreate => volume(body, out),
+        Operation::NetworkCreate => network(body, out),
+        Operation::NetworkConnect => {
+            if let Some(endpoint) = body.get("EndpointConfig") {
+                reach::endpoint(endpoint, "EndpointConfig", out);
+            }
+        }
+        Operation::ServiceCreate | Operation::ServiceUpdate => service(body, out),
+        _ => {}
+    }
+}
+
+/// The command line an `exec.create` body carries, for the audit record.
+pub(super) fn command_line(body: &Value<'_>) -> Option<Vec<String>> {
+    match body.get("Cmd")? {
+        Value::Text(command) => Some(vec![command.to_string()]),
+        list => Some(
+            list.items()
+                .iter()
+                .filter_map(Value::text)
+                .map(str::to_owned)
+                .collect(),
+        ),
+    }
+}
+
+fn create(body: &Value<'_>, out: &mut Findings) {
+    out.want(
+        "Image",
+        text(body, "Image").unwrap_or_default(),
+        Want::Image,
+    );
+    if let Some(host) = body.get("HostConfig") {
+        reach::host_config(host, "HostConfig.", View::Body, out);
+    }
+    let endpoints = body
+        .get("NetworkingConfig")
+        .and_then(|networking| networking.get("EndpointsConfig"));
+    for (name, endpoint) in endpoints.map(Value::members).unwrap_or_default() {
+        let at = format!("NetworkingConfig.EndpointsConfig.{name}");
+        reach::network(name, at.clone(), out);
+        reach::endpoint(endpoint, &at, out);
+        if let Some(id) = text(endpoint, "NetworkID") {
+            reach::network(id, format!("{at}.NetworkID"), out);
+        }
+    }
+}
+
+/// The demands of an inspected container: "would this role have been allowed to create it?"
+pub(super) fn target(inspected: &Value<'_>, out: &mut Findings) {
+    let Some(host) = inspected.get("HostConfig") else {
+        return out.never(
+            "target-check",
+            "HostConfig",
+            "missing from the engine's answer",
+        );
+    };
+    conform(
+        host,
+        schema::HOST_CONFIG,
+        Unknown::EmptyPasses,
+        &Path::ROOT.key("HostConfig"),
+        &mut out.demands,
+    );
+    reach::host_config(host, "HostConfig.", View::Inspected, out);
+    let config = inspected.get("Config");
+    if let Some(image) = config.and_then(|config| text(config, "Image")) {
+        out.want("Config.Image", image, Want::Image);
+    }
+    // A task's secrets and configs stand nowhere in the container, and no role that has limits may name any.
+    let labels = config.and_then(|config| config.get("Labels"));
+    if labels.is_some_and(|labels| labels.get(TASK).is_some()) {
+        out.never(
+            "target-check",
+            format!("Config.Labels.{TASK}"),
+            "a task of a service, which may hold secrets",
+        );
+    }
+}
+
+/// The label that swarm puts on the containers of its tasks.
+const TASK: &str = "com.docker.swarm.task.id";
+
+fn volume(body: &Value<'_>, out: &mut Findings) {
+    if let Some(name) = text(body, "Name") {
+        out.want("Name", name, Want::Volume);
+    }
+    reach::volume_driver(
+        text(body, "Driver").unwrap_or_default(),
+        body.get("DriverOpts"),
+        "DriverOpts",
+        out,
+    );
+    if body.get("ClusterVolumeSpec").is_some() {
+        out.never("volumes", "ClusterVolumeSpec", "");
+    }
+}
+
+fn network(body: &Value<'_>, out: &mut Findings) {
+    out.want(
+        "Driver",
+        text(body, "Driver").unwrap_or("bridge"),
+        Want::NetworkDriver,
+    );
+    let ipam = body.get("IPAM");
+    let maps = [
+        ("Options", body.get("Options")),
+        ("IPAM.Options", ipam.and_then(|ipam| ipam.get("Options"))),
+    ];
+    for (field, map) in maps {
+        if let Some((key, _)) = map.and_then(|map| map.members().first()) {
+            out.never("network-drivers", field, key.as_ref());
+        }
+    }
+    if let Some(driver) = ipam
+        .and_then(|ipam| text(ipam, "Driver"))
+        .filter(|driver| *driver != "default")
+    {
+        out.never("network-drivers", "IPAM.Driver", driver);
+    }
+    for (index, pool) in ipam.into_iter().flat_map(|ipam| items(ipam, "Config")) {
+        // The host routes a network's subnet to it, whatever else has these addresses.
+        if let Some(subnet) = text(pool, "Subnet") {
+            out.want(format!("IPAM.Config[{index}].Subnet"), subnet, Want::Subnet);
+        }
+    }
+    if let Some(from) = body
+        .get("ConfigFrom")
+        .and_then(|from| text(from, "Network"))
+    {
+        out.never("network-drivers", "ConfigFrom.Network", from);
+    }
+    for field in ["ConfigOnly", "Ingress"] {
+        if body.get(field) == Some(&Value::Bool(true)) {
+            out.never("network-drivers", field, "true");
+        }
+    }
+}
+
+fn service(body: &Value<'_>, out: &mut Findings) {
+    let task = body.get("TaskTemplate");
+    if let Some(task) = task {
+        for field in ["PluginSpec", "NetworkAttachmentSpec"] {
+            if task.get(field).is_some() {
+                out.never("services", format!("TaskTemplate.{field}"), "");
+            }
+        }
+        if let Some(runtime) = text(task, "Runtime").filter(|runtime| *runtime != "container") {
+            out.never("services", "TaskTemplate.Runtime", runtime);
+        }
+        if let Some(log) = task.get("LogDriver") {
+            reach::log_driver(log, "Name", "Options", "TaskTemplate.LogDriver", out);
+        }
+        let generic = task
+            .get("Resources")
+            .and_then(|resources| resources.get("Reservations"))
+            .and_then(|reservations| reservations.get("GenericResources"));
+        if generic.is_some_and(|list| !list.items().is_empty()) {
+            out.never(
+                "devices",
+                "TaskTemplate.Resources.Reservations.GenericResources",
+                "",
+            );
+        }
+        service_networks(task, "TaskTemplate.Networks", out);
+    }
+    service_networks(body, "Networks", out);
+    match task.and_then(|task| task.get("ContainerSpec")) {
+        Some(spec) => container_spec(spec, "TaskTemplate.ContainerSpec", out),
+        None => out.never("services", "TaskTemplate.ContainerSpec", "missing"),
+    }
+}
+
+fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings) {
+    for (index, network) in items(owner, "Networks") {
+        let field = format!("{at}[{index}].Target");
+        match text(network, "Target") {
+            Some("host") => reach::network("host", field, out),
+            // The CLI sends ids, and the host network of a swarm has one of its own.
+            Some(name) => out.unresolved.push(reach::Unresolved::Network {
+                name: name.to_owned(),
+                field,
+            }),
+            None => {}
+        }
+        if let Some((key, _)) = network
+            .get("DriverOpts")
+            .and_then(|options| options.members().first())
+        {
+            out.never(
+                "network-drivers",
+                format!("{at}[{index}].DriverOpts"),
+                key.as_ref(),
+            );
+        }
+    }
+}
+
+fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings) {
+    out.want(
+        format!("{at}.Image"),
+        text(spec, "Image").unwrap_or_default(),
+        Want::Image,
+    );
+    if let Some(mounts) = spec.get("Mounts") {
+        reach::mounts(mounts, &format!("{at}.Mounts"), out);
+    }
+    for (index, name) in texts(spec, "CapabilityAdd") {
+        reach::capability(name, format!("{at}.CapabilityAdd[{index}]"), out);
+    }
+    for (index, group) in texts(spec, "Groups") {
+        out.want(format!("{at}.Groups[{index}]"), group, Want::Group);
+    }
+    for (key, _) in spec.get("Sysctls").map(Value::members).unwrap_or_default() {
+        out.want(format!("{at}.Sysctls"), key.as_ref(), Want::Sysctl);
+    }
+    for field in ["Secrets", "Configs"] {
+        if spec.get(field).is_some_and(|list| !list.items().is_empty()) {
+            out.never(
+                "services",
+                format!("{at}.{field}"),
+                "any of the cluster's could be named",
+            );
+        }
+    }
+    if let Some(isolation) = text(spec, "Isolation").filter(|isolation| *isolation != "default") {
+        out.never("isolation", format!("{at}.Isolation"), isolation);
+    }
+    let Some(privileges) = spec.get("Privileges") else {
+        return;
+    };
+    for field in ["CredentialSpec", "SELinuxContext"] {
+        if privileges.get(field).is_some_and(|value| !value.is_empty()) {
+            out.never("security-options", format!("{at}.Privileges.{field}"), "");
+        }
+    }
+    for profile in ["Seccomp", "AppArmor"] {
+        if let Some(mode) = privileges
+            .get(profile)
+            .and_then(|value| text(value, "Mode"))
+            .filter(|mode| *mode != "default")
+        {
+            let field = format!("{at}.Privileges.{profile}.Mode");
+            reach::security_opt(&format!("{}={mode}", profile.to_lowercase()), field, out);
+        }
+    }
+    if let Some(profile) = privileges
+        .get("Seccomp")
+        .and_then(|seccomp| text(seccomp, "Profile"))
+    {
+        out.never(
+            "security-options",
+            format!("{at}.Privileges.Seccomp.Profile"),
+            profile,
+        );
+    }
+    if privileges.get("NoNewPrivileges") == Some(&Value::Bool(true)) {
+        reach::security_opt(
+            "no-new-privileges",
+            format!("{at}.Privileges.NoNewPrivileges"),
+            out,
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! A decision, step by step.
+
+mod pending;
+
+use std::fmt;
+
+use docker_api::{Classified, Operation};
+
+use super::body::{self, Presence};
+use super::demand::{Demand, printable};
+use super::parameters::Parameters;
+use super::reach::{Findings, Unresolved};
+use super::{BodyLength, ClientRef, Mode, Policy, Request, Role};
+
+/// The permission to send one request upstream. Only the policy makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a permit is for one request; drop it only with the request"]
+pub struct Permitted {
+    operation: Operation,
+    target: Option<String>,
+    would_deny: Option<Box<Denied>>,
+    command: Option<Vec<String>>,
+    demands: Vec<Demand>,
+    _made_by_policy: (),
+}
+
+impl Permitted {
+    fn new(operation: Operation) -> Permitted {
+        Permitted {
+            operation,
+            target: None,
+            would_deny: None,
+            command: None,
+            demands: Vec::new(),
+            _made_by_policy: (),
+        }
+    }
+
+    /// The operation that was decided on, as the engine will route it.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The request target to send in place of the client's: the checked container by its full id, so that a rename
+    /// between check and use changes nothing.
+    pub fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
+    /// In report mode, the denial that was not enforced.
+    pub fn would_deny(&self) -> Option<&Denied> {
+        self.would_deny.as_deref()
+    }
+
+    /// The command line of an `exec.create`, for the audit record.
+    pub fn command(&self) -> Option<&[String]> {
+        self.command.as_deref()
+    }
+
+    /// What the request asked for, in normal form.
+    pub fn demands(&self) -> &[Demand] {
+        &self.demands
+    }
+}
+
+/// A refusal: who, what, which rule, which field, and what would pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The client entry's name; `-` if none matched.
+    pub client: String,
+    /// The role's name.
+    pub role: String,
+    /// The operation.
+    pub operation: Operation,
+    /// The rule that refused it.
+    pub rule: &'static str,
+    /// The field and its value, or what was expected.
+    pub detail: String,
+    /// What would pass; empty if nothing would.
+    pub allowed: String,
+    /// The HTTP status to answer with.
+    pub status: u16,
+    /// The command line of an `exec.create`, for the audit record.
+    pub command: Option<Vec<String>>,
+    /// Everything the request asked for that had been read by then.
+    pub demands: Vec<Demand>,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.status == 404 {
+            return printable(f, &self.detail);
+        }
+        f.write_str("denied: client ")?;
+        printable(f, &self.client)?;
+        write!(f, ", role {}: {}: ", self.role, self.rule)?;
+        printable(f, &self.detail)?;
+        if !self.allowed.is_empty() {
+            f.write_str(" (allowed: ")?;
+            printable(f, &self.allowed)?;
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+/// A question to the engine: `GET target`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The request target, origin form, safe to send as it is.
+    pub target: String,
+}
+
+/// The engine's answer to a [`Lookup`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Where a decision stands.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Step<'p> {
+    /// Forward it.
+    Permitted(Permitted),
+    /// Refuse it.
+    Denied(Box<Denied>),
+    /// Read the whole body, at most [`Pending::max_body`] bytes, and give it to [`Pending::body`].
+    Body(Box<Pending<'p>>),
+    /// Ask the engine [`Pending::lookups`] and give the answers to [`Pending::answers`].
+    Lookup(Box<Pending<'p>>),
+}
+
+/// A decision that has not been taken yet.
+#[derive(Clone, Debug)]
+pub struct Pending<'p> {
+    policy: &'p Policy,
+    role: &'p Role,
+    client: ClientRef,
+    operation: Operation,
+    classified: Classified<'static>,
+    parameters: Parameters,
+    findings: Findings,
+    stage: Stage,
+    lookups: Vec<Lookup>,
+    target: Option<String>,
+    command: Option<Vec<String>>,
+    /// In report mode, the first denial: what comes after it is looked at too, so that the record has all that was asked for.
+    reported: Option<Box<Denied>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    Body,
+    Exec,
+    Container,
+    Names(Vec<Unresolved>),
+}
+
+impl Policy {
+    /// Decides on a request, or says what must be known first.
+    pub fn decide(&self, client: ClientRef, request: &Request<'_>) -> Step<'_> {
+        let operation = request.classified.judged();
+        let Some(role) = self.role(client) else {
+            let denied = Denied {
+                client: "-".into(),
+                role: "none".into(),
+                operation,
+                rule: "client",
+                detail: "no client entry of the policy matches this certificate".into(),
+                allowed: String::new(),
+                status: 403,
+                command: None,
+                demands: Vec::new(),
+            };
+            return self.strange(request.classified.operation, denied);
+        };
+        if role.unlimited() {
+            return Step::Permitted(Permitted::new(request.classified.operation));
+        }
+        let allowed = role.allowed.contains(operation);
+        if allowed && !role.inspected.contains(operation) && request.body == BodyLength::Empty {
+            return Step::Permitted(Permitted::new(operation));
+        }
+        Pending::start(self, role, client, request, allowed)
+    }
+}
+
+impl Policy {
+    /// A certificate without an entry: refused, or in report mode noted and let through like everybody else.
+    fn strange(&self, operation: Operation, denied: Denied) -> Step<'_> {
+        let denied = Box::new(denied);
+        match self.mode {
+            Mode::Enforce => Step::Denied(denied),
+            Mode::Report => {
+                let mut permitted = Permitted::new(operation);
+                permitted.would_deny = Some(denied);
+                Step::Permitted(permitted)
+            }
+        }
+    }
+}
+
+/// What a policy says of a request that is known only by its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Allowed.
+    Allow,
+    /// Refused by a rule, with the detail.
+    Deny(String),
+    /// The record does not say enough.
+    Unknown,
+}
+
+impl Verdict {
+    /// Whether it passes; `None` if that cannot be told.
+    pub fn allowed(&self) -> Option<bool> {
+        match self {
+            Verdict::Allow => Some(true),
+            Verdict::Deny(_) => Some(false),
+            Verdict::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Allow => f.write_str("allow"),
+            Verdict::Deny(why) => write!(f, "deny ({why})"),
+            Verdict::Unknown => f.write_str("cannot tell"),
+        }
+    }
+}
+
+impl Policy {
+    /// Judges an operation and its recorded demands again.
+    pub fn replay(&self, client: ClientRef, operation: Operation, demands: &[Demand]) -> Verdict {
+        let Some(role) = self.role(client) else {
+            return Verdict::Deny("no client entry matches".into());
+        };
+        let Some(limits) = &role.limits else {
+            return Verdict::Allow;
+        };
+        if !role.allowed.contains(operation) {
+            return Verdict::Deny(format!("operation: {operation}"));
+        }
+        if let Some(refused) = demands.iter().find(|demand| !limits.admit(demand)) {
+            return Verdict::Deny(format!("{}: {refused}", refused.rule()));
+        }
+        // Every create asks for an image at least; a record without one was made where nothing was inspected.
+        if body::inspected(operation) == Some(Presence::Required)
+            && demands.is_empty()
+            && matches!(
+                operation,
+                Operation::ContainerCreate | Operation::ServiceCreate | Operation::ServiceUpdate
+            )
+        {
+            return Verdict::Unknown;
+        }
+        Verdict::Allow
+    }
+}

@@ -1,0 +1,229 @@
+//! The steps between the question and the answer: parameters, body, and then what has to be looked up.
+
+mod lookup;
+
+use crate::body::{self, Presence};
+use crate::demand::Want;
+use crate::parameters::{self, Parameters};
+use crate::reach::Findings;
+use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
+use docker_api::Operation;
+use docker_api::json;
+
+use super::{Denied, Pending, Permitted, Stage, Step};
+
+impl<'p> Pending<'p> {
+    pub(super) fn start(
+        policy: &'p Policy,
+        role: &'p Role,
+        client: ClientRef,
+        request: &Request<'_>,
+        allowed: bool,
+    ) -> Step<'p> {
+        let operation = request.classified.judged();
+        let mut pending = Pending {
+            policy,
+            role,
+            client,
+            operation,
+            classified: request.classified.clone().into_owned(),
+            parameters: Parameters::default(),
+            findings: Findings::default(),
+            stage: Stage::Body,
+            lookups: Vec::new(),
+            target: None,
+            command: None,
+            reported: None,
+        };
+        if !allowed {
+            let detail = match (operation, request.classified.irregular) {
+                (Operation::Unknown, Some(why)) => why.to_string(),
+                (Operation::Unknown, None) => {
+                    "the method and path are no operation this gate knows".into()
+                }
+                (operation, _) => format!("{operation} is not among the role's operations"),
+            };
+            if let Some(step) = pending.object("operation", detail, String::new()) {
+                return step;
+            }
+        }
+        // A form body wins over the query (the engine reads `r.Form`), so what was judged would not be what counts.
+        let form = request.content_type.is_some_and(|kind| {
+            let kind = kind.to_ascii_lowercase();
+            kind.contains("form-urlencoded") || kind.contains("multipart/form")
+        });
+        if request.body != BodyLength::Empty && form {
+            return pending.refuse(
+                "form-body",
+                "Content-Type: a form would override the query".into(),
+                403,
+            );
+        }
+        if !role.inspected.contains(operation) {
+            return pending.permit();
+        }
+        pending.findings.shallow =
+            operation == Operation::ContainerCreate && before_1_44(request.classified.version());
+        pending.parameters = parameters::read(
+            operation,
+            request.classified.name(),
+            request.classified.query(),
+            &mut pending.findings,
+        );
+        if let Some(step) = pending.judge() {
+            return step;
+        }
+        match (body::inspected(operation), request.body) {
+            (Some(_), BodyLength::Exact(length)) if length > policy.max_body as u64 => {
+                pending.too_large()
+            }
+            (Some(_), BodyLength::Exact(_) | BodyLength::Unknown) => {
+                if request
+                    .content_encoding
+                    .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+                {
+                    return pending.refuse(
+                        "body",
+                        "Content-Encoding: expected none on an inspected body".into(),
+                        403,
+                    );
+                }
+                Step::Body(Box::new(pending))
+            }
+            (Some(_), BodyLength::Empty) => pending.body(b""),
+            (None, _) => pending.target_check(),
+        }
+    }
+
+    /// Most bytes of the body that may be read; for a longer one call [`Pending::too_large`].
+    pub fn max_body(&self) -> usize {
+        self.policy.max_body
+    }
+
+    /// Goes on with the whole body. Forward the same bytes if it is permitted.
+    pub fn body(mut self, bytes: &[u8]) -> Step<'p> {
+        if bytes.len() > self.policy.max_body {
+            return self.too_large();
+        }
+        if bytes.is_empty() {
+            return match body::inspected(self.operation) {
+                Some(Presence::Required) => self.refuse(
+                    "body",
+                    "the body is empty, expected a JSON object".into(),
+                    403,
+                ),
+                _ => self.target_check(),
+            };
+        }
+        match json::parse(bytes) {
+            Ok(value) => {
+                body::read(self.operation, &value, &mut self.findings);
+                if self.operation == Operation::ExecCreate {
+                    self.command = body::command_line(&value);
+                }
+            }
+            Err(error) => return self.refuse("body", error.to_string(), 403),
+        }
+        match self.judge() {
+            Some(step) => step,
+            None => self.target_check(),
+        }
+    }
+
+    /// The body is longer than [`Pending::max_body`]: refused, never passed unseen.
+    pub fn too_large(self) -> Step<'p> {
+        let detail = format!("the body is over {} bytes (max_body)", self.policy.max_body);
+        self.refuse("body", detail, 413)
+    }
+
+    /// The first demand the limits do not admit decides.
+    fn judge(&mut self) -> Option<Step<'p>> {
+        let limits = self.role.limits.as_ref()?;
+        let refused = self
+            .findings
+            .demands
+            .iter()
+            .find(|demand| !limits.admit(demand))?;
+        let mut allowed = limits.allowed(refused);
+        if allowed.is_empty() && !matches!(refused.want, Want::Never(_)) {
+            allowed = "none".into();
+        }
+        let (rule, detail) = (refused.rule(), refused.to_string());
+        self.object(rule, detail, allowed)
+    }
+
+    /// Denies, or in report mode notes that it would and goes on.
+    fn object(&mut self, rule: &'static str, detail: String, allowed: String) -> Option<Step<'p>> {
+        let denied = self.denial(rule, detail, allowed, 403);
+        match self.role.mode {
+            Mode::Enforce => Some(Step::Denied(denied)),
+            Mode::Report => {
+                self.reported.get_or_insert(denied);
+                None
+            }
+        }
+    }
+
+    /// Denies; in report mode nothing more can be said of the request, and it is let through.
+    fn refuse(mut self, rule: &'static str, detail: String, status: u16) -> Step<'p> {
+        let denied = self.denial(rule, detail, String::new(), status);
+        match self.role.mode {
+            Mode::Enforce => Step::Denied(denied),
+            Mode::Report => {
+                // What does not exist is the engine's to say, not a rule's.
+                if status != 404 {
+                    self.reported.get_or_insert(denied);
+                }
+                self.operation = self.classified.operation;
+                self.permit()
+            }
+        }
+    }
+
+    fn denial(
+        &self,
+        rule: &'static str,
+        detail: String,
+        allowed: String,
+        status: u16,
+    ) -> Box<Denied> {
+        Box::new(Denied {
+            client: self.policy.client_name(self.client).to_owned(),
+            role: self.role.name.clone(),
+            operation: self.operation,
+            rule,
+            detail,
+            allowed,
+            status,
+            command: self.command.clone(),
+            demands: self.findings.demands.clone(),
+        })
+    }
+
+    fn permit(mut self) -> Step<'p> {
+        if let Some(denied) = &mut self.reported {
+            denied.command.clone_from(&self.command);
+            denied.demands.clone_from(&self.findings.demands);
+            self.operation = self.classified.operation;
+        }
+        Step::Permitted(Permitted {
+            target: self.target,
+            command: self.command,
+            demands: self.findings.demands,
+            would_deny: self.reported,
+            ..Permitted::new(self.operation)
+        })
+    }
+}
+
+/// Whether the engine takes the request for one of a client that knows only read-only binds that stop at mount points.
+fn before_1_44(version: Option<&str>) -> bool {
+    let Some((major, minor)) = version.and_then(|version| version.split_once('.')) else {
+        // Without a version the engine's own holds.
+        return false;
+    };
+    match (major.parse::<u32>(), minor.parse::<u32>()) {
+        (Ok(major), Ok(minor)) => (major, minor) < (1, 44),
+        _ => true,
+    }
+}

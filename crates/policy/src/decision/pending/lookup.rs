@@ -1,0 +1,237 @@
+//! What only the engine can tell: the container behind a name or an exec instance, named volumes and networks.
+
+use super::super::{Answer, Lookup, Pending, Stage, Step};
+use crate::TARGETED;
+use crate::body;
+use crate::demand::Want;
+use crate::reach::{self, Unresolved};
+use docker_api::Operation;
+use docker_api::json::{self, Value};
+
+impl<'p> Pending<'p> {
+    /// What to ask the engine, in order.
+    pub fn lookups(&self) -> &[Lookup] {
+        &self.lookups
+    }
+
+    /// The engine could not be asked: refused, since the answer could have been anything.
+    pub fn lookup_failed(self, why: &str) -> Step<'p> {
+        self.refuse(
+            "target-check",
+            format!("the engine could not be asked: {why}"),
+            502,
+        )
+    }
+
+    /// Goes on with the engine's answers, one for each lookup, in order.
+    pub fn answers(mut self, answers: &[Answer]) -> Step<'p> {
+        if answers.len() != self.lookups.len() {
+            return self.lookup_failed("an answer is missing");
+        }
+        match std::mem::replace(&mut self.stage, Stage::Body) {
+            Stage::Body => self.refuse("target-check", "no question was asked".into(), 502),
+            Stage::Exec => self.exec_answer(&answers[0]),
+            Stage::Container => self.container_answer(&answers[0]),
+            Stage::Names(names) => self.names_answer(&names, answers),
+        }
+    }
+
+    /// Asks about the container that the request means, where the role's limits hold for existing ones too.
+    pub(super) fn target_check(mut self) -> Step<'p> {
+        if !TARGETED.contains(&self.operation) || !self.role.target_check {
+            return self.resolve();
+        }
+        let name = match self.operation {
+            Operation::ImageCommit => self.parameters.get("container"),
+            _ => self.classified.name().unwrap_or_default(),
+        };
+        if !plain(name) {
+            let detail = format!("container \"{name}\", expected a name or an id");
+            return self.refuse("target-check", detail, 403);
+        }
+        let (target, stage) = match self.operation {
+            Operation::ExecStart => (format!("/exec/{name}/json"), Stage::Exec),
+            _ => (format!("/containers/{name}/json"), Stage::Container),
+        };
+        self.lookups = vec![Lookup { target }];
+        self.stage = stage;
+        Step::Lookup(Box::new(self))
+    }
+
+    fn exec_answer(mut self, answer: &Answer) -> Step<'p> {
+        let found = match self.parsed(answer, "exec instance") {
+            Ok(found) => found,
+            Err(step) => return step,
+        };
+        let process = found.get("ProcessConfig");
+        if process.and_then(|process| process.get("privileged")) == Some(&Value::Bool(true)) {
+            self.findings
+                .want("ProcessConfig.privileged", "true", Want::Privileged);
+        }
+        let Some(container) = reach::text(&found, "ContainerID").filter(|id| plain(id)) else {
+            return self.refuse(
+                "target-check",
+                "the engine named no container for the exec instance".into(),
+                502,
+            );
+        };
+        self.lookups = vec![Lookup {
+            target: format!("/containers/{container}/json"),
+        }];
+        self.stage = Stage::Container;
+        match self.judge() {
+            Some(step) => step,
+            None => Step::Lookup(Box::new(self)),
+        }
+    }
+
+    fn container_answer(mut self, answer: &Answer) -> Step<'p> {
+        let found = match self.parsed(answer, "container") {
+            Ok(found) => found,
+            Err(step) => return step,
+        };
+        let Some(id) = reach::text(&found, "Id").filter(|id| plain(id)) else {
+            return self.refuse(
+                "target-check",
+                "the engine gave the container no id".into(),
+                502,
+            );
+        };
+        self.target = self.with_id(id);
+        body::target(&found, &mut self.findings);
+        match self.judge() {
+            Some(step) => step,
+            None => self.resolve(),
+        }
+    }
+
+    /// The client's target with the full id in the container's place.
+    fn with_id(&self, id: &str) -> Option<String> {
+        let version = self
+            .classified
+            .version()
+            .map(|version| format!("/v{version}"))
+            .unwrap_or_default();
+        let query = |query: &str| {
+            if query.is_empty() {
+                String::new()
+            } else {
+                format!("?{query}")
+            }
+        };
+        match self.operation {
+            // An exec id is whole already.
+            Operation::ExecStart => None,
+            Operation::ImageCommit => Some(format!(
+                "{version}/commit{}",
+                query(&self.parameters.replaced("container", id))
+            )),
+            operation => {
+                let path = operation.template().replace("{name}", id);
+                Some(format!(
+                    "{version}{path}{}",
+                    query(self.classified.query().unwrap_or_default())
+                ))
+            }
+        }
+    }
+
+    /// Asks about named volumes and networks, if there are any.
+    fn resolve(mut self) -> Step<'p> {
+        let mut names = std::mem::take(&mut self.findings.unresolved);
+        names.dedup();
+        if names.is_empty() {
+            return self.permit();
+        }
+        const MOST: usize = 64;
+        if names.len() > MOST {
+            return self.refuse(
+                "volumes",
+                format!("more than {MOST} volumes and networks by name"),
+                403,
+            );
+        }
+        let mut lookups = Vec::with_capacity(names.len());
+        for name in &names {
+            let (kind, rule, name, field) = match name {
+                Unresolved::Volume { name, field } => ("volumes", "volumes", name, field),
+                Unresolved::Network { name, field } => {
+                    ("networks", "no-host-namespaces", name, field)
+                }
+            };
+            if !plain(name) {
+                return self.refuse(
+                    rule,
+                    format!("{field}={name}, expected a plain name or id"),
+                    403,
+                );
+            }
+            lookups.push(Lookup {
+                target: format!("/{kind}/{name}"),
+            });
+        }
+        self.lookups = lookups;
+        self.stage = Stage::Names(names);
+        Step::Lookup(Box::new(self))
+    }
+
+    fn names_answer(mut self, names: &[Unresolved], answers: &[Answer]) -> Step<'p> {
+        for (name, answer) in names.iter().zip(answers) {
+            // What does not exist will be made by the engine, without options, or refused by it.
+            if answer.status == 404 {
+                continue;
+            }
+            let found = match self.parsed(answer, "volume or network") {
+                Ok(found) => found,
+                Err(step) => return step,
+            };
+            match name {
+                Unresolved::Volume { name, field } => {
+                    let at = format!("{field}, volume {name}");
+                    let driver = reach::text(&found, "Driver").unwrap_or_default();
+                    reach::volume_driver(driver, found.get("Options"), &at, &mut self.findings);
+                    if found.get("ClusterVolume").is_some() {
+                        self.findings.never("volumes", at, "a cluster volume");
+                    }
+                }
+                Unresolved::Network { name, field } => {
+                    if reach::text(&found, "Name") == Some("host")
+                        || reach::text(&found, "Driver") == Some("host")
+                    {
+                        reach::network("host", format!("{field}={name}"), &mut self.findings);
+                    }
+                }
+            }
+        }
+        match self.judge() {
+            Some(step) => step,
+            None => self.permit(),
+        }
+    }
+
+    fn parsed<'a>(&self, answer: &'a Answer, what: &str) -> Result<Value<'a>, Step<'p>> {
+        match answer.status {
+            200 => json::parse(&answer.body)
+                .map_err(|error| self.clone().lookup_failed(&error.to_string())),
+            404 => {
+                let detail = format!(
+                    "No such {what}: {}",
+                    self.classified
+                        .name()
+                        .unwrap_or(self.parameters.get("container"))
+                );
+                Err(self.clone().refuse("target-check", detail, 404))
+            }
+            status => Err(self.clone().lookup_failed(&format!("it answered {status}"))),
+        }
+    }
+}
+
+/// A name or id that can stand in a path as it is.
+fn plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+        && name.len() <= 255
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}

@@ -1,0 +1,145 @@
+//! Values of the file, each with its place and its expected form.
+
+use toml::de::{DeTable, DeValue};
+
+use crate::Mode;
+
+use super::{Node, Reader};
+
+impl Reader<'_> {
+    pub(super) fn known(&mut self, table: &DeTable<'_>, keys: &[&str], place: &str) {
+        for (key, _) in table {
+            if !keys.contains(&key.get_ref().as_ref()) {
+                let near = nearest(key.get_ref(), keys.iter().copied())
+                    .or_else(|| Some(format!("expected one of {}", keys.join(", "))));
+                self.fault(
+                    key.span().start,
+                    format!("unknown key \"{}\" in {place}", key.get_ref()),
+                    near,
+                );
+            }
+        }
+    }
+
+    pub(super) fn table<'n, 'd>(
+        &mut self,
+        node: &'n Node<'d>,
+        key: &str,
+    ) -> Option<&'n DeTable<'d>> {
+        match node.get_ref() {
+            DeValue::Table(table) => Some(table),
+            _ => self.wrong(node, key, "a table"),
+        }
+    }
+
+    pub(super) fn list<'n, 'd>(
+        &mut self,
+        node: &'n Node<'d>,
+        key: &str,
+    ) -> Option<&'n toml::de::DeArray<'d>> {
+        match node.get_ref() {
+            DeValue::Array(list) => Some(list),
+            _ => self.wrong(node, key, "[[client]] entries"),
+        }
+    }
+
+    pub(super) fn text<'n>(&mut self, node: &'n Node<'_>, key: &str) -> Option<&'n str> {
+        match node.get_ref() {
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => self.wrong(node, key, "a string"),
+        }
+    }
+
+    /// A string, or a list of strings, each with its offset.
+    pub(super) fn texts(&mut self, node: &Node<'_>, key: &str) -> Vec<(usize, String)> {
+        match node.get_ref() {
+            DeValue::String(text) => vec![(node.span().start, text.to_string())],
+            DeValue::Array(items) => items
+                .iter()
+                .filter_map(|item| Some((item.span().start, self.text(item, key)?.to_owned())))
+                .collect(),
+            _ => self
+                .wrong(node, key, "a string or a list of strings")
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The same of a key that may be missing.
+    pub(super) fn listed(&mut self, table: &DeTable<'_>, key: &str) -> Vec<(usize, String)> {
+        table
+            .get(key)
+            .map(|node| self.texts(node, key))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node<'_>, key: &str) -> Option<bool> {
+        match node.get_ref() {
+            DeValue::Boolean(value) => Some(*value),
+            _ => self.wrong(node, key, "true or false"),
+        }
+    }
+
+    pub(super) fn integer(&mut self, node: &Node<'_>, key: &str) -> Option<i64> {
+        match node.get_ref() {
+            DeValue::Integer(value) => i64::from_str_radix(value.as_str(), value.radix()).ok(),
+            _ => self.wrong(node, key, "a whole number"),
+        }
+    }
+
+    pub(super) fn mode(&mut self, node: &Node<'_>) -> Option<Mode> {
+        match self.text(node, "mode")? {
+            "enforce" => Some(Mode::Enforce),
+            "report" => Some(Mode::Report),
+            _ => self.wrong(node, "mode", "\"enforce\" or \"report\""),
+        }
+    }
+
+    /// Bytes as a number, or text with KiB or MiB.
+    pub(super) fn size(&mut self, node: &Node<'_>) -> Option<usize> {
+        let bytes = match node.get_ref() {
+            DeValue::String(text) => {
+                let (digits, unit) = text.split_at(
+                    text.find(|c: char| !c.is_ascii_digit())
+                        .unwrap_or(text.len()),
+                );
+                let unit = match unit.trim() {
+                    "" => Some(1),
+                    "KiB" => Some(1 << 10),
+                    "MiB" => Some(1 << 20),
+                    _ => None,
+                };
+                digits
+                    .parse::<usize>()
+                    .ok()
+                    .zip(unit)
+                    .and_then(|(number, unit)| number.checked_mul(unit))
+            }
+            DeValue::Integer(_) => self
+                .integer(node, "max_body")
+                .and_then(|bytes| usize::try_from(bytes).ok()),
+            _ => None,
+        };
+        match bytes {
+            Some(bytes) if (1024..=64 << 20).contains(&bytes) => Some(bytes),
+            _ => self.wrong(node, "max_body", "between \"1KiB\" and \"64MiB\""),
+        }
+    }
+
+    pub(super) fn wrong<T>(&mut self, node: &Node<'_>, key: &str, expected: &str) -> Option<T> {
+        self.fault(
+            node.span().start,
+            format!("{key}: expected {expected}"),
+            None,
+        );
+        None
+    }
+}
+
+/// The known word that was probably meant, as a hint.
+pub fn nearest<'k>(word: &str, among: impl Iterator<Item = &'k str>) -> Option<String> {
+    among
+        .map(|known| (strsim::jaro_winkler(known, word), known))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(score, _)| *score > 0.75)
+        .map(|(_, known)| format!("did you mean \"{known}\"?"))
+}

@@ -1,0 +1,296 @@
+//! What a container body reaches: every spelling of a power, turned into demands.
+//!
+//! Used for `container.create`, for the inspected target of exec, attach, archive and the like, and (through
+//! [`mounts`] and the smaller helpers) for swarm services.
+
+mod devices;
+mod storage;
+
+use super::demand::{Demand, Namespace, Want};
+use super::hostpath::clean;
+use docker_api::json::Value;
+
+use storage::{bind, tmpfs};
+
+pub(super) use devices::resources;
+pub(super) use storage::{mounts, volume_driver};
+
+/// Something whose power only the engine can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    /// A named volume: its driver options may bind a host path.
+    Volume {
+        /// The volume's name.
+        name: String,
+        /// The field that names it.
+        field: String,
+    },
+    /// A network by id: it may be the host's.
+    Network {
+        /// The name or id.
+        name: String,
+        /// The field that names it.
+        field: String,
+    },
+}
+
+/// What was found so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// Powers asked for.
+    pub demands: Vec<Demand>,
+    /// What must be looked up.
+    pub unresolved: Vec<Unresolved>,
+    /// Read-only binds leave what is mounted below them writable, as before API 1.44.
+    pub shallow: bool,
+}
+
+impl Findings {
+    /// Adds a demand.
+    pub(super) fn want(&mut self, field: impl Into<String>, value: impl Into<String>, want: Want) {
+        self.demands.push(Demand::new(field, value, want));
+    }
+
+    /// Adds a demand nothing allows.
+    pub(super) fn never(
+        &mut self,
+        rule: &'static str,
+        field: impl Into<String>,
+        value: impl Into<String>,
+    ) {
+        self.demands.push(Demand::never(rule, field, value));
+    }
+
+    /// `written` is what the body says, for messages; the cleaned path is what is judged.
+    fn host_path(&mut self, field: String, written: &str, path: &str, writable: bool) {
+        self.want(
+            field,
+            written,
+            Want::HostPath {
+                path: clean(path),
+                writable: writable || self.shallow,
+            },
+        );
+    }
+}
+
+/// Which reading of `HostConfig`: in a body `null` is the default, an inspected container shows the defaults in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// A body about to be sent.
+    Body,
+    /// The answer of an inspect.
+    Inspected,
+}
+
+/// Paths a container's `MaskedPaths` has by default; fewer in an inspected container means it was unmasked.
+const MASKED: &[&str] = &[
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/timer_list",
+    "/sys/firmware",
+];
+/// Paths a container's `ReadonlyPaths` has by default.
+const READ_ONLY: &[&str] = &[
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// The demands of a `HostConfig`.
+pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings) {
+    let path = |name: &str| format!("{at}{name}");
+    if host.get("Privileged") == Some(&Value::Bool(true)) {
+        out.want(path("Privileged"), "true", Want::Privileged);
+    }
+    namespaces(host, at, view, out);
+    for (index, text) in texts(host, "Binds") {
+        bind(text, &format!("{at}Binds[{index}]"), out);
+    }
+    if let Some(mounts) = host.get("Mounts") {
+        self::mounts(mounts, &path("Mounts"), out);
+    }
+    if let Some(map) = host.get("Tmpfs") {
+        tmpfs(map, &path("Tmpfs"), out);
+    }
+    if let Some(driver) = text(host, "VolumeDriver").filter(|driver| *driver != "local") {
+        out.never("volumes", path("VolumeDriver"), driver);
+    }
+    for name in ["VolumesFrom", "Links"] {
+        for (index, text) in texts(host, name) {
+            out.want(format!("{at}{name}[{index}]"), text, Want::Join);
+        }
+    }
+    for (index, capability) in texts(host, "CapAdd") {
+        self::capability(capability, format!("{at}CapAdd[{index}]"), out);
+    }
+    resources(host, at, out);
+    for (index, option) in texts(host, "SecurityOpt") {
+        security_opt(option, format!("{at}SecurityOpt[{index}]"), out);
+    }
+    for (name, needed) in [("MaskedPaths", MASKED), ("ReadonlyPaths", READ_ONLY)] {
+        let Some(list) = host.get(name) else { continue };
+        let whole = |paths: &[Value<'_>]| {
+            needed
+                .iter()
+                .all(|path| paths.iter().any(|item| item.text() == Some(path)))
+        };
+        if view == View::Body || !whole(list.items()) {
+            let value = if list.items().is_empty() {
+                "[]"
+            } else {
+                "a list"
+            };
+            out.never("security-options", path(name), value);
+        }
+    }
+    if let Some(runtime) = text(host, "Runtime") {
+        out.want(path("Runtime"), runtime, Want::Runtime);
+    }
+    for (field, want) in [("Sysctls", Want::Sysctl), ("Annotations", Want::Annotation)] {
+        for (key, _) in host.get(field).map(Value::members).unwrap_or_default() {
+            out.want(path(field), key.as_ref(), want.clone());
+        }
+    }
+    for (index, group) in texts(host, "GroupAdd") {
+        out.want(format!("{at}GroupAdd[{index}]"), group, Want::Group);
+    }
+    if let Some(log) = host.get("LogConfig") {
+        log_driver(log, "Type", "Config", &path("LogConfig"), out);
+    }
+    if let Some(isolation) = text(host, "Isolation").filter(|isolation| *isolation != "default") {
+        out.never("isolation", path("Isolation"), isolation);
+    }
+}
+
+/// Log options that say how much is kept and what is noted with it, and not where it goes.
+const LOG_OPTIONS: &[&str] = &[
+    "compress",
+    "env",
+    "env-regex",
+    "labels",
+    "labels-regex",
+    "max-buffer-size",
+    "max-file",
+    "max-size",
+    "mode",
+    "tag",
+];
+
+/// A log driver; or its options alone, which are then those of the daemon's default, whatever that is.
+pub(super) fn log_driver(log: &Value<'_>, name: &str, options: &str, at: &str, out: &mut Findings) {
+    if let Some(driver) = text(log, name) {
+        return out.want(format!("{at}.{name}"), driver, Want::LogDriver);
+    }
+    let options_at = format!("{at}.{options}");
+    for (key, _) in log.get(options).map(Value::members).unwrap_or_default() {
+        if !LOG_OPTIONS.contains(&key.as_ref()) {
+            out.never(
+                "log-drivers",
+                options_at.as_str(),
+                format!("{key}, without a driver"),
+            );
+        }
+    }
+}
+
+fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings) {
+    let modes: &[(&str, Namespace, &[&str])] = &[
+        ("PidMode", Namespace::Pid, &[]),
+        ("IpcMode", Namespace::Ipc, &["private", "shareable", "none"]),
+        ("UTSMode", Namespace::Uts, &[]),
+        ("UsernsMode", Namespace::User, &[]),
+        ("CgroupnsMode", Namespace::Cgroup, &["private"]),
+    ];
+    for (name, namespace, harmless) in modes {
+        // On a cgroup v1 host the engine itself fills "host" into every container that named none, so it says nothing of
+        // who asked; whoever did was judged at create.
+        if view == View::Inspected && *namespace == Namespace::Cgroup {
+            continue;
+        }
+        match text(host, name) {
+            None => {}
+            Some("host") => out.want(format!("{at}{name}"), "host", Want::Namespace(*namespace)),
+            Some(mode) if mode.starts_with("container:") => {
+                out.want(format!("{at}{name}"), mode, Want::Join);
+            }
+            Some(mode) if harmless.contains(&mode) => {}
+            Some(mode) => out.never("no-host-namespaces", format!("{at}{name}"), mode),
+        }
+    }
+    match text(host, "NetworkMode") {
+        None => {}
+        Some(mode) if mode.starts_with("container:") => {
+            out.want(format!("{at}NetworkMode"), mode, Want::Join);
+        }
+        Some(mode) => network(mode, format!("{at}NetworkMode"), out),
+    }
+    if let Some(cgroup) = text(host, "Cgroup") {
+        out.want(format!("{at}Cgroup"), cgroup, Want::Join);
+    }
+}
+
+/// A network by name or id. All-hexadecimal text may be the id, or a prefix of it, of the host network.
+pub(super) fn network(name: &str, field: String, out: &mut Findings) {
+    if name == "host" {
+        out.want(field, "host", Want::Namespace(Namespace::Network));
+    } else if !name.is_empty() && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+        out.unresolved.push(Unresolved::Network {
+            name: name.to_owned(),
+            field,
+        });
+    }
+}
+
+/// `NetworkingConfig.EndpointsConfig`, and one endpoint of `network.connect`.
+pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings) {
+    for (index, link) in texts(endpoint, "Links") {
+        out.want(format!("{at}.Links[{index}]"), link, Want::Join);
+    }
+    if let Some((key, _)) = endpoint
+        .get("DriverOpts")
+        .and_then(|options| options.members().first())
+    {
+        out.never("network-drivers", format!("{at}.DriverOpts"), key.as_ref());
+    }
+}
+
+/// One capability, in any of its spellings.
+pub(super) fn capability(name: &str, field: String, out: &mut Findings) {
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    out.want(field, short, Want::Capability);
+}
+
+/// One security option; the three spellings of no-new-privileges are one.
+pub(super) fn security_opt(option: &str, field: String, out: &mut Findings) {
+    let option = match option {
+        "no-new-privileges=true" | "no-new-privileges:true" => "no-new-privileges",
+        option => option,
+    };
+    out.want(field, option, Want::SecurityOpt);
+}
+
+/// The text of a member, if it is a string and not empty.
+pub(super) fn text<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
+    value
+        .get(key)
+        .and_then(Value::text)
+        .filter(|text| !text.is_empty())
+}
+
+/// The strings of a member that is an array, with their indices.
+pub(super) fn texts<'v>(value: &'v Value<'_>, key: &str) -> impl Iterator<Item = (usize, &'v str)> {
+    items(value, key).filter_map(|(i, item)| Some((i, item.text()?)))
+}
+
+/// The items of a member that is an array, with their indices.
+pub(super) fn items<'v>(
+    value: &'v Value<'_>,
+    key: &str,
+) -> impl Iterator<Item = (usize, &'v Value<'v>)> {
+    let list = value.get(key).map(Value::items).unwrap_or_default();
+    list.iter().enumerate()
+}

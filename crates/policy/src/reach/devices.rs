@@ -1,0 +1,76 @@
+//! Devices, and the cgroup limits that come with them.
+
+use super::{Findings, items, text, texts};
+use crate::demand::Want;
+use crate::hostpath::clean;
+use docker_api::json::Value;
+
+/// The demands of the cgroup limits and devices, which `container.update` sends without the rest.
+pub(crate) fn resources(host: &Value<'_>, at: &str, out: &mut Findings) {
+    for (index, device) in items(host, "Devices") {
+        self::device(device, "PathOnHost", &format!("{at}Devices[{index}]"), out);
+    }
+    for (index, rule) in texts(host, "DeviceCgroupRules") {
+        out.never("devices", format!("{at}DeviceCgroupRules[{index}]"), rule);
+    }
+    for (index, request) in items(host, "DeviceRequests") {
+        device_request(request, &format!("{at}DeviceRequests[{index}]"), out);
+    }
+    for name in [
+        "BlkioWeightDevice",
+        "BlkioDeviceReadBps",
+        "BlkioDeviceWriteBps",
+        "BlkioDeviceReadIOps",
+        "BlkioDeviceWriteIOps",
+    ] {
+        for (index, device) in items(host, name) {
+            self::device(device, "Path", &format!("{at}{name}[{index}]"), out);
+        }
+    }
+    if let Some(parent) = text(host, "CgroupParent") {
+        out.never("cgroup-parent", format!("{at}CgroupParent"), parent);
+    }
+}
+
+/// The engine opens the path as it is written, so `..` would go through symbolic links that cleaning does not see.
+fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings) {
+    let (field, path) = (format!("{at}.{key}"), text(device, key).unwrap_or_default());
+    if clean(path) == path {
+        out.want(field, path, Want::Device);
+    } else {
+        out.never("devices", field, path);
+    }
+}
+
+fn device_request(request: &Value<'_>, at: &str, out: &mut Findings) {
+    let driver = text(request, "Driver");
+    if let Some(driver) = driver {
+        out.want(format!("{at}.Driver"), driver, Want::DeviceRequest);
+    }
+    if driver == Some("cdi") {
+        for (index, id) in texts(request, "DeviceIDs") {
+            out.want(format!("{at}.DeviceIDs[{index}]"), id, Want::DeviceRequest);
+        }
+    }
+    let mut any = driver.is_some();
+    for (index, set) in items(request, "Capabilities") {
+        for capability in set.items() {
+            any = true;
+            let name = capability.text().unwrap_or("not a string");
+            out.want(
+                format!("{at}.Capabilities[{index}]"),
+                name,
+                Want::DeviceRequest,
+            );
+        }
+    }
+    if !any {
+        out.never("devices", at, "names neither driver nor capability");
+    }
+    if let Some((key, _)) = request
+        .get("Options")
+        .and_then(|options| options.members().first())
+    {
+        out.never("devices", format!("{at}.Options"), key.as_ref());
+    }
+}

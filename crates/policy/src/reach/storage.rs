@@ -1,0 +1,241 @@
+//! Storage: host paths and volumes, in every spelling of a mount.
+
+use super::{Findings, Unresolved, items, text};
+use crate::demand::Want;
+use docker_api::json::Value;
+
+/// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
+pub(super) fn bind(spec: &str, field: &str, out: &mut Findings) {
+    let parts: Vec<&str> = spec.split(':').collect();
+    let (source, options) = match parts[..] {
+        // A destination alone: an anonymous volume.
+        [_] => return,
+        // `source:destination`; `destination:mode` is an anonymous volume, and starts with a slash too, so is read as a path.
+        [source, _] => (source, ""),
+        [source, _, options] => (source, options),
+        _ => return out.never("bind-sources", field, spec),
+    };
+    for option in options.split(',') {
+        if matches!(option, "shared" | "rshared") {
+            out.never(
+                "bind-sources",
+                field,
+                format!("{spec} (propagation must be private or slave)"),
+            );
+        }
+    }
+    if source.starts_with('/') {
+        out.host_path(
+            field.to_owned(),
+            spec,
+            source,
+            !options.split(',').any(|option| option == "ro"),
+        );
+    } else {
+        volume(source, field, out);
+    }
+}
+
+fn volume(name: &str, field: &str, out: &mut Findings) {
+    let plain = name.len() > 1
+        && name.as_bytes()[0].is_ascii_alphanumeric()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if !plain {
+        return out.never("volumes", field, name);
+    }
+    out.want(field, name, Want::Volume);
+    out.unresolved.push(Unresolved::Volume {
+        name: name.to_owned(),
+        field: field.to_owned(),
+    });
+}
+
+/// `Mounts[]`, of a container or of a service.
+pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings) {
+    for (index, mount) in mounts.items().iter().enumerate() {
+        let at = format!("{at}[{index}]");
+        let source = text(mount, "Source");
+        let options = |name: &str| mount.get(name).filter(|options| !options.is_empty());
+        match text(mount, "Type").unwrap_or_default() {
+            "bind" => {
+                let bind = options("BindOptions");
+                match bind.and_then(|bind| text(bind, "Propagation")) {
+                    None | Some("private" | "rprivate" | "slave" | "rslave") => {}
+                    Some(mode) => out.never(
+                        "bind-sources",
+                        format!("{at}.BindOptions.Propagation"),
+                        mode,
+                    ),
+                }
+                // Read-only that stops at mount points leaves what is mounted below writable.
+                let shallow = bind.is_some_and(|bind| {
+                    bind.get("ReadOnlyNonRecursive") == Some(&Value::Bool(true))
+                });
+                let read_only = mount.get("ReadOnly") == Some(&Value::Bool(true)) && !shallow;
+                match source {
+                    Some(source) if source.starts_with('/') && !source.contains(TEMPLATE) => {
+                        out.host_path(format!("{at}.Source"), source, source, !read_only);
+                    }
+                    source => out.never(
+                        "bind-sources",
+                        format!("{at}.Source"),
+                        source.unwrap_or_default(),
+                    ),
+                }
+            }
+            "volume" => {
+                if let Some(source) = source {
+                    volume(source, &format!("{at}.Source"), out);
+                }
+                if let Some(driver) =
+                    options("VolumeOptions").and_then(|volume| volume.get("DriverConfig"))
+                {
+                    let name = text(driver, "Name").unwrap_or_default();
+                    volume_driver(
+                        name,
+                        driver.get("Options"),
+                        &format!("{at}.VolumeOptions.DriverConfig"),
+                        out,
+                    );
+                }
+            }
+            "tmpfs" => {
+                // Each is a flag, or a key with its value.
+                let options = options("TmpfsOptions").map(|tmpfs| items(tmpfs, "Options"));
+                for (number, option) in options.into_iter().flatten() {
+                    let key = option.items().first().and_then(Value::text);
+                    if !key.is_some_and(tmpfs_option) {
+                        let field = format!("{at}.TmpfsOptions.Options[{number}]");
+                        out.never("bind-sources", field, key.unwrap_or("not a text"));
+                    }
+                }
+            }
+            "image" => out.want(
+                format!("{at}.Source"),
+                source.unwrap_or_default(),
+                Want::Image,
+            ),
+            kind => out.never("bind-sources", format!("{at}.Type"), kind),
+        }
+    }
+}
+
+/// A volume's driver and options: of a mount, of `volume.create`, or of an existing volume. The local driver hands them
+/// to mount(2), so its `device` is a host path like any other.
+pub(crate) fn volume_driver(name: &str, options: Option<&Value<'_>>, at: &str, out: &mut Findings) {
+    if !matches!(name, "" | "local") {
+        return out.never("volumes", format!("{at}.Name"), name);
+    }
+    let options = options.map(Value::members).unwrap_or_default();
+    let mut seen = [""; 3];
+    for (key, value) in options {
+        let Some(value) = value.text() else {
+            return out.never("bind-sources", format!("{at} {key}"), value.kind());
+        };
+        if key.contains(TEMPLATE) || value.contains(TEMPLATE) {
+            return out.never("bind-sources", format!("{at} {key}"), "a template");
+        }
+        match key.as_ref() {
+            "type" => seen[0] = value,
+            "o" => seen[1] = value,
+            "device" => seen[2] = value,
+            "size" => {}
+            // The value may be a secret (cifs has `password`), and the option is refused whatever it says.
+            _ => return out.never("bind-sources", format!("{at} {key}"), ""),
+        }
+    }
+    let [kind, flags, device] = seen;
+    if kind.is_empty() && flags.is_empty() && device.is_empty() {
+        return;
+    }
+    // The kernel goes by the flags, not by the type: with `bind`, a "tmpfs" is whatever the device is.
+    if kind == "tmpfs" && flags.split(',').all(tmpfs_option) && !device.contains('/') {
+        return;
+    }
+    let flag = |name: &str| flags.split(',').any(|flag| flag == name);
+    if !matches!(kind, "none" | "bind" | "")
+        || !(flag("bind") || flag("rbind"))
+        || !flags.split(',').all(bind_option)
+    {
+        return out.never(
+            "bind-sources",
+            format!("{at} type={kind},o={},device", without_secrets(flags)),
+            device,
+        );
+    }
+    // The kernel walks `..` through symbolic links, where cleaning would not.
+    if !device.starts_with('/') || device.split('/').any(|part| part == "..") {
+        return out.never("bind-sources", format!("{at} device"), device);
+    }
+    out.host_path(
+        format!("{at} device"),
+        device,
+        device,
+        // What is mounted below comes along with `rbind`, and stays writable.
+        !flag("ro") || flag("rw") || flag("rbind"),
+    );
+}
+
+/// Swarm expands templates in a task's mounts on the node, after everything was judged; elsewhere this is no name anybody has.
+const TEMPLATE: &str = "{{";
+
+/// Options that shape a new tmpfs and touch nothing else (tmpfs(5), mount(8)): not `remount`, which makes the host's `/sys` or
+/// a read-only bind at the destination writable, nor anything else that mount(2) would do to what lies there already.
+fn tmpfs_option(option: &str) -> bool {
+    let (key, _) = option.split_once('=').unwrap_or((option, ""));
+    common_option(option)
+        || matches!(
+            key,
+            "size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"
+        )
+}
+
+/// Options of a bind that keep it a bind, and private.
+fn bind_option(option: &str) -> bool {
+    common_option(option)
+        || matches!(
+            option,
+            "bind" | "rbind" | "private" | "rprivate" | "slave" | "rslave"
+        )
+}
+
+fn common_option(option: &str) -> bool {
+    let option = option.strip_prefix("no").unwrap_or(option);
+    matches!(
+        option,
+        "" | "defaults"
+            | "ro"
+            | "rw"
+            | "exec"
+            | "suid"
+            | "dev"
+            | "atime"
+            | "diratime"
+            | "relatime"
+            | "strictatime"
+    )
+}
+
+/// `Tmpfs`: destinations and their options.
+pub(super) fn tmpfs(map: &Value<'_>, at: &str, out: &mut Findings) {
+    for (target, options) in map.members() {
+        let refused = match options.text() {
+            Some(options) => options.split(',').find(|option| !tmpfs_option(option)),
+            None => Some(options.kind()).filter(|_| *options != Value::Null),
+        };
+        if let Some(refused) = refused {
+            out.never("bind-sources", format!("{at}.{target}"), refused);
+        }
+    }
+}
+
+/// Mount options as a message may show them: cifs takes its user's password among them.
+fn without_secrets(flags: &str) -> String {
+    let shown = |flag: &str| match flag.split_once('=') {
+        Some((key, _)) if key.to_ascii_lowercase().contains("pass") => format!("{key}=***"),
+        _ => flag.to_owned(),
+    };
+    flags.split(',').map(shown).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,161 @@
+//! `certs client` and `certs bundle`.
+
+use std::path::{Path, PathBuf};
+
+use super::bundle::{self, Files, quote};
+use super::{Output, authority, dir_option};
+use crate::cli::certs::{Bundle, Client};
+use pki::{
+    CertsError,
+    inspect::timestamp,
+    issue::{CLIENT_DAYS, Days},
+    name, san,
+    store::{ClientRequest, Paths, Store},
+    write::{Existing, refuse_existing},
+};
+
+pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
+    name::check(&args.name)?;
+    for (option, value) in [("--o", &args.o), ("--ou", &args.ou)] {
+        value
+            .as_deref()
+            .map_or(Ok(()), |value| name::check_attribute(option, value))?;
+    }
+    let uris = args
+        .uri
+        .iter()
+        .map(|uri| san::parse_uri(uri))
+        .collect::<Result<Vec<_>, _>>()?;
+    let existing = Existing::from_force(args.force);
+    let mut store = Store::open(&args.ca.dir.dir)?;
+    let home = store.paths.client(&args.name);
+    let option = dir_option(&args.ca.dir.dir);
+    let hint = format!(
+        "`dockgate certs renew {}{option}` renews it; --force replaces it",
+        quote(&args.name)
+    );
+    let target = args.out.as_ref().unwrap_or(&home);
+    // Everything that could be in the way is looked at before anything is signed.
+    for path in ["cert.pem", "key.pem", "ca.pem"]
+        .map(|file| target.join(file))
+        .iter()
+        .chain(&args.bundle)
+    {
+        refuse_existing(path, existing, &hint)?;
+    }
+    let authority = authority(&args.ca, &store.paths)?;
+    let request = ClientRequest {
+        name: &args.name,
+        organization: args.o.as_deref(),
+        organizational_unit: args.ou.as_deref(),
+        uris: &uris,
+        days: Days::from_option(args.days, CLIENT_DAYS),
+        key_type: args.key_type,
+    };
+    let (made, key) = store.sign_client(&authority, &request)?;
+    let address = bundle::address(args.host.as_deref(), &store.paths);
+    let mut output = Output::default();
+    output.line(format!(
+        "made a client certificate, {}, good until {}",
+        made.info.subject,
+        timestamp(made.info.not_after)
+    ));
+    output.line(format!("  serial       {}", made.info.serial));
+    let files = || {
+        Ok::<_, CertsError>(Files {
+            ca: authority.trust_pem(),
+            cert: made.chain_pem.clone(),
+            key: key.to_pem()?,
+        })
+    };
+    if let Some(path) = &args.bundle {
+        files()?.write(path, &bundle::readme(&args.name, &address), existing)?;
+        store.put_client(&home, &authority, &made.chain_pem, None, existing)?;
+        output.line(format!(
+            "  bundle       {} (holds the only copy of the key)",
+            path.display()
+        ));
+        output.next(format!(
+            "copy it to the client's machine, then: tar -xf {} && {}",
+            file_name(path),
+            bundle::context_line(&args.name, &address, "")
+        ));
+    } else if args.stdout {
+        output.secret = Some(files()?.to_pem());
+        store.put_client(&home, &authority, &made.chain_pem, None, existing)?;
+        output.line("  key, certificate and CA were printed; the key is kept nowhere else");
+    } else {
+        store.put_client(target, &authority, &made.chain_pem, Some(&key), existing)?;
+        output.line(format!(
+            "  directory    {} (ca.pem, cert.pem, key.pem)",
+            target.display()
+        ));
+        output.next(use_line(&address, target));
+        if args.out.is_none() {
+            output.line(format!(
+                "or, for another machine: dockgate certs bundle {}{option}",
+                quote(&args.name)
+            ));
+        }
+    }
+    Ok(output)
+}
+
+pub(super) fn bundle(args: &Bundle) -> Result<Output, CertsError> {
+    name::check(&args.name)?;
+    let paths = Paths::of(&args.dir.dir);
+    let home = paths.client(&args.name);
+    if !home.join("cert.pem").is_file() {
+        return Err(CertsError::refused(
+            format!("there is no client {:?} in {:?}", args.name, paths.clients),
+            format!(
+                "make it with `dockgate certs client {}{}`",
+                quote(&args.name),
+                dir_option(&args.dir.dir)
+            ),
+        ));
+    }
+    let address = bundle::address(args.host.as_deref(), &paths);
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{}.tar", args.name)));
+    Files::read(&home)?.write(
+        &out,
+        &bundle::readme(&args.name, &address),
+        Existing::from_force(args.force),
+    )?;
+    let mut output = Output::default();
+    output.line(format!(
+        "packed {} with ca.pem, cert.pem, key.pem and README.txt; it holds a secret key",
+        out.display()
+    ));
+    let context = bundle::context_line(&args.name, &address, "");
+    if out.extension().is_some_and(|extension| extension == "tar") {
+        output.next(format!(
+            "copy it to the client's machine, then: tar -xf {} && {context}",
+            file_name(&out)
+        ));
+    } else {
+        output.next(format!(
+            "copy it to the client's machine, then, in that directory: {context}"
+        ));
+    }
+    if address.contains("//HOST:") {
+        output.line("(write the gate's address in place of HOST, or give --host tcp://…)");
+    }
+    Ok(output)
+}
+
+/// The paste-ready line that uses a client's directory.
+fn use_line(address: &str, dir: &Path) -> String {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.into());
+    format!(
+        "DOCKER_HOST={address} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker version",
+        quote(&dir.to_string_lossy())
+    )
+}
+
+fn file_name(path: &Path) -> String {
+    quote(&path.file_name().unwrap_or_default().to_string_lossy())
+}

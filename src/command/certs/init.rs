@@ -1,0 +1,139 @@
+//! `certs init` and `certs server`.
+
+use super::bundle::quote;
+use super::{Output, authority, dir_option, names, server_names};
+use crate::cli::certs::{Init, Server};
+use pki::{
+    CertsError, Passphrase,
+    inspect::timestamp,
+    issue::{Authority, Days, SERVER_DAYS, default_ca_name},
+    key::Key,
+    name,
+    store::{Made, Paths, Store},
+    write::{Existing, refuse_existing},
+};
+
+pub(super) fn init(args: &Init) -> Result<Output, CertsError> {
+    let sans = server_names(&args.san)?;
+    let dir = &args.ca.dir.dir;
+    let existing = Existing::from_force(args.force);
+    let days = Days::from_option(args.days, SERVER_DAYS);
+    let mut store = Store::open(dir)?;
+    let imported = args.ca.ca_cert.is_some();
+    let hint = format!(
+        "keep it and use it (`dockgate certs client NAME{}`), or give --force to replace it",
+        dir_option(dir)
+    );
+    let Paths {
+        ca,
+        ca_key,
+        server_cert,
+        server_key,
+        ..
+    } = &store.paths;
+    for path in [ca, server_cert, server_key]
+        .into_iter()
+        .chain((!imported).then_some(ca_key))
+    {
+        refuse_existing(path, existing, &hint)?;
+    }
+    let mut output = Output::default();
+    let authority = if imported {
+        let authority = authority(&args.ca, &store.paths)?;
+        store.put_ca(&authority, None, existing)?;
+        output.line(format!(
+            "took over the CA {} in {}",
+            authority.info().subject,
+            store.paths.ca.display()
+        ));
+        authority
+    } else {
+        let authority = new_authority(args)?;
+        let encrypt = args.encrypt || args.ca.passphrase_file.is_some();
+        let pem = if encrypt {
+            let passphrase = Passphrase::from_option(args.ca.passphrase_file.clone())
+                .for_new(&store.paths.ca_key)?;
+            authority.key().to_encrypted_pem(&passphrase)?
+        } else {
+            authority.key().to_pem()?
+        };
+        store.put_ca(&authority, Some(&pem), existing)?;
+        output.line(format!(
+            "made a CA, {}, good until {}",
+            authority.info().subject,
+            timestamp(authority.info().not_after)
+        ));
+        output.line(format!("  certificate  {}", store.paths.ca.display()));
+        output.line(format!(
+            "  key          {}{}",
+            store.paths.ca_key.display(),
+            if encrypt { " (encrypted)" } else { "" }
+        ));
+        output.line(format!("  SHA-256      {}", authority.info().sha256));
+        authority
+    };
+    let made = store.make_server(&authority, &sans, days, args.key_type, existing)?;
+    describe_server(&mut output, &store.paths, &made);
+    output.next(format!("dockgate certs client NAME{}", dir_option(dir)));
+    output.line(format!("then: {}", serve_line(&store.paths)));
+    Ok(output)
+}
+
+pub(super) fn server(args: &Server) -> Result<Output, CertsError> {
+    let sans = server_names(&args.san)?;
+    let existing = Existing::from_force(args.force);
+    let mut store = Store::open(&args.ca.dir.dir)?;
+    let hint = format!(
+        "`dockgate certs renew server{}` renews it; --force replaces it and its key",
+        dir_option(&args.ca.dir.dir)
+    );
+    for path in [&store.paths.server_cert, &store.paths.server_key] {
+        refuse_existing(path, existing, &hint)?;
+    }
+    let authority = authority(&args.ca, &store.paths)?;
+    let made = store.make_server(
+        &authority,
+        &sans,
+        Days::from_option(args.days, SERVER_DAYS),
+        args.key_type,
+        existing,
+    )?;
+    if !store.paths.ca.is_file() {
+        store.put_ca(&authority, None, Existing::Keep)?;
+    }
+    let mut output = Output::default();
+    describe_server(&mut output, &store.paths, &made);
+    output.next(serve_line(&store.paths));
+    Ok(output)
+}
+
+fn new_authority(args: &Init) -> Result<Authority, CertsError> {
+    let common_name = match &args.ca_name {
+        Some(given) => {
+            name::check_attribute("--ca-name", given)?;
+            given.clone()
+        }
+        None => default_ca_name()?,
+    };
+    Authority::create(&common_name, Key::generate(args.key_type)?, args.ca_days)
+}
+
+fn describe_server(output: &mut Output, paths: &Paths, made: &Made) {
+    output.line(format!(
+        "made a server certificate, good until {}",
+        timestamp(made.info.not_after)
+    ));
+    output.line(format!("  certificate  {}", paths.server_cert.display()));
+    output.line(format!("  key          {}", paths.server_key.display()));
+    output.line(format!("  names        {}", names(&made.info.sans)));
+}
+
+fn serve_line(paths: &Paths) -> String {
+    let path = |path: &std::path::Path| quote(&path.to_string_lossy());
+    format!(
+        "dockgate serve --tlscacert {} --tlscert {} --tlskey {}",
+        path(&paths.ca),
+        path(&paths.server_cert),
+        path(&paths.server_key)
+    )
+}

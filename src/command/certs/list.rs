@@ -1,0 +1,226 @@
+//! `certs list`: what was issued here, and what lies in the directory besides.
+
+use std::{fs, path::PathBuf};
+
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Output, dir_option};
+use crate::cli::certs::List;
+use pki::{
+    CertsError,
+    crl::Crl,
+    index::{Index, Kind},
+    inspect::{Inspected, timestamp},
+    issue::now,
+    store::{Paths, inspect_file},
+};
+
+/// One certificate.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    kind: Kind,
+    status: &'static str,
+    not_after: String,
+    days_left: i64,
+    serial: String,
+    subject: String,
+    sha256: String,
+    spki_sha256: String,
+    /// Where the certificate lies, when it is still there.
+    path: Option<PathBuf>,
+}
+
+/// Everything `--json` prints.
+#[derive(Serialize)]
+struct Listing {
+    certificates: Vec<Row>,
+    crl: Option<ListedCrl>,
+}
+
+#[derive(Serialize)]
+struct ListedCrl {
+    path: PathBuf,
+    number: String,
+    next_update: Option<String>,
+    revoked: Vec<String>,
+}
+
+pub(super) fn list(args: &List) -> Result<Output, CertsError> {
+    let paths = Paths::of(&args.dir.dir);
+    let now = now();
+    let crl = if paths.crl.is_file() {
+        Some(Crl::read(&paths.crl)?)
+    } else {
+        None
+    };
+    let mut rows = rows(&paths, crl.as_ref(), now)?;
+    if !args.all {
+        rows.retain(|row| row.path.is_some() || !matches!(row.status, "expired" | "replaced"));
+    }
+    let crl = crl.map(|crl| ListedCrl {
+        path: paths.crl.clone(),
+        number: crl.number_text,
+        next_update: crl.next_update.map(timestamp),
+        revoked: crl.entries.into_iter().map(|entry| entry.serial).collect(),
+    });
+    let mut output = Output::default();
+    if args.json {
+        let listing = Listing {
+            certificates: rows,
+            crl,
+        };
+        let json = serde_json::to_string_pretty(&listing)
+            .map_err(|source| CertsError::crypto("encode JSON", source))?;
+        output.line(json);
+        return Ok(output);
+    }
+    if rows.is_empty() {
+        output.line(format!("no certificates in {}", paths.dir.display()));
+        output.next(format!("dockgate certs init{}", dir_option(&args.dir.dir)));
+        return Ok(output);
+    }
+    let width = rows
+        .iter()
+        .map(|row| row.name.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(4);
+    output.line(format!(
+        "{:width$}  {:6}  {:8}  {:>5}  {:20}  SERIAL",
+        "NAME", "KIND", "STATUS", "DAYS", "ENDS"
+    ));
+    for row in &rows {
+        let kind = match row.kind {
+            Kind::Ca => "ca",
+            Kind::Server => "server",
+            Kind::Client => "client",
+        };
+        output.line(format!(
+            "{:width$}  {kind:6}  {:8}  {:>5}  {:20}  {}",
+            row.name, row.status, row.days_left, row.not_after, row.serial
+        ));
+    }
+    if let Some(crl) = &crl {
+        let until = crl.next_update.as_deref().unwrap_or("no date");
+        output.line(format!(
+            "revocation list {} number {}, {} revoked, good until {until}",
+            crl.path.display(),
+            crl.number,
+            crl.revoked.len()
+        ));
+    }
+    if rows
+        .iter()
+        .any(|row| row.status == "due" || row.status == "expired" && row.path.is_some())
+    {
+        output.next(format!(
+            "dockgate certs renew --all --if-due{}",
+            dir_option(&args.dir.dir)
+        ));
+    }
+    Ok(output)
+}
+
+fn rows(paths: &Paths, crl: Option<&Crl>, now: OffsetDateTime) -> Result<Vec<Row>, CertsError> {
+    let index = Index::read(&paths.index)?;
+    let revoked = |serial: &str| {
+        index.revocation(serial).is_some()
+            || crl.is_some_and(|crl| crl.entries.iter().any(|entry| entry.serial == serial))
+    };
+    let mut rows = Vec::new();
+    for (kind, name, path) in present(paths) {
+        // A file that cannot be read is not hidden: the command fails and says which.
+        let (_, info) = inspect_file(&path)?;
+        let status = status(&info, revoked(&info.serial), now);
+        rows.push(Row {
+            name,
+            kind,
+            status,
+            not_after: timestamp(info.not_after),
+            days_left: info.days_left(now),
+            serial: info.serial,
+            subject: info.subject,
+            sha256: info.sha256,
+            spki_sha256: info.spki_sha256,
+            path: Some(path),
+        });
+    }
+    for issued in index.issued() {
+        if rows.iter().any(|row| row.sha256 == issued.sha256) {
+            continue;
+        }
+        let end = OffsetDateTime::parse(&issued.not_after, &Rfc3339).unwrap_or(now);
+        let replaced = rows
+            .iter()
+            .any(|row| row.kind == issued.kind && row.name == issued.name && row.path.is_some());
+        let status = match () {
+            () if revoked(&issued.serial) => "revoked",
+            () if end <= now => "expired",
+            () if replaced => "replaced",
+            () => "ok",
+        };
+        rows.push(Row {
+            name: issued.name.clone(),
+            kind: issued.kind,
+            status,
+            not_after: issued.not_after.clone(),
+            days_left: (end - now).whole_days(),
+            serial: issued.serial.clone(),
+            subject: issued.subject.clone(),
+            sha256: issued.sha256.clone(),
+            spki_sha256: issued.spki_sha256.clone(),
+            path: None,
+        });
+    }
+    Ok(rows)
+}
+
+/// The certificates that lie in the directory.
+pub(super) fn present(paths: &Paths) -> Vec<(Kind, String, PathBuf)> {
+    let mut present = Vec::new();
+    present.extend(
+        paths
+            .ca
+            .is_file()
+            .then(|| (Kind::Ca, "ca".to_owned(), paths.ca.clone())),
+    );
+    present.extend(
+        paths
+            .server_cert
+            .is_file()
+            .then(|| (Kind::Server, "server".to_owned(), paths.server_cert.clone())),
+    );
+    let mut clients: Vec<_> = fs::read_dir(&paths.clients)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| {
+            (
+                Kind::Client,
+                entry.file_name().to_string_lossy().into_owned(),
+                entry.path().join("cert.pem"),
+            )
+        })
+        .filter(|(.., path)| path.is_file())
+        .collect();
+    clients.sort();
+    present.extend(clients);
+    if let Some(dir) = pki::layout::find(&paths.dir).and_then(|layout| layout.client_dir) {
+        let path = dir.join("cert.pem");
+        if !dir.starts_with(&paths.clients) {
+            present.push((Kind::Client, "client".to_owned(), path));
+        }
+    }
+    present
+}
+
+fn status(info: &Inspected, revoked: bool, now: OffsetDateTime) -> &'static str {
+    match () {
+        () if revoked => "revoked",
+        () if now >= info.not_after => "expired",
+        () if now >= info.renewal_due() => "due",
+        () => "ok",
+    }
+}

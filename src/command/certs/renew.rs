@@ -1,0 +1,247 @@
+//! `certs renew`: the same identity with new dates, by the same CA, with the same key unless a new one is asked for.
+
+use std::path::{Path, PathBuf};
+
+use super::bundle::quote;
+use super::{Output, authority, dir_option, list::present};
+use crate::cli::certs::Renew;
+use pki::{
+    CertsError,
+    auto::public_key,
+    crl::{self, Crl},
+    index::Kind,
+    inspect::{Inspected, Role, raw_sans, raw_subject, timestamp},
+    issue::{Authority, Days, Leaf, Sans, Subject, now},
+    key::{Key, KeyType},
+    store::{Store, inspect_file},
+    write::{self, Access, Existing},
+};
+
+/// A certificate to renew and where its key lies.
+struct Target {
+    kind: Kind,
+    name: String,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
+    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut output = Output::default();
+    let targets = targets(args, &store)?;
+    let due = |info: &Inspected| !args.if_due || now() >= info.renewal_due();
+    let crl_due = args.all
+        && store.paths.crl.is_file()
+        && (!args.if_due || Crl::read(&store.paths.crl)?.is_due(now()));
+    let mut wanted = Vec::new();
+    for target in targets {
+        let (_, info) = inspect_file(&target.certificate)?;
+        let revoked = store.index.revocation(&info.serial).is_some();
+        if revoked && !args.all {
+            return Err(CertsError::refused(
+                format!("{:?} (serial {}) is revoked", target.name, info.serial),
+                format!(
+                    "make a new one with `dockgate certs client {} --force`",
+                    quote(&target.name)
+                ),
+            ));
+        }
+        if !revoked && due(&info) {
+            wanted.push(target);
+        }
+    }
+    if wanted.is_empty() && !crl_due {
+        output.line("nothing is due");
+        return Ok(output);
+    }
+    let authority = authority(&args.ca, &store.paths)?;
+    let mut failures = Vec::new();
+    for target in &wanted {
+        match renew_one(args, &mut store, &authority, target) {
+            Ok(line) => output.line(line),
+            Err(error) if !args.all => return Err(error),
+            // One bad certificate must not let the others lapse.
+            Err(error) => failures.push(format!("{}: {error}", target.name)),
+        }
+    }
+    if crl_due {
+        let list = crl::publish(&mut store, &authority, pki::CRL_DAYS)?;
+        output.line(format!(
+            "signed {} again, number {}",
+            store.paths.crl.display(),
+            list.number_text
+        ));
+    }
+    if wanted.iter().any(|target| target.kind == Kind::Server) {
+        output.next("dockgate reads the new server certificate within --reload-interval, or at once on SIGHUP");
+    }
+    if !failures.is_empty() {
+        output.failure = Some(CertsError::refused(
+            format!(
+                "{} of {} certificates could not be renewed: {}",
+                failures.len(),
+                wanted.len(),
+                failures.join("; ")
+            ),
+            "renew them one by one to see what each needs",
+        ));
+    }
+    Ok(output)
+}
+
+fn targets(args: &Renew, store: &Store) -> Result<Vec<Target>, CertsError> {
+    let paths = &store.paths;
+    let all = || {
+        present(paths)
+            .into_iter()
+            .filter(|(kind, ..)| *kind != Kind::Ca)
+            .map(|(kind, name, certificate)| {
+                let key = if kind == Kind::Server {
+                    paths.server_key.clone()
+                } else {
+                    certificate.with_file_name("key.pem")
+                };
+                Target {
+                    kind,
+                    name,
+                    certificate,
+                    key,
+                }
+            })
+    };
+    let Some(wanted) = &args.target else {
+        return Ok(all().collect());
+    };
+    if let Some(target) = all().find(|target| target.name == *wanted) {
+        return Ok(vec![target]);
+    }
+    let path = Path::new(wanted);
+    if path.is_file() {
+        let (_, info) = inspect_file(path)?;
+        let server = info.permits(Role::Server) && !info.permits(Role::Client);
+        let name = info.common_name.unwrap_or_else(|| info.serial.clone());
+        return Ok(vec![Target {
+            kind: if server { Kind::Server } else { Kind::Client },
+            name: if server { "server".into() } else { name },
+            certificate: path.into(),
+            key: path.with_file_name(
+                path.file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .replace("cert", "key"),
+            ),
+        }]);
+    }
+    let known: Vec<_> = all().map(|target| target.name).collect();
+    Err(CertsError::refused(
+        format!("there is no certificate {wanted:?} in {:?}", paths.dir),
+        format!(
+            "known are: {}; see `dockgate certs list{}`",
+            if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            },
+            dir_option(&paths.dir)
+        ),
+    ))
+}
+
+fn renew_one(
+    args: &Renew,
+    store: &mut Store,
+    authority: &Authority,
+    target: &Target,
+) -> Result<String, CertsError> {
+    let (old, info) = inspect_file(&target.certificate)?;
+    if info.is_ca {
+        return Err(CertsError::refused(
+            format!(
+                "{:?} is a CA; renewing it would not reach the clients that trust it",
+                target.certificate
+            ),
+            "make a new CA beside it and trust both until every client has moved",
+        ));
+    }
+    let ours = info.issuer == authority.info().subject
+        && (info.authority_key_id.is_none()
+            || info.authority_key_id == authority.info().subject_key_id);
+    if !ours {
+        return Err(CertsError::refused(
+            format!(
+                "{:?} was issued by {}, not by {}",
+                target.certificate,
+                info.issuer,
+                authority.info().subject
+            ),
+            "name the CA that issued it with --ca-cert FILE --ca-key FILE",
+        ));
+    }
+    let subject = raw_subject(&old).unwrap_or_default();
+    let sans = raw_sans(&old);
+    let leaf = Leaf {
+        role: if target.kind == Kind::Server {
+            Role::Server
+        } else {
+            Role::Client
+        },
+        subject: Subject::Exact(&subject),
+        sans: Sans::Exact(sans.as_deref()),
+        days: Days::from_option(args.days, lifetime(&info)),
+        rsa: info.key.starts_with("RSA"),
+    };
+    let made = if args.new_key {
+        let key = Key::generate(same_kind(&info.key))?;
+        let made = store.sign(authority, &leaf, &key, target.kind, &target.name)?;
+        write::write(
+            &target.key,
+            key.to_pem()?.as_bytes(),
+            Access::Secret,
+            Existing::Replace,
+        )?;
+        made
+    } else {
+        store.sign(
+            authority,
+            &leaf,
+            &public_key(&old)?,
+            target.kind,
+            &target.name,
+        )?
+    };
+    write::write(
+        &target.certificate,
+        made.chain_pem.as_bytes(),
+        Access::Public,
+        Existing::Replace,
+    )?;
+    let key = if args.new_key {
+        "a new key"
+    } else {
+        "the same key"
+    };
+    Ok(format!(
+        "renewed {} with {key}, good until {}; the old one (serial {}) stays good until {}",
+        target.name,
+        timestamp(made.info.not_after),
+        info.serial,
+        timestamp(info.not_after)
+    ))
+}
+
+/// As many whole days as the old certificate had.
+fn lifetime(info: &Inspected) -> u32 {
+    u32::try_from((info.not_after - info.not_before).whole_days())
+        .unwrap_or(1)
+        .max(1)
+}
+
+fn same_kind(key: &str) -> KeyType {
+    match key {
+        "RSA 4096" => KeyType::Rsa4096,
+        key if key.starts_with("RSA") => KeyType::Rsa2048,
+        "ECDSA P-384" | "ECDSA P-521" => KeyType::P384,
+        "Ed25519" => KeyType::Ed25519,
+        _ => KeyType::P256,
+    }
+}

@@ -1,0 +1,186 @@
+//! `certs show`: what a certificate says, and what dockgate would say to it.
+
+use std::path::{Path, PathBuf};
+
+use data_encoding::{BASE64, HEXLOWER};
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde::Serialize;
+
+use super::probe;
+use super::verdict::{self, Verdict};
+use super::{Output, names};
+use crate::cli::certs::Show;
+use pki::{
+    CertsError,
+    inspect::{Inspected, inspect, timestamp},
+    issue::now,
+    pem,
+    store::Paths,
+};
+
+/// One certificate of the chain, for `--json`.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    info: Inspected,
+    days_left: i64,
+    /// The digest of the public key as a policy and the deny list take it.
+    spki: String,
+    /// Only on the leaf.
+    verdict: Option<Verdict>,
+}
+
+pub(super) fn show(args: &Show) -> Result<Output, CertsError> {
+    let (chain, asked_for) = if args.target.contains("://") {
+        let presented = probe::fetch(&args.target)?;
+        (presented.chain, Some(presented.name))
+    } else {
+        (pem::certificates(Path::new(&args.target))?, None)
+    };
+    let verdict = verdict(args, &chain, asked_for.as_ref())?;
+    let mut shown = Vec::new();
+    for der in &chain {
+        let info = read(&args.target, der)?;
+        shown.push(Shown {
+            days_left: info.days_left(now()),
+            spki: pin(&info.spki_sha256),
+            info,
+            verdict: None,
+        });
+    }
+    if let Some(first) = shown.first_mut() {
+        first.verdict = verdict;
+    }
+    let mut output = Output::default();
+    if args.json {
+        output.line(
+            serde_json::to_string_pretty(&shown)
+                .map_err(|source| CertsError::crypto("encode JSON", source))?,
+        );
+        return Ok(output);
+    }
+    for (position, certificate) in shown.iter().enumerate() {
+        if position > 0 {
+            output.line("");
+        }
+        describe(&mut output, certificate);
+    }
+    if shown.first().is_some_and(|first| first.verdict.is_none()) {
+        output.line(
+            "verdict        none: there is no CA to judge by; give --ca-cert FILE or --dir DIR",
+        );
+    }
+    Ok(output)
+}
+
+fn verdict(
+    args: &Show,
+    chain: &[CertificateDer<'static>],
+    asked_for: Option<&ServerName<'static>>,
+) -> Result<Option<Verdict>, CertsError> {
+    let paths = Paths::of(&args.dir.dir);
+    let (ca, crl): (PathBuf, Option<PathBuf>) = match &args.ca_cert {
+        Some(ca) => (ca.clone(), None),
+        None => (paths.ca, Some(paths.crl).filter(|crl| crl.is_file())),
+    };
+    let Some(leaf) = chain
+        .first()
+        .filter(|_| args.ca_cert.is_some() || ca.is_file())
+    else {
+        return Ok(None);
+    };
+    verdict::judge(
+        chain,
+        &read(&args.target, leaf)?,
+        &ca,
+        crl.as_deref(),
+        asked_for,
+    )
+    .map(Some)
+}
+
+fn read(target: &str, der: &CertificateDer<'_>) -> Result<Inspected, CertsError> {
+    inspect(der).map_err(|found| CertsError::Unexpected {
+        path: target.into(),
+        expected: "an X.509 certificate",
+        found,
+        hint: None,
+    })
+}
+
+/// `sha256:` and the digest in base64.
+fn pin(hex: &str) -> String {
+    let digest = HEXLOWER.decode(hex.as_bytes()).unwrap_or_default();
+    format!("sha256:{}", BASE64.encode(&digest))
+}
+
+fn describe(output: &mut Output, certificate: &Shown) {
+    let Shown {
+        info,
+        days_left,
+        spki,
+        verdict,
+    } = certificate;
+    let mut field = |name: &str, value: &str| output.line(format!("{name:13}  {value}"));
+    field("subject", &info.subject);
+    field(
+        "issuer",
+        if info.self_issued {
+            "itself"
+        } else {
+            &info.issuer
+        },
+    );
+    field(
+        "names",
+        &if info.sans.is_empty() {
+            "none".into()
+        } else {
+            names(&info.sans)
+        },
+    );
+    field("serial", &info.serial);
+    field("valid from", &timestamp(info.not_before));
+    let left = match *days_left {
+        days if days < 0 => "expired".to_owned(),
+        1 => "1 day left".to_owned(),
+        days => format!("{days} days left"),
+    };
+    field(
+        "valid until",
+        &format!("{} ({left})", timestamp(info.not_after)),
+    );
+    field("key", &info.key);
+    field(
+        "key usage",
+        &info
+            .key_usage
+            .as_ref()
+            .map_or("any".into(), |usage| usage.join(", ")),
+    );
+    field(
+        "extended",
+        &info
+            .extended_key_usage
+            .as_ref()
+            .map_or("any".into(), |usage| usage.join(", ")),
+    );
+    if info.is_ca {
+        field(
+            "CA",
+            &info.path_len.map_or("yes".into(), |length| {
+                format!("yes, with at most {length} CAs below it")
+            }),
+        );
+    }
+    field("key id", info.subject_key_id.as_deref().unwrap_or("none"));
+    field(
+        "issuer key id",
+        info.authority_key_id.as_deref().unwrap_or("none"),
+    );
+    field("SHA-256", &info.sha256);
+    field("SPKI", spki);
+    if let Some(verdict) = verdict {
+        field("verdict", &verdict.text);
+    }
+}

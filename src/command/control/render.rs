@@ -1,0 +1,209 @@
+//! Live connections as text for a terminal.
+
+use std::collections::HashMap;
+
+use crate::observe::control::Connection;
+
+/// Bytes per second, in and out, by connection number.
+pub(super) type Rates = HashMap<u64, (f64, f64)>;
+
+const COLUMNS: [&str; 10] = [
+    "ID",
+    "CLIENT",
+    "ADDRESS",
+    "STATE",
+    "OPERATION",
+    "TARGET",
+    "AGE",
+    "IDLE",
+    "IN",
+    "OUT",
+];
+
+/// Columns that hold numbers line up at the right.
+const RIGHT: [bool; 10] = [
+    true, false, false, false, false, false, true, true, true, true,
+];
+
+/// Longest name or path shown in a table; `--json` has them whole.
+const WIDEST: usize = 60;
+
+/// A table with a heading. With `rates` the last two columns are bytes per second.
+pub(super) fn table(connections: &[Connection], rates: Option<&Rates>) -> String {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    if rates.is_some() {
+        rows[0][8] = "IN/S".to_owned();
+        rows[0][9] = "OUT/S".to_owned();
+    }
+    for c in connections {
+        let (bytes_in, bytes_out) = match rates {
+            Some(rates) => rates.get(&c.id).copied().unwrap_or_default(),
+            None => (c.bytes_in as f64, c.bytes_out as f64),
+        };
+        rows.push([
+            c.id.to_string(),
+            shorten(&field(c.client.as_deref())),
+            c.address.clone(),
+            c.state.as_str().to_owned(),
+            field(c.operation.as_deref()),
+            shorten(&field(c.path.as_deref())),
+            time(c.age_ms),
+            time(c.idle_ms),
+            bytes(bytes_in),
+            bytes(bytes_out),
+        ]);
+    }
+    let widths: Vec<usize> = (0..COLUMNS.len())
+        .map(|n| rows.iter().map(|row| width(&row[n])).max().unwrap_or(0))
+        .collect();
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (n, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[n] - width(cell));
+            let (before, after) = if RIGHT[n] {
+                (pad, String::new())
+            } else {
+                (String::new(), pad)
+            };
+            line.push_str(&before);
+            line.push_str(cell);
+            line.push_str(&after);
+            line.push_str("  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// One connection in words.
+pub(super) fn sentence(c: &Connection) -> String {
+    let client = plain(c.client.as_deref().unwrap_or("?"));
+    let mut text = format!("connection {} of \"{client}\" from {}", c.id, c.address);
+    if let (Some(operation), Some(path)) = (&c.operation, &c.path) {
+        let what = if c.state == crate::observe::registry::State::Idle {
+            "last"
+        } else {
+            "in"
+        };
+        text.push_str(&format!(", {what} {operation} {}", plain(path)));
+    }
+    text.push_str(&format!(", after {}", time(c.age_ms)));
+    text
+}
+
+fn field(text: Option<&str>) -> String {
+    text.map_or_else(|| "-".to_owned(), plain)
+}
+
+/// Without anything that a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    crate::observe::log::escape(text, &mut out);
+    out
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Keeps both ends: the beginning says what it is, the end tells it from its neighbours.
+fn shorten(text: &str) -> String {
+    let count = width(text);
+    if count <= WIDEST {
+        return text.to_owned();
+    }
+    let (head, tail) = (WIDEST / 2 - 1, WIDEST - WIDEST / 2);
+    let start: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(count - tail).collect();
+    format!("{start}…{end}")
+}
+
+/// `850ms`, `12s`, `3m05s`, `2h10m`, `4d06h`.
+pub(super) fn time(ms: u64) -> String {
+    let s = ms / 1_000;
+    match s {
+        0 => format!("{ms}ms"),
+        1..60 => format!("{s}s"),
+        60..3_600 => format!("{}m{:02}s", s / 60, s % 60),
+        3_600..86_400 => format!("{}h{:02}m", s / 3_600, s / 60 % 60),
+        _ => format!("{}d{:02}h", s / 86_400, s / 3_600 % 24),
+    }
+}
+
+/// `512B`, `1.5KiB`, `3.2GiB`.
+pub(super) fn bytes(n: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n;
+    let mut unit = 0;
+    while value >= 1023.95 && unit < UNITS.len() - 1 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{value:.0}B")
+    } else {
+        format!("{value:.1}{}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::registry::State;
+
+    fn connection() -> Connection {
+        Connection {
+            id: 7,
+            client: Some("al\x1b[2Jice\u{202e}\n".to_owned()),
+            serial: Some("0a".to_owned()),
+            sha256: None,
+            spki_sha256: None,
+            address: "192.0.2.1:5000".to_owned(),
+            state: State::Tunnel,
+            operation: Some("exec.start".to_owned()),
+            path: Some(format!("/v1.51/exec/{}/start", "f".repeat(64))),
+            requests: 2,
+            age_ms: 185_000,
+            state_ms: 1,
+            idle_ms: 12,
+            bytes_in: 1536,
+            bytes_out: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_drive_the_terminal() {
+        let text = table(&[connection()], None) + &sentence(&connection());
+        assert!(text.contains("al\\u001b[2Jice\\u202e\\n"), "{text}");
+        let bad = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(!text.contains(bad), "{text}");
+        assert_eq!(table(&[connection()], None).lines().count(), 2);
+    }
+
+    #[test]
+    fn columns_line_up_and_long_paths_keep_both_ends() {
+        let text = table(&[connection()], None);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0].find("STATE"), lines[1].find("tunnel"), "{text}");
+        assert!(lines[1].contains("/v1.51/exec/fff") && lines[1].contains("…"));
+        assert!(
+            lines[1].contains("/start")
+                && lines[1].contains("3m05s")
+                && lines[1].contains("1.5KiB")
+        );
+    }
+
+    #[test]
+    fn times_and_sizes_are_short() {
+        assert_eq!(
+            [0, 59_999, 3_600_000, 90_000_000].map(time),
+            ["0ms", "59s", "1h00m", "1d01h"]
+        );
+        assert_eq!(
+            [0.0, 1023.0, 1024.0, 1_048_575.0].map(bytes),
+            ["0B", "1023B", "1.0KiB", "1.0MiB"]
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! `dockgate top`: the table again and again, on the terminal's second screen, until ctrl-C.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use super::Fault;
+use super::render::{self, Rates};
+use crate::observe::control::client::ControlClient;
+use crate::observe::control::{Connection, Status};
+
+/// Second screen, no cursor; and back (xterm control sequences, `?1049` and `?25`).
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+
+/// To the top left; the end of a line; the rest of the screen.
+const HOME: &str = "\x1b[H";
+const REST_OF_LINE: &str = "\x1b[K";
+const REST_OF_SCREEN: &str = "\x1b[J";
+
+/// A terminal that does not say its size.
+const USUAL: (usize, usize) = (80, 24);
+
+/// Gives the terminal back, however the command ends.
+struct Screen;
+
+impl Screen {
+    fn enter() -> io::Result<Self> {
+        show(ENTER)?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing back.
+        let _ = show(LEAVE);
+    }
+}
+
+fn show(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// The last look at the connections.
+struct Look {
+    at: Instant,
+    connections: Vec<Connection>,
+}
+
+/// Shows the table every `interval`; once only when standard output is no terminal.
+pub(super) async fn watch(client: &ControlClient, interval: Duration) -> Result<(), Fault> {
+    if !io::stdout().is_terminal() {
+        let status = client.status().await?;
+        let live = client.connections().await?;
+        let page = heading(&status) + &render::table(&live.connections, None);
+        return Ok(show(&page)?);
+    }
+    let mut ends = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
+    let mut resized = signal(SignalKind::window_change())?;
+    let [interrupt, terminate, hangup] = &mut ends;
+    let mut before: Option<Look> = None;
+    // The first look comes before the screen is taken: an error stays readable.
+    let mut page = look(client, &mut before).await?;
+    let _screen = Screen::enter()?;
+    loop {
+        show(&fit(&page, size()))?;
+        let due = tokio::time::sleep(interval);
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => return Ok(()),
+            _ = resized.recv() => continue,
+            () = due => {}
+        }
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => return Ok(()),
+            next = look(client, &mut before) => page = next?,
+        }
+    }
+}
+
+/// Asks the gate, and compares with the last time.
+async fn look(client: &ControlClient, before: &mut Option<Look>) -> Result<String, Fault> {
+    let status = client.status().await?;
+    let mut live = client.connections().await?.connections;
+    let at = Instant::now();
+    let rates = rates(before.as_ref(), &live, at);
+    let weight = |c: &Connection| rates.get(&c.id).map_or(0.0, |(i, o)| i + o);
+    *before = Some(Look {
+        at,
+        connections: live.clone(),
+    });
+    // The busiest first, then the least idle.
+    live.sort_by(|a, b| {
+        weight(b)
+            .total_cmp(&weight(a))
+            .then(a.idle_ms.cmp(&b.idle_ms))
+    });
+    Ok(heading(&status) + &render::table(&live, Some(&rates)))
+}
+
+fn rates(before: Option<&Look>, now: &[Connection], at: Instant) -> Rates {
+    let Some(before) = before else {
+        return Rates::new();
+    };
+    let seconds = (at - before.at).as_secs_f64().max(0.001);
+    let old: std::collections::HashMap<u64, (u64, u64)> = before
+        .connections
+        .iter()
+        .map(|c| (c.id, (c.bytes_in, c.bytes_out)))
+        .collect();
+    now.iter()
+        .map(|c| {
+            let (i, o) = old.get(&c.id).copied().unwrap_or_default();
+            let per_second = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
+            (
+                c.id,
+                (per_second(c.bytes_in, i), per_second(c.bytes_out, o)),
+            )
+        })
+        .collect()
+}
+
+fn heading(status: &Status) -> String {
+    let draining = if status.draining { ", draining" } else { "" };
+    format!(
+        "dockgate {} (pid {}), up {}{draining}: {} connections, {} tunnels, {} in, {} out; engine {}\n\n",
+        status.version,
+        status.pid,
+        render::time(status.uptime_ms),
+        status.connections,
+        status.tunnels,
+        render::bytes(status.bytes_in as f64),
+        render::bytes(status.bytes_out as f64),
+        render::plain(&status.upstream),
+    )
+}
+
+/// As much of the page as the screen has room for, over what was there before.
+fn fit(page: &str, (columns, rows): (usize, usize)) -> String {
+    let mut out = String::from(HOME);
+    let lines: Vec<&str> = page.lines().collect();
+    let room = rows.saturating_sub(1).max(1);
+    for line in lines.iter().take(room) {
+        out.extend(line.chars().take(columns));
+        out.push_str(REST_OF_LINE);
+        out.push_str("\r\n");
+    }
+    if lines.len() > room {
+        out.extend(
+            format!("… {} more", lines.len() - room)
+                .chars()
+                .take(columns),
+        );
+        out.push_str(REST_OF_LINE);
+    }
+    out.push_str(REST_OF_SCREEN);
+    out
+}
+
+fn size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            (usize::from(size.ws_col), usize::from(size.ws_row))
+        }
+        _ => USUAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_larger_than_the_screen_is_cut_and_says_so() {
+        let page: String = (0..10)
+            .map(|n| format!("line {n} {}\n", "x".repeat(50)))
+            .collect();
+        let shown = fit(&page, (12, 5));
+        assert_eq!(shown.matches("\r\n").count(), 4);
+        assert!(shown.contains("… 6 more"), "{shown}");
+        assert!(!shown.contains(&"x".repeat(6)));
+        assert!(!fit(&page, (80, 24)).contains("more"));
+    }
+}

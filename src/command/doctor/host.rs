@@ -1,0 +1,108 @@
+//! The walk on the host: configuration, socket and engine, clock, certificates, policy, listening addresses.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use crate::cli::ServeArgs;
+use crate::command::check;
+use crate::command::doctor::Report;
+use crate::config::{self, Config};
+use crate::finding::Finding;
+
+/// No dockgate is older: a clock before this moment is not set.
+const BIRTH: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+
+pub(super) fn examine(
+    args: &ServeArgs,
+    env: Vec<(OsString, OsString)>,
+    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
+) -> Report {
+    let mut report = Report::default();
+    if let Some(config) = configuration(&mut report, args, env) {
+        walk(&mut report, &config, policy);
+    }
+    report
+}
+
+fn configuration(
+    report: &mut Report,
+    args: &ServeArgs,
+    env: Vec<(OsString, OsString)>,
+) -> Option<Config> {
+    match config::load(args, env) {
+        Ok(config) => {
+            let source = config.config_file.as_ref().map_or_else(
+                || "flags, environment and defaults".to_owned(),
+                |path| format!("{} and what overrides it", path.display()),
+            );
+            report.note(
+                "configuration",
+                [Finding::ok(format!("read from {source}"))],
+            );
+            Some(config)
+        }
+        Err(err) => {
+            let problem = err.problems.first()?;
+            let text = problem.to_string();
+            let text = text
+                .split("\nhint: ")
+                .next()
+                .unwrap_or_default()
+                .replace('\n', " ");
+            report.note(
+                "configuration",
+                [Finding {
+                    hint: problem.hint.clone(),
+                    ..Finding::error(text)
+                }],
+            );
+            None
+        }
+    }
+}
+
+fn walk(report: &mut Report, config: &Config, policy: impl FnOnce(Option<&Path>) -> Vec<Finding>) {
+    let listening = || {
+        config
+            .listen
+            .iter()
+            .flat_map(check::listening)
+            .collect::<Vec<_>>()
+    };
+    let _healthy = report.note("socket", check::engine(&config.upstream))
+        && report.note("clock", [clock(OffsetDateTime::now_utc())])
+        && report.note("certificates", check::certificates(config))
+        && report.note("policy", policy(config.policy.as_deref()))
+        && report.note("listening", listening());
+}
+
+fn clock(now: OffsetDateTime) -> Finding {
+    let text = format!("this machine's clock says {} UTC", now.date());
+    if now < BIRTH {
+        Finding::error(format!(
+            "{text}, which cannot be: certificates will seem not yet valid"
+        ))
+        .hint("set the clock: `timedatectl set-ntp true`")
+    } else {
+        Finding::ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::finding::Severity;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_noticed() {
+        assert_eq!(
+            clock(datetime!(1970-01-01 00:05 UTC)).severity,
+            Severity::Error
+        );
+        assert_eq!(clock(OffsetDateTime::now_utc()).severity, Severity::Ok);
+    }
+}

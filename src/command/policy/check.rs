@@ -1,0 +1,262 @@
+//! `policy check`: what each client may do, and whether it leads to root on the host.
+
+use serde_json::json;
+
+use crate::cli::policy::CheckArgs;
+use docker_api::{Operation, Risk};
+use policy::risk::{Reach, of_strangers, reach};
+use policy::{Fault, Mode, Policy, PolicyError, Role};
+
+use super::{Outcome, certificates, columns};
+
+/// What a faulty file exits with, as without `--json` (`EX_CONFIG` of sysexits.h).
+const FAULTY: u8 = 78;
+
+/// Reads, lints and prints.
+pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
+    let policy = match Policy::read(&args.file) {
+        Err(PolicyError::Invalid { file, faults }) if args.json => {
+            let text = faulty(&file, &faults);
+            return Ok(Outcome {
+                text,
+                note: String::new(),
+                code: FAULTY,
+            });
+        }
+        read => read?,
+    };
+    let issuers = match &args.ca {
+        Some(path) => certificates("CA file ", path)?.len(),
+        None => 1,
+    };
+    let reaches: Vec<Option<Reach>> = policy
+        .clients
+        .iter()
+        .map(|client| policy.roles.get(client.role).map(reach))
+        .collect();
+    let warnings = warnings(&policy, issuers);
+    let rooted = match args.fail_on_root {
+        true => rooted(&policy, &reaches),
+        false => Vec::new(),
+    };
+    let note = match rooted.is_empty() {
+        true => String::new(),
+        false => format!(
+            "--fail-on-root: {} could become root on the host",
+            rooted.join(", ")
+        ),
+    };
+    let text = if args.json {
+        json(&policy, &reaches, &warnings)
+    } else {
+        table(&policy, &reaches, &warnings, rooted.is_empty())
+    };
+    Ok(Outcome {
+        text,
+        code: u8::from(!rooted.is_empty()),
+        note,
+    })
+}
+
+/// Who could become root on the host without being meant to, as an `admin` is.
+fn rooted(policy: &Policy, reaches: &[Option<Reach>]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (client, reach) in policy.clients.iter().zip(reaches) {
+        let limited = |role: &Role| !role.unlimited();
+        if policy.roles.get(client.role).is_some_and(limited)
+            && reach.as_ref().is_some_and(|reach| !reach.root.is_empty())
+        {
+            found.push(format!("client \"{}\"", client.name));
+        }
+    }
+    if of_strangers(policy).is_some() {
+        found.push(STRANGERS.to_owned());
+    }
+    found
+}
+
+/// Who has no entry.
+const STRANGERS: &str = "certificates without an entry";
+
+/// What is suspicious in the entries, as (line, text).
+fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (index, client) in policy.clients.iter().enumerate() {
+        if let Some(earlier) = policy.clients[..index]
+            .iter()
+            .find(|earlier| earlier.matcher.covers(&client.matcher))
+        {
+            found.push((
+                client.line,
+                format!(
+                    "client \"{}\" never matches: \"{}\" comes first",
+                    client.name, earlier.name
+                ),
+            ));
+        }
+        let matcher = &client.matcher;
+        if issuers > 1
+            && !matcher.common_names.is_empty()
+            && matcher.issuer_spki.is_empty()
+            && matcher.spki.is_empty()
+        {
+            found.push((
+                client.line,
+                format!("client \"{}\" goes by cn alone, and {issuers} CAs could issue it; add issuer_spki", client.name),
+            ));
+        }
+    }
+    for (index, role) in policy
+        .roles
+        .iter()
+        .enumerate()
+        .filter(|(_, role)| role.line > 0)
+    {
+        if !policy.clients.iter().any(|client| client.role == index) {
+            found.push((
+                role.line,
+                format!("role {} is used by no client", role.name),
+            ));
+        }
+        if role.mode == Mode::Report {
+            found.push((
+                role.line,
+                format!(
+                    "role {} only reports: its denials are not enforced",
+                    role.name
+                ),
+            ));
+        }
+        if role.allowed.is_empty() {
+            found.push((role.line, format!("role {} may do nothing", role.name)));
+        }
+    }
+    if of_strangers(policy).is_some() {
+        let text = format!("the file only reports: {STRANGERS} are let through too");
+        found.push((0, text));
+    }
+    for role in policy
+        .clients
+        .iter()
+        .filter_map(|client| policy.roles.get(client.role))
+    {
+        for warning in reach(role).warnings {
+            let warning = (role.line, format!("role {}: {warning}", role.name));
+            if !found.contains(&warning) {
+                found.push(warning);
+            }
+        }
+    }
+    found.sort_by_key(|(line, _)| *line);
+    found
+}
+
+/// How many reading and other operations a role has.
+fn counts(role: &Role) -> (usize, usize) {
+    let reads = role
+        .allowed
+        .iter()
+        .filter(|op| op.risk() <= Risk::SensitiveRead)
+        .count();
+    (reads, role.allowed.iter().count() - reads)
+}
+
+fn table(
+    policy: &Policy,
+    reaches: &[Option<Reach>],
+    warnings: &[(usize, String)],
+    ok: bool,
+) -> String {
+    let mut rows = vec![
+        ["client", "role", "reads", "writes", "host root"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (index, (client, reach)) in policy.clients.iter().zip(reaches).enumerate() {
+        let Some((role, reach)) = policy.roles.get(client.role).zip(reach.as_ref()) else {
+            continue;
+        };
+        let (reads, writes) = match role.unlimited() {
+            true => ("-".to_owned(), "-".to_owned()),
+            false => {
+                let (reads, writes) = counts(role);
+                (reads.to_string(), writes.to_string())
+            }
+        };
+        let root = if reach.root.is_empty() {
+            "no".to_owned()
+        } else {
+            format!("yes  ({})", reach.root.join("; "))
+        };
+        let name = format!(
+            "{} {} ({})",
+            index + 1,
+            client.name,
+            client.matcher.keys().join(", ")
+        );
+        rows.push(vec![name, role.name.clone(), reads, writes, root]);
+    }
+    if let Some(road) = of_strangers(policy) {
+        let root = format!("yes  ({road})");
+        rows.push(
+            [STRANGERS, "none", "0", "0", &root]
+                .map(str::to_owned)
+                .to_vec(),
+        );
+    }
+    let mut lines = columns(&rows);
+    for (line, warning) in warnings {
+        match line {
+            0 => lines.push(format!("warning: {warning}")),
+            line => lines.push(format!("warning line {line}: {warning}")),
+        }
+    }
+    let roles = policy.roles.iter().filter(|role| role.line > 0).count();
+    lines.push(format!(
+        "{}{}, {}",
+        if ok { "ok: " } else { "" },
+        plural(policy.clients.len(), "client"),
+        plural(roles, "role")
+    ));
+    lines.join("\n")
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn faulty(file: &str, faults: &[Fault]) -> String {
+    let errors: Vec<_> = faults
+        .iter()
+        .map(|fault| json!({ "line": fault.line, "text": fault.message, "hint": fault.hint }))
+        .collect();
+    json!({ "file": file, "errors": errors }).to_string()
+}
+
+fn json(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]) -> String {
+    let clients: Vec<_> = policy
+        .clients
+        .iter()
+        .zip(reaches)
+        .filter_map(|(client, reach)| {
+            let role = policy.roles.get(client.role)?;
+            let reach = reach.as_ref()?;
+            Some(json!({
+                "name": client.name,
+                "line": client.line,
+                "match": client.matcher.keys(),
+                "role": role.name,
+                "mode": if role.mode == Mode::Report { "report" } else { "enforce" },
+                "unrestricted": role.unlimited(),
+                "operations": role.allowed.iter().map(Operation::id).collect::<Vec<_>>(),
+                "root": reach.root,
+            }))
+        })
+        .collect();
+    let warnings: Vec<_> = warnings
+        .iter()
+        .map(|(line, text)| json!({ "line": line, "text": text }))
+        .collect();
+    let strangers = json!({ "root": of_strangers(policy).into_iter().collect::<Vec<_>>() });
+    json!({ "clients": clients, "strangers": strangers, "warnings": warnings }).to_string()
+}

@@ -1,0 +1,77 @@
+//! `policy diff`: whose requests would change verdict.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::cli::policy::DiffArgs;
+use crate::observe::audit::{Event, Record};
+use docker_api::Operation;
+use policy::{Demand, Policy, PolicyError, Verdict};
+
+use super::{Outcome, recorded, records};
+
+/// Judges every request of the audit by both policies.
+pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
+    let (old, new) = (Policy::read(&args.old)?, Policy::read(&args.new)?);
+    let records = records(&args.against)?;
+    let mut changes: BTreeMap<(String, String, String, String), usize> = BTreeMap::new();
+    let mut requests = 0;
+    for record in records
+        .iter()
+        .filter(|record| record.event != Event::SessionEnd)
+    {
+        requests += 1;
+        let (before, after) = (verdict(&old, record), verdict(&new, record));
+        if before.allowed() == after.allowed() {
+            continue;
+        }
+        let who = record
+            .certificate
+            .cn
+            .first()
+            .or(record.certificate.uri.first())
+            .unwrap_or(&record.certificate.spki);
+        let key = (
+            who.clone(),
+            record.operation.clone(),
+            before.to_string(),
+            after.to_string(),
+        );
+        *changes.entry(key).or_default() += 1;
+    }
+    if requests == 0 {
+        return Err(PolicyError::Input(format!(
+            "\"{}\" has no request",
+            args.against.display()
+        )));
+    }
+    let code = u8::from(!changes.is_empty());
+    let mut lines = Vec::new();
+    for ((who, operation, before, after), count) in &changes {
+        lines.push(match args.json {
+            true => json!({ "client": who, "operation": operation, "old": before, "new": after, "requests": count }).to_string(),
+            false => format!("{who}  {operation}  {count}x  {before} -> {after}"),
+        });
+    }
+    if !args.json {
+        let changed: usize = changes.values().sum();
+        lines.push(format!("{changed} of {requests} requests change verdict"));
+    }
+    Ok(Outcome {
+        text: lines.join("\n"),
+        note: String::new(),
+        code,
+    })
+}
+
+fn verdict(policy: &Policy, record: &Record) -> Verdict {
+    let client = policy.client_for(&recorded(record));
+    let operation = Operation::from_id(&record.operation).unwrap_or(Operation::Unknown);
+    let demands: Vec<Demand> = record
+        .facts
+        .iter()
+        .filter_map(|(key, value)| Demand::from_fact(key, value))
+        .collect();
+    policy.replay(client, operation, &demands)
+}

@@ -1,0 +1,389 @@
+//! `policy explain`: one request, walked through identity, entry, role, operation and limits by the gate's own code.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cli::policy::ExplainArgs;
+use docker_api::classify;
+use pki::identity::Identity;
+use policy::{
+    Answer, BodyLength, Client, ClientRef, Demand, Denied, Mode, Permitted, Policy, PolicyError,
+    Request, Step,
+};
+
+use super::{Outcome, columns, identity, read};
+
+/// How a walk ends.
+pub(super) enum Verdict {
+    /// Forwarded.
+    Allow(Permitted),
+    /// Refused.
+    Deny(Box<Denied>),
+    /// The target itself is refused before any policy.
+    Malformed(String),
+    /// The engine must be asked, and no answer was given.
+    Unknown(Vec<String>),
+}
+
+/// What a request needs to be walked through.
+pub(super) struct Walk<'w> {
+    pub(super) method: &'w str,
+    pub(super) target: &'w str,
+    pub(super) content_type: Option<&'w str>,
+    pub(super) body: &'w [u8],
+    /// Answers of the engine by look-up target; a `None` is a 404.
+    pub(super) answers: &'w HashMap<String, Option<Vec<u8>>>,
+    /// The answer for any container that has none of its own.
+    pub(super) container: Option<&'w [u8]>,
+}
+
+/// Decides as the gate would.
+pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdict {
+    let classified = match classify(walk.method, walk.target) {
+        Ok(classified) => classified,
+        Err(error) => return Verdict::Malformed(error.to_string()),
+    };
+    let body = if walk.body.is_empty() {
+        BodyLength::Empty
+    } else {
+        BodyLength::Exact(walk.body.len() as u64)
+    };
+    let content_type = walk.content_type.filter(|_| !walk.body.is_empty());
+    let request = Request {
+        classified: &classified,
+        content_type,
+        content_encoding: None,
+        body,
+    };
+    let mut step = policy.decide(client, &request);
+    loop {
+        step = match step {
+            Step::Permitted(permitted) => return Verdict::Allow(permitted),
+            Step::Denied(denied) => return Verdict::Deny(denied),
+            Step::Body(pending) => pending.body(walk.body),
+            Step::Lookup(pending) => {
+                let mut answers = Vec::new();
+                let mut missing = Vec::new();
+                for lookup in pending.lookups() {
+                    let general = walk
+                        .container
+                        .filter(|_| lookup.target.starts_with("/containers/"));
+                    match (walk.answers.get(&lookup.target), general) {
+                        (Some(Some(body)), _) => answers.push(Answer {
+                            status: 200,
+                            body: body.clone(),
+                        }),
+                        (Some(None), _) => answers.push(Answer {
+                            status: 404,
+                            body: Vec::new(),
+                        }),
+                        (None, Some(body)) => answers.push(Answer {
+                            status: 200,
+                            body: body.to_vec(),
+                        }),
+                        (None, None) => missing.push(lookup.target.clone()),
+                    }
+                }
+                if !missing.is_empty() {
+                    return Verdict::Unknown(missing);
+                }
+                pending.answers(&answers)
+            }
+        }
+    }
+}
+
+/// Walks and prints.
+pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, PolicyError> {
+    let policy = Policy::read(&args.file)?;
+    let identity = identity(&args.who, args.ca.as_deref())?;
+    let client = policy.client_for(&identity);
+    if let Some(entry) = in_doubt(&policy, client, &identity) {
+        return Ok(Outcome {
+            text: doubt(entry, args, &identity),
+            note: String::new(),
+            code: 2,
+        });
+    }
+    let body = match &args.body {
+        Some(path) => read(path)?,
+        None if matches!(args.method.as_str(), "GET" | "HEAD") => Vec::new(),
+        None => {
+            let mut body = Vec::new();
+            let most = policy.max_body as u64 + 1;
+            input
+                .take(most)
+                .read_to_end(&mut body)
+                .map_err(|source| PolicyError::Read {
+                    what: "the body on",
+                    path: "standard input".into(),
+                    source,
+                })?;
+            body
+        }
+    };
+    let inspected = args
+        .inspected
+        .as_deref()
+        .map(read)
+        .transpose()?
+        .map(|bytes| unwrap_array(&bytes));
+    let answers = answers(&args.answer)?;
+    let walk_args = Walk {
+        method: &args.method,
+        target: &args.target,
+        content_type: Some(&args.content_type),
+        body: &body,
+        answers: &answers,
+        container: inspected.as_deref(),
+    };
+    let verdict = walk(&policy, client, &walk_args);
+    let code = match &verdict {
+        Verdict::Allow(_) => 0,
+        Verdict::Deny(_) | Verdict::Malformed(_) => 3,
+        Verdict::Unknown(_) => 2,
+    };
+    let text = match args.json {
+        true => json(&policy, client, &verdict),
+        false => lines(&policy, client, &identity, args, &verdict).join("\n"),
+    };
+    Ok(Outcome {
+        text,
+        note: String::new(),
+        code,
+    })
+}
+
+/// The entry that the certificate may belong to, which only its issuer could tell.
+fn in_doubt<'p>(policy: &'p Policy, client: ClientRef, who: &Identity) -> Option<&'p Client> {
+    let before = client.index().unwrap_or(policy.clients.len());
+    policy.clients.iter().take(before).find(|entry| {
+        let mut matcher = entry.matcher.clone();
+        matcher.issuer_spki.clear();
+        who.issuer_spki.is_none() && matcher.matches(who)
+    })
+}
+
+fn doubt(entry: &Client, args: &ExplainArgs, who: &Identity) -> String {
+    if args.json {
+        return json!({ "verdict": "unknown", "client": entry.name, "needs": "issuer_spki" })
+            .to_string();
+    }
+    let or = match args.who.cert {
+        Some(_) => "the listener's CA file with --ca, or ",
+        None => "",
+    };
+    format!(
+        "identity  {}\nclient    cannot tell whether it is \"{}\" ({}:{}), which asks for issuer_spki\nhint: give {or}the issuer's pin with --issuer-spki",
+        names(who),
+        entry.name,
+        args.file.display(),
+        entry.line
+    )
+}
+
+/// The names of an identity, for one line.
+fn names(who: &Identity) -> String {
+    let lists = [
+        ("cn", &who.common_names),
+        ("o", &who.organizations),
+        ("ou", &who.organizational_units),
+        ("dns", &who.dns),
+        ("email", &who.emails),
+        ("uri", &who.uris),
+    ];
+    let given = lists.iter().filter(|(_, names)| !names.is_empty());
+    let given: Vec<String> = given
+        .map(|(key, names)| format!("{key}={}", names.join(",")))
+        .collect();
+    match given.is_empty() {
+        true => "no names".to_owned(),
+        false => given.join(" ").replace(char::is_control, "\u{fffd}"),
+    }
+}
+
+/// `docker inspect` prints an array of one; the API answers the object.
+fn unwrap_array(bytes: &[u8]) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Value>(bytes) {
+        Ok(serde_json::Value::Array(items)) if items.len() == 1 => {
+            items[0].to_string().into_bytes()
+        }
+        _ => bytes.to_vec(),
+    }
+}
+
+fn answers(options: &[String]) -> Result<HashMap<String, Option<Vec<u8>>>, PolicyError> {
+    let mut answers = HashMap::new();
+    for option in options {
+        let Some((target, file)) = option.split_once('=') else {
+            return Err(PolicyError::Input(format!(
+                "--answer: expected PATH=FILE or PATH=404, found \"{option}\""
+            )));
+        };
+        let body = if file == "404" {
+            None
+        } else {
+            Some(unwrap_array(&read(Path::new(file))?))
+        };
+        answers.insert(target.to_owned(), body);
+    }
+    Ok(answers)
+}
+
+fn lines(
+    policy: &Policy,
+    client: ClientRef,
+    who: &Identity,
+    args: &ExplainArgs,
+    verdict: &Verdict,
+) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut row = |cells: &[&str]| {
+        rows.push(
+            cells
+                .iter()
+                .map(|cell| (*cell).to_owned())
+                .collect::<Vec<_>>(),
+        );
+    };
+    let entry = match policy.client(client) {
+        Some(entry) => {
+            let index = policy
+                .clients
+                .iter()
+                .position(|other| other == entry)
+                .map_or(0, |index| index + 1);
+            format!(
+                "client {index} \"{}\" ({}:{}) -> role {}",
+                entry.name,
+                args.file.display(),
+                entry.line,
+                policy.role_name(client)
+            )
+        }
+        None => "no client entry matches".to_owned(),
+    };
+    row(&["identity", &names(who)]);
+    row(&["client", &entry]);
+    if let Ok(classified) = classify(&args.method, &args.target) {
+        let operation = classified.judged();
+        let how = match policy.role(client) {
+            Some(role) if role.unlimited() => "allowed: the role is not limited".to_owned(),
+            Some(role) if role.allowed.contains(operation) => {
+                format!("allowed by role {} (base {})", role.name, role.base)
+            }
+            Some(role) => format!("not among the operations of role {}", role.name),
+            None => String::new(),
+        };
+        row(&["operation", &format!("{operation}  {how}")]);
+    }
+    let (demands, refused) = match verdict {
+        Verdict::Allow(permitted) => match permitted.would_deny() {
+            Some(denied) => (denied.demands.as_slice(), Some(denied)),
+            None => (permitted.demands(), None),
+        },
+        Verdict::Deny(denied) => (denied.demands.as_slice(), Some(&**denied)),
+        _ => (&[] as &[Demand], None),
+    };
+    if let Some(limits) = policy.role(client).and_then(|role| role.limits.as_ref()) {
+        for (index, demand) in demands.iter().enumerate() {
+            let head = if index == 0 { "limits" } else { "" };
+            let ok = limits.admit(demand);
+            let allowed = limits.allowed(demand);
+            let allowed = if ok || allowed.is_empty() {
+                String::new()
+            } else {
+                format!("  (allowed: {allowed})")
+            };
+            let verdict = if ok { "ok  " } else { "DENY" };
+            row(&[
+                head,
+                &format!("{:<18} {verdict}  {demand}{allowed}", demand.rule()),
+            ]);
+        }
+    }
+    if let Some(denied) = refused.filter(|denied| {
+        !demands
+            .iter()
+            .any(|demand| demand.to_string() == denied.detail)
+    }) {
+        row(&[
+            "rule",
+            &format!("{:<18} DENY  {}", denied.rule, denied.detail),
+        ]);
+    }
+    let mode = match policy.mode(client) {
+        Mode::Report => "report",
+        Mode::Enforce => "enforce",
+    };
+    let decision = match verdict {
+        Verdict::Allow(permitted) if permitted.would_deny().is_some() => {
+            format!("would deny, forwarded ({mode})")
+        }
+        Verdict::Allow(_) => format!("allow ({mode})"),
+        Verdict::Deny(denied) => format!("deny ({mode}), status {}", denied.status),
+        Verdict::Malformed(why) => format!("refused before any policy, status 400: {why}"),
+        Verdict::Unknown(lookups) => format!(
+            "cannot tell without the engine's answer to GET {}",
+            lookups.join(", GET ")
+        ),
+    };
+    row(&["decision", &decision]);
+    let mut lines = columns(&rows);
+    match verdict {
+        Verdict::Deny(denied) => lines.push(format!("message   dockgate: {denied}")),
+        Verdict::Unknown(_) => {
+            lines.push(
+                "hint: give it with --inspect FILE (containers) or --answer PATH=FILE".to_owned(),
+            );
+        }
+        _ => {}
+    }
+    lines
+}
+
+fn json(policy: &Policy, client: ClientRef, verdict: &Verdict) -> String {
+    let base = |verdict: &str| {
+        let mut base = serde_json::Map::new();
+        base.insert("verdict".into(), verdict.into());
+        base.insert("client".into(), policy.client_name(client).into());
+        base.insert("role".into(), policy.role_name(client).into());
+        base
+    };
+    let denied = |verdict: &str, denied: &Denied| {
+        let mut out = base(verdict);
+        out.insert("operation".into(), denied.operation.id().into());
+        out.insert("rule".into(), denied.rule.into());
+        out.insert("detail".into(), denied.detail.clone().into());
+        out.insert("allowed".into(), denied.allowed.clone().into());
+        out.insert("status".into(), denied.status.into());
+        out.insert("message".into(), format!("dockgate: {denied}").into());
+        out
+    };
+    let out = match verdict {
+        Verdict::Allow(permitted) => match permitted.would_deny() {
+            Some(would) => denied("would_deny", would),
+            None => {
+                let mut out = base("allow");
+                out.insert("operation".into(), permitted.operation().id().into());
+                out.insert("target".into(), json!(permitted.target()));
+                out
+            }
+        },
+        Verdict::Deny(refusal) => denied("deny", refusal),
+        Verdict::Malformed(why) => {
+            let mut out = base("malformed");
+            out.insert("detail".into(), why.clone().into());
+            out
+        }
+        Verdict::Unknown(lookups) => {
+            let mut out = base("unknown");
+            out.insert("lookups".into(), json!(lookups));
+            out
+        }
+    };
+    serde_json::Value::Object(out).to_string()
+}

@@ -1,0 +1,233 @@
+//! `policy learn`: the least policy that would have allowed what an audit saw.
+
+mod print;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cli::policy::LearnArgs;
+use crate::observe::audit::{Decision, Event, Record};
+use docker_api::Operation;
+use policy::{Demand, ImageName, Limits, Matcher, Policy, PolicyError, Role};
+
+use super::{Outcome, recorded, records};
+
+/// What one certificate did.
+#[derive(Default)]
+struct Seen {
+    /// By key of the role or of its limits, and value as it will stand there.
+    rights: BTreeMap<(&'static str, String), Uses>,
+    /// What cannot be granted.
+    refused: BTreeSet<String>,
+    whole: Uses,
+}
+
+/// Who used a right, and how that went.
+#[derive(Default)]
+struct Uses {
+    /// By a client of the policy, and let through.
+    passed: usize,
+    denied: usize,
+    /// By a certificate without an entry.
+    strange: usize,
+    /// Without a look at what was asked for.
+    blind: usize,
+    /// A value that only `**` lets pass.
+    id: Option<String>,
+}
+
+impl Uses {
+    fn count(&mut self, record: &Record) {
+        let (denied, strange) = (record.decision == Decision::Deny, record.client == "-");
+        self.denied += usize::from(denied);
+        self.strange += usize::from(strange);
+        self.passed += usize::from(!denied && !strange);
+    }
+}
+
+impl Seen {
+    fn right(&mut self, key: &'static str, value: String) -> &mut Uses {
+        self.rights.entry((key, value)).or_default()
+    }
+
+    fn cannot(&mut self, who: &str, what: &str) {
+        let what = print::quoted(what);
+        self.refused.insert(format!("{who} could send: {what}"));
+    }
+}
+
+/// Key and value of the `match` that tells a certificate from others, with the order in which the keys must be tried.
+type Key = (usize, &'static str, String);
+
+/// Reads the audit and prints a policy.
+pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
+    let mut clients: BTreeMap<Key, Seen> = BTreeMap::new();
+    let looked_into = Role::looked_into();
+    let mut blind = BTreeSet::new();
+    for record in records(&args.audit)?
+        .iter()
+        .filter(|record| record.event != Event::SessionEnd)
+    {
+        let wanted = |name: &String| record.client == *name || record.certificate.cn.contains(name);
+        if args.client.as_ref().is_some_and(|name| !wanted(name)) {
+            continue;
+        }
+        let seen = clients.entry(key(record)).or_default();
+        note(seen, record);
+        if let Some(operation) = Operation::from_id(&record.operation)
+            && looked_into.contains(operation)
+            && unjudged(record, operation)
+        {
+            seen.right("allow", operation.to_string()).blind += 1;
+            blind.insert(operation.to_string());
+        }
+    }
+    if clients.is_empty() {
+        let whose = args
+            .client
+            .as_ref()
+            .map_or(String::new(), |name| format!(" of client \"{name}\""));
+        return Err(PolicyError::Input(format!(
+            "\"{}\" has no request{whose}",
+            args.audit.display()
+        )));
+    }
+    let text = print::policy(&clients)?;
+    let blind: Vec<String> = blind.into_iter().collect();
+    let note = match blind.is_empty() {
+        true => String::new(),
+        false => format!(
+            "what was asked for was not recorded of {}\nhint: record under a policy with `mode = \"report\"` whose role allows them, then learn again",
+            blind.join(", ")
+        ),
+    };
+    Ok(Outcome {
+        text: text.trim_end().to_owned(),
+        note,
+        code: 0,
+    })
+}
+
+/// Whether the record says nothing of what the request asked for, though a limited role's would be judged by it.
+fn unjudged(record: &Record, operation: Operation) -> bool {
+    // Every create asks for an image at least.
+    let create = matches!(
+        operation,
+        Operation::ContainerCreate | Operation::ServiceCreate | Operation::ServiceUpdate
+    );
+    record.mode == "none"
+        || record.role == "admin"
+        || match record.rule.as_deref() {
+            Some("client" | "limit") => true,
+            Some("operation") => record.decision == Decision::Deny,
+            _ => false,
+        }
+        || create && record.facts.is_empty()
+}
+
+/// The `match` key and value that tell this certificate from others. A certificate with several names of a kind would fit the
+/// entries of others who have one of them, so its key tells it; those entries are tried first.
+fn key(record: &Record) -> Key {
+    let certificate = &record.certificate;
+    let identity = recorded(record);
+    let lists = [
+        ("uri", &certificate.uri),
+        ("cn", &certificate.cn),
+        ("dns", &certificate.dns),
+        ("email", &certificate.email),
+    ];
+    for (order, (key, list)) in lists.into_iter().enumerate() {
+        match list.as_slice() {
+            [only] if !only.contains('*') && by(key, only).matches(&identity) => {
+                return (order + 1, key, only.clone());
+            }
+            // Several common names fit no `cn` at all.
+            [_, _, ..] if key != "cn" => break,
+            _ => {}
+        }
+    }
+    (0, "spki", certificate.spki.clone())
+}
+
+/// The table with this one key.
+fn by(key: &str, name: &str) -> Matcher {
+    let mut matcher = Matcher::default();
+    let names = match key {
+        "uri" => &mut matcher.uris,
+        "cn" => &mut matcher.common_names,
+        "dns" => &mut matcher.dns,
+        _ => &mut matcher.emails,
+    };
+    names.push(name.to_owned());
+    matcher
+}
+
+fn note(seen: &mut Seen, record: &Record) {
+    seen.whole.count(record);
+    match Operation::from_id(&record.operation) {
+        Some(Operation::BuildSession | Operation::BuildGrpc) => {
+            seen.right("buildkit", "true".into()).count(record);
+        }
+        Some(operation) => seen.right("allow", operation.to_string()).count(record),
+        None => {
+            let odd = format!("{} {}", record.method, record.path);
+            seen.cannot("only the role admin", &odd);
+        }
+    }
+    let mut told = false;
+    for (key, value) in &record.facts {
+        let Some(demand) = Demand::from_fact(key, value) else {
+            continue;
+        };
+        told |= record.rule.as_deref() == Some(demand.rule()) && speaks_of(record, &demand);
+        match (limit(key, value, &demand), demand.fact()) {
+            (Some(text), Some((key, _))) => {
+                let id = Some(value.clone()).filter(|_| text == "**");
+                let uses = seen.right(key, text);
+                uses.count(record);
+                uses.id = uses.id.take().or(id);
+            }
+            _ => seen.cannot("no limited role", &format!("{key}: {value}")),
+        }
+    }
+    // What nothing in a limited role allows cannot be learnt; it can be told.
+    if let (Some(rule), Some(detail)) = (&record.rule, &record.detail)
+        && !told
+        && !ELSEWHERE.contains(&rule.as_str())
+    {
+        seen.cannot("no limited role", &format!("{rule}: {detail}"));
+    }
+}
+
+/// Rules whose refusals say nothing about what a role would need: who asked, or what stands beside the policy.
+const ELSEWHERE: [&str; 5] = ["operation", "client", "limit", "audit", "authz-plugin"];
+
+/// Whether a refusal by a demand's rule is about the demand, as far as the record's detail tells.
+fn speaks_of(record: &Record, demand: &Demand) -> bool {
+    let value = demand.value.strip_suffix(":ro").unwrap_or(&demand.value);
+    let plain = matches!(demand.field.as_str(), "host_namespaces") || value == "true";
+    let detail = record.detail.as_deref().unwrap_or_default();
+    plain || detail.contains(value)
+}
+
+/// What to write into the limits for a fact, if anything there lets it pass: an image by its name, whatever the tag, everything
+/// else as it was. The gate's own reader and judge decide on it.
+fn limit(key: &str, value: &str, demand: &Demand) -> Option<String> {
+    let general = match (key, ImageName::parse(value)) {
+        ("images" | "tags", Some(ImageName::Named(reference))) => reference.name,
+        ("images" | "tags", _) => "**".to_owned(),
+        _ => value.to_owned(),
+    };
+    let text = format!(
+        "version = 1\nclient = [{{ match = {{ any = true }}, role = \"r\" }}]\n[role.r.limits]\n{key} = {}",
+        print::one(key, &general)
+    );
+    let policy = Policy::parse("", &text).ok()?;
+    let limits = policy.roles.last()?.limits.as_ref()?;
+    limits.admit(demand).then_some(general)
+}
+
+/// Whether the defaults of the limits let a value pass. The default of two keys is everything; there the least is what was used.
+fn by_default(defaults: &Limits, key: &str, value: &str) -> bool {
+    !matches!(key, "images" | "volumes")
+        && Demand::from_fact(key, value).is_some_and(|demand| defaults.admit(&demand))
+}

@@ -1,0 +1,178 @@
+//! The learnt policy as a file, with what must be known before it is used as comments.
+
+use std::collections::BTreeMap;
+
+use docker_api::Operation;
+use policy::risk::reach;
+use policy::{Limits, Policy, PolicyError, TAGGING};
+
+use super::{Key, Seen, Uses, by_default};
+
+/// The file. What is printed must be a policy; the reader is the judge.
+pub(super) fn policy(clients: &BTreeMap<Key, Seen>) -> Result<String, PolicyError> {
+    let body = body(clients);
+    let learnt = Policy::parse("the learnt policy", &body)?;
+    let mut out = String::new();
+    for client in &learnt.clients {
+        let roads = learnt.roles.get(client.role).map(reach);
+        let roads = roads.map(|reach| reach.root).unwrap_or_default();
+        if !roads.is_empty() {
+            let name = quoted(&client.name);
+            let line = format!(
+                "client {name} leads to root on the host: {}",
+                roads.join("; ")
+            );
+            comment(&mut out, &line);
+        }
+    }
+    Ok(out + &body)
+}
+
+fn body(clients: &BTreeMap<Key, Seen>) -> String {
+    let mut out = String::from("version = 1\n");
+    for (number, ((_, key, value), seen)) in clients.iter().enumerate() {
+        out.push('\n');
+        if seen.whole.passed == 0 && seen.whole.strange > 0 {
+            comment(
+                &mut out,
+                "unknown to the policy: none of its entries matched",
+            );
+        }
+        out.push_str(&format!(
+            "[[client]]\nmatch = {{ {key} = {} }}\nrole = \"learnt-{}\"\n",
+            quoted(value),
+            number + 1
+        ));
+    }
+    for (number, seen) in clients.values().enumerate() {
+        role(&mut out, &format!("learnt-{}", number + 1), seen);
+    }
+    out
+}
+
+fn role(out: &mut String, name: &str, seen: &Seen) {
+    out.push_str(&format!("\n[role.{name}]\n"));
+    for refused in &seen.refused {
+        comment(out, refused);
+    }
+    let tagging = |op: &Operation| seen.rights.contains_key(&("allow", op.to_string()));
+    let defaults = Limits::default();
+    let mut keys: Vec<&str> = seen.rights.keys().map(|(key, _)| *key).collect();
+    keys.retain(|key| *key != "allow");
+    if TAGGING.iter().any(tagging) {
+        keys.push("tags");
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let values = |key: &str| -> Vec<(&str, &Uses)> {
+        let rights = seen.rights.iter().filter(|((of, _), _)| *of == key);
+        rights.map(|((_, value), uses)| (&**value, uses)).collect()
+    };
+    list(out, "allow", &values("allow"));
+    let mut head = format!("\n[role.{name}.limits]\n");
+    for key in keys {
+        let values = values(key);
+        let mut seen = values.iter();
+        if key == "tags" || !seen.all(|(value, _)| by_default(&defaults, key, value)) {
+            out.push_str(&std::mem::take(&mut head));
+            list(out, key, &values);
+        }
+    }
+}
+
+/// A key and its values, one a line if anything is to be said of one.
+fn list(out: &mut String, key: &str, values: &[(&str, &Uses)]) {
+    out.push_str(key);
+    match values {
+        [(value, uses)] if flag(key) || remark(uses).is_empty() => {
+            out.push_str(" = ");
+            out.push_str(&one(key, value));
+            end(out, &remark(uses));
+        }
+        _ => {
+            out.push_str(" = [\n");
+            for (value, uses) in values {
+                out.push_str("    ");
+                out.push_str(&quoted(value));
+                out.push(',');
+                end(out, &remark(uses));
+            }
+            out.push_str("]\n");
+        }
+    }
+}
+
+/// The end of a line, with what is to be said of it.
+fn end(out: &mut String, remark: &str) {
+    if remark.is_empty() {
+        out.push('\n');
+    } else {
+        out.push(' ');
+        comment(out, remark);
+    }
+}
+
+/// What must be known of a right before it is granted.
+fn remark(uses: &Uses) -> String {
+    let mut parts = Vec::new();
+    if uses.passed == 0 && uses.strange > 0 {
+        parts.push("unknown to the policy".to_owned());
+    }
+    if uses.passed == 0 && uses.denied > 0 {
+        parts.push(format!("denied {}", times(uses.denied)));
+    }
+    if uses.blind > 0 {
+        let seen = times(uses.blind);
+        parts.push(format!(
+            "its limits are unknown: {seen} recorded without them"
+        ));
+    }
+    if let Some(id) = &uses.id {
+        let id = quoted(id);
+        parts.push(format!(
+            "everything, because {id} may be an id, and nothing less lets ids pass"
+        ));
+    }
+    parts.join("; ")
+}
+
+fn times(count: usize) -> String {
+    format!("{count} time{}", if count == 1 { "" } else { "s" })
+}
+
+fn flag(key: &str) -> bool {
+    matches!(key, "privileged" | "join_containers" | "buildkit")
+}
+
+/// One value of a key of the limits, alone.
+pub(super) fn one(key: &str, value: &str) -> String {
+    match flag(key) {
+        true => "true".to_owned(),
+        false => format!("[{}]", quoted(value)),
+    }
+}
+
+/// A comment to the end of the line; what a peer sent cannot end it.
+fn comment(out: &mut String, text: &str) {
+    out.push_str("# ");
+    out.extend(
+        text.chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c }),
+    );
+    out.push('\n');
+}
+
+/// A TOML basic string.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,276 @@
+//! Moves bytes between the two sides, with back-pressure and bounded memory: what a read brought (a bulk buffer at most), and
+//! what of it the other side has not taken yet.
+//!
+//! [`Relay`] does the moving; `exchange` and `proxy::tunnel` decide what an end means. Each direction reads only when
+//! what it read before has been written, so a slow reader stops the other side instead of filling memory.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use super::client::ClientStream;
+use super::framing::{BadChunk, Framing};
+use crate::engine::EngineStream;
+use crate::net;
+use crate::observe::registry::Meter;
+
+/// Bytes one direction may move before other connections of this worker get their turn.
+const TURN: usize = 1 << 20;
+
+/// Plaintext of a full TLS record (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+
+/// Bytes on their way that the next socket has not taken yet.
+#[derive(Debug, Default)]
+pub struct Pending {
+    data: Vec<u8>,
+    sent: usize,
+}
+
+impl Pending {
+    /// Queues `data` as a whole.
+    #[must_use]
+    pub fn new(data: Vec<u8>) -> Self {
+        Self { data, sent: 0 }
+    }
+
+    /// Whether everything has been written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.data.len()
+    }
+
+    /// The unwritten rest.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        &self.data[self.sent..]
+    }
+
+    /// Starts again from the first byte.
+    pub fn rewind(&mut self) {
+        self.sent = 0;
+    }
+
+    /// Queues more behind what is there.
+    pub fn push(&mut self, data: &[u8]) {
+        self.data.extend_from_slice(data);
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.sent += n;
+    }
+
+    /// Gives the memory up once everything was written.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What one direction has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The body is complete and written.
+    Done,
+    /// The sender ended before the body was complete.
+    Ended,
+}
+
+/// Which side failed, and how.
+#[derive(Debug)]
+pub enum Fault {
+    /// The client's connection failed.
+    Client(io::Error),
+    /// Reading from the engine failed.
+    EngineRead(io::Error),
+    /// Writing to the engine failed; its answer may still be readable.
+    EngineWrite(io::Error),
+    /// The client's chunked body is malformed.
+    ClientChunk(BadChunk),
+    /// The engine's chunked body is malformed.
+    EngineChunk(BadChunk),
+}
+
+/// The two sides of one client connection while bytes move.
+#[derive(Debug)]
+pub struct Relay<'a> {
+    /// The client.
+    pub client: &'a mut ClientStream,
+    /// The engine.
+    pub engine: &'a mut EngineStream,
+    /// Bytes for the engine.
+    pub up: Pending,
+    /// Bytes for the client.
+    pub down: Pending,
+    /// Counts the bytes.
+    pub meter: &'a Meter,
+    /// Whether the engine sent bytes behind a complete body; its connection must not be used again.
+    pub surplus: bool,
+}
+
+impl Relay<'_> {
+    /// Writes what is queued for the engine.
+    pub fn poll_up_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while !self.up.is_empty() {
+            let n =
+                ready!(self.engine.poll_write(cx, self.up.rest())).map_err(Fault::EngineWrite)?;
+            self.up.advance(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is queued for the client, down to the socket.
+    pub fn poll_down_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while !self.down.is_empty() {
+            let n = ready!(self.client.poll_write(cx, self.down.rest())).map_err(Fault::Client)?;
+            self.down.advance(n);
+            self.meter.down(n);
+        }
+        self.down.clear();
+        self.client.poll_flush(cx).map_err(Fault::Client)
+    }
+
+    /// Moves the client's body to the engine until it is complete or the client ends.
+    pub fn poll_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+    ) -> Poll<Result<Progress, Fault>> {
+        let mut moved = 0;
+        loop {
+            ready!(self.poll_up_pending(cx))?;
+            if body.is_done() {
+                return Poll::Ready(Ok(Progress::Done));
+            }
+            self.up.clear();
+            if moved > TURN {
+                return again(cx);
+            }
+            match ready!(self.poll_up_once(cx, body))? {
+                0 => return Poll::Ready(Ok(Progress::Ended)),
+                n => moved += n,
+            }
+        }
+    }
+
+    /// Sends what one record holds, or, when more records wait behind it, a bulk buffer full of them in one go.
+    fn poll_up_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+    ) -> Poll<Result<usize, Fault>> {
+        if ready!(self.client.poll_lend(cx))
+            .map_err(Fault::Client)?
+            .is_empty()
+        {
+            return Poll::Ready(Ok(0));
+        }
+        let more = self.client.has_more();
+        let lent = ready!(self.client.poll_lend(cx)).map_err(Fault::Client)?;
+        let n = body.take(lent).map_err(Fault::ClientChunk)?;
+        if !more {
+            // What the engine does not take at once has to outlive the loan.
+            let written = settle(self.engine.poll_write(cx, &lent[..n]));
+            self.up.push(&lent[*written.as_ref().unwrap_or(&n)..n]);
+            // Used up also if the engine has gone: the body counts it as taken, and the next request begins behind it.
+            self.client.consume(n);
+            self.meter.up(n);
+            return Poll::Ready(written.map(|_| n).map_err(Fault::EngineWrite));
+        }
+        let mut bulk = net::take_bulk();
+        bulk[..n].copy_from_slice(&lent[..n]);
+        self.client.consume(n);
+        let gathered = self.gather(cx, body, &mut bulk, n);
+        let result = gathered.and_then(|len| {
+            self.meter.up(len);
+            let written =
+                settle(self.engine.poll_write(cx, &bulk[..len])).map_err(Fault::EngineWrite)?;
+            self.up.push(&bulk[written..len]);
+            Ok(len)
+        });
+        net::give_bulk(bulk);
+        Poll::Ready(result)
+    }
+
+    /// Fills `bulk` from `len` on with the body bytes that have come already.
+    fn gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+        bulk: &mut [u8],
+        mut len: usize,
+    ) -> Result<usize, Fault> {
+        while bulk.len() - len >= RECORD && !body.is_done() && self.client.has_more() {
+            // The end or a fault of the client's side is found again by the next read, after these bytes are on their way.
+            let Poll::Ready(Ok(lent)) = self.client.poll_lend(cx) else {
+                break;
+            };
+            if lent.is_empty() || lent.len() > bulk.len() - len {
+                break;
+            }
+            let n = body.take(lent).map_err(Fault::ClientChunk)?;
+            bulk[len..len + n].copy_from_slice(&lent[..n]);
+            self.client.consume(n);
+            len += n;
+        }
+        Ok(len)
+    }
+
+    /// Moves the engine's body to the client until it is complete or the engine ends.
+    pub fn poll_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+    ) -> Poll<Result<Progress, Fault>> {
+        let mut moved = 0;
+        loop {
+            ready!(self.poll_down_pending(cx))?;
+            if body.is_done() {
+                return Poll::Ready(Ok(Progress::Done));
+            }
+            if moved > TURN {
+                return again(cx);
+            }
+            let mut bulk = net::take_bulk();
+            let moving = self.poll_down_once(cx, body, &mut bulk);
+            net::give_bulk(bulk);
+            match ready!(moving)? {
+                0 => return Poll::Ready(Ok(Progress::Ended)),
+                n => moved += n,
+            }
+        }
+    }
+
+    fn poll_down_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Framing,
+        bulk: &mut [u8],
+    ) -> Poll<Result<usize, Fault>> {
+        let read = ready!(self.engine.poll_read(cx, bulk)).map_err(Fault::EngineRead)?;
+        let n = body.take(&bulk[..read]).map_err(Fault::EngineChunk)?;
+        self.surplus |= n < read;
+        let mut sent = 0;
+        while sent < n {
+            match self.client.poll_write(cx, &bulk[sent..n]) {
+                Poll::Ready(Ok(written)) => sent += written,
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(Fault::Client(e))),
+                Poll::Pending => break,
+            }
+        }
+        self.meter.down(sent);
+        self.down.push(&bulk[sent..n]);
+        Poll::Ready(Ok(read))
+    }
+}
+
+/// What a write took; nothing if it has to wait.
+fn settle(written: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match written {
+        Poll::Ready(written) => written,
+        Poll::Pending => Ok(0),
+    }
+}
+
+fn again<T>(cx: &mut Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}

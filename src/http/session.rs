@@ -1,0 +1,248 @@
+//! One client connection: requests one after the other, until it closes or becomes a tunnel.
+
+mod authorize;
+mod body;
+mod decide;
+mod forward;
+mod heads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
+
+use super::client::ClientStream;
+use super::framing::Framing;
+use super::gate::Gate;
+use super::head::{self, HeadError, RequestHead};
+use super::respond::{Refusal, Status};
+use super::transaction::Transaction;
+use super::witness::Witness;
+use crate::engine::EngineStream;
+use crate::observe::metrics::Limit;
+use crate::observe::registry::{Entry, Place};
+use crate::tls::socket::WideSocket;
+use docker_api::Hijack;
+use policy::{self, ClientRef, Permitted, Policy};
+
+/// How long, and for how many bytes, a client is listened to after its last answer.
+const PART: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
+
+/// What comes after a request.
+#[derive(Clone, Copy)]
+enum After {
+    Next,
+    /// Close so that the last answer arrives.
+    Part(Duration),
+    /// Close at once, without close_notify, so that a cut answer is seen as cut.
+    Drop,
+}
+
+/// Why a request goes no further.
+enum Stop {
+    /// It is answered with this.
+    Refused(Refusal),
+    /// Its client is.
+    Gone,
+}
+
+struct Session<'a> {
+    gate: &'a Gate,
+    entry: &'a Entry,
+    client: ClientStream,
+    engine: Option<EngineStream>,
+    role: Option<(Arc<Policy>, ClientRef)>,
+    /// Who has to be asked about the answer of the request at hand.
+    witness: Option<Witness>,
+    fresh: bool,
+}
+
+/// Serves one connection to its end. Dropping the future closes both sides at once.
+pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSocket>>) {
+    let mut session = Session {
+        gate: &gate,
+        entry: &entry,
+        client: ClientStream::new(tls),
+        engine: None,
+        role: None,
+        witness: None,
+        fresh: true,
+    };
+    let last = loop {
+        match session.step().await {
+            After::Next => session.fresh = false,
+            last => break last,
+        }
+    };
+    session.engine = None;
+    if let After::Part(time) = last {
+        session.client.part(time, PART.1).await;
+    }
+}
+
+/// A request that may go on.
+struct Ready<'a> {
+    permit: Permitted,
+    request: RequestHead,
+    body: Framing,
+    out: Vec<u8>,
+    tx: Transaction<'a>,
+}
+
+impl<'a> Session<'a> {
+    async fn step(&mut self) -> After {
+        let len = match self.head().await {
+            Ok(len) => len,
+            Err(after) => return after,
+        };
+        // In two parts, so that what only the first one needs is not kept for as long as an answer may take.
+        let mut admitted = self.admit(len).await;
+        match &mut admitted {
+            Ok(ready) => self.forward(ready).await,
+            Err(after) => *after,
+        }
+    }
+
+    /// Reads the head of `len` bytes and decides on the request; one that goes no further has been answered.
+    async fn admit(&mut self, len: usize) -> Result<Ready<'a>, After> {
+        let head = &self.client.held()[..len];
+        // The first of the body goes with it.
+        let room = self.client.held().len().min(len + 512);
+        let mut out = Vec::with_capacity(room + 32);
+        let lines = self.gate.limits.header_lines;
+        let parsed = head::request_within(head, lines, &mut out, |method, target| {
+            docker_api::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
+        });
+        let request = match parsed {
+            Ok(request) => request,
+            Err(e) => return Err(Box::pin(self.refuse_head(e)).await),
+        };
+        let text = |range: &std::ops::Range<usize>| {
+            String::from_utf8_lossy(&head[range.clone()]).into_owned()
+        };
+        let (method, target) = (text(&request.method), text(&request.target));
+        let is_head = method == "HEAD";
+        let classified = match docker_api::classify(&method, &target) {
+            Ok(classified) => classified,
+            Err(e) => {
+                let refusal = Refusal::new(Status::BadRequest, e.to_string());
+                return Err(Box::pin(self.refuse(refusal, is_head)).await);
+            }
+        };
+        let value = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(&text);
+        let (content_type, content_encoding) = (
+            value(&request.content_type),
+            value(&request.content_encoding),
+        );
+        let mut tx = Transaction::begin(
+            self.gate,
+            self.entry,
+            (&method, target.split('?').next().unwrap_or_default()),
+            (classified.operation, classified.hijack),
+            classified.name(),
+        );
+        tx.upgrade = request.upgrade;
+        self.entry.meter.up(len);
+        self.client.release(len);
+        if let Some(refusal) = self.limited() {
+            self.judged_as(&mut tx);
+            tx.limited(&refusal.message);
+            let body = request.framing.clone();
+            return Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut tx)).await);
+        }
+        if let Some(hook) = self.gate.on_request {
+            hook(&tx.path);
+        }
+        let facts = policy::Request {
+            classified: &classified,
+            content_type: content_type.as_deref(),
+            content_encoding: content_encoding.as_deref(),
+            body: request.framing.announced(),
+        };
+        let mut body = request.framing.clone();
+        match self
+            .decide(&mut tx, &facts, &request, &mut out, &mut body)
+            .await
+        {
+            Ok(permit) => Ok(Ready {
+                permit,
+                request,
+                body,
+                out,
+                tx,
+            }),
+            Err(Stop::Refused(refusal)) => {
+                Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut tx)).await)
+            }
+            Err(Stop::Gone) => Err(gone(&mut tx)),
+        }
+    }
+
+    async fn refuse_head(&mut self, error: HeadError) -> After {
+        let refusal = match error {
+            HeadError::TooManyLines => {
+                self.gate.metrics.limited(Limit::HeaderLines);
+                let most = self.gate.limits.header_lines;
+                let message = format!("more than {most} header lines (max-header-lines)");
+                Refusal::new(Status::HeadTooLarge, message)
+            }
+            HeadError::Version => Refusal::new(Status::Version, error.to_string()),
+            HeadError::Malformed(_) => Refusal::new(Status::BadRequest, error.to_string()),
+        };
+        self.refuse(refusal, false).await
+    }
+
+    /// The refusal of a client that is above a limit of its own.
+    fn limited(&self) -> Option<Refusal> {
+        let (limit, message, wait) = if self.entry.place != Place::Within {
+            let most = self.entry.per_client.connections;
+            let message = format!(
+                "client \"{}\" already has {most} connections, the most one client may have (max-connections-per-client)",
+                self.entry.identity
+            );
+            (Limit::ConnectionsPerClient, message, Duration::ZERO)
+        } else if let Err(wait) = self.entry.admit() {
+            let most = self.entry.per_client.requests_per_second;
+            let message = format!(
+                "client \"{}\" sends more than {} requests per second (max-requests-per-second-per-client)",
+                self.entry.identity,
+                most.map_or(0, std::num::NonZero::get)
+            );
+            (Limit::RequestsPerSecond, message, wait)
+        } else {
+            return None;
+        };
+        self.gate.metrics.limited(limit);
+        let mut refusal = Refusal::new(Status::TooMany, message);
+        refusal.retry_after = Some(wait.as_secs_f64().ceil().max(1.0) as u64);
+        Some(refusal)
+    }
+
+    /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
+    async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
+        let (status, _) = refusal.status.line();
+        self.gate.metrics.malformed(status);
+        debug!(
+            conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
+            error = refusal.message, "Request refused"
+        );
+        let bytes = refusal.to_bytes(is_head, true);
+        self.entry.meter.up(self.client.held().len());
+        self.entry.meter.down(bytes.len());
+        match self.client.write_all(&bytes).await {
+            Ok(()) => After::Part(PART.0),
+            Err(_) => After::Drop,
+        }
+    }
+}
+
+fn gone(tx: &mut Transaction<'_>) -> After {
+    tx.finish(None, Some("client_gone"));
+    After::Drop
+}
+
+/// The endpoints that take the connection over with or without an upgrade.
+fn takes_over(hijack: Hijack) -> bool {
+    hijack == Hijack::Tcp
+}

@@ -1,0 +1,157 @@
+//! Asks the policy, and fetches what it has to see first: the whole body, or the engine's word about a target.
+//!
+//! What is judged is what is sent: an inspected body is read to its end before anything is forwarded, and goes on as the
+//! same bytes with its own length; a checked target goes on by its full id.
+
+use std::sync::{Arc, PoisonError};
+
+use super::super::framing::{self, Framing};
+use super::super::head::{self, Edit, RequestHead};
+use super::super::respond::{Refusal, Status};
+use super::super::transaction::Transaction;
+use super::body::Read;
+use super::{Session, Stop};
+use crate::finding;
+use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Step};
+
+impl Session<'_> {
+    /// Decides on a request; `out` holds the head that would go on, and gets the body where it had to be read.
+    pub(super) async fn decide(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        facts: &Request<'_>,
+        request: &RequestHead,
+        out: &mut Vec<u8>,
+        body: &mut Framing,
+    ) -> Result<Permitted, Stop> {
+        let (policy, client) = self.judged_as(tx);
+        if let Some(audit) = &self.gate.audit
+            && let Err(e) = audit.ready()
+        {
+            let message = format!("the audit cannot be written, so nothing is let through: {e}");
+            tx.refused_by("audit", &message);
+            return Err(Stop::Refused(Refusal::new(Status::Unavailable, message)));
+        }
+        let mut question = self.question(tx, out)?;
+        let mut step = policy.decide(client, facts);
+        loop {
+            step = match step {
+                Step::Permitted(permit) => {
+                    if let Some(target) = permit.target() {
+                        let rest = out.split_off(head::head_len(out, 0).unwrap_or(out.len()));
+                        *out = head::edit(
+                            out,
+                            Edit {
+                                target: Some(target),
+                                ..Edit::default()
+                            },
+                        );
+                        out.extend_from_slice(&rest);
+                    }
+                    tx.permitted(&permit);
+                    self.authorize(tx, question.take(), request, out, body)
+                        .await?;
+                    return Ok(permit);
+                }
+                Step::Denied(denied) => {
+                    tx.denied(&denied);
+                    return Err(Stop::Refused(refusal(&denied)));
+                }
+                Step::Body(pending) => match self
+                    .inspected_body(request, out, body, pending.max_body())
+                    .await?
+                {
+                    Some(bytes) => pending.body(&bytes),
+                    None => pending.too_large(),
+                },
+                Step::Lookup(pending) => match Box::pin(self.look_up(pending.lookups())).await {
+                    Ok(answers) => pending.answers(&answers),
+                    Err(why) => pending.lookup_failed(&why),
+                },
+            };
+        }
+    }
+
+    /// Notes under which entry and role of the policy in force this client is.
+    pub(super) fn judged_as(&mut self, tx: &mut Transaction<'_>) -> (Arc<Policy>, ClientRef) {
+        let (policy, client) = self.client_entry();
+        let mode = (!policy.is_open()).then(|| policy.mode(client));
+        tx.judged_as(policy.client_name(client), policy.role_name(client), mode);
+        (policy, client)
+    }
+
+    /// The policy in force, and this client's entry in it, found anew when the policy has changed.
+    fn client_entry(&mut self) -> (Arc<Policy>, ClientRef) {
+        let policy = self
+            .gate
+            .policy
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match &self.role {
+            Some((known, client)) if Arc::ptr_eq(known, &policy) => (policy, *client),
+            _ => {
+                let client = policy.client_for(&self.entry.identity);
+                self.role = Some((policy.clone(), client));
+                (policy, client)
+            }
+        }
+    }
+
+    /// Reads the whole body and puts it behind the head in `out`, with a length of its own; `None` if it is larger than
+    /// `limit` bytes, framing included. What of it stands there already, from a try with another limit, counts.
+    pub(super) async fn inspected_body(
+        &mut self,
+        request: &RequestHead,
+        out: &mut Vec<u8>,
+        body: &mut Framing,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let chunked = body.is_chunked();
+        let begun = out.split_off(head::head_len(out, 0).unwrap_or(out.len()));
+        let raw = match self.read_body(request, body, begun, limit).await? {
+            Read::Whole(raw) => raw,
+            // Report mode lets it pass unseen: what has been read goes on, and the rest streams behind it.
+            Read::Beyond(raw) => {
+                out.extend_from_slice(&raw);
+                return Ok(None);
+            }
+        };
+        let content = if chunked { framing::content(&raw) } else { raw };
+        let length = chunked.then_some(content.len());
+        *out = head::edit(
+            out,
+            Edit {
+                length,
+                expect_answered: true,
+                ..Edit::default()
+            },
+        );
+        out.extend_from_slice(&content);
+        Ok(Some(content))
+    }
+
+    async fn look_up(&self, lookups: &[Lookup]) -> Result<Vec<Answer>, String> {
+        let mut answers = Vec::with_capacity(lookups.len());
+        for lookup in lookups {
+            let (status, body) = self
+                .gate
+                .upstream
+                .get(&lookup.target)
+                .await
+                .map_err(|e| finding::chain(&e))?;
+            answers.push(Answer { status, body });
+        }
+        Ok(answers)
+    }
+}
+
+fn refusal(denied: &Denied) -> Refusal {
+    let status = match denied.status {
+        404 => Status::NotFound,
+        413 => Status::ContentTooLarge,
+        502 => Status::BadGateway,
+        _ => Status::Forbidden,
+    };
+    Refusal::new(status, denied.to_string())
+}

@@ -1,0 +1,203 @@
+//! Sends a permitted request on, relays its answer or its tunnel, and says what comes next on the connection.
+
+use std::future::poll_fn;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::super::exchange::{End, Exchange, Facts, Failure};
+use super::super::framing::Framing;
+use super::super::relay::{Pending, Relay};
+use super::super::respond::{Refusal, Status};
+use super::super::transaction::Transaction;
+use super::super::tunnel::{self, Tunnel};
+use super::{After, PART, Ready, Session, Stop, gone, takes_over};
+use crate::engine::{ConnectError, EngineStream};
+use crate::observe::metrics::UpstreamError;
+use crate::socket;
+use docker_api::Hijack;
+use policy::Permitted;
+
+impl<'a> Session<'a> {
+    /// Sends the request on and sees it to its end.
+    pub(super) async fn forward(&mut self, ready: &mut Ready<'a>) -> After {
+        let Ready {
+            permit,
+            request,
+            body,
+            out,
+            tx,
+        } = ready;
+        let takes_over = takes_over(tx.hijack);
+        let read = if takes_over {
+            self.takeover_body(request, body, out).await
+        } else {
+            self.first_of_body(body, out)
+        };
+        let is_head = tx.method == "HEAD";
+        match read {
+            Ok(()) => {}
+            Err(Stop::Refused(refusal)) => {
+                return Box::pin(self.finish_refused(refusal, is_head, body, tx)).await;
+            }
+            Err(Stop::Gone) => return gone(tx),
+        }
+        let facts = Facts {
+            is_head,
+            http10: request.http10,
+            persistent: request.persistent,
+            upgrade: request.upgrade,
+            may_switch: tx.hijack != Hijack::None,
+            may_take_over: takes_over,
+            replayable: (is_head || tx.method == "GET")
+                && request.framing.is_done()
+                && !request.upgrade,
+        };
+        let mut up = Pending::new(std::mem::take(out));
+        loop {
+            let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
+                Some(engine) => engine,
+                None => match self.connect(permit).await {
+                    Ok(engine) => engine,
+                    Err(e) => {
+                        let refusal = self.unreachable(&e);
+                        return Box::pin(self.finish_refused(refusal, is_head, body, tx)).await;
+                    }
+                },
+            };
+            let relay = Relay {
+                client: &mut self.client,
+                engine: &mut engine,
+                up,
+                down: Pending::default(),
+                meter: &self.entry.meter,
+                surplus: false,
+            };
+            let sent = Instant::now();
+            let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
+            exchange.witness.clone_from(&self.witness);
+            let end = poll_fn(|cx| exchange.poll(cx)).await;
+            let status = exchange.status;
+            let rest = exchange.body().clone();
+            tx.answered(sent, exchange.answered);
+            let mut relay = exchange.into_relay();
+            match end {
+                End::Stale => {
+                    up = relay.up;
+                    up.rewind();
+                }
+                End::Reuse => {
+                    engine.reuse();
+                    self.engine = Some(engine);
+                    tx.finish(status, None);
+                    return After::Next;
+                }
+                End::Close => {
+                    tx.finish(status, None);
+                    return After::Part(PART.0);
+                }
+                End::Tunnel(early) => {
+                    if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
+                        return gone(tx);
+                    }
+                    relay.down = Pending::new(early);
+                    tx.tunnel(status.unwrap_or_default());
+                    let mut tunnel = Tunnel::new(relay);
+                    let end = self
+                        .entry
+                        .within(
+                            self.gate.limits.session_max_age,
+                            poll_fn(|cx| tunnel.poll(cx)),
+                        )
+                        .await;
+                    drop(tunnel);
+                    tx.finish(status, Some(end.id()));
+                    return match end {
+                        tunnel::End::Engine => After::Part(self.gate.deadlines.tunnel_grace),
+                        tunnel::End::EngineFailed(_) | tunnel::End::Client(_) => After::Drop,
+                    };
+                }
+                End::ClientGone => {
+                    tx.finish(status, Some("client_gone"));
+                    return After::Drop;
+                }
+                End::Unanswered(Failure::Request(bad)) => {
+                    let refusal = Refusal::new(Status::BadRequest, bad.to_string());
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                }
+                End::Unanswered(Failure::Plugin(denied)) => {
+                    let denied = denied.to_string();
+                    tx.denied_by_plugin(&denied);
+                    let refusal = Refusal::new(Status::Forbidden, denied);
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                }
+                End::Unanswered(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
+                    let refusal = Refusal::new(Status::BadGateway, failure.to_string());
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                }
+                End::Cut(failure) => {
+                    self.gate.metrics.upstream_error(UpstreamError::CutOff);
+                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
+                    tx.finish(status, Some("cut_off"));
+                    return After::Drop;
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, permit: &Permitted) -> Result<EngineStream, ConnectError> {
+        self.gate.metrics.upstream_connect();
+        let connected = self.gate.upstream.connect(permit).await;
+        if let Err(e) = &connected {
+            let reason = UpstreamError::of(&e.source);
+            self.gate.metrics.upstream_error(reason);
+        }
+        connected
+    }
+
+    fn unreachable(&self, error: &ConnectError) -> Refusal {
+        let problem = socket::diagnose(&error.path, &error.source);
+        let (what, hint) = (problem.message(), problem.hint());
+        warn!(
+            conn.id = self.entry.id,
+            error = what,
+            hint,
+            "Cannot reach the Docker Engine"
+        );
+        let advice = hint
+            .map(|hint| format!(" (hint: {hint})"))
+            .unwrap_or_default();
+        Refusal::new(Status::BadGateway, format!("{what}{advice}"))
+    }
+
+    /// Answers a request that goes no further. The connection stays open where the next request's start is known.
+    pub(super) async fn finish_refused(
+        &mut self,
+        mut refusal: Refusal,
+        is_head: bool,
+        body: &Framing,
+        tx: &mut Transaction<'_>,
+    ) -> After {
+        if tx.is_denied() {
+            refusal.request = Some(tx.id.clone());
+        }
+        let mut body = body.clone();
+        let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
+        // What a client sends ahead of a switch that is refused is no request (RFC 9931).
+        let keeps = complete
+            && refusal.status.keeps_connection()
+            && tx.hijack == Hijack::None
+            && !tx.upgrade;
+        let bytes = refusal.to_bytes(is_head, !keeps);
+        let sent = self.client.write_all(&bytes).await;
+        self.entry.meter.down(bytes.len());
+        tx.finish(Some(refusal.status.line().0), Some(&refusal.message));
+        match sent {
+            Ok(()) if keeps => After::Next,
+            Ok(()) => After::Part(PART.0),
+            Err(_) => After::Drop,
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The record of one request: a log line, and an audit record where an audit is kept.
+//!
+//! A transaction that is dropped unfinished (its connection was cut, or its task panicked) is recorded all the same.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::info;
+
+use super::gate::Gate;
+use crate::observe::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
+use crate::observe::metrics;
+use crate::observe::registry::Entry;
+use docker_api::{Hijack, Operation};
+use policy::{Denied, Mode, Permitted};
+
+/// Bytes of a method, a path or a name that are recorded, and kept for as long as the connection lives: longer ones belong
+/// to nothing the engine has.
+const SHOWN: usize = 2048;
+
+/// What records show of a text: all of it, or its beginning and an ellipsis.
+fn shown(text: &str) -> String {
+    if text.len() <= SHOWN {
+        return text.to_owned();
+    }
+    let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}…", &text[..end.unwrap_or(0)])
+}
+
+/// What the policy said of a request.
+#[derive(Debug)]
+struct Judgement {
+    client: String,
+    role: String,
+    /// `None` without a policy.
+    mode: Option<Mode>,
+    /// `None` as long as nothing was decided.
+    decision: Option<Decision>,
+    rule: Option<&'static str>,
+    detail: Option<String>,
+}
+
+/// One request from its head to its end.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    gate: &'a Gate,
+    entry: &'a Entry,
+    /// Its id: connection and number.
+    pub id: String,
+    /// The method.
+    pub method: String,
+    /// The path as sent, without the query, at most 2,048 bytes of it.
+    pub path: String,
+    /// The operation.
+    pub operation: Operation,
+    /// How the engine may take the connection out of HTTP, which Podman's own paths may as well although they are no
+    /// known operation.
+    pub hijack: Hijack,
+    /// Whether it carries an `Upgrade` field.
+    pub upgrade: bool,
+    target: Option<String>,
+    started: Instant,
+    time: SystemTime,
+    before: (u64, u64),
+    judgement: Option<Judgement>,
+    audit: Option<Box<Record>>,
+    upstream_us: u64,
+    limited: bool,
+    /// The status that made a tunnel of it.
+    switched: Option<u16>,
+    open: bool,
+}
+
+impl<'a> Transaction<'a> {
+    /// Starts the record.
+    pub fn begin(
+        gate: &'a Gate,
+        entry: &'a Entry,
+        (method, path): (&str, &str),
+        (operation, hijack): (Operation, Hijack),
+        target: Option<&str>,
+    ) -> Self {
+        let path = shown(path);
+        let number = entry.begin(operation, &path);
+        Self {
+            gate,
+            entry,
+            id: format!("{:x}-{number}", entry.id),
+            method: shown(method),
+            path,
+            operation,
+            hijack,
+            upgrade: false,
+            target: gate.audit.is_some().then(|| target.map(shown)).flatten(),
+            started: Instant::now(),
+            time: SystemTime::now(),
+            before: entry.meter.totals(),
+            judgement: None,
+            audit: None,
+            upstream_us: 0,
+            limited: false,
+            switched: None,
+            open: true,
+        }
+    }
+
+    /// Notes under which entry and role the policy judges.
+    pub fn judged_as(&mut self, client: &str, role: &str, mode: Option<Mode>) {
+        self.judgement = Some(Judgement {
+            client: client.to_owned(),
+            role: role.to_owned(),
+            mode,
+            decision: None,
+            rule: None,
+            detail: None,
+        });
+    }
+
+    /// Notes a permit.
+    pub fn permitted(&mut self, permitted: &Permitted) {
+        match permitted.would_deny() {
+            Some(denied) => self.decided(Decision::WouldDeny, Some((denied.rule, &denied.detail))),
+            None => self.decided(Decision::Allow, None),
+        }
+        if let Some(record) = self.record() {
+            record.permitted(permitted);
+        }
+    }
+
+    /// Notes a denial.
+    pub fn denied(&mut self, denied: &Denied) {
+        self.decided(Decision::Deny, Some((denied.rule, &denied.detail)));
+        if let Some(record) = self.record() {
+            record.denied(denied);
+        }
+    }
+
+    fn decided(&mut self, decision: Decision, why: Option<(&'static str, &str)>) {
+        if let Some(judgement) = &mut self.judgement {
+            judgement.decision = Some(decision);
+            (judgement.rule, judgement.detail) =
+                why.map(|(rule, detail)| (rule, detail.to_owned())).unzip();
+        }
+    }
+
+    /// Whether it was denied, by whatever rule.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let decision = self.judgement.as_ref().and_then(|j| j.decision);
+        decision == Some(Decision::Deny)
+    }
+
+    /// Notes that the authorization plugin refused it, or its answer.
+    pub fn denied_by_plugin(&mut self, why: &str) {
+        self.refused_by("authz-plugin", why);
+    }
+
+    /// Notes a refusal that no rule of the policy made.
+    pub fn refused_by(&mut self, rule: &'static str, why: &str) {
+        self.decided(Decision::Deny, Some((rule, why)));
+        if let Some(record) = self.record() {
+            record.decision = Decision::Deny;
+            record.rule = Some(rule.to_owned());
+            record.detail = Some(why.to_owned());
+        }
+    }
+
+    /// Notes that a limit refused it, before the policy was asked.
+    pub fn limited(&mut self, why: &str) {
+        self.limited = true;
+        self.refused_by("limit", why);
+    }
+
+    /// Notes when the engine's head came.
+    pub fn answered(&mut self, sent: Instant, answered: Option<Instant>) {
+        let waited = answered
+            .unwrap_or_else(Instant::now)
+            .saturating_duration_since(sent);
+        self.upstream_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+    }
+
+    /// Notes that the connection has become a tunnel.
+    pub fn tunnel(&mut self, status: u16) {
+        self.entry.tunnel();
+        self.switched = Some(status);
+        if let Some(sink) = &self.gate.audit
+            && let Some(record) = self.record()
+        {
+            let mut start = record.clone();
+            start.event = Event::SessionStart;
+            start.status = status;
+            record.event = Event::SessionEnd;
+            sink.write(&start);
+        }
+    }
+
+    /// Ends the record; `reason` says what was out of the ordinary, or how a tunnel ended.
+    pub fn finish(&mut self, status: Option<u16>, reason: Option<&str>) {
+        self.open = false;
+        self.entry.end();
+        let (up, down) = self.entry.meter.totals();
+        let (bytes_in, bytes_out) = (up - self.before.0, down - self.before.1);
+        let elapsed = self.started.elapsed();
+        let status = status.or(self.switched);
+        self.count(status, elapsed);
+        let judged = self.judgement.as_ref().filter(|j| j.mode.is_some());
+        let decision = judged.and_then(|j| j.decision).map(|d| match d {
+            Decision::Allow => "allow",
+            Decision::Deny => "deny",
+            Decision::WouldDeny => "would_deny",
+        });
+        info!(
+            conn.id = self.entry.id,
+            req.id = self.id,
+            client.addr = %self.entry.peer,
+            client.id = self.entry.identity.label(),
+            role = judged.map(|j| j.role.as_str()),
+            method = self.method,
+            path = self.path,
+            op = self.operation.id(),
+            decision,
+            rule = judged.and_then(|j| j.rule),
+            reason = judged.and_then(|j| j.detail.as_deref()),
+            status,
+            duration_ms = elapsed.as_secs_f64() * 1e3,
+            bytes.in = bytes_in,
+            bytes.out = bytes_out,
+            error = reason,
+            "Request"
+        );
+        let upstream_us = self.upstream_us;
+        if let Some(sink) = &self.gate.audit
+            && let Some(record) = self.record()
+        {
+            record.status = status.unwrap_or_default();
+            record.bytes_in = bytes_in;
+            record.bytes_out = bytes_out;
+            record.duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+            record.upstream_us = upstream_us;
+            record.reason = reason.map(str::to_owned);
+            sink.write(record);
+        }
+    }
+
+    fn count(&self, status: Option<u16>, took: Duration) {
+        // Under a policy, what ended before it was decided was not let through; the audit says the same.
+        let judged = self.judgement.as_ref().filter(|j| j.mode.is_some());
+        let decision = match (judged, self.judgement.as_ref().and_then(|j| j.decision)) {
+            _ if self.limited => metrics::Decision::Limited,
+            (Some(_), None) | (_, Some(Decision::Deny)) => metrics::Decision::Denied,
+            (None, None) | (_, Some(Decision::Allow)) => metrics::Decision::Allowed,
+            (_, Some(Decision::WouldDeny)) => metrics::Decision::WouldDeny,
+        };
+        self.gate
+            .metrics
+            .request(self.operation, decision, status, took);
+    }
+
+    /// The audit record, made at its first use; `None` where no audit is kept.
+    fn record(&mut self) -> Option<&mut Record> {
+        self.gate.audit.as_ref()?;
+        let record = self.audit.take().unwrap_or_else(|| {
+            let judgement = self.judgement.as_ref();
+            Box::new(Record {
+                schema: SCHEMA,
+                time: audit::timestamp(self.time),
+                event: Event::Request,
+                request: self.id.clone(),
+                connection: format!("{:x}", self.entry.id),
+                address: self.entry.peer.to_string(),
+                certificate: Certificate::of(&self.entry.identity),
+                client: judgement.map_or_else(|| "-".into(), |j| j.client.clone()),
+                role: judgement.map_or_else(|| "none".into(), |j| j.role.clone()),
+                operation: self.operation.id().to_owned(),
+                method: self.method.clone(),
+                path: self.path.clone(),
+                target: self.target.clone(),
+                // Until a permit says otherwise; who left before that was not let through.
+                decision: Decision::Deny,
+                rule: None,
+                detail: None,
+                mode: match judgement.and_then(|j| j.mode) {
+                    Some(Mode::Enforce) => "enforce",
+                    Some(Mode::Report) => "report",
+                    None => "none",
+                }
+                .to_owned(),
+                status: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                duration_us: 0,
+                upstream_us: 0,
+                command: None,
+                facts: Vec::new(),
+                reason: None,
+            })
+        });
+        self.audit = Some(record);
+        self.audit.as_deref_mut()
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let cut = self.entry.cut_reason();
+            let reason = match &cut {
+                Some(cut) => cut.id(),
+                None if std::thread::panicking() => "panic",
+                None => "aborted",
+            };
+            self.finish(None, Some(reason));
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The audit record: one JSON line for each decision, and one at each end of a hijacked session.
+//!
+//! This module is the record's form only; where lines go and what happens when they cannot is the caller's. A record
+//! has no body, query or header as it came, and no environment values or build arguments; what a verdict is about (a
+//! field, a parameter, an exec's command line) is quoted in `detail`, `facts` and `command`, each bounded. No character
+//! of a peer's can end a line or drive a terminal: all control characters are escaped.
+
+pub mod sink;
+
+use std::time::SystemTime;
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use pki::identity::Identity;
+use policy::{Demand, Denied, Permitted};
+
+/// The version of the record's form; it changes when a field is removed or changes meaning, not when one is added.
+pub const SCHEMA: u32 = 1;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A request was decided on and answered.
+    Request,
+    /// A hijacked session began.
+    SessionStart,
+    /// A hijacked session ended; `reason` says why.
+    SessionEnd,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Forwarded.
+    Allow,
+    /// Refused.
+    Deny,
+    /// Forwarded in report mode though the policy refuses it.
+    WouldDeny,
+}
+
+/// The certificate, as far as a record needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Subject common names.
+    pub cn: Vec<String>,
+    /// Subject organizations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub o: Vec<String>,
+    /// Subject organizational units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ou: Vec<String>,
+    /// DNS names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<String>,
+    /// Email addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub email: Vec<String>,
+    /// URIs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uri: Vec<String>,
+    /// IP addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ip: Vec<std::net::IpAddr>,
+    /// Serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// `sha256:` and the base64 digest of the SubjectPublicKeyInfo.
+    pub spki: String,
+    /// The same of the issuer, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_spki: Option<String>,
+}
+
+impl Certificate {
+    /// The record's view of an identity.
+    pub fn of(identity: &Identity) -> Certificate {
+        let pin = |digest: &[u8; 32]| format!("sha256:{}", BASE64.encode(digest));
+        Certificate {
+            cn: identity.common_names.clone(),
+            o: identity.organizations.clone(),
+            ou: identity.organizational_units.clone(),
+            dns: identity.dns.clone(),
+            email: identity.emails.clone(),
+            uri: identity.uris.clone(),
+            ip: identity.ips.clone(),
+            serial: identity.serial.clone(),
+            spki: pin(&identity.spki),
+            issuer_spki: identity.issuer_spki.as_ref().map(pin),
+        }
+    }
+}
+
+/// One line of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When the request's head was read, RFC 3339 in UTC.
+    pub time: String,
+    /// What the record is about.
+    pub event: Event,
+    /// The request's id, as in the log and in denials.
+    pub request: String,
+    /// The connection's id.
+    pub connection: String,
+    /// The client's address and port.
+    pub address: String,
+    /// The verified certificate.
+    pub certificate: Certificate,
+    /// The client entry; `-` if none matched.
+    pub client: String,
+    /// The role; `none` if no entry matched.
+    pub role: String,
+    /// The operation, `container.create`.
+    pub operation: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The path as sent, without its query, at most 2,048 bytes of it.
+    pub path: String,
+    /// What the operation is on: a container's name or id, an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What was decided.
+    pub decision: Decision,
+    /// The rule that refused, or would have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The field and value that were refused, or would have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// `none` without a policy, else `enforce` or `report`.
+    pub mode: String,
+    /// The status the client got.
+    pub status: u16,
+    /// Bytes from the client, the head included.
+    pub bytes_in: u64,
+    /// Bytes to the client, the head included.
+    pub bytes_out: u64,
+    /// From the request's head to the end of the answer, microseconds.
+    pub duration_us: u64,
+    /// The part of it spent waiting for the engine's head, microseconds.
+    pub upstream_us: u64,
+    /// The command line of an `exec.create`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// What a judged request asked for, as keys of the limits and values; `policy learn` and `policy diff` read it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<(String, String)>,
+    /// Why a hijacked session ended, or what was out of the ordinary about a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Record {
+    /// Notes a permit: the decision, its facts, and what report mode let pass.
+    pub fn permitted(&mut self, permitted: &Permitted) {
+        self.decision = Decision::Allow;
+        if let Some(denied) = permitted.would_deny() {
+            self.denied(denied);
+            self.decision = Decision::WouldDeny;
+        } else {
+            self.facts = facts(permitted.demands());
+        }
+        self.command = permitted.command().map(<[String]>::to_vec);
+    }
+
+    /// Notes a denial.
+    pub fn denied(&mut self, denied: &Denied) {
+        self.decision = Decision::Deny;
+        self.rule = Some(denied.rule.to_owned());
+        self.detail = Some(denied.detail.clone());
+        self.command = denied.command.clone();
+        self.facts = facts(&denied.demands);
+    }
+
+    /// The record as one line, without its line feed.
+    pub fn line(&self) -> String {
+        let json = serde_json::to_string(self).unwrap_or_else(|error| {
+            // Strings and numbers always serialise; should that change, say so rather than lose the record.
+            format!("{{\"schema\":{SCHEMA},\"error\":{:?}}}", error.to_string())
+        });
+        escape(&json)
+    }
+}
+
+fn facts(demands: &[Demand]) -> Vec<(String, String)> {
+    demands
+        .iter()
+        .filter_map(Demand::fact)
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+/// JSON leaves DEL, the C1 controls and the line separators as they are; a terminal or a line reader may not.
+fn escape(json: &str) -> String {
+    if !json.chars().any(text::is_unsafe) {
+        return json.to_owned();
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if text::is_unsafe(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A point in time as records have it: RFC 3339, UTC, always six digits of the second, so that text sorts as time does.
+pub fn timestamp(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time.max(SystemTime::UNIX_EPOCH));
+    let (date, (hour, minute, second, micro)) = (time.date(), time.time().as_hms_micro());
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z")
+}

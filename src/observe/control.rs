@@ -1,0 +1,254 @@
+//! The control socket: how `dockgate ps`, `top`, `kick` and `healthcheck` talk to the running gate.
+//!
+//! HTTP/1 and JSON over a unix socket of mode 0600: who may open it may end anybody's session, so only the gate's own user and
+//! root may. The requests and answers are the types of this module; `docs/reference/control.md` shows them.
+
+pub mod client;
+pub mod server;
+mod socket;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::observe::registry::{Entry, Handshake, State};
+use pki::identity::Identity;
+
+pub use socket::{BindError, ControlSocket};
+
+/// `GET /connections`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connections {
+    /// Oldest first; handshakes included.
+    pub connections: Vec<Connection>,
+}
+
+/// One live connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Its number since start.
+    pub id: u64,
+    /// The client's short name; absent during the handshake, as is all that follows from the certificate.
+    pub client: Option<String>,
+    /// The certificate's serial number in lower-case hex.
+    pub serial: Option<String>,
+    /// SHA-256 of the certificate in lower-case hex.
+    pub sha256: Option<String>,
+    /// SHA-256 of its public key (SPKI) in lower-case hex.
+    pub spki_sha256: Option<String>,
+    /// The client's address.
+    pub address: String,
+    /// What it is doing.
+    pub state: State,
+    /// The operation, or the last one when it is idle; absent before the first request.
+    pub operation: Option<String>,
+    /// The path of that request, without its query.
+    pub path: Option<String>,
+    /// Requests so far.
+    pub requests: u64,
+    /// Time since it was accepted.
+    pub age_ms: u64,
+    /// Time since its state last changed.
+    pub state_ms: u64,
+    /// Time since a byte last moved.
+    pub idle_ms: u64,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+}
+
+/// `POST /kick`: whom to cut. Each part that is there adds connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kick {
+    /// These connections.
+    pub ids: Vec<u64>,
+    /// Every connection of the certificate with this serial number (hex).
+    pub serial: Option<String>,
+    /// Every connection of this subject common name.
+    pub cn: Option<String>,
+    /// Every connection of this client: common name, serial number or fingerprint.
+    pub client: Option<String>,
+    /// Every connection.
+    pub all: bool,
+}
+
+/// The answer to [`Kick`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kicked {
+    /// What was cut, as it was then.
+    pub kicked: Vec<Connection>,
+    /// Asked for by number, but not live (or still in its handshake).
+    pub missing: Vec<u64>,
+}
+
+/// `GET /status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The running version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Time since start.
+    pub uptime_ms: u64,
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// The engine's socket.
+    pub upstream: String,
+    /// The metrics listener.
+    pub metrics: Option<String>,
+    /// The policy file.
+    pub policy: Option<String>,
+    /// Whether it is about to end.
+    pub draining: bool,
+    /// Live connections, handshakes aside.
+    pub connections: usize,
+    /// Those of them that are hijacked.
+    pub tunnels: usize,
+    /// Bytes from clients since start.
+    pub bytes_in: u64,
+    /// Bytes to clients since start.
+    pub bytes_out: u64,
+}
+
+/// An answer that is a refusal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// One sentence.
+    pub message: String,
+}
+
+fn ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Connection {
+    fn of(entry: &Entry) -> Self {
+        let activity = entry.activity();
+        let (bytes_in, bytes_out) = entry.meter.totals();
+        let used = activity.requests > 0;
+        Self {
+            id: entry.id,
+            client: Some(entry.identity.label().to_owned()),
+            serial: Some(entry.identity.serial.clone()),
+            sha256: Some(HEXLOWER.encode(&entry.identity.fingerprint)),
+            spki_sha256: Some(HEXLOWER.encode(&entry.identity.spki)),
+            address: entry.peer.to_string(),
+            state: entry.state(),
+            operation: used.then(|| activity.operation.id().to_owned()),
+            path: used.then_some(activity.path),
+            requests: activity.requests,
+            age_ms: ms(entry.entered),
+            state_ms: ms(activity.since),
+            idle_ms: u64::try_from(entry.meter.idle().as_millis()).unwrap_or(u64::MAX),
+            bytes_in,
+            bytes_out,
+        }
+    }
+
+    fn shaking(handshake: &Handshake) -> Self {
+        let age_ms = ms(handshake.since);
+        Self {
+            id: handshake.id,
+            client: None,
+            serial: None,
+            sha256: None,
+            spki_sha256: None,
+            address: handshake.peer.to_string(),
+            state: State::Handshake,
+            operation: None,
+            path: None,
+            requests: 0,
+            age_ms,
+            state_ms: age_ms,
+            idle_ms: age_ms,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// Whether it belongs to `client`: common name, serial number or fingerprint.
+    #[must_use]
+    pub fn is_of(&self, client: &str) -> bool {
+        let hex = plain_hex(client);
+        let same = |own: &Option<String>| own.is_some() && *own == hex;
+        self.client.as_deref() == Some(client)
+            || self
+                .serial
+                .as_deref()
+                .is_some_and(|own| same_serial(own, client))
+            || same(&self.sha256)
+            || same(&self.spki_sha256)
+    }
+}
+
+/// Hex as it is kept here, however it was copied: `0A:BC`, `0x0abc`, `0ABC`. `None` when it is not hex.
+fn plain_hex(text: &str) -> Option<String> {
+    let text = text.trim();
+    let text = text.strip_prefix("0x").unwrap_or(text);
+    let hex: String = text
+        .chars()
+        .filter(|c| !matches!(c, ':' | ' '))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    (!hex.is_empty() && hex.chars().all(|c| c.is_ascii_hexdigit())).then_some(hex)
+}
+
+impl Kick {
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn matches(&self, entry: &Arc<Entry>) -> bool {
+        let identity: &Identity = &entry.identity;
+        self.all
+            || self.ids.contains(&entry.id)
+            || self
+                .serial
+                .as_deref()
+                .is_some_and(|s| same_serial(&identity.serial, s))
+            || self
+                .cn
+                .as_ref()
+                .is_some_and(|cn| identity.common_names.contains(cn))
+            || self.client.as_ref().is_some_and(|client| {
+                let hex = plain_hex(client);
+                let same = |own: &[u8]| hex.as_deref() == Some(HEXLOWER.encode(own).as_str());
+                identity.common_names.contains(client)
+                    || identity.label() == client
+                    || same_serial(&identity.serial, client)
+                    || same(&identity.fingerprint)
+                    || same(&identity.spki)
+            })
+    }
+}
+
+/// Serial numbers are numbers: leading zeros do not count.
+fn same_serial(own: &str, text: &str) -> bool {
+    plain_hex(text).is_some_and(|hex| hex.trim_start_matches('0') == own.trim_start_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_taken_however_it_was_copied_and_words_are_not_hex() {
+        for text in ["0A:BC", "0x0abc", "0abc", " 0ABC "] {
+            assert_eq!(plain_hex(text).as_deref(), Some("0abc"));
+        }
+        assert_eq!(plain_hex("alice"), None);
+        assert_eq!(plain_hex(""), None);
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused_rather_than_taken_for_nothing() {
+        assert!(serde_json::from_str::<Kick>(r#"{"ids":[3]}"#).is_ok());
+        assert!(serde_json::from_str::<Kick>(r#"{"id":[3]}"#).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! The gate's side of the control socket.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::UnixStream;
+use tokio::net::unix::UCred;
+use tracing::info;
+
+use super::{Connection, Connections, ControlSocket, Kick, Kicked, Refused, Status};
+use crate::front::Front;
+use crate::observe::admin::serve::{self, Answer, json};
+use crate::observe::health::Health;
+use crate::observe::registry::Cut;
+
+/// Bytes of a request's body: room for ten thousand numbers.
+const MAX_BODY: usize = 128 * 1024;
+
+const NOTHING_ELSE: &str = "there is nothing here; the control socket answers GET /connections, /ready and /status, and POST /kick";
+
+/// What does not change while the gate runs.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// When it started.
+    pub started: Instant,
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// The engine's socket.
+    pub upstream: String,
+    /// The metrics listener.
+    pub metrics: Option<String>,
+    /// The policy file.
+    pub policy: Option<String>,
+}
+
+/// What the control commands look at and act on.
+#[derive(Debug)]
+pub struct Control {
+    /// The gate.
+    pub front: Arc<Front>,
+    /// The engine.
+    pub health: Arc<Health>,
+    /// What does not change.
+    pub about: About,
+}
+
+impl Control {
+    /// Serves until dropped; the socket's file goes with it.
+    ///
+    /// # Errors
+    /// When the socket cannot be registered with the runtime.
+    pub async fn run(self, mut socket: ControlSocket) -> io::Result<()> {
+        let listener = socket.take()?;
+        let control = Arc::new(self);
+        serve::accept(
+            |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream),
+            move |stream: UnixStream| {
+                let control = control.clone();
+                let who = stream.peer_cred().ok();
+                serve::connection(stream, move |request| {
+                    let control = control.clone();
+                    async move { control.answer(request, who).await }
+                })
+            },
+        )
+        .await;
+        Ok(())
+    }
+
+    async fn answer(&self, request: Request<Incoming>, who: Option<UCred>) -> Response<Answer> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/connections") => json(StatusCode::OK, &self.connections()),
+            (&Method::GET, "/ready") => {
+                let ready = self.health.ready().await;
+                json(serve::readiness(&ready), &ready)
+            }
+            (&Method::GET, "/status") => json(StatusCode::OK, &self.status()),
+            (&Method::POST, "/kick") => {
+                let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
+                let wrong = match body.map(|body| serde_json::from_slice(&body.to_bytes())) {
+                    Ok(Ok(kick)) if Kick::is_empty(&kick) => {
+                        "the body names nobody: expected ids, serial, cn, client or all".to_owned()
+                    }
+                    Ok(Ok(kick)) => return json(StatusCode::OK, &self.kick(&kick, who)),
+                    Ok(Err(e)) => format!("the body is not a kick request: {e}"),
+                    Err(e) => format!("the body cannot be read: {e}"),
+                };
+                json(StatusCode::BAD_REQUEST, &Refused { message: wrong })
+            }
+            _ => {
+                let message = NOTHING_ELSE.to_owned();
+                json(StatusCode::NOT_FOUND, &Refused { message })
+            }
+        }
+    }
+
+    fn connections(&self) -> Connections {
+        let registry = &self.front.registry;
+        let mut connections: Vec<_> = registry
+            .snapshot()
+            .iter()
+            .map(|entry| Connection::of(entry))
+            .chain(registry.handshakes().iter().map(Connection::shaking))
+            .collect();
+        connections.sort_by_key(|c| c.id);
+        // One that finished its handshake between the two looks is in both.
+        connections.dedup_by_key(|c| c.id);
+        Connections { connections }
+    }
+
+    fn kick(&self, kick: &Kick, who: Option<UCred>) -> Kicked {
+        let mut kicked = Kicked::default();
+        for entry in self.front.registry.snapshot() {
+            if !kick.matches(&entry) {
+                continue;
+            }
+            let connection = Connection::of(&entry);
+            entry.cut(Cut::Kicked);
+            info!(
+                conn.id = entry.id, client.addr = %entry.peer, client.id = %entry.identity,
+                op = connection.operation, path = connection.path,
+                by.uid = who.map(|w| w.uid()), by.pid = who.and_then(|w| w.pid()),
+                "Kicked"
+            );
+            kicked.kicked.push(connection);
+        }
+        let found = |id: &u64| kicked.kicked.iter().any(|c| c.id == *id);
+        kicked.missing = kick.ids.iter().filter(|id| !found(id)).copied().collect();
+        kicked
+    }
+
+    fn status(&self) -> Status {
+        let totals = self.front.registry.totals();
+        let about = self.about.clone();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: super::ms(about.started),
+            listen: about.listen,
+            upstream: about.upstream,
+            metrics: about.metrics,
+            policy: about.policy,
+            draining: self.health.is_draining(),
+            connections: totals.connections,
+            tunnels: totals.tunnels,
+            bytes_in: totals.bytes_in,
+            bytes_out: totals.bytes_out,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One event as one line, as text or as JSON. Control characters cannot break a line in either.
+
+use std::cell::RefCell;
+use std::fmt::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+thread_local! {
+    /// The second last formatted on this thread, and its text: most lines of a busy gate share it.
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+}
+
+/// Appends an event to `out`, with its line feed.
+pub(super) fn write(format: Format, event: &Event<'_>, out: &mut String) {
+    let level = *event.metadata().level();
+    match format {
+        Format::Json => {
+            out.push_str("{\"time\":\"");
+            timestamp(out);
+            out.push_str("\",\"level\":\"");
+            out.push_str(name(level));
+            out.push('"');
+            event.record(&mut Fields { format, out });
+            out.push_str("}\n");
+        }
+        Format::Text => {
+            timestamp(out);
+            out.push_str(match level {
+                Level::ERROR => " ERROR ",
+                Level::WARN => " WARN  ",
+                Level::INFO => " INFO  ",
+                Level::DEBUG => " DEBUG ",
+                Level::TRACE => " TRACE ",
+            });
+            event.record(&mut Fields { format, out });
+            out.push('\n');
+        }
+    }
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds.
+fn timestamp(out: &mut String) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != now.as_secs() {
+            *second = now.as_secs();
+            text.clear();
+            let at = i64::try_from(*second)
+                .ok()
+                .and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+            let (date, time) = (at.date(), at.time());
+            let _ = write!(
+                text,
+                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+                date.year(),
+                u8::from(date.month()),
+                date.day(),
+                time.hour(),
+                time.minute(),
+                time.second()
+            );
+        }
+        out.push_str(text);
+    });
+    let _ = write!(out, ".{:03}Z", now.subsec_millis());
+}
+
+/// Writes text with JSON's escapes (RFC 8259 §7); bidirectional controls are escaped too, since a terminal obeys them.
+pub(crate) fn escape(text: &str, out: &mut String) {
+    let mut plain = 0;
+    for (at, c) in text.char_indices() {
+        let escaped = match c {
+            '"' => "\\\"",
+            '\\' => "\\\\",
+            '\n' => "\\n",
+            '\r' => "\\r",
+            '\t' => "\\t",
+            c if text::is_unsafe(c) => {
+                out.push_str(&text[plain..at]);
+                let _ = write!(out, "\\u{:04x}", c as u32);
+                plain = at + c.len_utf8();
+                continue;
+            }
+            _ => continue,
+        };
+        out.push_str(&text[plain..at]);
+        out.push_str(escaped);
+        plain = at + c.len_utf8();
+    }
+    out.push_str(&text[plain..]);
+}
+
+/// Escapes what is written to it.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        escape(s, self.0);
+        Ok(())
+    }
+}
+
+/// Appends an event's fields.
+struct Fields<'a> {
+    format: Format,
+    out: &'a mut String,
+}
+
+impl Fields<'_> {
+    fn key(&mut self, field: &Field) {
+        let (before, after) = match self.format {
+            Format::Json => (",\"", "\":"),
+            Format::Text => (" ", "="),
+        };
+        self.out.push_str(before);
+        self.out.push_str(field.name());
+        self.out.push_str(after);
+    }
+
+    fn value(&mut self, field: &Field, value: impl fmt::Display) {
+        self.key(field);
+        let _ = write!(self.out, "{value}");
+    }
+
+    fn quoted(&mut self, value: fmt::Arguments<'_>) {
+        self.out.push('"');
+        let _ = Escaped(self.out).write_fmt(value);
+        self.out.push('"');
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if self.format == Format::Json && !value.is_finite() {
+            self.value(field, "null");
+        } else {
+            self.value(field, format_args!("{value:.3}"));
+        }
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.value(field, value);
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.value(field, value);
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.value(field, value);
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.key(field);
+        let bare = self.format == Format::Text
+            && !value.is_empty()
+            && value
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=');
+        if bare {
+            self.out.push_str(value);
+        } else {
+            self.quoted(format_args!("{value}"));
+        }
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match self.format {
+            Format::Json => {
+                self.key(field);
+                self.quoted(format_args!("{value:?}"));
+            }
+            Format::Text if field.name() == "message" => {
+                let _ = write!(Escaped(self.out), "{value:?}");
+            }
+            Format::Text => self.record_str(field, &format!("{value:?}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_cannot_break_a_line() {
+        let mut out = String::new();
+        escape("a\nb\r\x1b[31m\"\\\u{202e}\u{85}", &mut out);
+        assert_eq!(out, "a\\nb\\r\\u001b[31m\\\"\\\\\\u202e\\u0085");
+    }
+
+    #[test]
+    fn plain_text_is_left_alone() {
+        let mut out = String::new();
+        escape("Größe /v1.51/containers", &mut out);
+        assert_eq!(out, "Größe /v1.51/containers");
+    }
+}
