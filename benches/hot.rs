@@ -267,6 +267,7 @@ fn records(c: &mut Criterion) {
         upstream_us: 3900,
         command: None,
         facts: vec![("images".into(), "registry.example.com/ci/builder".into())],
+        facts_omitted: 0,
         reason: None,
     };
     let mut group = c.benchmark_group("audit");

@@ -291,6 +291,7 @@ impl<'a> Transaction<'a> {
                 upstream_us: 0,
                 command: None,
                 facts: Vec::new(),
+                facts_omitted: 0,
                 reason: None,
             })
         });

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use pki::identity::Identity;
-use policy::{Demand, Denied, Permitted};
+use policy::{Asked, Demand, Denied, Permitted};
 
 /// The version of the record's form; it changes when a field is removed or changes meaning, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -150,6 +150,9 @@ pub struct Record {
     /// What a judged request asked for, as keys of the limits and values; `policy learn` and `policy diff` read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<(String, String)>,
+    /// How much more it asked for than `facts` has room for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub facts_omitted: usize,
     /// Why a hijacked session ended, or what was out of the ordinary about a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -163,7 +166,7 @@ impl Record {
             self.denied(denied);
             self.decision = Decision::WouldDeny;
         } else {
-            self.facts = facts(permitted.demands());
+            self.asked(permitted.asked());
         }
         self.command = permitted.command().map(<[String]>::to_vec);
     }
@@ -174,7 +177,13 @@ impl Record {
         self.rule = Some(denied.rule.to_owned());
         self.detail = Some(denied.detail.clone());
         self.command = denied.command.clone();
-        self.facts = facts(&denied.demands);
+        self.asked(&denied.asked);
+    }
+
+    fn asked(&mut self, asked: &Asked) {
+        let facts = asked.demands.iter().filter_map(Demand::fact);
+        self.facts = facts.map(|(key, value)| (key.to_owned(), value)).collect();
+        self.facts_omitted = asked.omitted;
     }
 
     /// The record as one line, without its line feed.
@@ -187,12 +196,9 @@ impl Record {
     }
 }
 
-fn facts(demands: &[Demand]) -> Vec<(String, String)> {
-    demands
-        .iter()
-        .filter_map(Demand::fact)
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// JSON leaves DEL, the C1 controls and the line separators as they are; a terminal or a line reader may not.

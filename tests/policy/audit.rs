@@ -40,6 +40,7 @@ pub(crate) fn record() -> Record {
         upstream_us: 3900,
         command: None,
         facts: Vec::new(),
+        facts_omitted: 0,
         reason: None,
     }
 }
@@ -64,6 +65,7 @@ fn full() -> Record {
         detail: Some("HostConfig.Binds[0]=/etc:/x".into()),
         command: Some(vec!["sh".into()]),
         facts: vec![("binds".into(), "/etc".into())],
+        facts_omitted: 7,
         reason: Some("client closed".into()),
         ..record()
     }

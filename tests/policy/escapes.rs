@@ -261,7 +261,7 @@ fn filters_go_on_as_they_came_and_lists_are_not_narrowed() {
     let policy = role("allow = [\"container.list\"]");
     let target = "/v1.51/containers/json?all=1&filters=%7B%22label%22%3A%5B%22team%3Da%22%2C%22team%3Db%22%5D%7D";
     let permitted = Ask::new(&policy, "GET", target).allowed();
-    assert!(permitted.target().is_none() && permitted.demands().is_empty());
+    assert!(permitted.target().is_none() && permitted.asked().demands.is_empty());
     let target = target.replace("containers", "images");
     Ask::new(&policy, "GET", &target).denied("operation");
 }

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use docker_api::json::{JsonError, MAX_DEPTH, Value, parse};
+use docker_api::json::{self, JsonError, MAX_DEPTH, Value, most_values};
+use policy::DEFAULT_MAX_BODY;
 use proptest::prelude::*;
 
 use crate::readings::{open_policy, ours, passes, recorded};
 use crate::support::cn;
+
+fn parse(text: &[u8]) -> Result<Value<'_>, JsonError> {
+    json::parse(text, DEFAULT_MAX_BODY)
+}
 
 fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
     match (ours, theirs) {
@@ -14,7 +19,7 @@ fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
         (Value::Bool(a), serde_json::Value::Bool(b)) => a == b,
         (Value::Number(a), serde_json::Value::Number(b)) => {
             // The other parser rounds long decimals to within a few units of the last place.
-            let pair = a.parse::<f64>().ok().zip(b.as_f64());
+            let pair = a.as_f64().zip(b.as_f64());
             pair.is_some_and(|(a, b)| a == b || (a - b).abs() <= a.abs() * 1e-12)
         }
         (Value::Text(a), serde_json::Value::String(b)) => a == b,
@@ -54,25 +59,39 @@ fn depth_is_bounded() {
 }
 
 #[test]
+fn the_number_of_values_is_bounded_by_the_longest_body() {
+    let zeros = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
+    let most = most_values(DEFAULT_MAX_BODY);
+    assert!(parse(zeros(most).as_bytes()).is_ok());
+    assert_eq!(
+        parse(zeros(most + 1).as_bytes()),
+        Err(JsonError::TooMany(most))
+    );
+    // However short bodies have to be, an ordinary one fits.
+    assert!(json::parse(zeros(4096).as_bytes(), 1024).is_ok());
+    assert_eq!(
+        json::parse(zeros(4097).as_bytes(), 1024),
+        Err(JsonError::TooMany(4096))
+    );
+}
+
+#[test]
 fn go_would_mend_these_and_we_refuse_them() {
     assert_eq!(parse(b"\"\xff\""), Err(JsonError::NotUtf8));
-    assert!(matches!(
-        parse(br#""\ud800""#),
-        Err(JsonError::Surrogate(_))
-    ));
-    assert!(matches!(
-        parse(br#""\udc00""#),
-        Err(JsonError::Surrogate(_))
-    ));
-    assert!(matches!(
-        parse(br#""\ud800\u0041""#),
-        Err(JsonError::Surrogate(_))
-    ));
+    for surrogate in [
+        &br#""\ud800""#[..],
+        br#""\udc00""#,
+        br#""\ud800\u0041""#,
+        br#"{"\ud800":1}"#,
+    ] {
+        let read = parse(surrogate);
+        assert!(matches!(read, Err(JsonError::Syntax(_))), "{read:?}");
+    }
     assert_eq!(
         parse(br#"{"a":1,"\u0061":2}"#),
         Err(JsonError::Duplicate("a".into()))
     );
-    assert_eq!(parse(b"{} {}"), Err(JsonError::Trailing(3)));
+    assert!(matches!(parse(b"{} {}"), Err(JsonError::Syntax(_))));
     assert_eq!(parse(br#""\ud83d\ude00""#), Ok(Value::Text("😀".into())));
 }
 

@@ -162,7 +162,8 @@ fn tmpfs_options_pass_since_they_name_nothing_of_the_host() {
             .body(&body)
             .allowed();
         let asked: Vec<_> = permitted
-            .demands()
+            .asked()
+            .demands
             .iter()
             .map(policy::Demand::rule)
             .collect();

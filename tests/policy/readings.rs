@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use docker_api::classify;
 use docker_api::json::{self, Value};
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, Policy, Request, Step};
+use policy::{Answer, BodyLength, DEFAULT_MAX_BODY, Policy, Request, Step};
 use serde::{Deserialize, Serialize};
 
 /// The fields that an inspect tells back as the engine understood them.
@@ -100,7 +100,7 @@ fn flag(value: Option<&Value<'_>>) -> bool {
 
 /// What the strict reader understands; `None` if it refuses the body.
 pub(crate) fn ours(body: &[u8]) -> Option<Reading> {
-    let body = json::parse(body).ok()?;
+    let body = json::parse(body, DEFAULT_MAX_BODY).ok()?;
     let host = body.get("HostConfig");
     let of_host = |key: &str| host.and_then(|host| host.get(key));
     let labels = body.get("Labels").map(Value::members).unwrap_or_default();
@@ -116,7 +116,7 @@ pub(crate) fn ours(body: &[u8]) -> Option<Reading> {
         read_only: flag(of_host("ReadonlyRootfs")),
         network: text(of_host("NetworkMode")),
         score: match of_host("OomScoreAdj") {
-            Some(Value::Number(number)) => number.parse().unwrap_or(i64::MIN),
+            Some(Value::Number(number)) => number.as_i64().unwrap_or(i64::MIN),
             _ => 0,
         },
         binds: texts(of_host("Binds")),
@@ -172,14 +172,10 @@ pub(crate) fn passes(policy: &Policy, who: &Identity, body: &[u8]) -> bool {
             Step::Permitted(_) => return true,
             Step::Denied(_) => return false,
             Step::Body(pending) => pending.body(body),
-            Step::Lookup(pending) => {
-                let nothing = pending.lookups().iter().map(|_| Answer {
-                    status: 404,
-                    body: Vec::new(),
-                });
-                let answers: Vec<_> = nothing.collect();
-                pending.answers(&answers)
-            }
+            Step::Lookup(pending) => pending.answer(&Answer {
+                status: 404,
+                body: Vec::new(),
+            }),
         };
     }
 }

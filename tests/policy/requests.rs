@@ -286,7 +286,12 @@ fn report_mode_goes_on_behind_the_first_denial() {
         };
         let (answer, asked) = found(&role(&text("report")));
         let denied = answer.expect("forwarded").expect("a denial");
-        let facts: Vec<_> = denied.demands.iter().filter_map(Demand::fact).collect();
+        let facts: Vec<_> = denied
+            .asked
+            .demands
+            .iter()
+            .filter_map(Demand::fact)
+            .collect();
         assert_eq!((denied.rule, asked.len()), (rule, 1));
         for fact in [("privileged", "true"), ("binds", "/srv")] {
             assert!(facts.contains(&(fact.0, fact.1.into())), "{facts:?}");

@@ -96,21 +96,15 @@ impl<'a> Ask<'a> {
                 Step::Denied(denied) => return (Err(denied), asked),
                 Step::Body(pending) => pending.body(self.body),
                 Step::Lookup(pending) => {
-                    let mut answers = Vec::new();
-                    for lookup in pending.lookups() {
-                        asked.push(lookup.target.clone());
-                        let known = self
-                            .engine
-                            .iter()
-                            .find(|(target, ..)| *target == lookup.target);
-                        let (status, body) =
-                            known.map_or((404, ""), |(_, status, body)| (*status, *body));
-                        answers.push(Answer {
-                            status,
-                            body: body.as_bytes().to_vec(),
-                        });
-                    }
-                    pending.answers(&answers)
+                    let wanted = &pending.lookup().target;
+                    asked.push(wanted.clone());
+                    let known = self.engine.iter().find(|(target, ..)| target == wanted);
+                    let (status, body) =
+                        known.map_or((404, ""), |(_, status, body)| (*status, *body));
+                    pending.answer(&Answer {
+                        status,
+                        body: body.as_bytes().to_vec(),
+                    })
                 }
             };
         }

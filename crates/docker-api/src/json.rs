@@ -1,13 +1,35 @@
 //! JSON with one reading (RFC 8259, and RFC 7493 where that leaves choices).
 //!
 //! Go's `encoding/json` merges duplicate keys, reuses array elements, folds keys by Unicode and mends broken text. A body
-//! that uses any of it means one thing to the engine and another to every other parser, so it is refused here. What this
-//! parser accepts means the same to both.
+//! that uses any of it means one thing to the engine and another to every other parser, so it is refused here. What is
+//! accepted means the same to both.
+//!
+//! serde_json does the tokenizing. The visitor on top refuses repeated keys and bounds the depth and the number of values,
+//! so that a short text cannot become a large tree.
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+
+use crate::work;
 
 /// Deepest nesting of arrays and objects that is accepted.
 pub const MAX_DEPTH: usize = 64;
+
+/// Values that are accepted in a text that may be `longest` bytes long.
+///
+/// A body of the engine's API has a value for twenty bytes or more; without a bound, `[0,0,…]` has one for two, and each
+/// takes ten times as many in memory.
+#[must_use]
+pub const fn most_values(longest: usize) -> usize {
+    const FEWEST: usize = 4096;
+    let most = longest / 32;
+    if most < FEWEST { FEWEST } else { most }
+}
 
 /// A JSON value; keys are unique in every object and stand in the order sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,14 +38,14 @@ pub enum Value<'a> {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number, as written.
-    Number(&'a str),
+    /// A number.
+    Number(Number),
     /// A string, unescaped.
     Text(Cow<'a, str>),
     /// An array.
-    Array(Vec<Value<'a>>),
+    Array(Box<[Value<'a>]>),
     /// An object.
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+    Object(Box<[(Cow<'a, str>, Value<'a>)]>),
 }
 
 impl<'a> Value<'a> {
@@ -68,7 +90,7 @@ impl<'a> Value<'a> {
         match self {
             Value::Null | Value::Bool(false) => true,
             Value::Bool(true) => false,
-            Value::Number(number) => *number == "0",
+            Value::Number(number) => number.as_f64() == Some(0.0),
             Value::Text(text) => text.is_empty(),
             Value::Array(items) => items.is_empty(),
             Value::Object(members) => members.is_empty(),
@@ -97,276 +119,198 @@ pub enum JsonError {
     /// Nested deeper than [`MAX_DEPTH`].
     #[error("the body is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// More values than [`most_values`].
+    #[error("the body has more than {0} values")]
+    TooMany(usize),
     /// A key stands twice in one object; Go would merge the values.
     #[error("the body has the key \"{0}\" twice in one object")]
     Duplicate(String),
-    /// Something follows the value.
-    #[error("the body has data after its JSON value, at byte {0}")]
-    Trailing(usize),
-    /// An escape such as `\ud800` that names no character; Go would replace it.
-    #[error("the body has an unpaired surrogate escape at byte {0}")]
-    Surrogate(usize),
-    /// Not JSON.
-    #[error("the body is not JSON at byte {at}, expected {expected}")]
-    Syntax {
-        /// Offset in bytes.
-        at: usize,
-        /// What the grammar wants there.
-        expected: &'static str,
-    },
+    /// Not JSON, or an escape such as `\ud800` that names no character and that Go would replace.
+    #[error("the body is not JSON: {0}")]
+    Syntax(String),
 }
 
-/// Parses one value and nothing else.
+/// Parses one value and nothing else, where a text may be `longest` bytes long.
 ///
 /// # Errors
 /// [`JsonError`] if the bytes have no reading, or more than one.
-pub fn parse(bytes: &[u8]) -> Result<Value<'_>, JsonError> {
+pub fn parse(bytes: &[u8], longest: usize) -> Result<Value<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
-    let mut parser = Parser { text, bytes, at: 0 };
-    parser.space();
-    let value = parser.value(0)?;
-    parser.space();
-    if parser.at < bytes.len() {
-        return Err(JsonError::Trailing(parser.at));
+    let most = most_values(longest);
+    let state = State {
+        left: Cell::new(most),
+        fault: RefCell::new(None),
+    };
+    let mut from = serde_json::Deserializer::from_str(text);
+    let read = Reader {
+        state: &state,
+        depth: 0,
     }
-    Ok(value)
+    .deserialize(&mut from)
+    .and_then(|value| from.end().map(|()| value));
+    work::add(most - state.left.get());
+    read.map_err(|error| match state.fault.into_inner() {
+        Some(Fault::TooDeep) => JsonError::TooDeep,
+        Some(Fault::TooMany) => JsonError::TooMany(most),
+        Some(Fault::Duplicate(key)) => JsonError::Duplicate(key),
+        None => JsonError::Syntax(error.to_string()),
+    })
 }
 
-struct Parser<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+/// What the visitor refuses; serde's own errors are texts.
+enum Fault {
+    TooDeep,
+    TooMany,
+    Duplicate(String),
 }
 
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+struct State {
+    /// Values that may still come.
+    left: Cell<usize>,
+    fault: RefCell<Option<Fault>>,
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'s> {
+    state: &'s State,
+    depth: usize,
+}
+
+impl<'s> Reader<'s> {
+    fn refuse<E: Error>(self, fault: Fault) -> E {
+        *self.state.fault.borrow_mut() = Some(fault);
+        E::custom("refused")
     }
 
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            self.at += 1;
+    /// The reader of what is inside an array or object.
+    fn inner<E: Error>(self) -> Result<Reader<'s>, E> {
+        if self.depth >= MAX_DEPTH {
+            return Err(self.refuse(Fault::TooDeep));
         }
-    }
-
-    fn expected<T>(&self, expected: &'static str) -> Result<T, JsonError> {
-        Err(JsonError::Syntax {
-            at: self.at,
-            expected,
+        Ok(Reader {
+            depth: self.depth + 1,
+            ..self
         })
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
-        match self.peek() {
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(JsonError::TooDeep),
-            Some(b'{') => self.object(depth + 1),
-            Some(b'[') => self.array(depth + 1),
-            Some(b'"') => Ok(Value::Text(self.string()?)),
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'n') => self.word("null", Value::Null),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            _ => self.expected("a value"),
-        }
-    }
-
-    fn word(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, JsonError> {
-        if self.bytes[self.at..].starts_with(word.as_bytes()) {
-            self.at += word.len();
-            Ok(value)
-        } else {
-            self.expected(word)
-        }
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        if self.at == start {
-            self.expected("a digit")
-        } else {
-            Ok(())
-        }
-    }
-
-    fn number(&mut self) -> Result<Value<'a>, JsonError> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
+    /// Counts a value.
+    fn count<E: Error>(self) -> Result<(), E> {
+        match self.state.left.get().checked_sub(1) {
+            Some(left) => {
+                self.state.left.set(left);
+                Ok(())
             }
-            self.digits()?;
+            None => Err(self.refuse(Fault::TooMany)),
         }
-        Ok(Value::Number(&self.text[start..self.at]))
-    }
-
-    fn array(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
-        self.at += 1;
-        let mut items = Vec::new();
-        self.space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(Value::Array(items));
-        }
-        loop {
-            self.space();
-            items.push(self.value(depth)?);
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Value::Array(items));
-                }
-                _ => return self.expected("`,` or `]`"),
-            }
-        }
-    }
-
-    fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
-        self.at += 1;
-        let mut members = Vec::new();
-        self.space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(Value::Object(members));
-        }
-        loop {
-            self.space();
-            if self.peek() != Some(b'"') {
-                return self.expected("a key");
-            }
-            let key = self.string()?;
-            self.space();
-            if self.peek() != Some(b':') {
-                return self.expected("`:`");
-            }
-            self.at += 1;
-            self.space();
-            members.push((key, self.value(depth)?));
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return unique(members);
-                }
-                _ => return self.expected("`,` or `}`"),
-            }
-        }
-    }
-
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
-        self.at += 1;
-        let start = self.at;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
-                }
-                Some(b'\\') => return self.escaped(start).map(Cow::Owned),
-                Some(0..=0x1f) => return self.expected("no raw control character in a string"),
-                Some(_) => self.at += 1,
-                None => return self.expected("`\"`"),
-            }
-        }
-    }
-
-    fn escaped(&mut self, start: usize) -> Result<String, JsonError> {
-        let mut out = String::from(&self.text[start..self.at]);
-        let mut plain = self.at;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    out.push_str(&self.text[plain..self.at]);
-                    self.at += 1;
-                    return Ok(out);
-                }
-                Some(b'\\') => {
-                    out.push_str(&self.text[plain..self.at]);
-                    self.at += 1;
-                    let escape = self.peek();
-                    self.at += 1;
-                    out.push(match escape {
-                        Some(b'"') => '"',
-                        Some(b'\\') => '\\',
-                        Some(b'/') => '/',
-                        Some(b'b') => '\u{8}',
-                        Some(b'f') => '\u{c}',
-                        Some(b'n') => '\n',
-                        Some(b'r') => '\r',
-                        Some(b't') => '\t',
-                        Some(b'u') => self.unicode()?,
-                        _ => {
-                            self.at -= 1;
-                            return self.expected("an escape");
-                        }
-                    });
-                    plain = self.at;
-                }
-                Some(0..=0x1f) => return self.expected("no raw control character in a string"),
-                Some(_) => self.at += 1,
-                None => return self.expected("`\"`"),
-            }
-        }
-    }
-
-    fn unicode(&mut self) -> Result<char, JsonError> {
-        let at = self.at;
-        let first = self.hex4()?;
-        let code = match first {
-            0xd800..=0xdbff => {
-                if !self.bytes[self.at..].starts_with(b"\\u") {
-                    return Err(JsonError::Surrogate(at));
-                }
-                self.at += 2;
-                match self.hex4()? {
-                    second @ 0xdc00..=0xdfff => {
-                        0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
-                    }
-                    _ => return Err(JsonError::Surrogate(at)),
-                }
-            }
-            code => code,
-        };
-        char::from_u32(code).ok_or(JsonError::Surrogate(at))
-    }
-
-    fn hex4(&mut self) -> Result<u32, JsonError> {
-        let mut code = 0;
-        for _ in 0..4 {
-            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
-            let Some(digit) = digit else {
-                return self.expected("four hexadecimal digits");
-            };
-            code = code << 4 | digit;
-            self.at += 1;
-        }
-        Ok(code)
     }
 }
 
-fn unique<'a>(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Result<Value<'a>, JsonError> {
-    let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
-    keys.sort_unstable();
-    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(JsonError::Duplicate(pair[0].to_owned()));
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Value<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Value<'de>, D::Error> {
+        self.count()?;
+        from.deserialize_any(self)
     }
-    Ok(Value::Object(members))
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value<'de>, E> {
+        // `-0`, which Go reads as 0 where it expects an integer.
+        if value == 0.0 {
+            return Ok(Value::Number(0.into()));
+        }
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value<'de>, A::Error> {
+        let inner = self.inner()?;
+        let mut items = Vec::new();
+        while let Some(item) = from.next_element_seed(inner)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items.into_boxed_slice()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value<'de>, A::Error> {
+        let inner = self.inner()?;
+        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
+        while let Some(Key(key)) = from.next_key_seed(KeyReader)? {
+            members.push((key, from.next_value_seed(inner)?));
+        }
+        if let Some(key) = repeated(&members) {
+            return Err(self.refuse(Fault::Duplicate(key.to_owned())));
+        }
+        Ok(Value::Object(members.into_boxed_slice()))
+    }
+}
+
+/// A key that stands twice.
+fn repeated<'m>(members: &'m [(Cow<'_, str>, Value<'_>)]) -> Option<&'m str> {
+    let mut seen = HashSet::with_capacity(members.len());
+    work::add(members.len());
+    members
+        .iter()
+        .map(|(key, _)| key.as_ref())
+        .find(|key| !seen.insert(*key))
+}
+
+struct KeyReader;
+
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> DeserializeSeed<'de> for KeyReader {
+    type Value = Key<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Key<'de>, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for KeyReader {
+    type Value = Key<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Owned(text.to_owned())))
+    }
 }

@@ -9,6 +9,7 @@ mod operation;
 mod path;
 pub mod query;
 mod route;
+pub mod work;
 
 pub use operation::{Hijack, Kind, Operation, Risk, Streams};
 pub use path::{Classified, Form, Irregular, TargetError, classify};

@@ -3,7 +3,8 @@
 use docker_api::Operation;
 
 use super::demand::Want;
-use super::reach::{self, Findings, View, items, text, texts};
+use super::findings::{Findings, Unresolved};
+use super::reach::{self, View, items, text, texts};
 use super::schema::{self, Field, Path, Unknown, conform};
 use docker_api::json::Value;
 
@@ -35,7 +36,7 @@ pub(super) fn inspected(operation: Operation) -> Option<Presence> {
 }
 
 /// The demands of a parsed body.
-pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings) {
+pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_>) {
     let fields: &[Field] = match operation {
         Operation::ContainerCreate => schema::CREATE,
         Operation::ExecCreate => schema::EXEC_CREATE,
@@ -51,13 +52,7 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings) {
     if *body == Value::Null && inspected(operation) == Some(Presence::Required) {
         return out.never("body", "body", "null, expected an object");
     }
-    conform(
-        body,
-        fields,
-        Unknown::Refused,
-        &Path::ROOT,
-        &mut out.demands,
-    );
+    conform(body, fields, Unknown::Refused, &Path::ROOT, out);
     match operation {
         Operation::ContainerCreate => create(body, out),
         Operation::ExecCreate if body.get("Privileged") == Some(&Value::Bool(true)) => {
@@ -90,7 +85,7 @@ pub(super) fn command_line(body: &Value<'_>) -> Option<Vec<String>> {
     }
 }
 
-fn create(body: &Value<'_>, out: &mut Findings) {
+fn create(body: &Value<'_>, out: &mut Findings<'_>) {
     out.want(
         "Image",
         text(body, "Image").unwrap_or_default(),
@@ -102,7 +97,12 @@ fn create(body: &Value<'_>, out: &mut Findings) {
     let endpoints = body
         .get("NetworkingConfig")
         .and_then(|networking| networking.get("EndpointsConfig"));
-    for (name, endpoint) in endpoints.map(Value::members).unwrap_or_default() {
+    let endpoints = endpoints.map(Value::members).unwrap_or_default().iter();
+    // Longer names have been refused with the shape of the body.
+    for (name, endpoint) in endpoints.filter(|(name, _)| name.len() <= schema::LONGEST_KEY) {
+        if out.is_settled() {
+            return;
+        }
         let at = format!("NetworkingConfig.EndpointsConfig.{name}");
         reach::network(name, at.clone(), out);
         reach::endpoint(endpoint, &at, out);
@@ -113,7 +113,7 @@ fn create(body: &Value<'_>, out: &mut Findings) {
 }
 
 /// The demands of an inspected container: "would this role have been allowed to create it?"
-pub(super) fn target(inspected: &Value<'_>, out: &mut Findings) {
+pub(super) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
     let Some(host) = inspected.get("HostConfig") else {
         return out.never(
             "target-check",
@@ -126,7 +126,7 @@ pub(super) fn target(inspected: &Value<'_>, out: &mut Findings) {
         schema::HOST_CONFIG,
         Unknown::EmptyPasses,
         &Path::ROOT.key("HostConfig"),
-        &mut out.demands,
+        out,
     );
     reach::host_config(host, "HostConfig.", View::Inspected, out);
     let config = inspected.get("Config");
@@ -147,7 +147,7 @@ pub(super) fn target(inspected: &Value<'_>, out: &mut Findings) {
 /// The label that swarm puts on the containers of its tasks.
 const TASK: &str = "com.docker.swarm.task.id";
 
-fn volume(body: &Value<'_>, out: &mut Findings) {
+fn volume(body: &Value<'_>, out: &mut Findings<'_>) {
     if let Some(name) = text(body, "Name") {
         out.want("Name", name, Want::Volume);
     }
@@ -162,7 +162,7 @@ fn volume(body: &Value<'_>, out: &mut Findings) {
     }
 }
 
-fn network(body: &Value<'_>, out: &mut Findings) {
+fn network(body: &Value<'_>, out: &mut Findings<'_>) {
     out.want(
         "Driver",
         text(body, "Driver").unwrap_or("bridge"),
@@ -203,7 +203,7 @@ fn network(body: &Value<'_>, out: &mut Findings) {
     }
 }
 
-fn service(body: &Value<'_>, out: &mut Findings) {
+fn service(body: &Value<'_>, out: &mut Findings<'_>) {
     let task = body.get("TaskTemplate");
     if let Some(task) = task {
         for field in ["PluginSpec", "NetworkAttachmentSpec"] {
@@ -237,13 +237,13 @@ fn service(body: &Value<'_>, out: &mut Findings) {
     }
 }
 
-fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings) {
+fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, network) in items(owner, "Networks") {
         let field = format!("{at}[{index}].Target");
         match text(network, "Target") {
             Some("host") => reach::network("host", field, out),
             // The CLI sends ids, and the host network of a swarm has one of its own.
-            Some(name) => out.unresolved.push(reach::Unresolved::Network {
+            Some(name) => out.look_up(Unresolved::Network {
                 name: name.to_owned(),
                 field,
             }),
@@ -262,7 +262,7 @@ fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings) {
     }
 }
 
-fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings) {
+fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     out.want(
         format!("{at}.Image"),
         text(spec, "Image").unwrap_or_default(),

@@ -7,9 +7,9 @@ use std::fmt;
 use docker_api::{Classified, Operation};
 
 use super::body::{self, Presence};
-use super::demand::{Demand, printable};
+use super::demand::printable;
+use super::findings::{Asked, Findings, Unresolved};
 use super::parameters::Parameters;
-use super::reach::{Findings, Unresolved};
 use super::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 
 /// The permission to send one request upstream. Only the policy makes it.
@@ -20,7 +20,7 @@ pub struct Permitted {
     target: Option<String>,
     would_deny: Option<Box<Denied>>,
     command: Option<Vec<String>>,
-    demands: Vec<Demand>,
+    asked: Asked,
     _made_by_policy: (),
 }
 
@@ -31,7 +31,7 @@ impl Permitted {
             target: None,
             would_deny: None,
             command: None,
-            demands: Vec::new(),
+            asked: Asked::default(),
             _made_by_policy: (),
         }
     }
@@ -58,8 +58,8 @@ impl Permitted {
     }
 
     /// What the request asked for, in normal form.
-    pub fn demands(&self) -> &[Demand] {
-        &self.demands
+    pub fn asked(&self) -> &Asked {
+        &self.asked
     }
 }
 
@@ -82,8 +82,8 @@ pub struct Denied {
     pub status: u16,
     /// The command line of an `exec.create`, for the audit record.
     pub command: Option<Vec<String>>,
-    /// Everything the request asked for that had been read by then.
-    pub demands: Vec<Demand>,
+    /// What the request asked for, as far as it had been read by then.
+    pub asked: Asked,
 }
 
 impl fmt::Display for Denied {
@@ -105,7 +105,7 @@ impl fmt::Display for Denied {
 }
 
 /// A question to the engine: `GET target`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lookup {
     /// The request target, origin form, safe to send as it is.
     pub target: String,
@@ -130,7 +130,7 @@ pub enum Step<'p> {
     Denied(Box<Denied>),
     /// Read the whole body, at most [`Pending::max_body`] bytes, and give it to [`Pending::body`].
     Body(Box<Pending<'p>>),
-    /// Ask the engine [`Pending::lookups`] and give the answers to [`Pending::answers`].
+    /// Ask the engine [`Pending::lookup`] and give what it says to [`Pending::answer`].
     Lookup(Box<Pending<'p>>),
 }
 
@@ -143,9 +143,9 @@ pub struct Pending<'p> {
     operation: Operation,
     classified: Classified<'static>,
     parameters: Parameters,
-    findings: Findings,
+    findings: Findings<'p>,
     stage: Stage,
-    lookups: Vec<Lookup>,
+    lookup: Lookup,
     target: Option<String>,
     command: Option<Vec<String>>,
     /// In report mode, the first denial: what comes after it is looked at too, so that the record has all that was asked for.
@@ -157,6 +157,7 @@ enum Stage {
     Body,
     Exec,
     Container,
+    /// Named volumes and networks, the next one last.
     Names(Vec<Unresolved>),
 }
 
@@ -174,7 +175,7 @@ impl Policy {
                 allowed: String::new(),
                 status: 403,
                 command: None,
-                demands: Vec::new(),
+                asked: Asked::default(),
             };
             return self.strange(request.classified.operation, denied);
         };
@@ -238,7 +239,7 @@ impl fmt::Display for Verdict {
 
 impl Policy {
     /// Judges an operation and its recorded demands again.
-    pub fn replay(&self, client: ClientRef, operation: Operation, demands: &[Demand]) -> Verdict {
+    pub fn replay(&self, client: ClientRef, operation: Operation, asked: &Asked) -> Verdict {
         let Some(role) = self.role(client) else {
             return Verdict::Deny("no client entry matches".into());
         };
@@ -248,12 +249,15 @@ impl Policy {
         if !role.allowed.contains(operation) {
             return Verdict::Deny(format!("operation: {operation}"));
         }
-        if let Some(refused) = demands.iter().find(|demand| !limits.admit(demand)) {
+        if let Some(refused) = asked.demands.iter().find(|demand| !limits.admit(demand)) {
             return Verdict::Deny(format!("{}: {refused}", refused.rule()));
+        }
+        if asked.omitted > 0 {
+            return Verdict::Unknown;
         }
         // Every create asks for an image at least; a record without one was made where nothing was inspected.
         if body::inspected(operation) == Some(Presence::Required)
-            && demands.is_empty()
+            && asked.demands.is_empty()
             && matches!(
                 operation,
                 Operation::ContainerCreate | Operation::ServiceCreate | Operation::ServiceUpdate

@@ -158,6 +158,14 @@ impl Demand {
         }
     }
 
+    /// Whether the value is what is wrong with the field, and not what the field says.
+    fn is_fault(&self) -> bool {
+        matches!(
+            self.want,
+            Want::Never("body" | "field-names" | "field-types" | "parameters")
+        )
+    }
+
     /// The demand as a key of the limits and a value, which audit records carry and `policy learn` reads.
     /// `None` for what no limit can allow.
     pub fn fact(&self) -> Option<(&'static str, String)> {
@@ -238,7 +246,7 @@ impl fmt::Display for Demand {
             return printable(f, &self.field);
         }
         printable(f, &self.field)?;
-        f.write_str("=")?;
+        f.write_str(if self.is_fault() { ": " } else { "=" })?;
         printable(f, &self.value)
     }
 }

@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-use docker_api::Operation;
-use docker_api::query;
+use docker_api::{Operation, query, work};
 
 use super::demand::{Namespace, Want};
-use super::reach::{self, Findings};
+use super::findings::Findings;
+use super::reach;
+use super::schema::cut;
 use docker_api::image::Reference;
+
+/// Parameters of one request; docker sends a dozen, and a build as many more as it has tags and hosts.
+const MOST: usize = 100;
 
 /// What a parameter is to the judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,13 +201,14 @@ pub(super) fn read(
     operation: Operation,
     name: Option<&str>,
     text: Option<&str>,
-    out: &mut Findings,
+    out: &mut Findings<'_>,
 ) -> Parameters {
     let mut parameters = Parameters::default();
     let Some(listed) = listed(operation) else {
         return parameters;
     };
-    for pair in query::pairs(text.unwrap_or_default()) {
+    let mut seen = vec![false; listed.len()];
+    for (count, pair) in query::pairs(text.unwrap_or_default()).enumerate() {
         let (key, value) = match pair {
             Ok(pair) => pair,
             Err(error) => {
@@ -211,27 +216,34 @@ pub(super) fn read(
                 return parameters;
             }
         };
-        match listed.iter().find(|(name, _)| *name == key) {
-            // What it says may be a secret.
-            None => out.never(
+        if count == MOST {
+            out.never(
                 "parameters",
-                format!("?{key}"),
-                "not one this operation takes",
-            ),
-            Some((_, rule)) => {
-                match rule {
-                    Empty(rule) if !value.is_empty() => {
-                        out.never(rule, format!("?{key}"), without_password(&value));
-                    }
-                    False(rule) if query::boolean(&value) => {
-                        out.never(rule, format!("?{key}"), value.as_ref());
-                    }
-                    _ => {}
-                }
-                if *rule != Repeats && parameters.pairs.iter().any(|(name, _)| *name == key) {
-                    out.never("parameters", format!("?{key}"), "stands more than once");
-                }
+                "query",
+                format!("more than {MOST} parameters"),
+            );
+            return parameters;
+        }
+        work::add(listed.len());
+        let Some(index) = listed.iter().position(|(name, _)| *name == key) else {
+            // What it says may be a secret.
+            let field = format!("?{}", cut(&key, 255));
+            out.never("parameters", field, "not one this operation takes");
+            return parameters;
+        };
+        let rule = listed[index].1;
+        if std::mem::replace(&mut seen[index], true) && rule != Repeats {
+            out.never("parameters", format!("?{key}"), "stands more than once");
+            return parameters;
+        }
+        match rule {
+            Empty(rule) if !value.is_empty() => {
+                out.never(rule, format!("?{key}"), without_password(&value));
             }
+            False(rule) if query::boolean(&value) => {
+                out.never(rule, format!("?{key}"), value.as_ref());
+            }
+            _ => {}
         }
         parameters
             .pairs
@@ -268,7 +280,7 @@ pub(super) fn read(
 }
 
 /// `fromImage` and `tag`, joined as the engine joins them: a `tag` with a colon is a digest.
-fn pull(parameters: &Parameters, out: &mut Findings) {
+fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
     let (image, tag) = (parameters.get("fromImage"), parameters.get("tag"));
     if image.contains('@') && !tag.is_empty() {
         let both = format!("{image}, with a digest and ?tag={tag}");
@@ -296,7 +308,7 @@ fn without_tag(image: &str) -> &str {
 }
 
 /// A name that is written. An empty name makes an untagged image, which re-points nothing.
-fn tag(repo: &str, tag: &str, field: &str, out: &mut Findings) {
+fn tag(repo: &str, tag: &str, field: &str, out: &mut Findings<'_>) {
     if repo.is_empty() {
         return;
     }
@@ -311,7 +323,7 @@ fn tag(repo: &str, tag: &str, field: &str, out: &mut Findings) {
     }
 }
 
-fn build(parameters: &Parameters, out: &mut Findings) {
+fn build(parameters: &Parameters, out: &mut Findings<'_>) {
     for name in parameters.all("t").filter(|name| !name.is_empty()) {
         tag(name, "", "?t", out);
     }

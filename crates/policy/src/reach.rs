@@ -6,73 +6,15 @@
 mod devices;
 mod storage;
 
-use super::demand::{Demand, Namespace, Want};
-use super::hostpath::clean;
+use super::demand::{Namespace, Want};
+use super::findings::{Findings, Unresolved};
+use super::schema;
 use docker_api::json::Value;
 
 use storage::{bind, tmpfs};
 
 pub(super) use devices::resources;
 pub(super) use storage::{mounts, volume_driver};
-
-/// Something whose power only the engine can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unresolved {
-    /// A named volume: its driver options may bind a host path.
-    Volume {
-        /// The volume's name.
-        name: String,
-        /// The field that names it.
-        field: String,
-    },
-    /// A network by id: it may be the host's.
-    Network {
-        /// The name or id.
-        name: String,
-        /// The field that names it.
-        field: String,
-    },
-}
-
-/// What was found so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings {
-    /// Powers asked for.
-    pub demands: Vec<Demand>,
-    /// What must be looked up.
-    pub unresolved: Vec<Unresolved>,
-    /// Read-only binds leave what is mounted below them writable, as before API 1.44.
-    pub shallow: bool,
-}
-
-impl Findings {
-    /// Adds a demand.
-    pub(super) fn want(&mut self, field: impl Into<String>, value: impl Into<String>, want: Want) {
-        self.demands.push(Demand::new(field, value, want));
-    }
-
-    /// Adds a demand nothing allows.
-    pub(super) fn never(
-        &mut self,
-        rule: &'static str,
-        field: impl Into<String>,
-        value: impl Into<String>,
-    ) {
-        self.demands.push(Demand::never(rule, field, value));
-    }
-
-    /// `written` is what the body says, for messages; the cleaned path is what is judged.
-    fn host_path(&mut self, field: String, written: &str, path: &str, writable: bool) {
-        self.want(
-            field,
-            written,
-            Want::HostPath {
-                path: clean(path),
-                writable: writable || self.shallow,
-            },
-        );
-    }
-}
 
 /// Which reading of `HostConfig`: in a body `null` is the default, an inspected container shows the defaults in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +42,7 @@ const READ_ONLY: &[&str] = &[
 ];
 
 /// The demands of a `HostConfig`.
-pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings) {
+pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     let path = |name: &str| format!("{at}{name}");
     if host.get("Privileged") == Some(&Value::Bool(true)) {
         out.want(path("Privileged"), "true", Want::Privileged);
@@ -180,7 +122,13 @@ const LOG_OPTIONS: &[&str] = &[
 ];
 
 /// A log driver; or its options alone, which are then those of the daemon's default, whatever that is.
-pub(super) fn log_driver(log: &Value<'_>, name: &str, options: &str, at: &str, out: &mut Findings) {
+pub(super) fn log_driver(
+    log: &Value<'_>,
+    name: &str,
+    options: &str,
+    at: &str,
+    out: &mut Findings<'_>,
+) {
     if let Some(driver) = text(log, name) {
         return out.want(format!("{at}.{name}"), driver, Want::LogDriver);
     }
@@ -196,7 +144,7 @@ pub(super) fn log_driver(log: &Value<'_>, name: &str, options: &str, at: &str, o
     }
 }
 
-fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings) {
+fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     let modes: &[(&str, Namespace, &[&str])] = &[
         ("PidMode", Namespace::Pid, &[]),
         ("IpcMode", Namespace::Ipc, &["private", "shareable", "none"]),
@@ -233,11 +181,13 @@ fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings) {
 }
 
 /// A network by name or id. All-hexadecimal text may be the id, or a prefix of it, of the host network.
-pub(super) fn network(name: &str, field: String, out: &mut Findings) {
+pub(super) fn network(name: &str, field: String, out: &mut Findings<'_>) {
     if name == "host" {
         out.want(field, "host", Want::Namespace(Namespace::Network));
+    } else if name.len() > schema::LONGEST_KEY {
+        out.never("no-host-namespaces", field, "a name longer than 255 bytes");
     } else if !name.is_empty() && name.bytes().all(|b| b.is_ascii_hexdigit()) {
-        out.unresolved.push(Unresolved::Network {
+        out.look_up(Unresolved::Network {
             name: name.to_owned(),
             field,
         });
@@ -245,7 +195,7 @@ pub(super) fn network(name: &str, field: String, out: &mut Findings) {
 }
 
 /// `NetworkingConfig.EndpointsConfig`, and one endpoint of `network.connect`.
-pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings) {
+pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, link) in texts(endpoint, "Links") {
         out.want(format!("{at}.Links[{index}]"), link, Want::Join);
     }
@@ -258,14 +208,14 @@ pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings) {
 }
 
 /// One capability, in any of its spellings.
-pub(super) fn capability(name: &str, field: String, out: &mut Findings) {
+pub(super) fn capability(name: &str, field: String, out: &mut Findings<'_>) {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
     out.want(field, short, Want::Capability);
 }
 
 /// One security option; the three spellings of no-new-privileges are one.
-pub(super) fn security_opt(option: &str, field: String, out: &mut Findings) {
+pub(super) fn security_opt(option: &str, field: String, out: &mut Findings<'_>) {
     let option = match option {
         "no-new-privileges=true" | "no-new-privileges:true" => "no-new-privileges",
         option => option,

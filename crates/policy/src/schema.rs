@@ -5,10 +5,13 @@
 
 mod fields;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::demand::{Demand, Want};
+use super::findings::Findings;
 use docker_api::json::Value;
+use docker_api::work;
 
 pub(super) use fields::{
     COMMIT, CREATE, EXEC_CREATE, EXEC_START, HOST_CONFIG, NETWORK_CONNECT, NETWORK_CREATE, SERVICE,
@@ -106,81 +109,74 @@ pub(super) enum Unknown {
     EmptyPasses,
 }
 
+/// Longest key of a map whose values are objects: a network's name, for one. It is part of the place of all that is below it.
+pub(super) const LONGEST_KEY: usize = 255;
+
 /// Holds an object against its fields and adds a demand for everything that strays.
 pub(super) fn conform(
     value: &Value<'_>,
     fields: &[Field],
     unknown: Unknown,
     path: &Path<'_>,
-    demands: &mut Vec<Demand>,
+    out: &mut Findings<'_>,
 ) {
     let Value::Object(members) = value else {
         if *value != Value::Null {
-            wrong(value, "an object", path, demands);
+            wrong(value, "an object", path, out);
         }
         return;
     };
-    let mut strangers = false;
+    let mut unlisted = HashSet::new();
     for (key, value) in members {
+        if out.is_settled() {
+            return;
+        }
+        work::add(fields.len());
         let here = path.key(key);
         match fields.iter().find(|(name, _)| name == key) {
-            Some((_, kind)) => check(value, *kind, unknown, &here, demands),
+            Some((_, kind)) => check(value, *kind, unknown, &here, out),
             None => {
-                strangers = true;
-                stranger(key, value, fields, unknown, &here, demands);
+                // The keys that are listed are spelt as the engine spells them, so a second spelling of one is found below.
+                if !unlisted.insert(fold(key)) {
+                    out.add(|| {
+                        Demand::never(
+                            "field-names",
+                            here.to_string(),
+                            "twice, in different spellings",
+                        )
+                    });
+                }
+                unlisted_key(key, value, fields, unknown, &here, out);
             }
-        }
-    }
-    if strangers {
-        let mut folded: Vec<String> = members.iter().map(|(key, _)| fold(key)).collect();
-        folded.sort_unstable();
-        if let Some(pair) = folded.windows(2).find(|pair| pair[0] == pair[1]) {
-            demands.push(Demand::never(
-                "field-names",
-                path.key(&pair[0]).to_string(),
-                "twice, in different spellings",
-            ));
         }
     }
 }
 
-fn stranger(
+fn unlisted_key(
     key: &str,
     value: &Value<'_>,
     fields: &[Field],
     unknown: Unknown,
     path: &Path<'_>,
-    demands: &mut Vec<Demand>,
+    out: &mut Findings<'_>,
 ) {
-    let folded = fold(key);
-    if let Some((name, _)) = fields.iter().find(|(name, _)| fold(name) == folded) {
-        demands.push(Demand::never(
-            "field-names",
-            path.to_string(),
-            format!("must be spelt {name}"),
-        ));
+    work::add(fields.len());
+    if let Some((name, _)) = fields.iter().find(|(name, _)| folds_to(key, name)) {
+        out.add(|| {
+            Demand::never(
+                "field-names",
+                path.to_string(),
+                format!("must be spelt {name}"),
+            )
+        });
     } else if !key.is_ascii() {
-        demands.push(Demand::never(
-            "field-names",
-            path.to_string(),
-            "must be ASCII",
-        ));
+        out.add(|| Demand::never("field-names", path.to_string(), "must be ASCII"));
     } else if *value != Value::Null && !(unknown == Unknown::EmptyPasses && value.is_empty()) {
-        demands.push(Demand::new(
-            path.to_string(),
-            path.to_string(),
-            Want::UnknownField,
-        ));
+        out.add(|| Demand::new(path.to_string(), path.to_string(), Want::UnknownField));
     }
 }
 
-fn check(
-    value: &Value<'_>,
-    kind: Type,
-    unknown: Unknown,
-    path: &Path<'_>,
-    demands: &mut Vec<Demand>,
-) {
+fn check(value: &Value<'_>, kind: Type, unknown: Unknown, path: &Path<'_>, out: &mut Findings<'_>) {
     let expected = match (kind, value) {
         (_, Value::Null)
         | (Type::Bool, Value::Bool(_))
@@ -190,24 +186,40 @@ fn check(
         | (Type::List, Value::Array(_)) => return,
         (Type::Texts | Type::Command, Value::Array(items)) => {
             for (index, item) in items.iter().enumerate() {
+                if out.is_settled() {
+                    return;
+                }
                 if item.text().is_none() {
-                    wrong(item, "a string", &path.index(index), demands);
+                    wrong(item, "a string", &path.index(index), out);
                 }
             }
             return;
         }
         (Type::Object(fields), Value::Object(_)) => {
-            return conform(value, fields, unknown, path, demands);
+            return conform(value, fields, unknown, path, out);
         }
         (Type::Objects(fields), Value::Array(items)) => {
             for (index, item) in items.iter().enumerate() {
-                conform(item, fields, unknown, &path.index(index), demands);
+                if out.is_settled() {
+                    return;
+                }
+                conform(item, fields, unknown, &path.index(index), out);
             }
             return;
         }
         (Type::Map(fields), Value::Object(members)) => {
             for (key, item) in members {
-                conform(item, fields, unknown, &path.key(key), demands);
+                if out.is_settled() {
+                    return;
+                }
+                if key.len() > LONGEST_KEY {
+                    out.add(|| {
+                        let place = format!("{path}.{}…", cut(key, LONGEST_KEY));
+                        Demand::never("field-names", place, "longer than 255 bytes")
+                    });
+                } else {
+                    conform(item, fields, unknown, &path.key(key), out);
+                }
             }
             return;
         }
@@ -219,25 +231,47 @@ fn check(
         (Type::Free | Type::Object(_) | Type::Map(_), _) => "an object",
         (Type::List | Type::Objects(_), _) => "an array",
     };
-    wrong(value, expected, path, demands);
+    wrong(value, expected, path, out);
 }
 
-fn wrong(value: &Value<'_>, expected: &str, path: &Path<'_>, demands: &mut Vec<Demand>) {
-    demands.push(Demand::never(
-        "field-types",
-        path.to_string(),
-        format!("{}, expected {expected}", value.kind()),
-    ));
+fn wrong(value: &Value<'_>, expected: &str, path: &Path<'_>, out: &mut Findings<'_>) {
+    out.add(|| {
+        let place = match path.part {
+            Part::Root => "body".to_owned(),
+            _ => path.to_string(),
+        };
+        Demand::never(
+            "field-types",
+            place,
+            format!("{}, expected {expected}", value.kind()),
+        )
+    });
+}
+
+/// The beginning of a text, at most `most` bytes.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The folding of Go's `encoding/json`: the only characters beyond ASCII that fold into it are the long s and the Kelvin
 /// sign (Unicode simple folding).
 fn fold(key: &str) -> String {
-    key.chars()
-        .map(|c| match c {
-            '\u{17f}' => 's',
-            '\u{212a}' => 'k',
-            c => c.to_ascii_lowercase(),
-        })
-        .collect()
+    key.chars().map(folded).collect()
+}
+
+fn folded(c: char) -> char {
+    match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    }
+}
+
+/// Whether the engine would take `key` for the field `name`.
+fn folds_to(key: &str, name: &str) -> bool {
+    key.chars().map(folded).eq(name.chars().map(folded))
 }

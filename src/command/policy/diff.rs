@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::policy::DiffArgs;
 use crate::observe::audit::{Event, Record};
 use docker_api::Operation;
-use policy::{Demand, Policy, PolicyError, Verdict};
+use policy::{Asked, Demand, Policy, PolicyError, Verdict};
 
 use super::{Outcome, recorded, records};
 
@@ -68,10 +68,13 @@ pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
 fn verdict(policy: &Policy, record: &Record) -> Verdict {
     let client = policy.client_for(&recorded(record));
     let operation = Operation::from_id(&record.operation).unwrap_or(Operation::Unknown);
-    let demands: Vec<Demand> = record
-        .facts
-        .iter()
-        .filter_map(|(key, value)| Demand::from_fact(key, value))
-        .collect();
-    policy.replay(client, operation, &demands)
+    let asked = Asked {
+        demands: record
+            .facts
+            .iter()
+            .filter_map(|(key, value)| Demand::from_fact(key, value))
+            .collect(),
+        omitted: record.facts_omitted,
+    };
+    policy.replay(client, operation, &asked)
 }

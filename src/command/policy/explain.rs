@@ -10,7 +10,7 @@ use crate::cli::policy::ExplainArgs;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    Answer, BodyLength, Client, ClientRef, Demand, Denied, Mode, Permitted, Policy, PolicyError,
+    Answer, Asked, BodyLength, Client, ClientRef, Denied, Mode, Permitted, Policy, PolicyError,
     Request, Step,
 };
 
@@ -25,7 +25,7 @@ pub(super) enum Verdict {
     /// The target itself is refused before any policy.
     Malformed(String),
     /// The engine must be asked, and no answer was given.
-    Unknown(Vec<String>),
+    Unknown(String),
 }
 
 /// What a request needs to be walked through.
@@ -65,32 +65,17 @@ pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdi
             Step::Denied(denied) => return Verdict::Deny(denied),
             Step::Body(pending) => pending.body(walk.body),
             Step::Lookup(pending) => {
-                let mut answers = Vec::new();
-                let mut missing = Vec::new();
-                for lookup in pending.lookups() {
-                    let general = walk
-                        .container
-                        .filter(|_| lookup.target.starts_with("/containers/"));
-                    match (walk.answers.get(&lookup.target), general) {
-                        (Some(Some(body)), _) => answers.push(Answer {
-                            status: 200,
-                            body: body.clone(),
-                        }),
-                        (Some(None), _) => answers.push(Answer {
-                            status: 404,
-                            body: Vec::new(),
-                        }),
-                        (None, Some(body)) => answers.push(Answer {
-                            status: 200,
-                            body: body.to_vec(),
-                        }),
-                        (None, None) => missing.push(lookup.target.clone()),
-                    }
-                }
-                if !missing.is_empty() {
-                    return Verdict::Unknown(missing);
-                }
-                pending.answers(&answers)
+                let target = &pending.lookup().target;
+                let general = walk
+                    .container
+                    .filter(|_| target.starts_with("/containers/"));
+                let (status, body) = match (walk.answers.get(target), general) {
+                    (Some(Some(body)), _) => (200, body.clone()),
+                    (Some(None), _) => (404, Vec::new()),
+                    (None, Some(body)) => (200, body.to_vec()),
+                    (None, None) => return Verdict::Unknown(target.clone()),
+                };
+                pending.answer(&Answer { status, body })
             }
         }
     }
@@ -280,16 +265,17 @@ fn lines(
         };
         row(&["operation", &format!("{operation}  {how}")]);
     }
-    let (demands, refused) = match verdict {
+    let nothing = Asked::default();
+    let (asked, refused) = match verdict {
         Verdict::Allow(permitted) => match permitted.would_deny() {
-            Some(denied) => (denied.demands.as_slice(), Some(denied)),
-            None => (permitted.demands(), None),
+            Some(denied) => (&denied.asked, Some(denied)),
+            None => (permitted.asked(), None),
         },
-        Verdict::Deny(denied) => (denied.demands.as_slice(), Some(&**denied)),
-        _ => (&[] as &[Demand], None),
+        Verdict::Deny(denied) => (&denied.asked, Some(&**denied)),
+        _ => (&nothing, None),
     };
     if let Some(limits) = policy.role(client).and_then(|role| role.limits.as_ref()) {
-        for (index, demand) in demands.iter().enumerate() {
+        for (index, demand) in asked.demands.iter().enumerate() {
             let head = if index == 0 { "limits" } else { "" };
             let ok = limits.admit(demand);
             let allowed = limits.allowed(demand);
@@ -305,8 +291,12 @@ fn lines(
             ]);
         }
     }
+    if asked.omitted > 0 {
+        row(&["", &format!("and {} more", asked.omitted)]);
+    }
     if let Some(denied) = refused.filter(|denied| {
-        !demands
+        !asked
+            .demands
             .iter()
             .any(|demand| demand.to_string() == denied.detail)
     }) {
@@ -326,10 +316,9 @@ fn lines(
         Verdict::Allow(_) => format!("allow ({mode})"),
         Verdict::Deny(denied) => format!("deny ({mode}), status {}", denied.status),
         Verdict::Malformed(why) => format!("refused before any policy, status 400: {why}"),
-        Verdict::Unknown(lookups) => format!(
-            "cannot tell without the engine's answer to GET {}",
-            lookups.join(", GET ")
-        ),
+        Verdict::Unknown(lookup) => {
+            format!("cannot tell without the engine's answer to GET {lookup}")
+        }
     };
     row(&["decision", &decision]);
     let mut lines = columns(&rows);
@@ -379,9 +368,9 @@ fn json(policy: &Policy, client: ClientRef, verdict: &Verdict) -> String {
             out.insert("detail".into(), why.clone().into());
             out
         }
-        Verdict::Unknown(lookups) => {
+        Verdict::Unknown(lookup) => {
             let mut out = base("unknown");
-            out.insert("lookups".into(), json!(lookups));
+            out.insert("lookup".into(), lookup.clone().into());
             out
         }
     };

@@ -217,6 +217,6 @@ fn judge(policy: &Policy, case: &Case) -> Result<(String, String, String), Polic
         },
         Verdict::Deny(denied) => ("deny".into(), denied.rule.into(), denied.detail.clone()),
         Verdict::Malformed(why) => ("malformed".into(), none, why),
-        Verdict::Unknown(lookups) => ("unknown".into(), none, lookups.join(", ")),
+        Verdict::Unknown(lookup) => ("unknown".into(), none, lookup),
     })
 }

@@ -64,8 +64,8 @@ impl Session<'_> {
                     Some(bytes) => pending.body(&bytes),
                     None => pending.too_large(),
                 },
-                Step::Lookup(pending) => match Box::pin(self.look_up(pending.lookups())).await {
-                    Ok(answers) => pending.answers(&answers),
+                Step::Lookup(pending) => match Box::pin(self.look_up(pending.lookup())).await {
+                    Ok(answer) => pending.answer(&answer),
                     Err(why) => pending.lookup_failed(&why),
                 },
             };
@@ -131,18 +131,10 @@ impl Session<'_> {
         Ok(Some(content))
     }
 
-    async fn look_up(&self, lookups: &[Lookup]) -> Result<Vec<Answer>, String> {
-        let mut answers = Vec::with_capacity(lookups.len());
-        for lookup in lookups {
-            let (status, body) = self
-                .gate
-                .upstream
-                .get(&lookup.target)
-                .await
-                .map_err(|e| finding::chain(&e))?;
-            answers.push(Answer { status, body });
-        }
-        Ok(answers)
+    async fn look_up(&self, lookup: &Lookup) -> Result<Answer, String> {
+        let asked = self.gate.upstream.get(&lookup.target).await;
+        let (status, body) = asked.map_err(|e| finding::chain(&e))?;
+        Ok(Answer { status, body })
     }
 }
 

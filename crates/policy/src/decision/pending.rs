@@ -4,13 +4,14 @@ mod lookup;
 
 use crate::body::{self, Presence};
 use crate::demand::Want;
+use crate::findings::Findings;
 use crate::parameters::{self, Parameters};
-use crate::reach::Findings;
+use crate::schema::cut;
 use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 use docker_api::Operation;
 use docker_api::json;
 
-use super::{Denied, Pending, Permitted, Stage, Step};
+use super::{Denied, Lookup, Pending, Permitted, Stage, Step};
 
 impl<'p> Pending<'p> {
     pub(super) fn start(
@@ -21,6 +22,9 @@ impl<'p> Pending<'p> {
         allowed: bool,
     ) -> Step<'p> {
         let operation = request.classified.judged();
+        let Some(limits) = &role.limits else {
+            return Step::Permitted(Permitted::new(request.classified.operation));
+        };
         let mut pending = Pending {
             policy,
             role,
@@ -28,9 +32,9 @@ impl<'p> Pending<'p> {
             operation,
             classified: request.classified.clone().into_owned(),
             parameters: Parameters::default(),
-            findings: Findings::default(),
+            findings: Findings::new(limits, role.mode),
             stage: Stage::Body,
-            lookups: Vec::new(),
+            lookup: Lookup::default(),
             target: None,
             command: None,
             reported: None,
@@ -115,7 +119,7 @@ impl<'p> Pending<'p> {
                 _ => self.target_check(),
             };
         }
-        match json::parse(bytes) {
+        match json::parse(bytes, self.policy.max_body) {
             Ok(value) => {
                 body::read(self.operation, &value, &mut self.findings);
                 if self.operation == Operation::ExecCreate {
@@ -139,11 +143,7 @@ impl<'p> Pending<'p> {
     /// The first demand the limits do not admit decides.
     fn judge(&mut self) -> Option<Step<'p>> {
         let limits = self.role.limits.as_ref()?;
-        let refused = self
-            .findings
-            .demands
-            .iter()
-            .find(|demand| !limits.admit(demand))?;
+        let refused = self.findings.refused()?;
         let mut allowed = limits.allowed(refused);
         if allowed.is_empty() && !matches!(refused.want, Want::Never(_)) {
             allowed = "none".into();
@@ -192,28 +192,38 @@ impl<'p> Pending<'p> {
             role: self.role.name.clone(),
             operation: self.operation,
             rule,
-            detail,
+            detail: shortened(detail),
             allowed,
             status,
             command: self.command.clone(),
-            demands: self.findings.demands.clone(),
+            asked: self.findings.asked().clone(),
         })
     }
 
     fn permit(mut self) -> Step<'p> {
         if let Some(denied) = &mut self.reported {
             denied.command.clone_from(&self.command);
-            denied.demands.clone_from(&self.findings.demands);
+            denied.asked.clone_from(self.findings.asked());
             self.operation = self.classified.operation;
         }
         Step::Permitted(Permitted {
             target: self.target,
             command: self.command,
-            demands: self.findings.demands,
+            asked: self.findings.asked().clone(),
             would_deny: self.reported,
             ..Permitted::new(self.operation)
         })
     }
+}
+
+/// A denial's detail for records: what a peer wrote may be as long as a body.
+fn shortened(mut detail: String) -> String {
+    const LONGEST: usize = 2048;
+    if detail.len() > LONGEST {
+        detail.truncate(cut(&detail, LONGEST).len());
+        detail.push('…');
+    }
+    detail
 }
 
 /// Whether the engine takes the request for one of a client that knows only read-only binds that stop at mount points.

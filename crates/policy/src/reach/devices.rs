@@ -1,12 +1,13 @@
 //! Devices, and the cgroup limits that come with them.
 
-use super::{Findings, items, text, texts};
+use super::{items, text, texts};
 use crate::demand::Want;
+use crate::findings::Findings;
 use crate::hostpath::clean;
 use docker_api::json::Value;
 
 /// The demands of the cgroup limits and devices, which `container.update` sends without the rest.
-pub(crate) fn resources(host: &Value<'_>, at: &str, out: &mut Findings) {
+pub(crate) fn resources(host: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, device) in items(host, "Devices") {
         self::device(device, "PathOnHost", &format!("{at}Devices[{index}]"), out);
     }
@@ -33,7 +34,7 @@ pub(crate) fn resources(host: &Value<'_>, at: &str, out: &mut Findings) {
 }
 
 /// The engine opens the path as it is written, so `..` would go through symbolic links that cleaning does not see.
-fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings) {
+fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings<'_>) {
     let (field, path) = (format!("{at}.{key}"), text(device, key).unwrap_or_default());
     if clean(path) == path {
         out.want(field, path, Want::Device);
@@ -42,7 +43,7 @@ fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings) {
     }
 }
 
-fn device_request(request: &Value<'_>, at: &str, out: &mut Findings) {
+fn device_request(request: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     let driver = text(request, "Driver");
     if let Some(driver) = driver {
         out.want(format!("{at}.Driver"), driver, Want::DeviceRequest);

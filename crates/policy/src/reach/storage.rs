@@ -1,11 +1,12 @@
 //! Storage: host paths and volumes, in every spelling of a mount.
 
-use super::{Findings, Unresolved, items, text};
+use super::{items, text};
 use crate::demand::Want;
+use crate::findings::{Findings, Unresolved};
 use docker_api::json::Value;
 
 /// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
-pub(super) fn bind(spec: &str, field: &str, out: &mut Findings) {
+pub(super) fn bind(spec: &str, field: &str, out: &mut Findings<'_>) {
     let parts: Vec<&str> = spec.split(':').collect();
     let (source, options) = match parts[..] {
         // A destination alone: an anonymous volume.
@@ -36,8 +37,8 @@ pub(super) fn bind(spec: &str, field: &str, out: &mut Findings) {
     }
 }
 
-fn volume(name: &str, field: &str, out: &mut Findings) {
-    let plain = name.len() > 1
+fn volume(name: &str, field: &str, out: &mut Findings<'_>) {
+    let plain = (2..=255).contains(&name.len())
         && name.as_bytes()[0].is_ascii_alphanumeric()
         && name
             .bytes()
@@ -46,14 +47,14 @@ fn volume(name: &str, field: &str, out: &mut Findings) {
         return out.never("volumes", field, name);
     }
     out.want(field, name, Want::Volume);
-    out.unresolved.push(Unresolved::Volume {
+    out.look_up(Unresolved::Volume {
         name: name.to_owned(),
         field: field.to_owned(),
     });
 }
 
 /// `Mounts[]`, of a container or of a service.
-pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings) {
+pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, mount) in mounts.items().iter().enumerate() {
         let at = format!("{at}[{index}]");
         let source = text(mount, "Source");
@@ -124,7 +125,12 @@ pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings) {
 
 /// A volume's driver and options: of a mount, of `volume.create`, or of an existing volume. The local driver hands them
 /// to mount(2), so its `device` is a host path like any other.
-pub(crate) fn volume_driver(name: &str, options: Option<&Value<'_>>, at: &str, out: &mut Findings) {
+pub(crate) fn volume_driver(
+    name: &str,
+    options: Option<&Value<'_>>,
+    at: &str,
+    out: &mut Findings<'_>,
+) {
     if !matches!(name, "" | "local") {
         return out.never("volumes", format!("{at}.Name"), name);
     }
@@ -219,7 +225,7 @@ fn common_option(option: &str) -> bool {
 }
 
 /// `Tmpfs`: destinations and their options.
-pub(super) fn tmpfs(map: &Value<'_>, at: &str, out: &mut Findings) {
+pub(super) fn tmpfs(map: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (target, options) in map.members() {
         let refused = match options.text() {
             Some(options) => options.split(',').find(|option| !tmpfs_option(option)),

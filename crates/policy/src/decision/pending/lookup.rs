@@ -4,14 +4,15 @@ use super::super::{Answer, Lookup, Pending, Stage, Step};
 use crate::TARGETED;
 use crate::body;
 use crate::demand::Want;
-use crate::reach::{self, Unresolved};
+use crate::findings::Unresolved;
+use crate::reach;
 use docker_api::Operation;
 use docker_api::json::{self, Value};
 
 impl<'p> Pending<'p> {
-    /// What to ask the engine, in order.
-    pub fn lookups(&self) -> &[Lookup] {
-        &self.lookups
+    /// What to ask the engine.
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
     }
 
     /// The engine could not be asked: refused, since the answer could have been anything.
@@ -23,16 +24,13 @@ impl<'p> Pending<'p> {
         )
     }
 
-    /// Goes on with the engine's answers, one for each lookup, in order.
-    pub fn answers(mut self, answers: &[Answer]) -> Step<'p> {
-        if answers.len() != self.lookups.len() {
-            return self.lookup_failed("an answer is missing");
-        }
+    /// Goes on with the engine's answer.
+    pub fn answer(mut self, answer: &Answer) -> Step<'p> {
         match std::mem::replace(&mut self.stage, Stage::Body) {
             Stage::Body => self.refuse("target-check", "no question was asked".into(), 502),
-            Stage::Exec => self.exec_answer(&answers[0]),
-            Stage::Container => self.container_answer(&answers[0]),
-            Stage::Names(names) => self.names_answer(&names, answers),
+            Stage::Exec => self.exec_answer(answer),
+            Stage::Container => self.container_answer(answer),
+            Stage::Names(names) => self.name_answer(names, answer),
         }
     }
 
@@ -53,7 +51,7 @@ impl<'p> Pending<'p> {
             Operation::ExecStart => (format!("/exec/{name}/json"), Stage::Exec),
             _ => (format!("/containers/{name}/json"), Stage::Container),
         };
-        self.lookups = vec![Lookup { target }];
+        self.lookup = Lookup { target };
         self.stage = stage;
         Step::Lookup(Box::new(self))
     }
@@ -75,9 +73,9 @@ impl<'p> Pending<'p> {
                 502,
             );
         };
-        self.lookups = vec![Lookup {
+        self.lookup = Lookup {
             target: format!("/containers/{container}/json"),
-        }];
+        };
         self.stage = Stage::Container;
         match self.judge() {
             Some(step) => step,
@@ -138,80 +136,69 @@ impl<'p> Pending<'p> {
 
     /// Asks about named volumes and networks, if there are any.
     fn resolve(mut self) -> Step<'p> {
-        let mut names = std::mem::take(&mut self.findings.unresolved);
-        names.dedup();
-        if names.is_empty() {
-            return self.permit();
-        }
-        const MOST: usize = 64;
-        if names.len() > MOST {
-            return self.refuse(
-                "volumes",
-                format!("more than {MOST} volumes and networks by name"),
-                403,
-            );
-        }
-        let mut lookups = Vec::with_capacity(names.len());
+        let mut names = self.findings.unresolved();
         for name in &names {
-            let (kind, rule, name, field) = match name {
-                Unresolved::Volume { name, field } => ("volumes", "volumes", name, field),
-                Unresolved::Network { name, field } => {
-                    ("networks", "no-host-namespaces", name, field)
-                }
+            let (rule, name, field) = match name {
+                Unresolved::Volume { name, field } => ("volumes", name, field),
+                Unresolved::Network { name, field } => ("no-host-namespaces", name, field),
             };
             if !plain(name) {
-                return self.refuse(
-                    rule,
-                    format!("{field}={name}, expected a plain name or id"),
-                    403,
-                );
+                let detail = format!("{field}={name}, expected a plain name or id");
+                return self.refuse(rule, detail, 403);
             }
-            lookups.push(Lookup {
-                target: format!("/{kind}/{name}"),
-            });
         }
-        self.lookups = lookups;
+        names.reverse();
+        self.next_name(names)
+    }
+
+    /// Asks about the last of `names`: one answer at a time is held.
+    fn next_name(mut self, names: Vec<Unresolved>) -> Step<'p> {
+        let target = match names.last() {
+            Some(Unresolved::Volume { name, .. }) => format!("/volumes/{name}"),
+            Some(Unresolved::Network { name, .. }) => format!("/networks/{name}"),
+            None => return self.permit(),
+        };
+        self.lookup = Lookup { target };
         self.stage = Stage::Names(names);
         Step::Lookup(Box::new(self))
     }
 
-    fn names_answer(mut self, names: &[Unresolved], answers: &[Answer]) -> Step<'p> {
-        for (name, answer) in names.iter().zip(answers) {
-            // What does not exist will be made by the engine, without options, or refused by it.
-            if answer.status == 404 {
-                continue;
-            }
-            let found = match self.parsed(answer, "volume or network") {
-                Ok(found) => found,
-                Err(step) => return step,
-            };
-            match name {
-                Unresolved::Volume { name, field } => {
-                    let at = format!("{field}, volume {name}");
-                    let driver = reach::text(&found, "Driver").unwrap_or_default();
-                    reach::volume_driver(driver, found.get("Options"), &at, &mut self.findings);
-                    if found.get("ClusterVolume").is_some() {
-                        self.findings.never("volumes", at, "a cluster volume");
-                    }
-                }
-                Unresolved::Network { name, field } => {
-                    if reach::text(&found, "Name") == Some("host")
-                        || reach::text(&found, "Driver") == Some("host")
-                    {
-                        reach::network("host", format!("{field}={name}"), &mut self.findings);
-                    }
+    fn name_answer(mut self, mut names: Vec<Unresolved>, answer: &Answer) -> Step<'p> {
+        let name = names.pop();
+        // What does not exist will be made by the engine, without options, or refused by it.
+        if answer.status == 404 {
+            return self.next_name(names);
+        }
+        let found = match self.parsed(answer, "volume or network") {
+            Ok(found) => found,
+            Err(step) => return step,
+        };
+        match name {
+            Some(Unresolved::Volume { name, field }) => {
+                let at = format!("{field}, volume {name}");
+                let driver = reach::text(&found, "Driver").unwrap_or_default();
+                reach::volume_driver(driver, found.get("Options"), &at, &mut self.findings);
+                if found.get("ClusterVolume").is_some() {
+                    self.findings.never("volumes", at, "a cluster volume");
                 }
             }
+            Some(Unresolved::Network { name, field })
+                if reach::text(&found, "Name") == Some("host")
+                    || reach::text(&found, "Driver") == Some("host") =>
+            {
+                reach::network("host", format!("{field}={name}"), &mut self.findings);
+            }
+            _ => {}
         }
         match self.judge() {
             Some(step) => step,
-            None => self.permit(),
+            None => self.next_name(names),
         }
     }
 
     fn parsed<'a>(&self, answer: &'a Answer, what: &str) -> Result<Value<'a>, Step<'p>> {
         match answer.status {
-            200 => json::parse(&answer.body)
+            200 => json::parse(&answer.body, answer.body.len())
                 .map_err(|error| self.clone().lookup_failed(&error.to_string())),
             404 => {
                 let detail = format!(

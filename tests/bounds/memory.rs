@@ -1,0 +1,103 @@
+//! What a request costs in memory is a small multiple of `max_body`.
+
+use peak_alloc::PeakAlloc;
+use policy::{Answer, DEFAULT_MAX_BODY};
+
+use crate::families::{FAMILIES, Family, decide, nowhere, policy};
+use crate::turn;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// A decision may cost this many times `max_body`, the body itself not counted.
+const TIMES: usize = 4;
+
+/// The most that was allocated at once while `work` ran, beyond what was there before.
+fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    let result = work();
+    (MEMORY.peak_usage().saturating_sub(before), result)
+}
+
+/// The longest request of a family whose body a policy still reads, and whose head the gate does.
+fn longest(family: &Family, most: usize) -> (String, String) {
+    let length = |n: usize| (family.target)(n).len() + (family.body)(n).len();
+    let for_each = (length(2_000) - length(1_000)).div_ceil(1_000);
+    let n = (most - 4_096) / (for_each + 8);
+    ((family.target)(n), (family.body)(n))
+}
+
+#[test]
+fn the_longest_body_costs_a_small_multiple_of_its_length() {
+    let _turn = turn();
+    for mode in ["enforce", "report"] {
+        for (max_body, bytes) in [("4MiB", 4 << 20), ("256KiB", 256 << 10)] {
+            let policy = policy(mode, max_body);
+            for family in FAMILIES {
+                let (target, body) = longest(family, bytes);
+                let (peak, _) = peak(|| decide(&policy, &target, &body, &nowhere()));
+                assert!(
+                    peak <= TIMES * bytes,
+                    "{mode}, {}: {peak} bytes for one of {}, {} times",
+                    family.name,
+                    target.len() + body.len(),
+                    peak / bytes
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_request_for_its_record_is_short() {
+    let _turn = turn();
+    let policy = policy("report", "4MiB");
+    for family in FAMILIES {
+        let (target, body) = longest(family, DEFAULT_MAX_BODY);
+        let before = MEMORY.current_usage();
+        let kept = decide(&policy, &target, &body, &nowhere());
+        let after = MEMORY.current_usage();
+        // Twice the 64 KiB of powers, what a target brings along, and the lists around them.
+        let most = (512 << 10) + 2 * target.len();
+        assert!(
+            after.saturating_sub(before) <= most,
+            "{}: {} bytes are kept",
+            family.name,
+            after - before
+        );
+        drop(kept);
+    }
+}
+
+#[test]
+fn an_answer_of_the_engine_costs_a_small_multiple_of_its_length() {
+    let _turn = turn();
+    let policy = policy("report", "4MiB");
+    let of = |text: &str| Answer {
+        status: 200,
+        body: text.as_bytes().to_vec(),
+    };
+    let many = |unit: &str| unit.repeat((8 << 20) / unit.len() - 32);
+    for (name, answer) in [
+        ("empty arrays", format!("{{\"Id\":[{}0]}}", many("[],"))),
+        ("zeros", format!("{{\"Id\":[{}0]}}", many("0,"))),
+        ("members", format!("{{\"Id\":[{}0]}}", many("{\"\":0},"))),
+        (
+            "binds",
+            format!(
+                "{{\"Id\":\"a\",\"HostConfig\":{{\"Binds\":[{}\"\"]}}}}",
+                many("\"/etc/a/b/c/d/e/f/g/h:/x\",")
+            ),
+        ),
+    ] {
+        let answer = of(&answer);
+        let (peak, _) =
+            peak(|| decide(&policy, "/v1.45/containers/a/exec", "{\"Cmd\":[]}", &answer));
+        assert!(
+            peak <= TIMES * answer.body.len(),
+            "{name}: {peak} bytes for {}",
+            answer.body.len()
+        );
+    }
+}
