@@ -138,7 +138,12 @@ fn bodies(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter_batched_ref(
                 || framing.clone(),
-                |framing| framing.take(black_box(data)).expect("the body is valid"),
+                |framing| {
+                    framing
+                        .take(black_box(data))
+                        .expect("the body is valid")
+                        .used
+                },
                 BatchSize::SmallInput,
             );
         });

@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod framing;
 pub mod gate;
 pub mod head;
+pub mod outgoing;
 pub mod relay;
 pub mod respond;
 pub mod session;

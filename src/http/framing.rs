@@ -6,16 +6,27 @@
 
 use policy::BodyLength;
 
+use super::head::head_only;
+
 /// Chunk extensions and trailers, together, per message.
 const MAX_OVERHEAD_BYTES: usize = 64 * 1024;
 
 /// Hex digits of a chunk size: 60 bits, far above any body.
 const MAX_SIZE_DIGITS: u32 = 15;
 
-/// A chunked body that does not follow the grammar.
+/// Bytes of a trailer's name that are compared with those of fields which only a head may carry.
+const NAME: usize = 20;
+
+/// A chunked body that is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed chunked body: {0}")]
-pub struct BadChunk(&'static str);
+pub enum BadChunk {
+    /// It does not follow the grammar.
+    #[error("malformed chunked body: {0}")]
+    Grammar(&'static str),
+    /// A trailer has a field that frames, routes or describes the message (RFC 9110 §6.5.1).
+    #[error("malformed chunked body: the trailer has {0}, which only a head may carry")]
+    Trailer(&'static str),
+}
 
 /// How much of a body is still to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +35,24 @@ pub struct Framing(Kind);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Length(u64),
-    Chunked { state: Chunk, overhead: usize },
+    Chunked(Chunks),
     UntilEof,
+}
+
+/// A chunked body on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Chunks {
+    state: Chunk,
+    overhead: usize,
+    /// Whether a line goes on only when it is whole.
+    by_line: bool,
+    /// A line, or the last one and the trailers, of which the end has not come.
+    held: Vec<u8>,
+    /// The same once it may go on.
+    whole: Vec<u8>,
+    /// The beginning of the current trailer's name.
+    name: [u8; NAME],
+    name_len: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +71,25 @@ enum Chunk {
     Done,
 }
 
+/// What [`Framing::take`] says of the bytes it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken<'a> {
+    /// How many of them belong to the body.
+    pub used: usize,
+    /// Bytes of earlier calls that may go on now, before `data`.
+    pub front: &'a [u8],
+    /// Those of these bytes that may go on now. The rest of the used ones is held back, until its line is whole.
+    pub data: &'a [u8],
+}
+
+impl Taken<'_> {
+    /// Appends what may go on.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.front);
+        out.extend_from_slice(self.data);
+    }
+}
+
 impl Framing {
     /// No body.
     #[must_use]
@@ -57,16 +103,31 @@ impl Framing {
         Self(Kind::Length(n))
     }
 
-    /// A chunked body with trailers.
+    /// The chunked body of an answer, which goes on as it comes.
     #[must_use]
     pub fn chunked() -> Self {
-        Self(Kind::Chunked {
+        Self::chunks(false)
+    }
+
+    /// The chunked body of a request, whose lines go on when they are whole.
+    #[must_use]
+    pub fn chunked_by_line() -> Self {
+        Self::chunks(true)
+    }
+
+    fn chunks(by_line: bool) -> Self {
+        Self(Kind::Chunked(Chunks {
             state: Chunk::Size {
                 value: 0,
                 digits: 0,
             },
             overhead: 0,
-        })
+            by_line,
+            held: Vec::new(),
+            whole: Vec::new(),
+            name: [0; NAME],
+            name_len: 0,
+        }))
     }
 
     /// A body that ends with its connection.
@@ -84,7 +145,7 @@ impl Framing {
     /// Whether this is a chunked body.
     #[must_use]
     pub fn is_chunked(&self) -> bool {
-        matches!(self.0, Kind::Chunked { .. })
+        matches!(self.0, Kind::Chunked(_))
     }
 
     /// How long the body is, as far as the head tells.
@@ -93,36 +154,52 @@ impl Framing {
         match self.0 {
             Kind::Length(0) => BodyLength::Empty,
             Kind::Length(n) => BodyLength::Exact(n),
-            Kind::Chunked { .. } | Kind::UntilEof => BodyLength::Unknown,
+            Kind::Chunked(_) | Kind::UntilEof => BodyLength::Unknown,
         }
     }
 
     /// Whether the body is complete.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(
-            self.0,
-            Kind::Length(0)
-                | Kind::Chunked {
-                    state: Chunk::Done,
-                    ..
-                }
-        )
+        match &self.0 {
+            Kind::Length(left) => *left == 0,
+            Kind::Chunked(chunks) => chunks.state == Chunk::Done,
+            Kind::UntilEof => false,
+        }
     }
 
-    /// Takes the next bytes of the connection and says how many of them belong to this body.
+    /// Bytes that are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match &self.0 {
+            Kind::Chunked(chunks) => chunks.held.len(),
+            Kind::Length(_) | Kind::UntilEof => 0,
+        }
+    }
+
+    /// Takes the next bytes of the connection and says which of them may go on. A line of a request's chunked body goes on
+    /// when all of it has come and is well formed, the last chunk's line with the trailers behind it: nothing of what will be
+    /// refused reaches the engine, which never takes a body for complete that is not.
     ///
     /// # Errors
     /// When a chunk does not follow the grammar; nothing of `data` may then be passed on.
-    pub fn take(&mut self, data: &[u8]) -> Result<usize, BadChunk> {
+    pub fn take<'a>(&'a mut self, data: &'a [u8]) -> Result<Taken<'a>, BadChunk> {
         match &mut self.0 {
-            Kind::UntilEof => Ok(data.len()),
+            Kind::UntilEof => Ok(Taken {
+                used: data.len(),
+                front: &[],
+                data,
+            }),
             Kind::Length(left) => {
-                let n = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
-                *left -= n as u64;
-                Ok(n)
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
+                *left -= used as u64;
+                Ok(Taken {
+                    used,
+                    front: &[],
+                    data: &data[..used],
+                })
             }
-            Kind::Chunked { state, overhead } => chunks(state, overhead, data),
+            Kind::Chunked(chunks) => chunks.take(data),
         }
     }
 }
@@ -145,42 +222,84 @@ pub fn content(mut raw: &[u8]) -> Vec<u8> {
     out
 }
 
-fn chunks(state: &mut Chunk, overhead: &mut usize, data: &[u8]) -> Result<usize, BadChunk> {
-    let mut at = 0;
-    while at < data.len() && *state != Chunk::Done {
-        if let Chunk::Data { left } = state {
-            let n = usize::try_from(*left)
-                .unwrap_or(usize::MAX)
-                .min(data.len() - at);
-            *left -= n as u64;
-            at += n;
-            if *left == 0 {
-                *state = Chunk::DataCr;
+impl Chunks {
+    fn take<'a>(&'a mut self, data: &'a [u8]) -> Result<Taken<'a>, BadChunk> {
+        self.whole.clear();
+        let (mut used, mut whole) = (0, 0);
+        while used < data.len() && self.state != Chunk::Done {
+            if let Chunk::Data { left } = &mut self.state {
+                let n = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(data.len() - used);
+                *left -= n as u64;
+                used += n;
+                whole = used;
+                if *left == 0 {
+                    self.state = Chunk::DataCr;
+                }
+                continue;
             }
-            continue;
+            let ends_data = self.state == Chunk::DataLf;
+            self.line_byte(data[used])?;
+            used += 1;
+            if ends_data || matches!(self.state, Chunk::Data { .. } | Chunk::Done) {
+                whole = used;
+            }
         }
+        if !self.by_line {
+            whole = used;
+        }
+        if whole > 0 {
+            std::mem::swap(&mut self.held, &mut self.whole);
+        }
+        self.held.extend_from_slice(&data[whole..used]);
+        Ok(Taken {
+            used,
+            front: &self.whole,
+            data: &data[..whole],
+        })
+    }
+
+    /// Goes on by one byte that is not a chunk's data.
+    fn line_byte(&mut self, byte: u8) -> Result<(), BadChunk> {
         let counts = matches!(
-            state,
+            self.state,
             Chunk::Extension { .. }
                 | Chunk::TrailerStart
                 | Chunk::TrailerName
                 | Chunk::TrailerValue
         );
-        *overhead += usize::from(counts);
-        if *overhead > MAX_OVERHEAD_BYTES {
-            return Err(BadChunk("extensions and trailers above 64 KiB"));
+        self.overhead += usize::from(counts);
+        if self.overhead > MAX_OVERHEAD_BYTES {
+            return Err(BadChunk::Grammar("extensions and trailers above 64 KiB"));
         }
-        *state = step(*state, data[at])?;
-        at += 1;
+        let before = self.state;
+        self.state = step(before, byte)?;
+        match (before, self.state) {
+            (_, Chunk::TrailerStart) => self.name_len = 0,
+            (_, Chunk::TrailerName) => {
+                if let Some(place) = self.name.get_mut(self.name_len) {
+                    *place = byte;
+                }
+                self.name_len = self.name_len.saturating_add(1);
+            }
+            (Chunk::TrailerName, Chunk::TrailerValue) => {
+                let name = self.name.get(..self.name_len);
+                if let Some(known) = name.and_then(head_only) {
+                    return Err(BadChunk::Trailer(known));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
-    Ok(at)
 }
 
 fn step(state: Chunk, byte: u8) -> Result<Chunk, BadChunk> {
     Ok(match (state, byte) {
         (Chunk::Size { value, digits }, b) if b.is_ascii_hexdigit() => {
             if digits >= MAX_SIZE_DIGITS {
-                return Err(BadChunk("chunk size too large"));
+                return Err(BadChunk::Grammar("chunk size too large"));
             }
             let digit = (b as char).to_digit(16).unwrap_or_default();
             Chunk::Size {
@@ -188,14 +307,20 @@ fn step(state: Chunk, byte: u8) -> Result<Chunk, BadChunk> {
                 digits: digits + 1,
             }
         }
-        (Chunk::Size { digits: 0, .. }, _) => return Err(BadChunk("a chunk size was expected")),
+        (Chunk::Size { digits: 0, .. }, _) => {
+            return Err(BadChunk::Grammar("a chunk size was expected"));
+        }
         (Chunk::Size { value, .. }, b'\r') => Chunk::SizeLf { size: value },
         (Chunk::Size { value, .. }, b';') => Chunk::Extension { size: value },
-        (Chunk::Size { .. }, _) => return Err(BadChunk("a chunk size is hexadecimal digits only")),
+        (Chunk::Size { .. }, _) => {
+            return Err(BadChunk::Grammar("a chunk size is hexadecimal digits only"));
+        }
         (Chunk::Extension { size, .. }, b'\r') => Chunk::SizeLf { size },
         (Chunk::Extension { .. }, b) if text(b) => state,
         (Chunk::Extension { .. }, _) => {
-            return Err(BadChunk("a control character in a chunk extension"));
+            return Err(BadChunk::Grammar(
+                "a control character in a chunk extension",
+            ));
         }
         (Chunk::SizeLf { size: 0 }, b'\n') => Chunk::TrailerStart,
         (Chunk::SizeLf { size }, b'\n') => Chunk::Data { left: size },
@@ -211,14 +336,14 @@ fn step(state: Chunk, byte: u8) -> Result<Chunk, BadChunk> {
         (Chunk::TrailerValue, b) if text(b) => state,
         (Chunk::TrailerLf, b'\n') => Chunk::TrailerStart,
         (Chunk::TrailerStart | Chunk::TrailerName | Chunk::TrailerValue, _) => {
-            return Err(BadChunk("malformed trailer"));
+            return Err(BadChunk::Grammar("malformed trailer"));
         }
         (Chunk::EndLf, b'\n') => Chunk::Done,
         (
             Chunk::SizeLf { .. } | Chunk::DataCr | Chunk::DataLf | Chunk::TrailerLf | Chunk::EndLf,
             _,
         ) => {
-            return Err(BadChunk("a line must end with CR LF"));
+            return Err(BadChunk::Grammar("a line must end with CR LF"));
         }
         (Chunk::Data { .. } | Chunk::Done, _) => {
             unreachable!("data and the end are handled by the caller")
@@ -244,7 +369,8 @@ mod tests {
 
     fn whole(data: &[u8]) -> Result<(usize, bool), BadChunk> {
         let mut framing = Framing::chunked();
-        framing.take(data).map(|n| (n, framing.is_done()))
+        let used = framing.take(data)?.used;
+        Ok((used, framing.is_done()))
     }
 
     #[test]
@@ -293,16 +419,89 @@ mod tests {
     #[test]
     fn a_length_counts_down_to_the_byte() {
         let mut framing = Framing::length(3);
-        assert_eq!(framing.take(b"ab"), Ok(2));
+        assert_eq!(framing.take(b"ab").map(|taken| taken.used), Ok(2));
         assert!(!framing.is_done());
-        assert_eq!(framing.take(b"cdef"), Ok(1));
+        assert_eq!(framing.take(b"cdef").map(|taken| taken.used), Ok(1));
         assert!(framing.is_done());
+    }
+
+    /// What goes on of `pieces`, one after the other, and how it ends.
+    fn passed(pieces: &[&[u8]]) -> (Vec<u8>, Result<(), BadChunk>) {
+        let (mut framing, mut out) = (Framing::chunked_by_line(), Vec::new());
+        for piece in pieces {
+            match framing.take(piece) {
+                Ok(taken) => taken.append_to(&mut out),
+                Err(bad) => return (out, Err(bad)),
+            }
+        }
+        (out, Ok(()))
+    }
+
+    #[test]
+    fn a_line_goes_on_when_it_is_whole_and_nothing_of_a_refused_one_does() {
+        assert_eq!(passed(&[b"5;a"]), (b"".to_vec(), Ok(())));
+        assert_eq!(
+            passed(&[b"5;a", b"b\r\nhe"]),
+            (b"5;ab\r\nhe".to_vec(), Ok(()))
+        );
+        let (out, end) = passed(&[b"1\r\na\r\n5;a", b"\0"]);
+        assert_eq!((&*out, end.is_err()), (&b"1\r\na\r\n"[..], true));
+        let (out, end) = passed(&[b"1\r\na", b"\r", b"x"]);
+        assert_eq!((&*out, end.is_err()), (&b"1\r\na"[..], true));
+        // Without its trailers the last chunk is not sent: its receiver would take the body for complete.
+        let last: [&[u8]; 4] = [b"1\r\na\r\n0\r\n", b"A: 1\r\n", b"\r", b"\n"];
+        assert_eq!(passed(&last[..3]).0, b"1\r\na\r\n");
+        assert_eq!(passed(&last).0, b"1\r\na\r\n0\r\nA: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn a_trailer_may_not_carry_what_belongs_in_a_head() {
+        for name in [
+            "Transfer-Encoding",
+            "content-length",
+            "HOST",
+            "Authorization",
+            "Content-Type",
+            "Content-Encoding",
+            "Trailer",
+            "Expect",
+            "Connection",
+            "TE",
+            "Upgrade",
+            "X-Registry-Auth",
+            "X-Registry-Config",
+            "Keep-Alive",
+            "Proxy-Authorization",
+            "Cookie",
+        ] {
+            let body = format!("1\r\na\r\n0\r\nA: 1\r\n{name}: x\r\n\r\n");
+            for cut in 1..body.len() {
+                let (first, rest) = body.as_bytes().split_at(cut);
+                let (out, end) = passed(&[first, rest]);
+                assert!(
+                    matches!(end, Err(BadChunk::Trailer(_))),
+                    "{name} cut at {cut}: {end:?}"
+                );
+                assert!(!out.ends_with(b"0\r\n"), "{name} cut at {cut}");
+            }
+        }
+        for name in [
+            "X-Checksum",
+            "Hosts",
+            "TE2",
+            "Content-MD5",
+            "Server-Timing",
+            "E",
+        ] {
+            let body = format!("0\r\n{name}: x\r\n\r\n");
+            assert_eq!(passed(&[body.as_bytes()]).1, Ok(()), "{name}");
+        }
     }
 
     proptest! {
         #[test]
         fn the_reading_does_not_depend_on_how_bytes_arrive(
-            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6), cut in 1usize..17,
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6), cut in 1usize..17, by_line: bool,
         ) {
             let mut body = Vec::new();
             for chunk in &chunks {
@@ -311,12 +510,14 @@ mod tests {
                 body.extend(b"\r\n");
             }
             body.extend(b"0\r\n\r\n");
-            let mut framing = Framing::chunked();
-            let mut total = 0;
+            let mut framing = Framing::chunks(by_line);
+            let mut passed = Vec::new();
             for piece in body.chunks(cut) {
-                total += framing.take(piece).expect("well-formed");
+                let taken = framing.take(piece).expect("well-formed");
+                prop_assert_eq!(taken.used, piece.len());
+                taken.append_to(&mut passed);
             }
-            prop_assert_eq!(total, body.len());
+            prop_assert_eq!(passed, body);
             prop_assert!(framing.is_done());
         }
 

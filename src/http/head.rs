@@ -2,22 +2,25 @@
 //!
 //! What is judged is what is sent: a head is parsed once, and the bytes of its lines travel on unchanged, in order and in
 //! their own case, less the hop-by-hop fields (RFC 9110 §7.6.1). A head with two readings is refused: bare CR or LF, folded
-//! lines, space before a colon, two lengths, a length beside a transfer coding, any coding but a single `chunked`.
+//! lines, space before a colon, two lengths, a length beside a transfer coding, any coding but a single `chunked`, a field that
+//! decides something on two lines. A target in absolute form goes on in origin form, with its authority as `Host`.
 //!
 //! httparse does the tokenizing; the rules above are on top, and `tests/wire` compares the result with hyper's reading.
 
-mod edit;
 mod fields;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use httparse::{Header, ParserConfig, Status};
+use httparse::{ParserConfig, Status};
 use memchr::{memchr_iter, memmem};
 
 use super::framing::Framing;
-use fields::{Fields, write_lines};
+use docker_api::TargetError;
+use fields::{Fields, Lines, place, write_lines};
 
-pub use edit::{Edit, edit};
+pub(crate) use fields::head_only;
+pub use fields::{Expect, fields};
 
 /// Header lines accepted in one head; the engine (Go 1.27) has the same bound.
 pub const MAX_LINES: usize = 500;
@@ -34,6 +37,12 @@ pub enum HeadError {
     /// Not HTTP/1.0 or HTTP/1.1.
     #[error("not HTTP/1.0 or HTTP/1.1")]
     Version,
+    /// An expectation that nobody here can meet (RFC 9110 §10.1.1).
+    #[error("the Expect header asks for something other than 100-continue")]
+    Expectation,
+    /// An absolute target without an authority.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// A fault with one reading only: wrong.
     #[error("{0}")]
     Malformed(&'static str),
@@ -44,22 +53,59 @@ pub enum HeadError {
 pub struct RequestHead {
     /// Where the method stands in the head.
     pub method: Range<usize>,
-    /// Where the request target stands in the head.
-    pub target: Range<usize>,
+    target: Target,
     /// Whether it is HTTP/1.0.
     pub http10: bool,
     /// Whether the client keeps the connection open afterwards.
     pub persistent: bool,
     /// Whether it carries an `Upgrade` field.
     pub upgrade: bool,
-    /// Whether the client waits for `100 Continue` before it sends the body.
-    pub expects_continue: bool,
+    /// What the client waits for before it sends the body.
+    pub expect: Expect,
     /// How the body ends.
     pub framing: Framing,
-    /// Where the value of the first `Content-Type` stands in the head.
+    /// Where the value of `Content-Type` stands in the head.
     pub content_type: Option<Range<usize>>,
-    /// Where the value of the first `Content-Encoding` stands in the head.
+    /// Where the value of `Content-Encoding` stands in the head.
     pub content_encoding: Option<Range<usize>>,
+}
+
+/// The request target in origin form.
+#[derive(Clone, Debug)]
+enum Target {
+    /// As it stands in the head.
+    Sent(Range<usize>),
+    /// What a target in absolute form means.
+    Meant(String),
+}
+
+/// What a head says of its connection after the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Whether the request is HTTP/1.0.
+    pub http10: bool,
+    /// Whether the client keeps the connection open.
+    pub persistent: bool,
+}
+
+impl RequestHead {
+    /// What it says of its connection.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection {
+            http10: self.http10,
+            persistent: self.persistent,
+        }
+    }
+
+    /// The request target in origin form, as it goes on; `head` is the head that was read.
+    #[must_use]
+    pub fn target<'a>(&'a self, head: &'a [u8]) -> Cow<'a, str> {
+        match &self.target {
+            Target::Sent(range) => String::from_utf8_lossy(&head[range.clone()]),
+            Target::Meant(origin) => Cow::Borrowed(origin),
+        }
+    }
 }
 
 /// What a response head says.
@@ -171,53 +217,55 @@ pub fn request_within(
     };
     let fields = Fields::read(parsed.headers)?;
     let http10 = minor == 0;
-    if fields.hosts > 1 || fields.hosts == 0 && !http10 {
-        return Err(HeadError::Malformed(
-            "a request needs exactly one Host header",
-        ));
+    if !fields.host && !http10 {
+        return Err(HeadError::Malformed("a request needs one Host header"));
     }
     if http10 && fields.chunked {
         return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
     }
     let framing = match (fields.chunked, fields.length) {
-        (true, _) => Framing::chunked(),
+        (true, _) => Framing::chunked_by_line(),
         (false, Some(n)) => Framing::length(n),
         (false, None) => Framing::none(),
     };
-    let drop_expect = fields.expect > 0 && takes_over(method, target);
-    write_lines(
-        head,
-        parsed.headers,
-        &fields,
-        fields.upgrade,
-        drop_expect,
-        out,
-    );
+    let absolute = docker_api::absolute(method, target)?;
+    let start_line = absolute
+        .as_ref()
+        .map(|target| format!("{method} {} HTTP/1.{minor}\r\n", target.origin));
+    let origin = absolute.as_ref().map_or(target, |target| &target.origin);
+    let lines = Lines {
+        upgrade: fields.upgrade,
+        drop_expect: fields.expect == Expect::Continue && takes_over(method, origin),
+        origin: start_line
+            .as_deref()
+            .zip(absolute.as_ref().map(|target| target.authority)),
+    };
+    write_lines(head, parsed.headers, &fields, lines, out);
     if http10 && fields.keep_alive && !fields.close && !fields.upgrade {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
     out.extend_from_slice(b"\r\n");
     let start = method.len() + 1;
+    let target = match absolute {
+        Some(target) => Target::Meant(target.origin.into_owned()),
+        None => Target::Sent(start..start + target.len()),
+    };
     Ok(RequestHead {
         method: 0..method.len(),
-        target: start..start + target.len(),
+        target,
         http10,
         persistent: !fields.close && (!http10 || fields.keep_alive),
         upgrade: fields.upgrade,
-        expects_continue: fields.expect > 0,
+        // Nobody who speaks HTTP/1.0 knows interim answers.
+        expect: if http10 {
+            Expect::Nothing
+        } else {
+            fields.expect
+        },
         framing,
-        content_type: first_value(head, parsed.headers, "content-type"),
-        content_encoding: first_value(head, parsed.headers, "content-encoding"),
+        content_type: place(head, fields.content_type),
+        content_encoding: place(head, fields.content_encoding),
     })
-}
-
-fn first_value(head: &[u8], headers: &[Header<'_>], name: &str) -> Option<Range<usize>> {
-    let value = headers
-        .iter()
-        .find(|h| h.name.eq_ignore_ascii_case(name))?
-        .value;
-    let start = (value.as_ptr() as usize).checked_sub(head.as_ptr() as usize)?;
-    Some(start..start + value.len())
 }
 
 /// How a response head goes on to the client.
@@ -281,14 +329,11 @@ pub fn response(
     };
     let emit = plan(&response);
     if emit != Emit::Nothing {
-        write_lines(
-            head,
-            parsed.headers,
-            &fields,
-            emit == Emit::Verbatim,
-            false,
-            out,
-        );
+        let lines = Lines {
+            upgrade: emit == Emit::Verbatim,
+            ..Lines::default()
+        };
+        write_lines(head, parsed.headers, &fields, lines, out);
         if let Emit::Connection(Some(value)) = emit {
             out.extend_from_slice(b"Connection: ");
             out.extend_from_slice(value.as_bytes());

@@ -8,7 +8,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::client::ClientStream;
-use super::framing::{BadChunk, Framing};
+use super::framing::{BadChunk, Framing, Taken};
 use crate::engine::EngineStream;
 use crate::net;
 use crate::observe::registry::Meter;
@@ -165,53 +165,68 @@ impl Relay<'_> {
         }
         let more = self.client.has_more();
         let lent = ready!(self.client.poll_lend(cx)).map_err(Fault::Client)?;
-        let n = body.take(lent).map_err(Fault::ClientChunk)?;
+        let taken = body.take(lent).map_err(Fault::ClientChunk)?;
+        let used = taken.used;
         if !more {
             // What the engine does not take at once has to outlive the loan.
-            let written = settle(self.engine.poll_write(cx, &lent[..n]));
-            self.up.push(&lent[*written.as_ref().unwrap_or(&n)..n]);
+            let written = if taken.front.is_empty() && !taken.data.is_empty() {
+                settle(self.engine.poll_write(cx, taken.data))
+            } else {
+                self.up.push(taken.front);
+                Ok(0)
+            };
+            self.up
+                .push(&taken.data[*written.as_ref().unwrap_or(&taken.data.len())..]);
             // Used up also if the engine has gone: the body counts it as taken, and the next request begins behind it.
-            self.client.consume(n);
-            self.meter.up(n);
-            return Poll::Ready(written.map(|_| n).map_err(Fault::EngineWrite));
+            self.client.consume(used);
+            self.meter.up(used);
+            return Poll::Ready(written.map(|_| used).map_err(Fault::EngineWrite));
         }
         let mut bulk = net::take_bulk();
-        bulk[..n].copy_from_slice(&lent[..n]);
-        self.client.consume(n);
-        let gathered = self.gather(cx, body, &mut bulk, n);
-        let result = gathered.and_then(|len| {
-            self.meter.up(len);
-            let written =
-                settle(self.engine.poll_write(cx, &bulk[..len])).map_err(Fault::EngineWrite)?;
-            self.up.push(&bulk[written..len]);
-            Ok(len)
+        let mut filled = fill(&mut bulk, 0, &taken);
+        self.client.consume(used);
+        let gathered = self.gather(cx, body, &mut bulk, &mut filled);
+        let result = gathered.and_then(|more| {
+            self.meter.up(used + more);
+            let written = match filled {
+                0 => 0,
+                _ => settle(self.engine.poll_write(cx, &bulk[..filled]))
+                    .map_err(Fault::EngineWrite)?,
+            };
+            self.up.push(&bulk[written..filled]);
+            Ok(used + more)
         });
         net::give_bulk(bulk);
         Poll::Ready(result)
     }
 
-    /// Fills `bulk` from `len` on with the body bytes that have come already.
+    /// Fills `bulk` from `filled` on with the body bytes that have come already; how many were used.
     fn gather(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Framing,
         bulk: &mut [u8],
-        mut len: usize,
+        filled: &mut usize,
     ) -> Result<usize, Fault> {
-        while bulk.len() - len >= RECORD && !body.is_done() && self.client.has_more() {
+        let mut used = 0;
+        while bulk.len() - *filled >= RECORD + body.held()
+            && !body.is_done()
+            && self.client.has_more()
+        {
             // The end or a fault of the client's side is found again by the next read, after these bytes are on their way.
             let Poll::Ready(Ok(lent)) = self.client.poll_lend(cx) else {
                 break;
             };
-            if lent.is_empty() || lent.len() > bulk.len() - len {
+            if lent.is_empty() || lent.len() + body.held() > bulk.len() - *filled {
                 break;
             }
-            let n = body.take(lent).map_err(Fault::ClientChunk)?;
-            bulk[len..len + n].copy_from_slice(&lent[..n]);
+            let taken = body.take(lent).map_err(Fault::ClientChunk)?;
+            let n = taken.used;
+            *filled = fill(bulk, *filled, &taken);
             self.client.consume(n);
-            len += n;
+            used += n;
         }
-        Ok(len)
+        Ok(used)
     }
 
     /// Moves the engine's body to the client until it is complete or the engine ends.
@@ -246,20 +261,34 @@ impl Relay<'_> {
         bulk: &mut [u8],
     ) -> Poll<Result<usize, Fault>> {
         let read = ready!(self.engine.poll_read(cx, bulk)).map_err(Fault::EngineRead)?;
-        let n = body.take(&bulk[..read]).map_err(Fault::EngineChunk)?;
-        self.surplus |= n < read;
+        let taken = body.take(&bulk[..read]).map_err(Fault::EngineChunk)?;
+        self.surplus |= taken.used < read;
+        if !taken.front.is_empty() {
+            self.down.push(taken.front);
+            self.down.push(taken.data);
+            return Poll::Ready(Ok(read));
+        }
         let mut sent = 0;
-        while sent < n {
-            match self.client.poll_write(cx, &bulk[sent..n]) {
+        while sent < taken.data.len() {
+            match self.client.poll_write(cx, &taken.data[sent..]) {
                 Poll::Ready(Ok(written)) => sent += written,
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(Fault::Client(e))),
                 Poll::Pending => break,
             }
         }
         self.meter.down(sent);
-        self.down.push(&bulk[sent..n]);
+        self.down.push(&taken.data[sent..]);
         Poll::Ready(Ok(read))
     }
+}
+
+/// Puts what may go on behind the `filled` bytes of `bulk`; how many there are then.
+fn fill(bulk: &mut [u8], filled: usize, taken: &Taken<'_>) -> usize {
+    let data = filled + taken.front.len();
+    let end = data + taken.data.len();
+    bulk[filled..data].copy_from_slice(taken.front);
+    bulk[data..end].copy_from_slice(taken.data);
+    end
 }
 
 /// What a write took; nothing if it has to wait.

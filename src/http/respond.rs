@@ -19,6 +19,8 @@ pub enum Status {
     ContentTooLarge,
     /// Too many requests or connections of one client.
     TooMany,
+    /// An expectation that nobody here can meet.
+    ExpectationFailed,
     /// The head is too large.
     HeadTooLarge,
     /// The engine cannot be reached, or answered nonsense.
@@ -39,6 +41,7 @@ impl Status {
             Self::NotFound => (404, "Not Found"),
             Self::Timeout => (408, "Request Timeout"),
             Self::ContentTooLarge => (413, "Content Too Large"),
+            Self::ExpectationFailed => (417, "Expectation Failed"),
             Self::TooMany => (429, "Too Many Requests"),
             Self::HeadTooLarge => (431, "Request Header Fields Too Large"),
             Self::BadGateway => (502, "Bad Gateway"),
@@ -88,14 +91,15 @@ impl Refusal {
         }
     }
 
-    /// The whole response. `is_head` leaves the body out (RFC 9110 §9.3.2); `close` says that the connection ends.
+    /// The whole response. `is_head` leaves the body out (RFC 9110 §9.3.2); `connection` is the option that the client is told.
     #[must_use]
-    pub fn to_bytes(&self, is_head: bool, close: bool) -> Vec<u8> {
+    pub fn to_bytes(&self, is_head: bool, connection: Option<&str>) -> Vec<u8> {
         let (code, reason) = self.status.line();
         let message = format!("dockgate: {}", self.message);
         let mut body = serde_json::to_string(&Body { message: &message }).unwrap_or_default();
         body.push('\n');
-        let connection = if close { "Connection: close\r\n" } else { "" };
+        let connection =
+            connection.map_or_else(String::new, |option| format!("Connection: {option}\r\n"));
         let retry = self
             .retry_after
             .map_or_else(String::new, |s| format!("Retry-After: {s}\r\n"));

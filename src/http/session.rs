@@ -16,6 +16,7 @@ use super::client::ClientStream;
 use super::framing::Framing;
 use super::gate::Gate;
 use super::head::{self, HeadError, RequestHead};
+use super::outgoing::Outgoing;
 use super::respond::{Refusal, Status};
 use super::transaction::Transaction;
 use super::witness::Witness;
@@ -86,7 +87,7 @@ struct Ready<'a> {
     permit: Permitted,
     request: RequestHead,
     body: Framing,
-    out: Vec<u8>,
+    out: Outgoing,
     tx: Transaction<'a>,
 }
 
@@ -121,7 +122,7 @@ impl<'a> Session<'a> {
         let text = |range: &std::ops::Range<usize>| {
             String::from_utf8_lossy(&head[range.clone()]).into_owned()
         };
-        let (method, target) = (text(&request.method), text(&request.target));
+        let (method, target) = (text(&request.method), request.target(head).into_owned());
         let is_head = method == "HEAD";
         let classified = match docker_api::classify(&method, &target) {
             Ok(classified) => classified,
@@ -143,6 +144,8 @@ impl<'a> Session<'a> {
             classified.name(),
         );
         tx.upgrade = request.upgrade;
+        tx.connection = request.connection();
+        let mut out = Outgoing::new(out);
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(refusal) = self.limited() {
@@ -188,9 +191,13 @@ impl<'a> Session<'a> {
                 Refusal::new(Status::HeadTooLarge, message)
             }
             HeadError::Version => Refusal::new(Status::Version, error.to_string()),
-            HeadError::Malformed(_) => Refusal::new(Status::BadRequest, error.to_string()),
+            HeadError::Expectation => Refusal::new(Status::ExpectationFailed, error.to_string()),
+            HeadError::Malformed(_) | HeadError::Target(_) => {
+                Refusal::new(Status::BadRequest, error.to_string())
+            }
         };
-        self.refuse(refusal, false).await
+        let is_head = self.client.held().starts_with(b"HEAD ");
+        self.refuse(refusal, is_head).await
     }
 
     /// The refusal of a client that is above a limit of its own.
@@ -227,7 +234,7 @@ impl<'a> Session<'a> {
             conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
             error = refusal.message, "Request refused"
         );
-        let bytes = refusal.to_bytes(is_head, true);
+        let bytes = refusal.to_bytes(is_head, Some("close"));
         self.entry.meter.up(self.client.held().len());
         self.entry.meter.down(bytes.len());
         match self.client.write_all(&bytes).await {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::info;
 
 use super::gate::Gate;
+use super::head::Connection;
 use crate::observe::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
 use crate::observe::metrics;
 use crate::observe::registry::Entry;
@@ -57,6 +58,8 @@ pub struct Transaction<'a> {
     pub hijack: Hijack,
     /// Whether it carries an `Upgrade` field.
     pub upgrade: bool,
+    /// What the client's head says of its connection.
+    pub connection: Connection,
     target: Option<String>,
     started: Instant,
     time: SystemTime,
@@ -90,6 +93,7 @@ impl<'a> Transaction<'a> {
             operation,
             hijack,
             upgrade: false,
+            connection: Connection::default(),
             target: gate.audit.is_some().then(|| target.map(shown)).flatten(),
             started: Instant::now(),
             time: SystemTime::now(),

@@ -40,7 +40,7 @@ impl Witness {
     pub fn waits(&self, head: &[u8], framing: &Framing, body: &[u8]) -> bool {
         if self.streams
             || body.len() > MAX_ANSWER_BODY
-            || !self.request.shows(&plugin::fields(head))
+            || !self.request.shows_answer(&plugin::fields(head))
         {
             return false;
         }
@@ -60,7 +60,7 @@ impl Witness {
     ) -> Question {
         let fields = plugin::fields(head);
         let shown = complete.filter(|body| {
-            !self.streams && body.len() <= MAX_ANSWER_BODY && self.request.shows(&fields)
+            !self.streams && body.len() <= MAX_ANSWER_BODY && self.request.shows_answer(&fields)
         });
         let body = shown.map(|raw| {
             if framing.is_chunked() {

@@ -6,8 +6,11 @@ use data_encoding::BASE64;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
+use docker_api::Operation;
 use pki::identity::Identity;
 use pki::pem::encode_certificates;
+
+use crate::http::head;
 
 /// Fields with secrets of the client's, which dockerd keeps from plugins too.
 const SECRET: &[&str] = &["authorization", "x-registry-config", "x-registry-auth"];
@@ -39,6 +42,9 @@ pub struct Request {
     answer_body: String,
     #[serde(rename = "ResponseHeaders", skip_serializing_if = "BTreeMap::is_empty")]
     answer_headers: BTreeMap<String, String>,
+    /// What the engine's router would run.
+    #[serde(skip)]
+    operation: Option<Operation>,
 }
 
 impl Request {
@@ -46,7 +52,11 @@ impl Request {
     ///
     /// # Errors
     /// When the certificate has several common names: dockerd would take the last, others the first, so none is the user.
-    pub fn new(identity: &Identity, head: &[u8]) -> Result<Self, &'static str> {
+    pub fn new(
+        identity: &Identity,
+        head: &[u8],
+        operation: Operation,
+    ) -> Result<Self, &'static str> {
         let user = match identity.common_names.as_slice() {
             [] => String::new(),
             [name] => name.clone(),
@@ -60,6 +70,7 @@ impl Request {
             method: words.next().unwrap_or_default(),
             uri: words.next().unwrap_or_default(),
             headers: fields(head),
+            operation: Some(operation),
             ..Self::default()
         })
     }
@@ -70,20 +81,29 @@ impl Request {
         self.certificates = chain.iter().map(encoded).collect();
     }
 
-    /// Whether plugins are shown the body: a JSON one, and never the passwords of a login.
+    /// Whether plugins are shown the body. The operation decides, since the engine reads the bodies of most as JSON and a
+    /// form's as parameters whatever the client calls them. Archives, which the engine unpacks as they come, are not shown
+    /// unless they are called JSON or a form, and the passwords of a login never.
     #[must_use]
     pub fn shows_body(&self) -> bool {
-        self.shows(&self.headers)
+        let kind = media_type(&self.headers);
+        match self.operation {
+            Some(Operation::SystemAuth) => false,
+            Some(
+                Operation::ImageBuild
+                | Operation::ImageLoad
+                | Operation::ImageImport
+                | Operation::ContainerArchivePut
+                | Operation::PluginCreate,
+            ) => kind == "application/json" || kind.contains("form"),
+            _ => true,
+        }
     }
 
-    /// The same of an answer with these fields.
+    /// Whether plugins are shown an answer with these fields: a JSON one.
     #[must_use]
-    pub fn shows(&self, fields: &BTreeMap<String, String>) -> bool {
-        let path = self.uri.split('?').next().unwrap_or_default();
-        let kind = fields.get("Content-Type").map_or("", String::as_str);
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        !path.trim_end_matches('/').ends_with("/auth")
-            && kind.eq_ignore_ascii_case("application/json")
+    pub fn shows_answer(&self, fields: &BTreeMap<String, String>) -> bool {
+        self.operation != Some(Operation::SystemAuth) && media_type(fields) == "application/json"
     }
 
     /// Adds the request's body.
@@ -111,18 +131,28 @@ impl Request {
 /// The fields of a head, named as Go names them, each with its last value, less the secrets and `Host`.
 #[must_use]
 pub fn fields(head: &[u8]) -> BTreeMap<String, String> {
-    let text = String::from_utf8_lossy(head);
-    let lines = text.split("\r\n").skip(1);
-    let pairs = lines.filter_map(|line| line.split_once(':'));
-    pairs
+    head::fields(head)
+        .map(|(name, value)| {
+            (
+                String::from_utf8_lossy(name),
+                String::from_utf8_lossy(value),
+            )
+        })
         .filter(|(name, _)| {
             !name.eq_ignore_ascii_case("host")
                 && !SECRET
                     .iter()
                     .any(|secret| name.eq_ignore_ascii_case(secret))
         })
-        .map(|(name, value)| (canonical(name), value.trim().to_owned()))
+        .map(|(name, value)| (canonical(&name), value.into_owned()))
         .collect()
+}
+
+/// The media type without its parameters, in lower case.
+fn media_type(fields: &BTreeMap<String, String>) -> String {
+    let value = fields.get("Content-Type").map_or("", String::as_str);
+    let kind = value.split(';').next().unwrap_or_default();
+    kind.trim().to_ascii_lowercase()
 }
 
 /// `content-type` is `Content-Type`.
@@ -163,17 +193,58 @@ mod tests {
         );
     }
 
-    #[test]
-    fn json_bodies_are_shown_and_logins_are_not() {
-        let with = |uri: &str| Request {
-            uri: uri.into(),
-            headers: fields(HEAD),
+    fn shown(method: &str, target: &str, kind: &str) -> bool {
+        let operation = docker_api::classify(method, target)
+            .expect("a target")
+            .operation;
+        Request {
+            operation: Some(operation),
+            headers: fields(format!("X\r\nContent-Type: {kind}\r\n\r\n").as_bytes()),
             ..Request::default()
-        };
-        assert!(with("/v1.45/containers/create?name=x").shows_body());
-        for uri in ["/v1.45/auth", "/auth?x=1", "/auth/"] {
-            assert!(!with(uri).shows_body(), "{uri}");
         }
-        assert!(!Request::default().shows_body());
+        .shows_body()
+    }
+
+    #[test]
+    fn what_the_engine_reads_is_shown_whatever_its_type_says() {
+        for kind in [
+            "application/json",
+            "text/plain",
+            "",
+            "application/x-tar",
+            "application/x-www-form-urlencoded",
+        ] {
+            for (method, target) in [
+                ("POST", "/v1.45/containers/create?name=x"),
+                ("POST", "/containers/x/exec"),
+                ("POST", "/exec/x/start"),
+                ("PUT", "/volumes/auth"),
+                ("POST", "/images/create?fromImage=x"),
+                ("POST", "/v1.99/brand/new"),
+                ("POST", "/x/auth"),
+            ] {
+                assert!(shown(method, target, kind), "{method} {target} {kind:?}");
+            }
+            for target in ["/v1.45/auth", "/auth?x=1", "/%61uth"] {
+                assert!(!shown("POST", target, kind), "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn archives_are_not_shown_unless_they_are_called_something_else() {
+        for (method, target) in [
+            ("POST", "/build?t=x"),
+            ("POST", "/images/load"),
+            ("POST", "/images/create?fromSrc=-"),
+            ("PUT", "/containers/x/archive?path=/"),
+        ] {
+            assert!(!shown(method, target, "application/x-tar"), "{target}");
+            assert!(shown(method, target, "Application/JSON; a=b"), "{target}");
+            assert!(
+                shown(method, target, "application/x-www-form-urlencoded"),
+                "{target}"
+            );
+        }
     }
 }

@@ -190,13 +190,13 @@ fn connection_may_not_take_away_what_frames_or_routes_the_message() {
     }
 }
 
-/// R25 "reject […] bad escapes, absolute form and CONNECT; forward origin-form with the original escapes".
+/// R25 "reject […] bad escapes and CONNECT; forward origin-form with the original escapes".
 #[test]
 fn targets_with_two_readings_are_refused() {
     let wire = Wire::start();
     for (refused, allowed) in [
         (
-            "GET http://evil/containers/json",
+            "GET unix://evil/containers/json",
             "GET /containers/json?u=http://evil/",
         ),
         ("CONNECT docker:80", "GET /docker:80"),
@@ -290,7 +290,96 @@ fn bad_chunks_at_the_start_never_reach_the_engine() {
     ] {
         wire.client()
             .refused(format!("{head}{bad}").as_bytes(), 400);
+        wire.engine.nothing_came();
     }
+}
+
+/// RFC 9110 §6.5.1 "A sender MUST NOT generate a trailer field unless […] the sender knows the corresponding header field
+/// name's definition permits sending it in a trailer".
+#[test]
+fn a_trailer_that_only_a_head_may_carry_ends_both_sides_and_the_body_stays_unfinished() {
+    let wire = Wire::start();
+    let start = "POST /v1.51/build HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    for name in [
+        "Transfer-Encoding",
+        "Content-Length",
+        "Host",
+        "Authorization",
+        "content-type",
+        "Content-Encoding",
+        "Trailer",
+        "EXPECT",
+        "Connection",
+        "TE",
+        "Upgrade",
+        "X-Registry-Auth",
+    ] {
+        let mut client = wire.client();
+        client.send(start.as_bytes());
+        let mut engine = wire.engine.accept();
+        engine.expect(start.as_bytes());
+        let message = client.refused(
+            format!("0\r\nX-Sum: 1\r\n{name}: x\r\n\r\n").as_bytes(),
+            400,
+        );
+        assert!(message.contains("which only a head may carry"), "{message}");
+        engine.expect_end();
+        // The same in one write with the head.
+        wire.client()
+            .refused(format!("{start}0\r\n{name}: x\r\n\r\n").as_bytes(), 400);
+        wire.engine.nothing_came();
+        // What announces it.
+        let head = start.replace(
+            "Host: docker\r\n",
+            &format!("Host: docker\r\nTrailer: X-Sum, {name}\r\n"),
+        );
+        wire.client().refused(head.as_bytes(), 400);
+        wire.engine.nothing_came();
+    }
+    let mut client = wire.client();
+    client.send(start.as_bytes());
+    let mut engine = wire.engine.accept();
+    engine.expect(start.as_bytes());
+    client.send(b"0\r\nX-Sum: 1\r\nHosts: x\r\n\r\n");
+    engine.answer(b"0\r\nX-Sum: 1\r\nHosts: x\r\n\r\n", OK);
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn nothing_of_a_chunk_line_goes_on_before_it_is_whole() {
+    let wire = Wire::start();
+    let start = "POST /v1.51/build HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    for (begun, bad) in [
+        ("5;name=val", "\0"),
+        ("f", "x"),
+        ("3\r", "x"),
+        ("3\r\nabc\r", "x"),
+        ("0\r\nX-Sum: 1\r\n", "bad trailer\r\n"),
+        ("0\r\n\r", "x"),
+    ] {
+        let mut client = wire.client();
+        client.send(start.as_bytes());
+        let mut engine = wire.engine.accept();
+        engine.expect(start.as_bytes());
+        client.send(begun.as_bytes());
+        client.refused(bad.as_bytes(), 400);
+        // Data of a chunk whose line was well formed has gone; nothing of the line that is not.
+        let whole = begun
+            .strip_suffix('\r')
+            .filter(|begun| begun.contains("abc"));
+        engine.expect(whole.unwrap_or_default().as_bytes());
+        engine.expect_end();
+    }
+    // Beside it: the same line in pieces goes on once its end has come.
+    let mut client = wire.client();
+    client.send(start.as_bytes());
+    let mut engine = wire.engine.accept();
+    engine.expect(start.as_bytes());
+    for piece in ["3;name", "=val\r", "\nabc", "\r", "\n0", "\r\n", "\r\n"] {
+        client.send(piece.as_bytes());
+    }
+    engine.answer(b"3;name=val\r\nabc\r\n0\r\n\r\n", OK);
+    assert_eq!(client.answer().status, 200);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! [`classify`] answers what the engine's own router would do with a method and a target. The gate asks it before a
 //! byte goes upstream, so it must agree with that router for every input, or refuse.
 
+mod absolute;
 pub mod image;
 pub mod json;
 mod operation;
@@ -11,5 +12,6 @@ pub mod query;
 mod route;
 pub mod work;
 
+pub use absolute::{Absolute, absolute};
 pub use operation::{Hijack, Kind, Operation, Risk, Streams};
 pub use path::{Classified, Form, Irregular, TargetError, classify};

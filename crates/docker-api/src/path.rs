@@ -17,9 +17,14 @@ use super::route::{Routed, route};
 /// Why a target has no single reading, and so is refused before anything else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// `http://host/path`: the engine ignores the authority, others do not.
+    /// `http://host/path`: [`super::absolute`] takes it apart first.
     #[error("request target is in absolute form, expected a path")]
     Absolute,
+    /// Absolute form with a scheme, host or port that is not one.
+    #[error(
+        "request target is in absolute form, expected http:// or https://, a host, an optional port and a path"
+    )]
+    BadAuthority,
     /// `CONNECT`, or a target that is neither a path nor `*`.
     #[error("request target is in authority form, expected a path")]
     Authority,

@@ -127,7 +127,11 @@ impl Exchange<'_> {
                 return Emit::Nothing;
             }
             if r.status < 200 {
-                return Emit::Connection(None);
+                // Who speaks HTTP/1.0 takes an interim answer for the final one (RFC 9110 §15.2).
+                return match facts.http10 {
+                    true => Emit::Nothing,
+                    false => Emit::Connection(None),
+                };
             }
             // What a client sent ahead of a switch that did not come is no request (RFC 9931).
             let hoped = facts.upgrade || facts.may_take_over;
@@ -180,9 +184,9 @@ impl Exchange<'_> {
         }
         let mut framing = response.framing;
         match framing.take(&rest) {
-            Ok(n) => {
-                self.relay.surplus |= n < rest.len();
-                out.extend_from_slice(&rest[..n]);
+            Ok(taken) => {
+                self.relay.surplus |= taken.used < rest.len();
+                taken.append_to(&mut out);
             }
             Err(bad) => return Some(self.fail(Failure::EngineChunk(bad))),
         }
@@ -206,7 +210,8 @@ impl Exchange<'_> {
             });
         }
         let mut rest = framing.clone();
-        let complete = match rest.take(body) {
+        let used = rest.take(body).map(|taken| taken.used);
+        let complete = match used {
             _ if tunnel => None,
             Ok(n) if rest.is_done() || rest.is_until_eof() && self.engine_ended => Some(&body[..n]),
             _ => None,

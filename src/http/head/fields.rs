@@ -1,4 +1,9 @@
 //! What the header lines of a head say together, and which of them go on (RFC 9110 §7.6.1).
+//!
+//! There is one reading of each field that decides something. Such a field stands on one line, in ASCII, and no `Connection`
+//! option may take it away, so that the policy, the plugin, the gate and the engine cannot each read another value.
+
+use std::ops::Range;
 
 use httparse::Header;
 use memchr::memchr_iter;
@@ -6,96 +11,170 @@ use memchr::memchr_iter;
 use super::HeadError;
 
 /// A field this proxy has to look at.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
+    Authorization,
     Connection,
+    ContentEncoding,
     ContentLength,
     ContentType,
     Expect,
     Host,
     HopByHop,
+    RegistryAuth,
+    RegistryConfig,
+    Trailer,
     TransferEncoding,
     Upgrade,
     Other,
 }
 
-pub(super) fn field(name: &str) -> Field {
-    let is = |other| name.eq_ignore_ascii_case(other);
-    match name.len() {
-        2 if is("te") => Field::HopByHop,
-        4 if is("host") => Field::Host,
-        6 if is("expect") => Field::Expect,
-        7 if is("upgrade") => Field::Upgrade,
-        10 if is("connection") => Field::Connection,
-        10 if is("keep-alive") => Field::HopByHop,
-        12 if is("content-type") => Field::ContentType,
-        14 if is("content-length") => Field::ContentLength,
-        16 if is("proxy-connection") => Field::HopByHop,
-        17 if is("transfer-encoding") => Field::TransferEncoding,
-        19 if is("proxy-authorization") => Field::HopByHop,
-        _ => Field::Other,
+impl Field {
+    fn of(name: &[u8]) -> Self {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        match name.len() {
+            2 if is("te") => Self::HopByHop,
+            4 if is("host") => Self::Host,
+            6 if is("expect") => Self::Expect,
+            7 if is("upgrade") => Self::Upgrade,
+            7 if is("trailer") => Self::Trailer,
+            10 if is("connection") => Self::Connection,
+            10 if is("keep-alive") => Self::HopByHop,
+            12 if is("content-type") => Self::ContentType,
+            13 if is("authorization") => Self::Authorization,
+            14 if is("content-length") => Self::ContentLength,
+            15 if is("x-registry-auth") => Self::RegistryAuth,
+            16 if is("content-encoding") => Self::ContentEncoding,
+            16 if is("proxy-connection") => Self::HopByHop,
+            17 if is("transfer-encoding") => Self::TransferEncoding,
+            17 if is("x-registry-config") => Self::RegistryConfig,
+            19 if is("proxy-authorization") => Self::HopByHop,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether what happens to a message depends on its value: the engine reads the first line, others the last, and lists
+    /// differently again.
+    fn decides(self) -> bool {
+        matches!(
+            self,
+            Self::Authorization
+                | Self::ContentEncoding
+                | Self::ContentLength
+                | Self::ContentType
+                | Self::Expect
+                | Self::Host
+                | Self::RegistryAuth
+                | Self::RegistryConfig
+                | Self::TransferEncoding
+                | Self::Upgrade
+        )
+    }
+
+    /// Why it may not be repeated.
+    fn repeated(self) -> &'static str {
+        match self {
+            Self::Authorization => "more than one Authorization header",
+            Self::ContentEncoding => "more than one Content-Encoding header",
+            Self::ContentLength => "more than one Content-Length header",
+            Self::ContentType => "more than one Content-Type header",
+            Self::Expect => "more than one Expect header",
+            Self::Host => "more than one Host header",
+            Self::RegistryAuth => "more than one X-Registry-Auth header",
+            Self::RegistryConfig => "more than one X-Registry-Config header",
+            Self::TransferEncoding => "more than one Transfer-Encoding header",
+            Self::Upgrade => "more than one Upgrade header",
+            Self::Connection | Self::HopByHop | Self::Trailer | Self::Other => "a repeated header",
+        }
     }
 }
 
-/// The fields that frame or route the message: no `Connection` option may take them away.
-const UNREMOVABLE: [&str; 3] = ["content-length", "host", "transfer-encoding"];
+/// What a client wants to hear before it sends its body (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// `100 Continue`.
+    Continue,
+}
+
+/// Options of all `Connection` lines together.
+const MAX_OPTIONS: usize = 64;
+
+/// Fields that a trailer may not carry (RFC 9110 §6.5.1): they frame or route the message, say who sends it or how its
+/// content is read, or are for one hop.
+const HEAD_ONLY: [&str; 22] = [
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-registry-auth",
+    "x-registry-config",
+];
+
+/// The name of a field as its rules have it, if only a head may carry it.
+pub(crate) fn head_only(name: &[u8]) -> Option<&'static str> {
+    HEAD_ONLY
+        .iter()
+        .find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        .copied()
+}
 
 /// What the header lines of either kind of head say together.
 #[derive(Default)]
-pub(super) struct Fields {
-    pub(super) hosts: usize,
+pub(super) struct Fields<'h> {
+    pub(super) host: bool,
     pub(super) length: Option<u64>,
     pub(super) chunked: bool,
     pub(super) upgrade: bool,
-    pub(super) expect: usize,
+    pub(super) expect: Expect,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
     pub(super) raw_stream: bool,
+    pub(super) content_type: Option<&'h [u8]>,
+    pub(super) content_encoding: Option<&'h [u8]>,
     /// Whether any line has to be left out.
     pub(super) edit: bool,
+    /// Fields that a `Connection` line names, besides the usual options.
+    named: Vec<&'h [u8]>,
 }
 
-impl Fields {
-    pub(super) fn read(headers: &[Header<'_>]) -> Result<Self, HeadError> {
+impl<'h> Fields<'h> {
+    pub(super) fn read(headers: &[Header<'h>]) -> Result<Self, HeadError> {
         let mut fields = Self::default();
+        let (mut seen, mut options) = (0_u32, 0);
         for header in headers {
-            match field(header.name) {
-                Field::Other => {}
-                Field::Host => {
-                    fields.hosts += 1;
-                    if header.value.contains(&b'/') || header.value.contains(&b' ') {
-                        return Err(HeadError::Malformed("malformed Host header"));
-                    }
+            let field = Field::of(header.name.as_bytes());
+            if field.decides() {
+                let bit = 1 << field as u32;
+                if seen & bit != 0 {
+                    return Err(HeadError::Malformed(field.repeated()));
                 }
-                Field::Expect => fields.expect += 1,
-                Field::ContentType => {
-                    fields.raw_stream |= matches!(
-                        header.value,
-                        b"application/vnd.docker.raw-stream"
-                            | b"application/vnd.docker.multiplexed-stream"
-                    );
-                }
-                Field::ContentLength => {
-                    if fields.length.is_some() {
-                        return Err(HeadError::Malformed("more than one Content-Length"));
-                    }
-                    fields.length = Some(length(header.value)?);
-                }
-                Field::TransferEncoding => {
-                    if fields.chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
-                        return Err(HeadError::Malformed(
-                            "a transfer coding other than a single chunked",
-                        ));
-                    }
-                    fields.chunked = true;
-                }
-                Field::Upgrade => fields.upgrade = true,
-                Field::HopByHop => fields.edit = true,
-                Field::Connection => {
-                    fields.edit = true;
-                    fields.options(header.value)?;
+                seen |= bit;
+                if !header.value.is_ascii() {
+                    return Err(HeadError::Malformed(
+                        "a character outside ASCII in a header that decides something",
+                    ));
                 }
             }
+            fields.note(field, header.value, &mut options)?;
         }
         if fields.chunked && fields.length.is_some() {
             return Err(HeadError::Malformed(
@@ -105,23 +184,106 @@ impl Fields {
         Ok(fields)
     }
 
-    fn options(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        for option in tokens(value) {
-            if option.eq_ignore_ascii_case(b"close") {
-                self.close = true;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-            } else if UNREMOVABLE
-                .iter()
-                .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
-            {
-                return Err(HeadError::Malformed(
-                    "Connection names a field that must stay",
-                ));
+    fn note(
+        &mut self,
+        field: Field,
+        value: &'h [u8],
+        options: &mut usize,
+    ) -> Result<(), HeadError> {
+        match field {
+            Field::Other | Field::Authorization | Field::RegistryAuth | Field::RegistryConfig => {}
+            Field::Host => {
+                self.host = true;
+                if value.iter().any(|b| b"/ \t@\\".contains(b)) {
+                    return Err(HeadError::Malformed("malformed Host header"));
+                }
+            }
+            Field::Expect => self.expect = expect(value)?,
+            Field::ContentType => {
+                self.raw_stream = matches!(
+                    value,
+                    b"application/vnd.docker.raw-stream"
+                        | b"application/vnd.docker.multiplexed-stream"
+                );
+                if is_list(value) {
+                    return Err(HeadError::Malformed("a list of types in Content-Type"));
+                }
+                self.content_type = Some(value);
+            }
+            Field::ContentEncoding => self.content_encoding = Some(value),
+            Field::ContentLength => self.length = Some(length(value)?),
+            Field::TransferEncoding => {
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(HeadError::Malformed(
+                        "a transfer coding other than a single chunked",
+                    ));
+                }
+                self.chunked = true;
+            }
+            Field::Trailer => {
+                if tokens(value).any(|name| head_only(name).is_some()) {
+                    return Err(HeadError::Malformed(
+                        "Trailer names a field that only a head may carry",
+                    ));
+                }
+            }
+            Field::Upgrade => self.upgrade = true,
+            Field::HopByHop => self.edit = true,
+            Field::Connection => {
+                self.edit = true;
+                self.options(value, options)?;
             }
         }
         Ok(())
     }
+
+    fn options(&mut self, value: &'h [u8], count: &mut usize) -> Result<(), HeadError> {
+        for option in tokens(value) {
+            *count += 1;
+            if *count > MAX_OPTIONS {
+                return Err(HeadError::Malformed("more than 64 options in Connection"));
+            }
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else {
+                match Field::of(option) {
+                    Field::Upgrade => {}
+                    field if field.decides() => {
+                        return Err(HeadError::Malformed(
+                            "Connection names a field that must stay",
+                        ));
+                    }
+                    _ => self.named.push(option),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether some `Connection` line names `name`.
+    fn names(&self, name: &str) -> bool {
+        self.named
+            .iter()
+            .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+/// Where `value`, a part of `head`, stands in it.
+pub(super) fn place(head: &[u8], value: Option<&[u8]>) -> Option<Range<usize>> {
+    let value = value?;
+    let start = (value.as_ptr() as usize).checked_sub(head.as_ptr() as usize)?;
+    Some(start..start + value.len())
+}
+
+/// The names and values of a head that was accepted.
+pub fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = head.split(|b| *b == b'\n').skip(1);
+    lines.filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -129,6 +291,25 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .split(|b| *b == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|t| !t.is_empty())
+}
+
+/// Whether a comma outside quotes makes a list of it: two types in one line are two types.
+fn is_list(value: &[u8]) -> bool {
+    let mut quoted = false;
+    value.iter().any(|b| {
+        quoted ^= *b == b'"';
+        *b == b',' && !quoted
+    })
+}
+
+fn expect(value: &[u8]) -> Result<Expect, HeadError> {
+    if value.is_empty() {
+        Ok(Expect::Nothing)
+    } else if value.eq_ignore_ascii_case(b"100-continue") {
+        Ok(Expect::Continue)
+    } else {
+        Err(HeadError::Expectation)
+    }
 }
 
 fn length(value: &[u8]) -> Result<u64, HeadError> {
@@ -142,41 +323,53 @@ fn length(value: &[u8]) -> Result<u64, HeadError> {
         .ok_or(malformed)
 }
 
-/// Whether some `Connection` line among `headers` names `name`.
-fn named(headers: &[Header<'_>], name: &str) -> bool {
-    headers
-        .iter()
-        .filter(|h| field(h.name) == Field::Connection)
-        .any(|h| tokens(h.value).any(|option| option.eq_ignore_ascii_case(name.as_bytes())))
+/// How the lines of a head go on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lines<'a> {
+    /// Keeps `Connection` and all it names, since on an upgrade they concern both ends.
+    pub(super) upgrade: bool,
+    /// Leaves `Expect` out.
+    pub(super) drop_expect: bool,
+    /// A start line and a host in place of the head's own: a target in absolute form goes on in origin form.
+    pub(super) origin: Option<(&'a str, &'a str)>,
 }
 
 /// Appends the head to `out`: start line and header lines as they stand in `head`, less what is for one hop only.
-/// `upgrade` keeps `Connection` and all it names, since on an upgrade they concern both ends.
 pub(super) fn write_lines(
     head: &[u8],
     headers: &[Header<'_>],
-    fields: &Fields,
-    upgrade: bool,
-    drop_expect: bool,
+    fields: &Fields<'_>,
+    how: Lines<'_>,
     out: &mut Vec<u8>,
 ) {
-    if !drop_expect && (upgrade || !fields.edit && !fields.upgrade) {
+    let whole = how.upgrade || !fields.edit && !fields.upgrade;
+    if whole && !how.drop_expect && how.origin.is_none() {
         out.extend_from_slice(&head[..head.len() - 2]);
         return;
     }
     let mut lines = memchr_iter(b'\n', head);
     let mut start = lines.next().map_or(head.len(), |lf| lf + 1);
-    out.extend_from_slice(&head[..start]);
+    match how.origin {
+        Some((line, _)) => out.extend_from_slice(line.as_bytes()),
+        None => out.extend_from_slice(&head[..start]),
+    }
     for (header, lf) in headers.iter().zip(lines) {
-        let keep = match field(header.name) {
-            Field::Connection | Field::Upgrade | Field::HopByHop => upgrade,
-            Field::Expect => !drop_expect,
-            Field::Other | Field::ContentType => upgrade || !named(headers, header.name),
-            Field::Host | Field::ContentLength | Field::TransferEncoding => true,
+        let line = &head[start..=lf];
+        start = lf + 1;
+        let keep = match (Field::of(header.name.as_bytes()), how.origin) {
+            (Field::Host, Some((_, host))) => {
+                out.extend_from_slice(b"Host: ");
+                out.extend_from_slice(host.as_bytes());
+                out.extend_from_slice(b"\r\n");
+                false
+            }
+            (Field::Connection | Field::Upgrade | Field::HopByHop, _) => how.upgrade,
+            (Field::Expect, _) => !how.drop_expect,
+            (Field::Other | Field::Trailer, _) => how.upgrade || !fields.names(header.name),
+            _ => true,
         };
         if keep {
-            out.extend_from_slice(&head[start..=lf]);
+            out.extend_from_slice(line);
         }
-        start = lf + 1;
     }
 }

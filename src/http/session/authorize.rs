@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::super::framing::Framing;
-use super::super::head::{self, RequestHead};
+use super::super::head::RequestHead;
+use super::super::outgoing::Outgoing;
 use super::super::respond::{Refusal, Status};
 use super::super::transaction::Transaction;
 use super::super::witness::Witness;
@@ -16,14 +17,13 @@ impl Session<'_> {
     pub(super) fn question(
         &mut self,
         tx: &mut Transaction<'_>,
-        out: &[u8],
+        out: &Outgoing,
     ) -> Result<Option<Request>, Stop> {
         self.witness = None;
         let Some(plugin) = &self.gate.plugin else {
             return Ok(None);
         };
-        let end = head::head_len(out, 0).unwrap_or(out.len());
-        Request::new(&self.entry.identity, &out[..end])
+        Request::new(&self.entry.identity, out.head(), tx.operation)
             .map(Some)
             .map_err(|why| refused(tx, &plugin.denied(why)))
     }
@@ -35,7 +35,7 @@ impl Session<'_> {
         tx: &mut Transaction<'_>,
         question: Option<Request>,
         request: &RequestHead,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
         body: &mut Framing,
     ) -> Result<(), Stop> {
         let (Some(plugin), Some(mut question)) = (self.gate.plugin.clone(), question) else {
@@ -54,8 +54,7 @@ impl Session<'_> {
                 );
                 return Err(refused(tx, &plugin.denied(message)));
             }
-            let at = head::head_len(out, 0).unwrap_or(out.len());
-            question.body(&out[at..]);
+            question.body(out.body());
         }
         if let Err(denied) = plugin.may_go_on(&question).await {
             return Err(refused(tx, &denied));

@@ -5,7 +5,8 @@ use std::future::poll_fn;
 use tokio::time::timeout;
 
 use super::super::framing::Framing;
-use super::super::head::RequestHead;
+use super::super::head::{Expect, RequestHead};
+use super::super::outgoing::Outgoing;
 use super::super::respond::{Refusal, Status};
 use super::{Session, Stop};
 
@@ -27,11 +28,11 @@ impl Session<'_> {
         body: &mut Framing,
         out: &mut Vec<u8>,
     ) -> Result<(), Stop> {
-        let held = self.client.held();
-        let n = body
-            .take(held)
+        let taken = body
+            .take(self.client.held())
             .map_err(|e| Stop::Refused(Refusal::new(Status::BadRequest, e.to_string())))?;
-        out.extend_from_slice(&held[..n]);
+        taken.append_to(out);
+        let n = taken.used;
         self.entry.meter.up(n);
         self.client.release(n);
         Ok(())
@@ -43,12 +44,12 @@ impl Session<'_> {
         &mut self,
         request: &RequestHead,
         body: &mut Framing,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
     ) -> Result<(), Stop> {
         let read = self.read_body(request, body, Vec::new(), MAX_TAKEOVER_BODY);
         match read.await? {
             Read::Whole(raw) => {
-                out.extend_from_slice(&raw);
+                out.tail().extend_from_slice(&raw);
                 Ok(())
             }
             Read::Beyond(_) => {
@@ -76,7 +77,7 @@ impl Session<'_> {
         if body.is_done() && raw.len() <= limit {
             return Ok(Read::Whole(raw));
         }
-        if request.expects_continue && raw.is_empty() && self.client.held().is_empty() {
+        if request.expect == Expect::Continue && raw.is_empty() && self.client.held().is_empty() {
             let interim = self
                 .client
                 .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")

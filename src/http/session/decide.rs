@@ -6,7 +6,8 @@
 use std::sync::{Arc, PoisonError};
 
 use super::super::framing::{self, Framing};
-use super::super::head::{self, Edit, RequestHead};
+use super::super::head::RequestHead;
+use super::super::outgoing::Outgoing;
 use super::super::respond::{Refusal, Status};
 use super::super::transaction::Transaction;
 use super::body::Read;
@@ -21,7 +22,7 @@ impl Session<'_> {
         tx: &mut Transaction<'_>,
         facts: &Request<'_>,
         request: &RequestHead,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
         body: &mut Framing,
     ) -> Result<Permitted, Stop> {
         let (policy, client) = self.judged_as(tx);
@@ -38,15 +39,7 @@ impl Session<'_> {
             step = match step {
                 Step::Permitted(permit) => {
                     if let Some(target) = permit.target() {
-                        let rest = out.split_off(head::head_len(out, 0).unwrap_or(out.len()));
-                        *out = head::edit(
-                            out,
-                            Edit {
-                                target: Some(target),
-                                ..Edit::default()
-                            },
-                        );
-                        out.extend_from_slice(&rest);
+                        out.retarget(target);
                     }
                     tx.permitted(&permit);
                     self.authorize(tx, question.take(), request, out, body)
@@ -103,31 +96,22 @@ impl Session<'_> {
     pub(super) async fn inspected_body(
         &mut self,
         request: &RequestHead,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
         body: &mut Framing,
         limit: usize,
     ) -> Result<Option<Vec<u8>>, Stop> {
         let chunked = body.is_chunked();
-        let begun = out.split_off(head::head_len(out, 0).unwrap_or(out.len()));
+        let begun = out.take_body();
         let raw = match self.read_body(request, body, begun, limit).await? {
             Read::Whole(raw) => raw,
             // Report mode lets it pass unseen: what has been read goes on, and the rest streams behind it.
             Read::Beyond(raw) => {
-                out.extend_from_slice(&raw);
+                out.tail().extend_from_slice(&raw);
                 return Ok(None);
             }
         };
         let content = if chunked { framing::content(&raw) } else { raw };
-        let length = chunked.then_some(content.len());
-        *out = head::edit(
-            out,
-            Edit {
-                length,
-                expect_answered: true,
-                ..Edit::default()
-            },
-        );
-        out.extend_from_slice(&content);
+        out.set_content(&content, chunked);
         Ok(Some(content))
     }
 

@@ -32,7 +32,7 @@ impl<'a> Session<'a> {
         let read = if takes_over {
             self.takeover_body(request, body, out).await
         } else {
-            self.first_of_body(body, out)
+            self.first_of_body(body, out.tail())
         };
         let is_head = tx.method == "HEAD";
         match read {
@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
                 && request.framing.is_done()
                 && !request.upgrade,
         };
-        let mut up = Pending::new(std::mem::take(out));
+        let mut up = Pending::new(std::mem::take(out).into_bytes());
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
@@ -122,6 +122,8 @@ impl<'a> Session<'a> {
                     return After::Drop;
                 }
                 End::Unanswered(Failure::Request(bad)) => {
+                    // The engine must not wait for the rest of a body that will not come.
+                    drop(engine);
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
                 }
@@ -136,6 +138,10 @@ impl<'a> Session<'a> {
                     warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                }
+                End::Cut(Failure::Request(bad)) => {
+                    tx.finish(status, Some(&bad.to_string()));
+                    return After::Drop;
                 }
                 End::Cut(failure) => {
                     self.gate.metrics.upstream_error(UpstreamError::CutOff);
@@ -189,8 +195,15 @@ impl<'a> Session<'a> {
         let keeps = complete
             && refusal.status.keeps_connection()
             && tx.hijack == Hijack::None
-            && !tx.upgrade;
-        let bytes = refusal.to_bytes(is_head, !keeps);
+            && !tx.upgrade
+            && tx.connection.persistent
+            && !self.gate.draining.is_cancelled();
+        let option = match (keeps, tx.connection.http10) {
+            (false, _) => Some("close"),
+            (true, true) => Some("keep-alive"),
+            (true, false) => None,
+        };
+        let bytes = refusal.to_bytes(is_head, option);
         let sent = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());
         tx.finish(Some(refusal.status.line().0), Some(&refusal.message));

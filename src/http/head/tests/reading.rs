@@ -42,7 +42,7 @@ pub(super) fn ours(head: &[u8]) -> Option<Reading> {
             .expect("UTF-8")
             .to_owned()
     };
-    let (method, target) = (text(&read.method), text(&read.target));
+    let (method, target) = (text(&read.method), read.target(head).into_owned());
     docker_api::classify(&method, &target).ok()?;
     let body = &out[out.windows(2).position(|w| w == b"\r\n").expect("a line") + 2..];
     let fields = body
@@ -55,13 +55,13 @@ pub(super) fn ours(head: &[u8]) -> Option<Reading> {
             (name, line[colon + 1..].trim_ascii().to_vec())
         })
         .collect();
-    let length = if read.framing == Framing::chunked() {
+    let length = if read.framing.is_chunked() {
         None
     } else {
         let mut left = read.framing.clone();
         let mut n = 0;
         while !left.is_done() {
-            n += left.take(&[0; 64]).expect("a length") as u64;
+            n += left.take(&[0; 64]).expect("a length").used as u64;
         }
         Some(n)
     };
