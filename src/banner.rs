@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::reload;
 use crate::tls::files::{self, Summary};
 use policy::{Role, toggles};
+use text::escape::shell_word;
 
 /// The text, one screen at most.
 #[must_use]
@@ -110,7 +111,8 @@ fn opened(role: &Role) -> String {
 
 fn try_it(out: &mut String, dir: &Path, host: &str, port: u16) {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let dir = quote(&dir.display().to_string());
+    let dir = dir.to_string_lossy();
+    let dir = shell_word(&dir);
     let _ = write!(
         out,
         "\nTry it:\n  DOCKER_HOST=tcp://{host}:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={dir} docker ps\n  \
@@ -131,14 +133,5 @@ fn host(address: SocketAddr, names: &[String]) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
-    }
-}
-
-fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }

@@ -4,8 +4,10 @@
 
 use std::error::Error;
 use std::fmt;
+use text::escape;
 
-/// An error and its causes as one line. A cause that the text above it has quoted already is not said twice.
+/// An error and its causes as one line, without anything of a key. A cause that the text above it has quoted already is not
+/// said twice.
 #[must_use]
 pub fn chain(err: &dyn Error) -> String {
     let mut text = err.to_string();
@@ -18,7 +20,7 @@ pub fn chain(err: &dyn Error) -> String {
         }
         cause = source.source();
     }
-    text
+    escape::redact(text)
 }
 
 /// How much a [`Finding`] matters.
@@ -73,14 +75,14 @@ impl Finding {
     /// Adds the advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(escape::redact(hint.into()));
         self
     }
 
     fn new(severity: Severity, text: impl Into<String>) -> Self {
         Self {
             severity,
-            text: text.into(),
+            text: escape::redact(text.into()),
             hint: None,
         }
     }

@@ -13,6 +13,7 @@ use dockgate::observe::log as logging;
 use dockgate::shutdown::{Asked, Signals};
 use dockgate::{banner, command, reload};
 use policy::{Policy, toggles};
+use text::escape;
 use tracing::{error, info, warn};
 
 /// sysexits(3): the configuration is wrong.
@@ -21,7 +22,7 @@ const CONFIGURATION: u8 = 78;
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli.into_command(),
-        Err(err) => err.exit(),
+        Err(err) => usage(&err),
     };
     match command {
         Command::Serve(args) => serve(&args),
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
             Err(err) => {
                 let code = fail(&err, 1);
                 if let Some(hint) = err.hint() {
-                    eprintln!("hint: {hint}");
+                    eprintln!("hint: {}", escape::redacted(&hint));
                 }
                 code
             }
@@ -54,11 +55,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints what clap has to say; what a mistaken argument holds of a key is left out.
+fn usage(err: &clap::Error) -> ! {
+    let text = err.render().to_string();
+    let shown = escape::redacted(&text);
+    if shown == text {
+        err.exit();
+    }
+    eprintln!("{shown}");
+    std::process::exit(err.exit_code());
+}
+
 fn serve(args: &ServeArgs) -> ExitCode {
     let config = match config::load(args, std::env::vars_os()) {
         Ok(config) => config,
         Err(err) => {
-            eprintln!("dockgate: {err}");
+            eprintln!("dockgate: {}", finding::chain(&err));
             return ExitCode::from(err.exit_code());
         }
     };
@@ -136,7 +148,7 @@ fn run(args: &ServeArgs, config: Config) -> ExitCode {
         Err(err) => {
             let code = fail(&err, err.exit_code());
             if let Some(hint) = err.hint() {
-                eprintln!("hint: {hint}");
+                eprintln!("hint: {}", escape::redacted(&hint));
             }
             return code;
         }

@@ -21,6 +21,7 @@ use call::CallError;
 pub use message::{Request, fields};
 
 use crate::finding;
+use text::escape;
 
 /// Longest wait for one answer of the plugin, its handshake included.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -107,7 +108,7 @@ impl Plugin {
     pub fn denied(&self, message: impl AsRef<str>) -> Denied {
         let mut shown = String::new();
         for c in message.as_ref().chars() {
-            if text::is_unsafe(c) {
+            if escape::is_unsafe(c) {
                 shown.extend(c.escape_unicode());
             } else {
                 shown.push(c);

@@ -14,6 +14,7 @@ use pki::{
     san::{self, San},
     store::Paths,
 };
+use text::escape::{self, shell_word};
 
 mod bundle;
 mod client;
@@ -53,9 +54,25 @@ struct Output {
 }
 
 impl Output {
+    /// A sentence of ours: what it quotes of files, options and certificates can neither drive a terminal nor show a key.
     fn line(&mut self, line: impl AsRef<str>) {
-        self.text.push_str(line.as_ref());
+        self.text
+            .push_str(&escape::line(&escape::redacted(line.as_ref())));
         self.text.push('\n');
+    }
+
+    /// What a certificate says, as it is, except for what a terminal would obey.
+    fn row(&mut self, row: impl AsRef<str>) {
+        self.text.push_str(&escape::line(row.as_ref()));
+        self.text.push('\n');
+    }
+
+    fn json(&mut self, value: &impl serde::Serialize) -> Result<(), CertsError> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|source| CertsError::crypto("encode JSON", source))?;
+        self.text.push_str(&text);
+        self.text.push('\n');
+        Ok(())
     }
 
     /// The next useful command, set off from what was done.
@@ -114,7 +131,7 @@ fn dir_option(dir: &Path) -> String {
     if dir == Path::new("certs") {
         String::new()
     } else {
-        format!(" --dir {}", bundle::quote(&dir.to_string_lossy()))
+        format!(" --dir {}", shell_word(&dir.to_string_lossy()))
     }
 }
 

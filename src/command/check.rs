@@ -20,11 +20,13 @@ use time::OffsetDateTime;
 use crate::cli::CheckArgs;
 use crate::config::error::ConfigError;
 use crate::config::listen::Listen;
+use crate::config::origin::Setting;
 use crate::config::{self, AuditSink, Config};
 use crate::finding::{Finding, Severity};
 use crate::reload;
 use crate::socket;
 use crate::tls::files;
+use text::escape;
 
 /// Longest wait for the engine's answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,19 +109,14 @@ fn settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
         .map(|s| s.name.len())
         .max()
         .unwrap_or_default();
-    let value_width = config
-        .settings
+    let shown: Vec<String> = config.settings.iter().map(value).collect();
+    let value_width = shown
         .iter()
-        .map(|s| s.value.len())
+        .map(|value| value.chars().count())
         .max()
         .unwrap_or_default()
         .min(40);
-    for setting in &config.settings {
-        let value = if setting.value.is_empty() {
-            "-"
-        } else {
-            &setting.value
-        };
+    for (setting, value) in config.settings.iter().zip(&shown) {
         writeln!(
             out,
             "{:<name_width$}  {value:<value_width$}  {}",
@@ -127,6 +124,17 @@ fn settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// A value as the table has it; what must not be seen is not there.
+fn value(setting: &Setting) -> String {
+    if setting.value.is_empty() {
+        return "-".to_owned();
+    }
+    match escape::secret(&setting.value) {
+        Some(what) => format!("({what}, not shown)"),
+        None => escape::line(&escape::without_credentials(&setting.value)).into_owned(),
+    }
 }
 
 pub(crate) fn certificates(config: &Config) -> Vec<Finding> {

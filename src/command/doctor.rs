@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::cli::DoctorArgs;
 use crate::config::value;
 use crate::finding::{Finding, Severity};
+use text::escape;
 
 mod client;
 mod host;
@@ -64,7 +65,12 @@ pub fn run(
     let timeout = match value::time(&args.timeout) {
         Ok(timeout) => timeout,
         Err(wrong) => {
-            writeln!(out, "--timeout {:?}: {}", args.timeout, wrong.message)?;
+            writeln!(
+                out,
+                "--timeout {}: {}",
+                escape::quoted(&args.timeout),
+                wrong.message
+            )?;
             return Ok(EXIT_USAGE);
         }
     };
@@ -73,7 +79,7 @@ pub fn run(
         Some(target) => match client::Target::parse(target) {
             Ok(target) => client::examine(&target, &args.serve, &env, timeout),
             Err(message) => {
-                writeln!(out, "{target:?}: {message}")?;
+                writeln!(out, "{}: {message}", escape::quoted(target))?;
                 return Ok(EXIT_USAGE);
             }
         },
@@ -111,6 +117,6 @@ fn print_json(target: Option<&str>, report: &Report, out: &mut impl Write) -> io
     writeln!(
         out,
         "{:#}",
-        json!({"target": target, "healthy": report.is_healthy(), "steps": steps})
+        json!({"target": target.map(escape::without_credentials), "healthy": report.is_healthy(), "steps": steps})
     )
 }

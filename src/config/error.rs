@@ -1,9 +1,11 @@
 //! What is wrong with a configuration: all of it at once, each with its place.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::config::key::Key;
 use crate::config::origin::Origin;
+use text::escape;
 
 /// Everything found wrong. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,14 +83,19 @@ impl Problem {
     /// A refused value, quoted the way it was written.
     pub fn value(key: &Key, origin: &Origin, text: &str, wrong: Wrong) -> Self {
         let Wrong { message, hint } = wrong;
-        let text = shorten(text);
+        // Advice repeats the value, which must not be seen where it holds a secret.
+        let hint = hint.filter(|_| {
+            escape::secret(text).is_none()
+                && matches!(escape::without_credentials(text), Cow::Borrowed(_))
+        });
+        let text = escape::quoted(text);
         let message = match origin {
-            Origin::Flag => format!("--{} {text:?}: {message}", key.flag),
-            Origin::Env(name) => format!("{name}={text:?}: {message}"),
+            Origin::Flag => format!("--{} {text}: {message}", key.flag),
+            Origin::Env(name) => format!("{name}={text}: {message}"),
             Origin::File { .. } | Origin::DaemonJson(_) => {
-                format!("{} = {text:?}: {message}", key.name)
+                format!("{} = {text}: {message}", key.name)
             }
-            Origin::Found(_) | Origin::Default => format!("{} {text:?}: {message}", key.name),
+            Origin::Found(_) | Origin::Default => format!("{} {text}: {message}", key.name),
         };
         Self {
             origin: origin.clone(),
@@ -130,14 +137,5 @@ impl From<Problem> for ConfigError {
         Self {
             problems: vec![problem],
         }
-    }
-}
-
-/// Keeps an error line readable when the value is not.
-fn shorten(text: &str) -> String {
-    const MOST: usize = 120;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }

@@ -11,6 +11,7 @@ use crate::config::error::Problem;
 use crate::config::key::{KEYS, Key, Kind, suggest};
 use crate::config::layer::{Entry, Layer};
 use crate::config::origin::Origin;
+use text::escape;
 
 /// A configuration file is not larger.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -125,8 +126,8 @@ fn plugin_socket<'a, 'i>(
 ) -> Result<&'a Spanned<DeValue<'i>>, (Option<Range<usize>>, String)> {
     if let Some(other) = section.keys().find(|key| key.get_ref() != "socket") {
         let message = format!(
-            "unknown key {:?} in [{PLUGIN_SECTION}]; expected socket alone",
-            other.get_ref()
+            "unknown key {} in [{PLUGIN_SECTION}]; expected socket alone",
+            escape::quoted(other.get_ref())
         );
         return Err((Some(other.span()), message));
     }
@@ -166,7 +167,10 @@ fn unknown_key(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
     if let DeValue::Table(table) = value {
         let problem = Problem::new(
             origin,
-            format!("unknown section [{name}]: the file has none"),
+            format!(
+                "unknown section [{}]: the file has none",
+                escape::line(&escape::redacted(name))
+            ),
         );
         let joined = table.keys().find_map(|sub| {
             let joined = format!("{name}-{}", sub.get_ref());
@@ -177,7 +181,7 @@ fn unknown_key(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
             None => problem,
         };
     }
-    let problem = Problem::new(origin, format!("unknown key {name:?}"));
+    let problem = Problem::new(origin, format!("unknown key {}", escape::quoted(name)));
     match suggest(name, names()) {
         Some(meant) => problem.hint(format!("did you mean {meant:?}?")),
         None => problem.hint("config/dockgate.toml and `dockgate serve --help` list them"),
@@ -186,7 +190,7 @@ fn unknown_key(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
 
 fn describe(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("the string {text:?}"),
+        DeValue::String(text) => format!("the string {}", escape::quoted(text)),
         DeValue::Integer(number) => format!("the integer {}", number.as_str()),
         DeValue::Float(number) => format!("the number {}", number.as_str()),
         DeValue::Boolean(on) => format!("the boolean {on}"),

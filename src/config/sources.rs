@@ -12,6 +12,7 @@ use crate::config::layer::{self, Layer};
 use crate::config::origin::Origin;
 use crate::config::search::Places;
 use crate::config::{daemon_json, file};
+use text::escape;
 
 /// The environment as text. What is not UTF-8 is dropped unless it is ours.
 pub(super) struct Variables {
@@ -144,7 +145,13 @@ fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> Proble
     } else {
         origin.clone()
     };
-    Problem::new(origin, format!("{who}{path:?}: {message}"))
+    Problem::new(
+        origin,
+        format!(
+            "{who}{}: {message}",
+            escape::quoted(&path.to_string_lossy())
+        ),
+    )
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use crate::config::error::Wrong;
+use text::escape;
 
 /// No deadline of a gate is longer; keeps sums of instants far from overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -116,6 +117,9 @@ pub fn switch(text: &str) -> Result<bool, Wrong> {
 pub fn path(text: &str, base: Option<&Path>) -> Result<PathBuf, Wrong> {
     if text.is_empty() || text.contains('\0') {
         return Err("expected a path".into());
+    }
+    if let Some(what) = escape::secret(text) {
+        return Err(format!("expected a path, found {what}").into());
     }
     if text.contains("://") {
         return Err("expected a path, not a URL".into());

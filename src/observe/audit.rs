@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use pki::identity::Identity;
 use policy::{Asked, Demand, Denied, Permitted};
+use text::escape;
 
 /// The version of the record's form; it changes when a field is removed or changes meaning, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -203,12 +204,12 @@ fn is_zero(count: &usize) -> bool {
 
 /// JSON leaves DEL, the C1 controls and the line separators as they are; a terminal or a line reader may not.
 fn escape(json: &str) -> String {
-    if !json.chars().any(text::is_unsafe) {
+    if !json.chars().any(escape::is_unsafe) {
         return json.to_owned();
     }
     let mut out = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        if text::is_unsafe(c) {
+        if escape::is_unsafe(c) {
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             out.push(c);

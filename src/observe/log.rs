@@ -17,7 +17,6 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 pub use line::Format;
-pub(crate) use line::escape;
 use sink::Sink;
 
 /// How long the end of the process waits for the log's reader.

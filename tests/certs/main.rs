@@ -1,6 +1,7 @@
 //! The certificates dockgate makes, judged by those who will read them: rustls, OpenSSL, Python.
 
 mod auto;
+mod damaged;
 mod encrypted;
 mod example;
 mod files;

@@ -98,10 +98,10 @@ impl CertsError {
                 Some(Cow::Borrowed(hint.as_str())).filter(|hint| !hint.is_empty())
             }
             Self::Unexpected { hint, .. } => hint.as_deref().map(Cow::Borrowed),
-            Self::Io { path, source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => Some(Cow::Owned(format!(
-                    "check the path {path:?}; `dockgate certs init` makes a CA and a server certificate"
-                ))),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Some(Cow::Borrowed(
+                    "check the path; `dockgate certs init` makes a CA and a server certificate",
+                )),
                 io::ErrorKind::PermissionDenied => Some(Cow::Borrowed(
                     "key files are readable by their owner only: run as that user, or choose another --dir",
                 )),

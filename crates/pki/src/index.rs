@@ -186,9 +186,19 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, CertsError> {
             serde_json::from_slice(line).map_err(|error| CertsError::Unexpected {
                 path: path.into(),
                 expected: "one JSON object a line",
-                found: format!("a damaged line {} ({error})", number + 1),
+                found: format!("a damaged line {} ({})", number + 1, damage(&error)),
                 hint: Some("restore the file from a backup, or delete that line: crl.pem still lists what is revoked".into()),
             })
         })
         .collect()
+}
+
+/// What is wrong with a line, without a word of what it holds: it may be another file.
+fn damage(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "not an event of the index",
+        serde_json::error::Category::Eof => "cut short",
+        _ => "not JSON",
+    };
+    format!("{what}, at column {}", error.column())
 }

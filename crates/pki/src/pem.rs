@@ -30,6 +30,17 @@ pub fn blocks(path: &Path, bytes: &[u8]) -> Result<Vec<Block>, CertsError> {
     let mut open: Option<(String, bool, Zeroizing<Vec<u8>>)> = None;
     for line in bytes.split(|&byte| byte == b'\n') {
         let line = line.trim_ascii();
+        if has_lost_its_line_breaks(line) {
+            return Err(CertsError::Unexpected {
+                path: path.into(),
+                expected: "PEM blocks",
+                found: "PEM on one line: the line breaks are missing".into(),
+                hint: Some(
+                    "copy the file again, byte for byte; in a shell quote it: \"$(cat FILE)\""
+                        .into(),
+                ),
+            });
+        }
         if let Some(label) = between(line, b"-----BEGIN ") {
             // Room for everything, so that a key's text is never copied by growth.
             open = Some((
@@ -135,7 +146,12 @@ pub fn encode_certificates<'a>(
 
 fn between(line: &[u8], prefix: &[u8]) -> Option<String> {
     let label = line.strip_prefix(prefix)?.strip_suffix(b"-----")?;
-    Some(String::from_utf8_lossy(label).into_owned())
+    // Nothing else is a label (RFC 7468 §3): it will be quoted, and might be a part of a key.
+    let named = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b' ';
+    std::str::from_utf8(label)
+        .ok()
+        .filter(|label| label.len() <= 40 && label.as_bytes().iter().all(named))
+        .map(str::to_owned)
 }
 
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -146,6 +162,14 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
             .collect(),
     );
     BASE64.decode(&compact).ok()
+}
+
+/// A whole file on one line, as `echo $(cat key.pem)` leaves it.
+pub fn has_lost_its_line_breaks(line: &[u8]) -> bool {
+    line.strip_prefix(b"-----BEGIN ").is_some_and(|rest| {
+        let dashes = rest.windows(5).position(|five| five == b"-----");
+        dashes.is_some_and(|at| !rest[at + 5..].trim_ascii().is_empty())
+    })
 }
 
 #[cfg(test)]

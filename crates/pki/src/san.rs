@@ -6,6 +6,7 @@ use rcgen::SanType;
 use serde::{Serialize, Serializer};
 
 use super::CertsError;
+use text::escape;
 
 /// The most names one certificate gets: a handshake carries all of them.
 pub const MAX_SANS: usize = 200;
@@ -179,7 +180,10 @@ enum Kind {
 }
 
 fn refused(text: &str, why: &str, instead: &str) -> CertsError {
-    CertsError::refused(format!("subject alternative name {text:?} {why}"), instead)
+    CertsError::refused(
+        format!("subject alternative name {} {why}", escape::quoted(text)),
+        instead,
+    )
 }
 
 fn check_address(text: &str, address: IpAddr) -> Result<San, CertsError> {

@@ -4,6 +4,7 @@
 //! holds them against the role's limits. A second spelling of the same power is a second producer, never a second rule.
 
 use std::fmt;
+use text::escape;
 
 /// A host namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,7 +259,7 @@ pub(super) fn printable(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         if count == LONGEST {
             return f.write_str("…");
         }
-        if text::is_unsafe(c) {
+        if escape::is_unsafe(c) {
             write!(f, "{}", c.escape_unicode())?;
         } else {
             write!(f, "{c}")?;

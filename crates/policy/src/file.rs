@@ -16,6 +16,7 @@ use super::client::Matcher;
 use super::error::{Fault, PolicyError};
 use super::{Client, DEFAULT_MAX_BODY, Policy, Role, roles};
 pub use node::nearest;
+use text::escape;
 
 /// The longest policy file that is read.
 const LARGEST: u64 = 4 << 20;
@@ -80,6 +81,8 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, at: usize, message: String, hint: Option<String>) {
+        // The file may be another than was meant, and hold a key.
+        let message = escape::redact(message);
         self.faults.push(Fault {
             line: self.line(at),
             message,

@@ -10,6 +10,7 @@ use pki::{
     store::{Paths, inspect_file},
     write::{self, Access, Existing},
 };
+use text::escape::shell_word;
 
 /// The files of a client, as they go into a directory or a tar.
 pub(crate) struct Files {
@@ -163,7 +164,7 @@ pub(crate) fn context_line(name: &str, address: &str, dir: &str) -> String {
     let (ca, cert, key) = (path("ca.pem"), path("cert.pem"), path("key.pem"));
     format!(
         "docker context create {name} --docker {}",
-        quote(&format!("host={address},ca={ca},cert={cert},key={key}"))
+        shell_word(&format!("host={address},ca={ca},cert={cert},key={key}"))
     )
 }
 
@@ -179,16 +180,4 @@ pub(crate) fn readme(name: &str, address: &str) -> String {
             .nth(3)
             .unwrap_or_default(),
     )
-}
-
-/// A word for a POSIX shell.
-pub(crate) fn quote(word: &str) -> String {
-    if !word.is_empty()
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_./:=,@+%[]".contains(&b))
-    {
-        return word.into();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bundle::{self, Files, quote};
+use super::bundle::{self, Files};
 use super::{Output, authority, dir_option};
 use crate::cli::certs::{Bundle, Client};
 use pki::{
@@ -13,6 +13,7 @@ use pki::{
     store::{ClientRequest, Paths, Store},
     write::{Existing, refuse_existing},
 };
+use text::escape::shell_word;
 
 pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
     name::check(&args.name)?;
@@ -32,7 +33,7 @@ pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
     let option = dir_option(&args.ca.dir.dir);
     let hint = format!(
         "`dockgate certs renew {}{option}` renews it; --force replaces it",
-        quote(&args.name)
+        shell_word(&args.name)
     );
     let target = args.out.as_ref().unwrap_or(&home);
     // Everything that could be in the way is looked at before anything is signed.
@@ -94,7 +95,7 @@ pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
         if args.out.is_none() {
             output.line(format!(
                 "or, for another machine: dockgate certs bundle {}{option}",
-                quote(&args.name)
+                shell_word(&args.name)
             ));
         }
     }
@@ -110,7 +111,7 @@ pub(super) fn bundle(args: &Bundle) -> Result<Output, CertsError> {
             format!("there is no client {:?} in {:?}", args.name, paths.clients),
             format!(
                 "make it with `dockgate certs client {}{}`",
-                quote(&args.name),
+                shell_word(&args.name),
                 dir_option(&args.dir.dir)
             ),
         ));
@@ -152,10 +153,10 @@ fn use_line(address: &str, dir: &Path) -> String {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.into());
     format!(
         "DOCKER_HOST={address} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker version",
-        quote(&dir.to_string_lossy())
+        shell_word(&dir.to_string_lossy())
     )
 }
 
 fn file_name(path: &Path) -> String {
-    quote(&path.file_name().unwrap_or_default().to_string_lossy())
+    shell_word(&path.file_name().unwrap_or_default().to_string_lossy()).into_owned()
 }

@@ -1,6 +1,5 @@
 //! `certs init` and `certs server`.
 
-use super::bundle::quote;
 use super::{Output, authority, dir_option, names, server_names};
 use crate::cli::certs::{Init, Server};
 use pki::{
@@ -12,6 +11,7 @@ use pki::{
     store::{Made, Paths, Store},
     write::{Existing, refuse_existing},
 };
+use text::escape::shell_word;
 
 pub(super) fn init(args: &Init) -> Result<Output, CertsError> {
     let sans = server_names(&args.san)?;
@@ -129,7 +129,7 @@ fn describe_server(output: &mut Output, paths: &Paths, made: &Made) {
 }
 
 fn serve_line(paths: &Paths) -> String {
-    let path = |path: &std::path::Path| quote(&path.to_string_lossy());
+    let path = |path: &std::path::Path| shell_word(&path.to_string_lossy()).into_owned();
     format!(
         "dockgate serve --tlscacert {} --tlscert {} --tlskey {}",
         path(&paths.ca),

@@ -71,9 +71,7 @@ pub(super) fn list(args: &List) -> Result<Output, CertsError> {
             certificates: rows,
             crl,
         };
-        let json = serde_json::to_string_pretty(&listing)
-            .map_err(|source| CertsError::crypto("encode JSON", source))?;
-        output.line(json);
+        output.json(&listing)?;
         return Ok(output);
     }
     if rows.is_empty() {
@@ -97,7 +95,7 @@ pub(super) fn list(args: &List) -> Result<Output, CertsError> {
             Kind::Server => "server",
             Kind::Client => "client",
         };
-        output.line(format!(
+        output.row(format!(
             "{:width$}  {kind:6}  {:8}  {:>5}  {:20}  {}",
             row.name, row.status, row.days_left, row.not_after, row.serial
         ));

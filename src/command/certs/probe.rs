@@ -15,6 +15,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use pki::CertsError;
+use text::escape;
 
 /// The whole probe, name resolution aside.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -28,18 +29,21 @@ pub(crate) struct Presented {
 /// Fetches the chain of `tcp://host:port` (2376 when no port is given).
 pub(crate) fn fetch(address: &str) -> Result<Presented, CertsError> {
     let failed = |source: io::Error| CertsError::Probe {
-        address: address.into(),
+        address: escape::without_credentials(address).into_owned(),
         source,
     };
     let (host, port) = split(address).ok_or_else(|| {
         CertsError::refused(
-            format!("{address:?} is not an address"),
+            format!("{} is not an address", escape::quoted(address)),
             "write tcp://docker.example:2376 or tcp://[2001:db8::1]:2376",
         )
     })?;
     let name = ServerName::try_from(host.clone()).map_err(|_| {
         CertsError::refused(
-            format!("{host:?} is neither a host name nor an address"),
+            format!(
+                "{} is neither a host name nor an address",
+                escape::quoted(&host)
+            ),
             "write tcp://docker.example:2376",
         )
     })?;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bundle::quote;
 use super::{Output, authority, dir_option, list::present};
 use crate::cli::certs::Renew;
 use pki::{
@@ -16,6 +15,7 @@ use pki::{
     store::{Store, inspect_file},
     write::{self, Access, Existing},
 };
+use text::escape::shell_word;
 
 /// A certificate to renew and where its key lies.
 struct Target {
@@ -42,7 +42,7 @@ pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
                 format!("{:?} (serial {}) is revoked", target.name, info.serial),
                 format!(
                     "make a new one with `dockgate certs client {} --force`",
-                    quote(&target.name)
+                    shell_word(&target.name)
                 ),
             ));
         }

@@ -53,10 +53,7 @@ pub(super) fn show(args: &Show) -> Result<Output, CertsError> {
     }
     let mut output = Output::default();
     if args.json {
-        output.line(
-            serde_json::to_string_pretty(&shown)
-                .map_err(|source| CertsError::crypto("encode JSON", source))?,
-        );
+        output.json(&shown)?;
         return Ok(output);
     }
     for (position, certificate) in shown.iter().enumerate() {
@@ -121,7 +118,7 @@ fn describe(output: &mut Output, certificate: &Shown) {
         spki,
         verdict,
     } = certificate;
-    let mut field = |name: &str, value: &str| output.line(format!("{name:13}  {value}"));
+    let mut field = |name: &str, value: &str| output.row(format!("{name:13}  {value}"));
     field("subject", &info.subject);
     field(
         "issuer",

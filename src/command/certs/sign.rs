@@ -9,7 +9,6 @@ use x509_parser::{
     prelude::FromDer,
 };
 
-use super::bundle::quote;
 use super::{Output, authority};
 use crate::cli::certs::Sign;
 use pki::{
@@ -22,6 +21,7 @@ use pki::{
     store::Store,
     write::{self, Access, Existing, refuse_existing},
 };
+use text::escape::shell_word;
 
 /// What is taken from a request: who, which key, which names. What it asks for beyond that is not granted.
 struct Request {
@@ -117,7 +117,7 @@ pub(super) fn sign(args: &Sign) -> Result<Output, CertsError> {
     output.line(format!("  serial       {}", made.info.serial));
     output.next(format!(
         "dockgate certs show {}",
-        quote(&out.to_string_lossy())
+        shell_word(&out.to_string_lossy())
     ));
     Ok(output)
 }

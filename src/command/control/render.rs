@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::observe::control::Connection;
+use text::escape;
 
 /// Bytes per second, in and out, by connection number.
 pub(super) type Rates = HashMap<u64, (f64, f64)>;
@@ -100,7 +101,7 @@ fn field(text: Option<&str>) -> String {
 /// Without anything that a terminal would obey.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    crate::observe::log::escape(text, &mut out);
+    escape::json(text, &mut out);
     out
 }
 

@@ -1,9 +1,11 @@
 //! One event as one line, as text or as JSON. Control characters cannot break a line in either.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use text::escape;
 use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
@@ -90,29 +92,18 @@ fn timestamp(out: &mut String) {
     let _ = write!(out, ".{:03}Z", now.subsec_millis());
 }
 
-/// Writes text with JSON's escapes (RFC 8259 §7); bidirectional controls are escaped too, since a terminal obeys them.
-pub(crate) fn escape(text: &str, out: &mut String) {
-    let mut plain = 0;
-    for (at, c) in text.char_indices() {
-        let escaped = match c {
-            '"' => "\\\"",
-            '\\' => "\\\\",
-            '\n' => "\\n",
-            '\r' => "\\r",
-            '\t' => "\\t",
-            c if text::is_unsafe(c) => {
-                out.push_str(&text[plain..at]);
-                let _ = write!(out, "\\u{:04x}", c as u32);
-                plain = at + c.len_utf8();
-                continue;
-            }
-            _ => continue,
-        };
-        out.push_str(&text[plain..at]);
-        out.push_str(escaped);
-        plain = at + c.len_utf8();
+/// Whether a field's text was written for people and may quote a file or an option.
+fn tells(field: &Field) -> bool {
+    matches!(field.name(), "error" | "message")
+}
+
+/// What may be logged of a text: an error shows nothing of a key, whoever wrote it.
+fn shown<'v>(field: &Field, value: &'v str) -> Cow<'v, str> {
+    if tells(field) {
+        escape::redacted(value)
+    } else {
+        Cow::Borrowed(value)
     }
-    out.push_str(&text[plain..]);
 }
 
 /// Escapes what is written to it.
@@ -120,7 +111,7 @@ struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        escape(s, self.0);
+        escape::json(s, self.0);
         Ok(())
     }
 }
@@ -173,6 +164,7 @@ impl Visit for Fields<'_> {
     }
     fn record_str(&mut self, field: &Field, value: &str) {
         self.key(field);
+        let value = &*shown(field, value);
         let bare = self.format == Format::Text
             && !value.is_empty()
             && value
@@ -186,33 +178,16 @@ impl Visit for Fields<'_> {
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match self.format {
+            Format::Json if tells(field) => self.record_str(field, &format!("{value:?}")),
             Format::Json => {
                 self.key(field);
                 self.quoted(format_args!("{value:?}"));
             }
             Format::Text if field.name() == "message" => {
-                let _ = write!(Escaped(self.out), "{value:?}");
+                let text = format!("{value:?}");
+                let _ = Escaped(self.out).write_str(&escape::redacted(&text));
             }
             Format::Text => self.record_str(field, &format!("{value:?}")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_cannot_break_a_line() {
-        let mut out = String::new();
-        escape("a\nb\r\x1b[31m\"\\\u{202e}\u{85}", &mut out);
-        assert_eq!(out, "a\\nb\\r\\u001b[31m\\\"\\\\\\u202e\\u0085");
-    }
-
-    #[test]
-    fn plain_text_is_left_alone() {
-        let mut out = String::new();
-        escape("Größe /v1.51/containers", &mut out);
-        assert_eq!(out, "Größe /v1.51/containers");
     }
 }

@@ -2,6 +2,7 @@
 //! (matching labels, valid base64). Labels are kept, so that a wrong file can be called by what it is.
 
 use data_encoding::BASE64;
+use pki::pem::has_lost_its_line_breaks;
 use zeroize::Zeroizing;
 
 /// One `BEGIN`…`END` section.
@@ -37,6 +38,9 @@ pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, String> {
         };
         let line = line.trim_ascii();
         let at = |what: &str| format!("line {}: {what}", index + 1);
+        if has_lost_its_line_breaks(line) {
+            return Err(at("the line breaks are missing"));
+        }
         match (
             &mut open,
             marker(line, b"-----BEGIN "),
@@ -120,8 +124,11 @@ impl Open {
 
 fn marker(line: &[u8], start: &[u8]) -> Option<String> {
     let label = line.strip_prefix(start)?.strip_suffix(b"-----")?;
+    // Nothing else is a label (RFC 7468 §3): it will be quoted, and might be a part of a key.
+    let named = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b' ';
     std::str::from_utf8(label)
         .ok()
+        .filter(|label| label.len() <= 40 && label.as_bytes().iter().all(named))
         .map(|label| label.trim().to_owned())
 }
 

@@ -1,0 +1,457 @@
+//! Text that came from elsewhere (a peer, a file, an option, a variable), and is shown to people and their terminals.
+//!
+//! One place decides what a terminal must not be shown ([`is_unsafe`]), how it is written instead ([`line`], [`json`]), and
+//! what of a value is nobody's business ([`quoted`], [`redacted`], [`without_pem`]): private keys, passwords and tokens.
+//! Pure: no files, no clock.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Values are quoted up to this many characters.
+const LONGEST: usize = 120;
+
+/// This many characters of base64 in a row are taken for a part of a key.
+const KEY_CHARS: usize = 24;
+
+const BEGIN: &str = "-----BEGIN";
+const END: &str = "-----END";
+const DASHES: &str = "-----";
+
+/// Whether a character ends a line, drives a terminal or turns the reading direction: control characters, the line and
+/// paragraph separators, and Unicode's bidirectional controls (UAX #9). Whoever shows a peer's text escapes these.
+#[must_use]
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{200e}' | '\u{200f}')
+}
+
+/// The text on one line, with everything a terminal would obey as `\n`, `\u001b` and the like.
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            push_escaped(c, &mut out);
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Appends text with JSON's escapes (RFC 8259 §7); what a terminal obeys is escaped too.
+pub fn json(text: &str, out: &mut String) {
+    let mut plain = 0;
+    for (at, c) in text.char_indices() {
+        if c != '"' && c != '\\' && !is_unsafe(c) {
+            continue;
+        }
+        out.push_str(&text[plain..at]);
+        plain = at + c.len_utf8();
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c => push_escaped(c, out),
+        }
+    }
+    out.push_str(&text[plain..]);
+}
+
+fn push_escaped(c: char, out: &mut String) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c => _ = write!(out, "\\u{:04x}", u32::from(c)),
+    }
+}
+
+/// A value as messages quote it: `"tcp://…@host/?…"`.
+///
+/// It is on one line and not longer than a line. What looks like a key is not shown at all; what stands before an `@` (a user
+/// and a password) and after a `?` (a query, where tokens are) is left out, with and without a scheme.
+#[must_use]
+pub fn quoted(value: &str) -> String {
+    if let Some(what) = secret(value) {
+        return format!("({what}, not shown)");
+    }
+    let value = without_credentials(value);
+    let mut out = String::from("\"");
+    match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => {
+            json(&value[..end], &mut out);
+            out.push('…');
+        }
+        None => json(&value, &mut out),
+    }
+    out.push('"');
+    out
+}
+
+/// What a value seems to hold that must not be shown: `a private key`, `PEM`, `what may be a key`.
+#[must_use]
+pub fn secret(value: &str) -> Option<&'static str> {
+    let pem = [BEGIN, END, "PRIVATE KEY-", "BEGIN PRIVATE", "END PRIVATE"];
+    if pem.iter().any(|mark| value.contains(mark)) {
+        return Some(if value.contains("PRIVATE KEY") {
+            "a private key"
+        } else {
+            "PEM"
+        });
+    }
+    runs(value)
+        .any(|(start, run)| is_key_like(&value[..start], run))
+        .then_some("what may be a key")
+}
+
+/// Without the user and password before an `@`, and without the query after a `?`.
+#[must_use]
+pub fn without_credentials(value: &str) -> Cow<'_, str> {
+    let rest = value.find("://").map_or(0, |scheme| scheme + "://".len());
+    let host = value[rest..].rfind('@').map(|at| rest + at);
+    let query = value[host.unwrap_or(rest)..]
+        .find('?')
+        .map(|at| host.unwrap_or(rest) + at);
+    if host.is_none() && query.is_none() {
+        return Cow::Borrowed(value);
+    }
+    let end = query.unwrap_or(value.len());
+    let mut out = match host {
+        Some(at) => format!("{}…{}", &value[..rest], &value[at..end]),
+        None => value[..end].to_owned(),
+    };
+    if query.is_some() {
+        out.push_str("?…");
+    }
+    Cow::Owned(out)
+}
+
+/// A message without PEM and without anything that looks like a part of a key: the net under every error that is printed
+/// or logged, whoever wrote its text.
+#[must_use]
+pub fn redacted(message: &str) -> Cow<'_, str> {
+    let text = without_pem(message);
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for (start, run) in runs(&text) {
+        let tail = found
+            .last()
+            .is_some_and(|(_, end)| is_tail(&text[*end..start], run));
+        if tail || is_key_like(&text[..start], run) {
+            found.push((start, start + run.len()));
+        }
+    }
+    if found.is_empty() {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (start, end) in found {
+        out.push_str(&text[done..start]);
+        out.push_str("(not shown)");
+        done = end;
+    }
+    out.push_str(&text[done..]);
+    Cow::Owned(out)
+}
+
+/// [`redacted`], for text that is at hand as a `String`.
+#[must_use]
+pub fn redact(message: String) -> String {
+    match redacted(&message) {
+        Cow::Borrowed(whole) if whole.len() == message.len() => message,
+        other => other.into_owned(),
+    }
+}
+
+/// A text without the contents of PEM blocks, ended or not.
+#[must_use]
+pub fn without_pem(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = text;
+    // A block whose beginning is missing.
+    if let Some(end) = rest.find(END)
+        && !rest[..end].contains(BEGIN)
+    {
+        let content =
+            |c: char| c.is_ascii() && (is_base64(c as u8) || matches!(c, '\\' | '\n' | '\r' | ' '));
+        let start = rest[..end].trim_end_matches(content).len();
+        if end - start >= 12 {
+            out.push_str(&rest[..start]);
+            out.push_str("(PEM, not shown) ");
+            rest = &rest[end..];
+        }
+    }
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, block) = rest.split_at(at);
+        out.push_str(before);
+        let end = block_end(block);
+        out.push_str(if end == BEGIN.len() {
+            BEGIN
+        } else {
+            "(PEM, not shown)"
+        });
+        rest = &block[end..];
+    }
+    if out.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Where a block that begins at 0 ends; right after `BEGIN` if nothing secret follows, as in advice.
+fn block_end(block: &str) -> usize {
+    let marked = block[BEGIN.len()..]
+        .find(END)
+        .map(|at| BEGIN.len() + at + END.len());
+    let quote = block.find(['"', '\'', '`']).unwrap_or(block.len());
+    if let Some(marked) = marked {
+        let tail = block[marked..].find(DASHES);
+        return tail.map_or(quote.max(marked), |tail| marked + tail + DASHES.len());
+    }
+    let label = block[BEGIN.len()..].find(DASHES);
+    let body = label.map_or(BEGIN.len(), |label| BEGIN.len() + label + DASHES.len());
+    let content = block[body..].trim_start_matches(['\\', 'n', 'r', '\n', '\r', ' ', '\u{fffd}']);
+    let base64 = content.bytes().take_while(|b| is_base64(*b)).count();
+    if base64 >= 8 || label.is_none() && quote > BEGIN.len() {
+        quote.max(BEGIN.len())
+    } else {
+        BEGIN.len()
+    }
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
+/// The runs of base64's characters, with their places. A run ends before the `\` of an escaped line feed, not within it.
+fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    text.split(|c: char| !c.is_ascii() || !is_base64(c as u8))
+        .map(move |run| {
+            let start = at;
+            at = start
+                + run.len()
+                + text[start + run.len()..]
+                    .chars()
+                    .next()
+                    .map_or(0, char::len_utf8);
+            (start, run)
+        })
+        .filter(|(_, run)| !run.is_empty())
+}
+
+/// Whether a run is as random as a key, and neither a digest, a number nor a path. The digests that policies and deny lists
+/// have (`sha256:`, `sha256//`) are public.
+fn is_key_like(before: &str, run: &str) -> bool {
+    let pin = run.len() == 44 && before.to_ascii_lowercase().ends_with("sha256:")
+        || run.len() == 52 && run.to_ascii_lowercase().starts_with("sha256//");
+    let hex = run.bytes().all(|b| b.is_ascii_hexdigit());
+    if pin || hex || run.len() < KEY_CHARS {
+        return false;
+    }
+    let class = |b: u8| (b.is_ascii_uppercase(), b.is_ascii_lowercase());
+    let bytes: Vec<u8> = run.bytes().filter(|b| !matches!(b, b'/' | b'=')).collect();
+    let share = |count: usize| count * 100 / bytes.len().max(1);
+    let count = |of: fn(&u8) -> bool| bytes.iter().filter(|b| of(b)).count();
+    let changes = bytes
+        .windows(2)
+        .filter(|pair| class(pair[0]) != class(pair[1]))
+        .count();
+    // Random base64 has 40 % of each case and changes between classes at two of three places; words do not.
+    share(count(u8::is_ascii_uppercase)) >= 20
+        && share(count(u8::is_ascii_lowercase)) >= 12
+        && share(changes) >= 20
+        && bytes.iter().any(|b| b.is_ascii_digit() || *b == b'+')
+}
+
+/// The last line of a key is short: what follows a part of a key after a line break or a space belongs to it.
+fn is_tail(gap: &str, run: &str) -> bool {
+    let apart = !gap.is_empty() && gap.chars().all(|c| c.is_whitespace() || c == '\\');
+    let mixed = run.bytes().any(|b| b.is_ascii_uppercase())
+        && run
+            .bytes()
+            .any(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    apart && (mixed && run.len() >= 4 || run.ends_with('='))
+}
+
+/// A word for a POSIX shell, for commands that people paste.
+#[must_use]
+pub fn shell_word(word: &str) -> Cow<'_, str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,@+%".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return Cow::Borrowed(word);
+    }
+    if !word.chars().any(is_unsafe) {
+        return Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")));
+    }
+    // POSIX.1-2024 §2.2.4: what a terminal would obey can be written, and pasted, as escapes.
+    let mut out = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => out.extend(['\\', c]),
+            c if is_unsafe(c) => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    let _ = write!(out, "\\{byte:03o}");
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 48 bytes of nobody's key, as base64 has them.
+    const BASE64: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg5f8Xk/2bQ9+ZrT1LJ0aYwV";
+
+    fn windows_of_key(text: &str) -> bool {
+        (0..BASE64.len() - 11).any(|at| text.contains(&BASE64[at..at + 12]))
+    }
+
+    #[test]
+    fn what_ends_lines_and_drives_terminals_is_unsafe_and_words_are_not() {
+        assert!(
+            "\n\r\t\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{61c}"
+                .chars()
+                .all(is_unsafe)
+        );
+        assert!(!"aä字 …\"\\\u{2030}".chars().any(is_unsafe));
+    }
+
+    #[test]
+    fn a_line_stays_a_line_and_plain_text_is_left_alone() {
+        let mut out = String::new();
+        json("a\nb\r\x1b[31m\"\\\u{202e}\u{85}", &mut out);
+        assert_eq!(out, "a\\nb\\r\\u001b[31m\\\"\\\\\\u202e\\u0085");
+        assert_eq!(line("a\nb\x1b[2J\\"), "a\\nb\\u001b[2J\\");
+        assert!(matches!(line("Größe /v1.51/containers"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_key_is_quoted_by_its_name_whatever_happened_to_it() {
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{BASE64}\n-----END PRIVATE KEY-----\n");
+        let cut = &pem[..pem.len() - 30];
+        let damaged = [
+            pem.clone(),
+            pem.replace('\n', " "),
+            pem.replace('\n', ""),
+            pem.replace('\n', "\r\n"),
+            pem.replace("-----", "---"),
+            format!("\u{feff}{pem}"),
+            cut.to_owned(),
+            pem[20..].to_owned(),
+            BASE64.to_owned(),
+            BASE64[10..40].to_owned(),
+            format!("/etc/dockgate/{BASE64}"),
+            format!("tcp://{BASE64}:2376"),
+        ];
+        for value in &damaged {
+            let shown = quoted(value);
+            assert!(
+                shown.ends_with("not shown)") && !windows_of_key(&shown),
+                "{value:?}: {shown}"
+            );
+            for message in [
+                format!("cannot read {value:?}: No such file"),
+                format!("there is no CA in {value}"),
+                format!("'{value}' is not a path"),
+            ] {
+                let shown = redacted(&message);
+                assert!(!windows_of_key(&shown), "{message}: {shown}");
+            }
+        }
+        assert_eq!(quoted(&pem), "(a private key, not shown)");
+        assert_eq!(
+            redacted(&format!("tlskey = {pem:?}: expected a path")),
+            "tlskey = \"(PEM, not shown)\\n\": expected a path"
+        );
+        assert!(!windows_of_key(&without_pem(&pem)) && !windows_of_key(&without_pem(cut)));
+    }
+
+    #[test]
+    fn what_is_public_is_shown() {
+        for value in [
+            "/var/lib/dockgate/certs/server-key.pem",
+            "/opt/Some Company/Very-Long-Directory-Names-2024/AndMore/key.pem",
+            "sha256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+            "sha256//n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "9F:86:D0:81:88:4C:7D:65",
+            "tcp://[2001:db8::1]:2376",
+            "registry.example.com/team/application-with-a-long-name",
+        ] {
+            assert_eq!(quoted(value), format!("\"{value}\""));
+            assert_eq!(redacted(value), value);
+        }
+        let advice =
+            "keys start with -----BEGIN PRIVATE KEY-----; are certificate and key swapped?";
+        assert_eq!(redacted(advice), advice);
+    }
+
+    #[test]
+    fn credentials_and_queries_are_left_out_with_and_without_a_scheme() {
+        for (value, shown) in [
+            ("tcp://ada:secret@host:2376", "tcp://…@host:2376"),
+            ("ada:secret@host:2376", "…@host:2376"),
+            ("secret@host", "…@host"),
+            ("ada:se/cr?e@t@host/x", "…@host/x"),
+            ("https://host/x?token=secret", "https://host/x?…"),
+            ("host/x?token=secret", "host/x?…"),
+            (
+                "https://ada:secret@host/x?token=secret#y",
+                "https://…@host/x?…",
+            ),
+            ("https://host/?next=ada:secret@host", "https://…@host"),
+            ("tcp://host:2376", "tcp://host:2376"),
+        ] {
+            assert_eq!(quoted(value), format!("\"{shown}\""));
+            assert!(!shown.contains("secret"));
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_and_line_feeds_escaped() {
+        assert_eq!(quoted("a\n\"b"), "\"a\\n\\\"b\"");
+        assert_eq!(quoted(&"é ".repeat(100)).chars().count(), LONGEST + 3);
+    }
+
+    #[test]
+    fn shell_words_are_pasted_as_they_are() {
+        for (word, written) in [
+            ("plain-1.pem", "plain-1.pem"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(id)", "'$(id)'"),
+            ("*[a]", "'*[a]'"),
+            ("a\nb'", r"$'a\012b\''"),
+        ] {
+            assert_eq!(shell_word(word), written);
+            let out = std::process::Command::new("bash")
+                .args(["-c", &format!("printf %s {written}")])
+                .output()
+                .expect("bash");
+            assert_eq!(String::from_utf8_lossy(&out.stdout), word);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_no_line_has_two(text in "\\PC{0,200}|[-A-Za-z0-9+/=\\n\\\\\"' ]{0,200}", begin in 0..3_usize) {
+            let text = ["", BEGIN, "-----BEGIN PRIVATE KEY-----\n"][begin].to_owned() + &text;
+            for out in [quoted(&text), line(&text).into_owned(), shell_word(&text).into_owned()] {
+                proptest::prop_assert!(!out.chars().any(is_unsafe));
+            }
+            let _ = (redacted(&text), without_pem(&text));
+        }
+    }
+}
