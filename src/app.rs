@@ -24,6 +24,7 @@ use crate::cli::ServeArgs;
 use crate::config::{AuditFailure, AuditSink, Config};
 use crate::engine::Upstream;
 use crate::front::{Bounds, Front};
+use crate::house::{House, Surroundings, Survey};
 use crate::http::gate::{Deadlines, Gate, Limits};
 use crate::listener::{self, Keepalive};
 use crate::observe::admin::{self, Admin};
@@ -38,6 +39,9 @@ use crate::reload::{self, Reloader};
 use crate::worker::Workers;
 use pki::auto;
 use policy::Policy;
+
+/// How soon the engine is asked again which container the gate is in, while no request asks.
+const HOUSE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long cut connections may take to end after the drain deadline.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -84,6 +88,8 @@ impl App {
             None => None,
         };
         let control = control_socket(&config)?;
+        let house = House::new(Survey::of(&config), Surroundings::look());
+        let policy = reload::policy(&config)?.protecting(house.protected());
         let gate = Gate {
             upstream: Upstream::new(config.upstream.clone(), config.upstream_connect_timeout),
             deadlines: Deadlines {
@@ -97,7 +103,8 @@ impl App {
             },
             metrics: Arc::default(),
             draining: tokio_util::sync::CancellationToken::new(),
-            policy: RwLock::new(Arc::new(reload::policy(&config)?)),
+            policy: RwLock::new(Arc::new(policy)),
+            house,
             audit: audit(&config)?,
             plugin: config.authz_plugin.clone().map(Plugin::new).map(Arc::new),
             on_request: None,
@@ -223,6 +230,16 @@ impl App {
         }
         if let Some(socket) = control {
             observers.spawn(controller.run(socket));
+        }
+        if front.gate.house.is_pending() {
+            let gate = front.gate.clone();
+            observers.spawn(async move {
+                while gate.house.is_pending() {
+                    gate.know_house().await;
+                    tokio::time::sleep(HOUSE_AGAIN).await;
+                }
+                std::future::pending().await
+            });
         }
         let audit = front.gate.audit.clone();
         if let Some(audit) = audit.clone() {

@@ -119,6 +119,15 @@ pub struct ServeArgs {
     /// Policy file, or "off": every certificate of the CA has full access
     #[arg(long, value_name = "FILE", help_heading = "Policy and audit")]
     pub policy: Option<String>,
+    /// Path of the engine's host to keep every limited role away from, beside the gate's own files; repeatable
+    #[arg(long, value_name = "PATH", help_heading = "Policy and audit")]
+    pub protected_path: Vec<String>,
+    /// Volume to keep every limited role away from; repeatable
+    #[arg(long, value_name = "NAME", help_heading = "Policy and audit")]
+    pub protected_volume: Vec<String>,
+    /// Image name that no limited role may write; repeatable
+    #[arg(long, value_name = "NAME", help_heading = "Policy and audit")]
+    pub protected_image: Vec<String>,
     /// Where to write the audit record of each decision: "stdout", a file, or "off"
     #[arg(long, value_name = "SINK", help_heading = "Policy and audit")]
     pub audit: Option<String>,
@@ -209,6 +218,9 @@ impl ServeArgs {
             ("deny-serial", &self.deny_serial),
             ("deny-spki-sha256", &self.deny_spki_sha256),
             ("policy", self.policy.as_slice()),
+            ("protected-path", &self.protected_path),
+            ("protected-volume", &self.protected_volume),
+            ("protected-image", &self.protected_image),
             ("audit", self.audit.as_slice()),
             ("audit-failure", self.audit_failure.as_slice()),
             ("handshake-timeout", self.handshake_timeout.as_slice()),

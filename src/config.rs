@@ -20,6 +20,7 @@ use crate::config::origin::{Origin, Setting};
 use crate::config::resolve::Resolver;
 use crate::config::search::Places;
 use crate::config::sources::{Sources, Variables, variables};
+use policy::ImagePattern;
 
 mod certificates;
 mod daemon_json;
@@ -163,6 +164,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
                 .collect(),
         },
         policy: r.guard_path("policy", value::path),
+        protected: protected(&mut r),
         audit: audit(&mut r),
         audit_failure: r.value("audit-failure", |text| match text.trim() {
             "deny" => Ok(AuditFailure::Deny),
@@ -223,6 +225,25 @@ fn finish(mut config: Config, r: Resolver) -> Result<Config, ConfigError> {
         .settings
         .sort_by_key(|setting: &Setting| key::KEYS.iter().position(|key| key.name == setting.name));
     Ok(config)
+}
+
+fn protected(r: &mut Resolver) -> ProtectedNames {
+    ProtectedNames {
+        paths: r.list("protected-paths", |text, _| {
+            let path = Path::new(text);
+            match path.is_absolute() {
+                true => Ok(path.to_owned()),
+                false => Err("expected an absolute path of the engine's host".into()),
+            }
+        }),
+        volumes: r.list("protected-volumes", |text, _| match text {
+            "" => Err("expected a volume's name".into()),
+            name => Ok(name.to_owned()),
+        }),
+        images: r.list("protected-images", |text, _| {
+            ImagePattern::parse(text).map_err(Into::into)
+        }),
+    }
 }
 
 fn audit(r: &mut Resolver) -> Option<AuditSink> {

@@ -29,6 +29,8 @@ pub mod tls;
 
 pub mod engine;
 
+pub mod house;
+
 pub mod plugin;
 
 // What is known while it runs.

@@ -155,6 +155,7 @@ impl Reloader {
             config,
             trust,
             policy,
+            survey,
             dates,
             seen,
         } = generation;
@@ -169,13 +170,8 @@ impl Reloader {
             .trust
             .write()
             .unwrap_or_else(PoisonError::into_inner) = trust;
-        let policy = Arc::new(policy);
-        *self
-            .front
-            .gate
-            .policy
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = policy.clone();
+        self.front.gate.house.adopt(survey);
+        let policy = self.front.gate.publish(policy);
         if let Some(audit) = &self.front.gate.audit
             && let Err(e) = audit.reopen()
         {

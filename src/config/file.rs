@@ -1,5 +1,5 @@
 //! The configuration file: TOML, flat, each setting by the name its flag has. `[authz_plugin] socket = …` is another spelling of
-//! `authz-plugin`.
+//! `authz-plugin`, and `[protected] paths = […]` of `protected-paths`.
 
 use std::ops::Range;
 use std::path::Path;
@@ -19,6 +19,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// The setting that has a section too.
 const PLUGIN: &str = "authz-plugin";
 const PLUGIN_SECTION: &str = "authz_plugin";
+
+/// The section whose keys are settings that begin with its name.
+const PROTECTED: &str = "protected";
 
 /// What came of reading a file: a fault in one setting does not hide the others.
 #[derive(Debug)]
@@ -81,6 +84,28 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
                 }
             }
         }
+        if let (PROTECTED, DeValue::Table(section)) = (name.get_ref().as_ref(), value.get_ref()) {
+            for (part, value) in section {
+                let origin = at(line_of(text.as_bytes(), part.span().start));
+                match protected(part.get_ref(), table.get_ref()) {
+                    Ok(key) => match items(key.kind, value) {
+                        Ok(items) => {
+                            let base = base.clone();
+                            let entry = Entry {
+                                items,
+                                origin,
+                                base,
+                            };
+                            layer.insert(key.name, entry);
+                        }
+                        Err(_) if !whole => {}
+                        Err(found) => problems.push(wrong_type(key, found, origin)),
+                    },
+                    Err(message) => problems.push(Problem::new(origin, message)),
+                }
+            }
+            continue;
+        }
         let Some(key) = named else {
             // What a broken line leaves behind need not be a key at all.
             if whole {
@@ -102,13 +127,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
             Err(_) if !whole => {}
             Err(found) => {
                 let line = line_of(text.as_bytes(), found.span().start);
-                let message = format!(
-                    "{} is {}; expected {}",
-                    key.name,
-                    describe(found.get_ref()),
-                    key.kind.expected()
-                );
-                problems.push(Problem::new(at(line), message));
+                problems.push(wrong_type(key, found, at(line)));
             }
         }
     }
@@ -116,6 +135,32 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
         layer,
         problems,
         whole,
+    }
+}
+
+fn wrong_type(key: &Key, found: &Spanned<DeValue<'_>>, origin: Origin) -> Problem {
+    let message = format!(
+        "{} is {}; expected {}",
+        key.name,
+        describe(found.get_ref()),
+        key.kind.expected()
+    );
+    Problem::new(origin, message)
+}
+
+/// The setting that a key of `[protected]` is.
+fn protected(part: &str, file: &DeTable<'_>) -> Result<&'static Key, String> {
+    let name = format!("{PROTECTED}-{part}");
+    let Some(key) = Key::named(&name) else {
+        return Err(format!(
+            "unknown key {part:?} in [{PROTECTED}]; expected paths, volumes or images"
+        ));
+    };
+    match file.contains_key(name.as_str()) {
+        true => Err(format!(
+            "{name} and {part} in [{PROTECTED}] are both set: keep one of the two"
+        )),
+        false => Ok(key),
     }
 }
 

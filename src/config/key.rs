@@ -129,6 +129,14 @@ pub const KEYS: &[Key] = &[
         "",
     ),
     key("policy", OPTIONAL_PATH, "off"),
+    repeated("protected-paths", "protected-path", "an absolute path", ""),
+    repeated(
+        "protected-volumes",
+        "protected-volume",
+        "a volume's name",
+        "",
+    ),
+    repeated("protected-images", "protected-image", "an image's name", ""),
     key(
         "audit",
         Kind::Text {

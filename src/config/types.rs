@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::error::Wrong;
 use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
+use policy::ImagePattern;
 
 /// Everything `serve` needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub audit: Option<AuditSink>,
     /// What becomes of a request whose record cannot be written.
     pub audit_failure: AuditFailure,
+    /// What limited roles are kept away from beside the gate's own files.
+    pub protected: ProtectedNames,
     /// Socket of the authorization plugin.
     pub authz_plugin: Option<PathBuf>,
     /// Longest TLS handshake, in total.
@@ -75,6 +78,17 @@ impl Config {
             .find(|setting| setting.name == name)
             .map_or(&Origin::Default, |setting| &setting.origin)
     }
+}
+
+/// What the operator adds to what limited roles are kept away from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProtectedNames {
+    /// Paths of the engine's host.
+    pub paths: Vec<PathBuf>,
+    /// Volumes; `*` stands for any text.
+    pub volumes: Vec<String>,
+    /// Images.
+    pub images: Vec<ImagePattern>,
 }
 
 /// The files of a TLS server that verifies its clients.

@@ -1,11 +1,12 @@
 //! What all sessions share: the engine, the policy, the audit, and the bounds of a session.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Upstream;
+use crate::house::House;
 use crate::observe::audit::sink::Sink;
 use crate::observe::metrics::Metrics;
 use crate::plugin::Plugin;
@@ -46,10 +47,36 @@ pub struct Gate {
     pub draining: CancellationToken,
     /// Who may do what.
     pub policy: RwLock<Arc<Policy>>,
+    /// What limited roles are kept away from.
+    pub house: House,
     /// Where decisions are recorded, if they are.
     pub audit: Option<Arc<Sink>>,
     /// The authorization plugin that is asked after the policy, if there is one.
     pub plugin: Option<Arc<Plugin>>,
     /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
     pub on_request: Option<fn(&str)>,
+}
+
+impl Gate {
+    /// Publishes a policy, with what is known of the gate's own house.
+    pub fn publish(&self, policy: Policy) -> Arc<Policy> {
+        let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(policy.protecting(self.house.protected()));
+        current.clone()
+    }
+
+    /// Finds out which container the gate is in, if that is not known; then the policy in force protects it. True if that policy
+    /// is another one than before.
+    pub async fn know_house(&self) -> bool {
+        if !self.house.is_pending() {
+            return false;
+        }
+        if self.house.ask(&self.upstream).await {
+            let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+            let policy = Policy::clone(&current);
+            *current = Arc::new(policy.protecting(self.house.protected()));
+            self.house.settle();
+        }
+        true
+    }
 }

@@ -6,6 +6,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 use crate::cli::ServeArgs;
 use crate::config::{self, Config, DenyList, TlsPaths};
 use crate::finding;
+use crate::house::Survey;
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError, Summary, TlsMaterial};
@@ -26,6 +27,7 @@ pub(super) struct Generation {
     pub(super) config: Config,
     pub(super) trust: Trust,
     pub(super) policy: Policy,
+    pub(super) survey: Survey,
     pub(super) dates: Vec<Date>,
     /// Of the files before they were read: a change in the meantime shows at the next look.
     pub(super) seen: [u8; 32],
@@ -56,6 +58,7 @@ pub(super) fn read(args: &ServeArgs, old: &Config, listed: bool) -> Found {
             )
         }
         Ok((trust, dates)) => Found::New(Box::new(Generation {
+            survey: Survey::of(&config),
             config,
             trust,
             policy,

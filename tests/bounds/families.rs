@@ -248,6 +248,7 @@ pub(crate) fn decide(
             Step::Permitted(permitted) => return Ok(permitted),
             Step::Denied(denied) => return Err(denied),
             Step::Body(pending) => pending.body(body.as_bytes()),
+            Step::Paths(pending) => pending.resolved(&[]),
             Step::Lookup(pending) => pending.answer(answer),
         };
     }

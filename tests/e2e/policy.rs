@@ -71,7 +71,8 @@ impl<'a> Roles<'a> {
     fn start(suite: &'a Suite, name: &'a str, extra: &[&str]) -> Verdict<Self> {
         suite.gate()?;
         let directory = suite.scratch(&format!("{name}-roles"))?;
-        let shared = directory.join("shared");
+        // Not below the policy, which is out of reach.
+        let shared = suite.scratch(&format!("{name}-shared"))?.join("shared");
         fs::create_dir_all(&shared).context("make the shared directory")?;
         let (policy, audit) = (directory.join("policy.toml"), directory.join("audit.jsonl"));
         fs::write(
@@ -118,7 +119,7 @@ impl<'a> Roles<'a> {
 /// The policy; `shared` is what `team` may bind, `repository` what it may tag.
 fn text(shared: &std::path::Path, repository: &str) -> String {
     let limits = format!(
-        "tags = [\"{repository}\"]\nbinds = [\"{}/**\"]\n",
+        "tags = [\"{repository}\"]\nvolumes = [\"{repository}*\"]\nbinds = [\"{}/**\"]\n",
         shared.display()
     );
     let client = |cn: &str, role: &str| {

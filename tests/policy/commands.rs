@@ -44,6 +44,7 @@ allow = ["exec.*"]
 [role.team.limits]
 images = ["registry.example.com/team/**"]
 binds  = ["/srv/team/**"]
+volumes = ["data"]
 "#;
 
 impl Desk {

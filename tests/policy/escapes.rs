@@ -39,7 +39,7 @@ fn names_aliases_and_addresses_pass_and_driver_options_do_not() {
 
 #[test]
 fn labels_pass_whatever_they_say_and_annotations_do_not() {
-    let policy = limits("");
+    let policy = limits("volumes = [\"data\"]");
     let labels = r#"{"traefik.http.routers.x.rule":"Host(`x`)","com.centurylinklabs.watchtower.lifecycle.pre-update":"/x.sh","ofelia.job-local.x.command":"id"}"#;
     let body = config(&format!(r#""Labels":{labels}"#));
     let _ = Ask::new(&policy, "POST", CREATE).body(&body).allowed();
@@ -304,6 +304,7 @@ fn a_build_context_is_not_read_and_its_parameters_are() {
             Step::Denied(denied) => denied.rule,
             Step::Body(_) => "asks for the body",
             Step::Lookup(_) => "asks the engine",
+            Step::Paths(_) => "asks where paths lead",
         }
     };
     assert_eq!(

@@ -15,6 +15,7 @@ mod inspected;
 mod json;
 mod mounts;
 mod operations;
+mod protected;
 mod readings;
 mod requests;
 mod roles;

@@ -11,7 +11,7 @@ fn volume(options: &str) -> String {
 
 #[test]
 fn a_bind_is_a_bind_whatever_type_it_says() {
-    let policy = limits(r#"binds = ["/srv/a/**"]"#);
+    let policy = limits("binds = [\"/srv/a/**\"]\nvolumes = [\"*\"]");
     for options in [
         r#"{"type":"tmpfs","o":"bind","device":"/etc"}"#,
         r#"{"type":"tmpfs","o":"rbind","device":"/srv/a"}"#,

@@ -172,6 +172,7 @@ pub(crate) fn passes(policy: &Policy, who: &Identity, body: &[u8]) -> bool {
             Step::Permitted(_) => return true,
             Step::Denied(_) => return false,
             Step::Body(pending) => pending.body(body),
+            Step::Paths(pending) => pending.resolved(&[]),
             Step::Lookup(pending) => pending.answer(&Answer {
                 status: 404,
                 body: Vec::new(),

@@ -121,7 +121,7 @@ fn a_local_driver_on_a_volume_mount_is_a_bind() {
 
 #[test]
 fn a_named_volume_is_looked_up_and_its_device_is_a_bind() {
-    let policy = limits(r#"binds = ["/srv/a/**"]"#);
+    let policy = limits("binds = [\"/srv/a/**\"]\nvolumes = [\"*\"]");
     let ask = |answer: &'static str| {
         Ask::new(&policy, "POST", "/containers/create")
             .body(r#"{"Image":"busybox","HostConfig":{"Binds":["data:/x"]}}"#)
@@ -150,6 +150,21 @@ fn a_named_volume_is_looked_up_and_its_device_is_a_bind() {
 
 #[test]
 fn named_volumes_can_be_listed() {
+    // Without a list there is none; a volume without a name is the container's own.
+    create_denied(&limits(""), r#""Binds":["data:/x"]"#, "volumes");
+    create_denied(
+        &limits(""),
+        r#""Mounts":[{"Type":"volume","Source":"data","Target":"/x"}]"#,
+        "volumes",
+    );
+    Ask::new(&limits(""), "POST", "/volumes/create")
+        .body(r#"{"Name":"data"}"#)
+        .denied("volumes");
+    create_allowed(&limits(""), r#""Binds":["/x"]"#);
+    create_allowed(&limits(""), r#""Mounts":[{"Type":"volume","Target":"/x"}]"#);
+    let _ = Ask::new(&limits(""), "POST", "/volumes/create")
+        .body("{}")
+        .allowed();
     let policy = limits(r#"volumes = ["team-a-*", "cache"]"#);
     create_denied(&policy, r#""Binds":["other:/x"]"#, "volumes");
     create_denied(
@@ -163,7 +178,7 @@ fn named_volumes_can_be_listed() {
 
 #[test]
 fn volume_create_with_a_device_is_a_bind() {
-    let policy = limits(r#"binds = ["/srv/a/**"]"#);
+    let policy = limits("binds = [\"/srv/a/**\"]\nvolumes = [\"*\"]");
     let ask = |body: &'static str| Ask::new(&policy, "POST", "/volumes/create").body(body);
     ask(r#"{"Name":"v","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#)
         .denied("bind-sources");
@@ -180,11 +195,14 @@ fn volume_create_with_a_device_is_a_bind() {
 #[test]
 fn volume_plugins_are_refused() {
     create_denied(
-        &limits(""),
+        &limits("volumes = [\"*\"]"),
         r#""VolumeDriver":"rclone","Binds":["vol:/x"]"#,
         "volumes",
     );
-    create_allowed(&limits(""), r#""VolumeDriver":"local","Binds":["vol:/x"]"#);
+    create_allowed(
+        &limits("volumes = [\"*\"]"),
+        r#""VolumeDriver":"local","Binds":["vol:/x"]"#,
+    );
     create_denied(
         &limits(""),
         r#""Mounts":[{"Type":"cluster","Source":"v","Target":"/x"}]"#,

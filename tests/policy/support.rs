@@ -48,6 +48,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) body: &'a [u8],
     /// The engine's answers, by target; everything else is 404.
     pub(crate) engine: Vec<(&'a str, u16, &'a str)>,
+    /// Where host paths lead, links followed.
+    pub(crate) links: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Ask<'a> {
@@ -60,6 +62,7 @@ impl<'a> Ask<'a> {
             encoding: None,
             body: b"",
             engine: Vec::new(),
+            links: Vec::new(),
         }
     }
 
@@ -95,6 +98,19 @@ impl<'a> Ask<'a> {
                 Step::Permitted(permitted) => return (Ok(permitted), asked),
                 Step::Denied(denied) => return (Err(denied), asked),
                 Step::Body(pending) => pending.body(self.body),
+                Step::Paths(pending) => {
+                    let paths: Vec<_> = pending
+                        .host_paths()
+                        .iter()
+                        .map(
+                            |path| match self.links.iter().find(|(from, _)| from == path) {
+                                Some((_, to)) => (*to).to_owned(),
+                                None => path.clone(),
+                            },
+                        )
+                        .collect();
+                    pending.resolved(&paths)
+                }
                 Step::Lookup(pending) => {
                     let wanted = &pending.lookup().target;
                     asked.push(wanted.clone());

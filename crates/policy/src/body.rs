@@ -25,6 +25,7 @@ pub(super) fn inspected(operation: Operation) -> Option<Presence> {
         | Operation::VolumeCreate
         | Operation::NetworkCreate
         | Operation::NetworkConnect
+        | Operation::NetworkDisconnect
         | Operation::ServiceCreate
         | Operation::ServiceUpdate => Some(Presence::Required),
         Operation::ContainerStart
@@ -46,6 +47,7 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
         Operation::VolumeCreate => schema::VOLUME_CREATE,
         Operation::NetworkCreate => schema::NETWORK_CREATE,
         Operation::NetworkConnect => schema::NETWORK_CONNECT,
+        Operation::NetworkDisconnect => schema::NETWORK_DISCONNECT,
         Operation::ServiceCreate | Operation::ServiceUpdate => schema::SERVICE,
         _ => &[],
     };
@@ -61,9 +63,16 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
         Operation::ContainerUpdate => reach::resources(body, "", out),
         Operation::VolumeCreate => volume(body, out),
         Operation::NetworkCreate => network(body, out),
-        Operation::NetworkConnect => {
+        Operation::NetworkConnect | Operation::NetworkDisconnect => {
             if let Some(endpoint) = body.get("EndpointConfig") {
                 reach::endpoint(endpoint, "EndpointConfig", out);
+            }
+            if let Some(name) = text(body, "Container") {
+                out.look_up(Unresolved::Container {
+                    name: name.trim_start_matches('/').to_owned(),
+                    field: "Container".into(),
+                    enters: false,
+                });
             }
         }
         Operation::ServiceCreate | Operation::ServiceUpdate => service(body, out),

@@ -132,6 +132,8 @@ pub enum Step<'p> {
     Body(Box<Pending<'p>>),
     /// Ask the engine [`Pending::lookup`] and give what it says to [`Pending::answer`].
     Lookup(Box<Pending<'p>>),
+    /// Resolve [`Pending::host_paths`] on the host and give what they are to [`Pending::resolved`].
+    Paths(Box<Pending<'p>>),
 }
 
 /// A decision that has not been taken yet.
@@ -148,6 +150,8 @@ pub struct Pending<'p> {
     lookup: Lookup,
     target: Option<String>,
     command: Option<Vec<String>>,
+    /// Whether links in host paths have been followed.
+    followed: bool,
     /// In report mode, the first denial: what comes after it is looked at too, so that the record has all that was asked for.
     reported: Option<Box<Denied>>,
 }
@@ -183,10 +187,15 @@ impl Policy {
             return Step::Permitted(Permitted::new(request.classified.operation));
         }
         let allowed = role.allowed.contains(operation);
-        if allowed && !role.inspected.contains(operation) && request.body == BodyLength::Empty {
+        if allowed && !self.looks_into(role, operation) && request.body == BodyLength::Empty {
             return Step::Permitted(Permitted::new(operation));
         }
         Pending::start(self, role, client, request, allowed)
+    }
+
+    /// Whether more than the operation's name decides.
+    fn looks_into(&self, role: &Role, operation: Operation) -> bool {
+        role.inspected.contains(operation) || self.protected.asks(operation)
     }
 }
 

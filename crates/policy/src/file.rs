@@ -114,6 +114,7 @@ impl Reader<'_> {
             roles: Vec::new(),
             max_body,
             mode,
+            protected: std::sync::Arc::default(),
             open: false,
         };
         let mut names = BTreeMap::new();

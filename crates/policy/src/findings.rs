@@ -8,8 +8,9 @@ use std::collections::HashSet;
 
 use super::demand::{Demand, Want};
 use super::hostpath::clean;
-use super::{Limits, Mode};
-use docker_api::work;
+use super::protected::RULE;
+use super::{Limits, Mode, Protected};
+use docker_api::{Operation, work};
 
 /// Demands that are kept for the record.
 const MOST_KEPT: usize = 256;
@@ -17,8 +18,11 @@ const MOST_KEPT: usize = 256;
 /// Bytes of fields and values that are kept for the record.
 const MOST_BYTES: usize = 64 << 10;
 
-/// Volumes and networks of one request that the engine is asked about.
+/// Volumes, networks and containers of one request that the engine is asked about.
 const MOST_UNRESOLVED: usize = 64;
+
+/// Host paths of one request whose links are followed.
+const MOST_PATHS: usize = 256;
 
 /// Something whose power only the engine can tell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +41,20 @@ pub(super) enum Unresolved {
         /// The field that names it.
         field: String,
     },
+    /// A container whose volumes or namespaces are joined, or whose networks change.
+    Container {
+        /// The name or id.
+        name: String,
+        /// The field that names it.
+        field: String,
+        /// Whether its files come into reach.
+        enters: bool,
+    },
+    /// A volume that is to be removed.
+    Removed {
+        /// The volume's name.
+        name: String,
+    },
 }
 
 /// What a request asked for: the first of its demands, and how many more there were.
@@ -51,12 +69,18 @@ pub struct Asked {
 /// What was found so far.
 #[derive(Clone, Debug)]
 pub(super) struct Findings<'p> {
+    operation: Operation,
     limits: &'p Limits,
+    protected: &'p Protected,
     mode: Mode,
     asked: Asked,
     /// Bytes of `asked`.
     bytes: usize,
     refused: Option<Demand>,
+    /// The refusal is for want of knowledge, not for what was asked.
+    in_doubt: bool,
+    /// Host paths that the limits admit, where links are to be followed.
+    paths: Vec<String>,
     unresolved: Vec<Unresolved>,
     named: HashSet<Unresolved>,
     /// Read-only binds leave what is mounted below them writable, as before API 1.44.
@@ -64,13 +88,22 @@ pub(super) struct Findings<'p> {
 }
 
 impl<'p> Findings<'p> {
-    pub(super) fn new(limits: &'p Limits, mode: Mode) -> Self {
+    pub(super) fn new(
+        operation: Operation,
+        limits: &'p Limits,
+        protected: &'p Protected,
+        mode: Mode,
+    ) -> Self {
         Findings {
+            operation,
             limits,
+            protected,
             mode,
             asked: Asked::default(),
             bytes: 0,
             refused: None,
+            in_doubt: false,
+            paths: Vec::new(),
             unresolved: Vec::new(),
             named: HashSet::new(),
             shallow: false,
@@ -85,6 +118,16 @@ impl<'p> Findings<'p> {
     /// The first demand that the limits do not admit.
     pub(super) fn refused(&self) -> Option<&Demand> {
         self.refused.as_ref()
+    }
+
+    /// Whether it was refused since the gate could not know what it is.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Host paths whose links are to be followed.
+    pub(super) fn paths(&self) -> &[String] {
+        &self.paths
     }
 
     /// What was asked for.
@@ -104,8 +147,11 @@ impl<'p> Findings<'p> {
             return;
         }
         let demand = demand();
-        if self.refused.is_none() && !self.limits.admit(&demand) {
-            self.refused = Some(demand.clone());
+        if self.refused.is_none() {
+            match self.limits.admit(&demand) {
+                true => self.keep_out(&demand),
+                false => self.refused = Some(demand.clone()),
+            }
         }
         let bytes = self.bytes + demand.field.len() + demand.value.len();
         if full || bytes > MOST_BYTES {
@@ -113,6 +159,47 @@ impl<'p> Findings<'p> {
         } else {
             self.bytes = bytes;
             self.asked.demands.push(demand);
+        }
+    }
+
+    /// After the limits: whatever they admit, what is protected is out of reach.
+    fn keep_out(&mut self, demand: &Demand) {
+        let protected = self.protected;
+        if let Some(why) = protected.doubt(demand) {
+            return self.doubt(why);
+        }
+        if let Some(why) = protected.objection(self.operation, demand) {
+            self.refused = Some(Demand::never(RULE, demand.to_string(), why));
+            return;
+        }
+        match &demand.want {
+            Want::HostPath { path, .. } if protected.follows_links() => {
+                if self.paths.len() >= MOST_PATHS {
+                    let why = format!("more than {MOST_PATHS} host paths");
+                    self.refused = Some(Demand::never(RULE, demand.field.as_str(), why));
+                } else {
+                    self.paths.push(path.clone());
+                }
+            }
+            Want::Join if protected.asks(Operation::ContainerAttach) => {
+                // `container:NAME`, `NAME:ro` of VolumesFrom, `/NAME:/ALIAS` of Links.
+                let value = demand.value.strip_prefix("container:");
+                let value = value.unwrap_or(&demand.value).trim_start_matches('/');
+                self.look_up(Unresolved::Container {
+                    name: value.split(':').next().unwrap_or_default().to_owned(),
+                    field: demand.field.clone(),
+                    enters: true,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Refuses since it cannot be known what is asked for.
+    pub(super) fn doubt(&mut self, why: String) {
+        if self.refused.is_none() {
+            self.refused = Some(Demand::never(RULE, self.operation.id(), why));
+            self.in_doubt = true;
         }
     }
 
@@ -142,12 +229,18 @@ impl<'p> Findings<'p> {
 
     /// Notes what the engine must be asked about, each once.
     pub(super) fn look_up(&mut self, name: Unresolved) {
-        if self.is_settled() || self.named.contains(&name) {
+        // A container that is not entered matters only where the gate has one of its own.
+        let own_alone = matches!(name, Unresolved::Container { enters: false, .. });
+        if self.is_settled()
+            || self.named.contains(&name)
+            || own_alone && !self.protected.asks(self.operation)
+        {
             return;
         }
         if self.unresolved.len() >= MOST_UNRESOLVED {
             return self.add(|| {
-                let value = format!("more than {MOST_UNRESOLVED} volumes and networks by name");
+                let value =
+                    format!("more than {MOST_UNRESOLVED} volumes, networks and containers by name");
                 Demand::never("volumes", "body", value)
             });
         }

@@ -21,6 +21,7 @@ mod hostpath;
 mod limits;
 mod operations;
 mod parameters;
+mod protected;
 mod reach;
 pub mod risk;
 mod roles;
@@ -29,6 +30,7 @@ mod subnet;
 pub mod toggles;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use docker_api::{Classified, Operation};
 use pki::identity::Identity;
@@ -43,6 +45,7 @@ pub use findings::Asked;
 pub use hostpath::PathPattern;
 pub use limits::{Limits, glob};
 pub use operations::{OperationSet, expand};
+pub use protected::{OwnContainer, Protected};
 pub use subnet::Subnet;
 
 /// Largest body that is read for inspection unless `max_body` says otherwise: 4 MiB, as the engine's own plugins get.
@@ -189,6 +192,8 @@ pub struct Policy {
     pub max_body: usize,
     /// The file's mode, which holds for certificates without an entry too.
     pub mode: Mode,
+    /// What every limited role keeps away from, whatever its limits.
+    pub protected: Arc<Protected>,
     open: bool,
 }
 
@@ -284,8 +289,15 @@ impl Policy {
             roles: vec![role],
             max_body: DEFAULT_MAX_BODY,
             mode: Mode::Enforce,
+            protected: Arc::default(),
             open: false,
         }
+    }
+
+    /// The same policy with something to keep every limited role away from.
+    #[must_use]
+    pub fn protecting(self, protected: Arc<Protected>) -> Policy {
+        Policy { protected, ..self }
     }
 
     /// Whether no policy is configured.

@@ -123,7 +123,7 @@ impl Default for Limits {
             host_namespaces: Vec::new(),
             join_containers: false,
             binds: Vec::new(),
-            volumes: words(&["*"]),
+            volumes: Vec::new(),
             capabilities: Vec::new(),
             devices: Vec::new(),
             device_requests: Vec::new(),

@@ -64,6 +64,8 @@ pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdi
             Step::Permitted(permitted) => return Verdict::Allow(permitted),
             Step::Denied(denied) => return Verdict::Deny(denied),
             Step::Body(pending) => pending.body(walk.body),
+            // Links are the host's, and this is a desk.
+            Step::Paths(pending) => pending.resolved(&[]),
             Step::Lookup(pending) => {
                 let target = &pending.lookup().target;
                 let general = walk

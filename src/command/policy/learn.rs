@@ -226,8 +226,7 @@ fn limit(key: &str, value: &str, demand: &Demand) -> Option<String> {
     limits.admit(demand).then_some(general)
 }
 
-/// Whether the defaults of the limits let a value pass. The default of two keys is everything; there the least is what was used.
+/// Whether the defaults of the limits let a value pass. The default of `images` is everything; there the least is what was used.
 fn by_default(defaults: &Limits, key: &str, value: &str) -> bool {
-    !matches!(key, "images" | "volumes")
-        && Demand::from_fact(key, value).is_some_and(|demand| defaults.admit(&demand))
+    key != "images" && Demand::from_fact(key, value).is_some_and(|demand| defaults.admit(&demand))
 }

@@ -77,6 +77,7 @@ const RULES: &[&str] = &[
     "no-privileged",
     "operation",
     "parameters",
+    "protected",
     "runtimes",
     "security-options",
     "services",

@@ -13,6 +13,7 @@ use super::super::transaction::Transaction;
 use super::body::Read;
 use super::{Session, Stop};
 use crate::finding;
+use crate::house;
 use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Step};
 
 impl Session<'_> {
@@ -33,6 +34,11 @@ impl Session<'_> {
             tx.refused_by("audit", &message);
             return Err(Stop::Refused(Refusal::new(Status::Unavailable, message)));
         }
+        let limited = policy.role(client).is_some_and(|role| !role.unlimited());
+        let (policy, client) = match limited && self.gate.know_house().await {
+            true => self.judged_as(tx),
+            false => (policy, client),
+        };
         let mut question = self.question(tx, out)?;
         let mut step = policy.decide(client, facts);
         loop {
@@ -57,6 +63,16 @@ impl Session<'_> {
                     Some(bytes) => pending.body(&bytes),
                     None => pending.too_large(),
                 },
+                Step::Paths(pending) => {
+                    let paths = pending.host_paths().to_vec();
+                    let protected = pending.protected_paths().to_vec();
+                    let looked =
+                        tokio::task::spawn_blocking(move || house::lead_to(&paths, &protected));
+                    match looked.await {
+                        Ok(paths) => pending.resolved(&paths),
+                        Err(_) => pending.lookup_failed("host paths could not be resolved"),
+                    }
+                }
                 Step::Lookup(pending) => match Box::pin(self.look_up(pending.lookup())).await {
                     Ok(answer) => pending.answer(&answer),
                     Err(why) => pending.lookup_failed(&why),

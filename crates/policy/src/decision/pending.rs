@@ -1,6 +1,7 @@
 //! The steps between the question and the answer: parameters, body, and then what has to be looked up.
 
 mod lookup;
+mod protected;
 
 use crate::body::{self, Presence};
 use crate::demand::Want;
@@ -32,11 +33,12 @@ impl<'p> Pending<'p> {
             operation,
             classified: request.classified.clone().into_owned(),
             parameters: Parameters::default(),
-            findings: Findings::new(limits, role.mode),
+            findings: Findings::new(operation, limits, &policy.protected, role.mode),
             stage: Stage::Body,
             lookup: Lookup::default(),
             target: None,
             command: None,
+            followed: false,
             reported: None,
         };
         if !allowed {
@@ -63,7 +65,7 @@ impl<'p> Pending<'p> {
                 403,
             );
         }
-        if !role.inspected.contains(operation) {
+        if !policy.looks_into(role, operation) {
             return pending.permit();
         }
         pending.findings.shallow =
@@ -74,6 +76,7 @@ impl<'p> Pending<'p> {
             request.classified.query(),
             &mut pending.findings,
         );
+        pending.protected_names();
         if let Some(step) = pending.judge() {
             return step;
         }
@@ -149,12 +152,27 @@ impl<'p> Pending<'p> {
             allowed = "none".into();
         }
         let (rule, detail) = (refused.rule(), refused.to_string());
-        self.object(rule, detail, allowed)
+        let status = if self.findings.is_in_doubt() {
+            502
+        } else {
+            403
+        };
+        self.object_with(rule, detail, allowed, status)
     }
 
     /// Denies, or in report mode notes that it would and goes on.
     fn object(&mut self, rule: &'static str, detail: String, allowed: String) -> Option<Step<'p>> {
-        let denied = self.denial(rule, detail, allowed, 403);
+        self.object_with(rule, detail, allowed, 403)
+    }
+
+    fn object_with(
+        &mut self,
+        rule: &'static str,
+        detail: String,
+        allowed: String,
+        status: u16,
+    ) -> Option<Step<'p>> {
+        let denied = self.denial(rule, detail, allowed, status);
         match self.role.mode {
             Mode::Enforce => Some(Step::Denied(denied)),
             Mode::Report => {
@@ -201,6 +219,9 @@ impl<'p> Pending<'p> {
     }
 
     fn permit(mut self) -> Step<'p> {
+        if self.needs_paths() {
+            return Step::Paths(Box::new(self));
+        }
         if let Some(denied) = &mut self.reported {
             denied.command.clone_from(&self.command);
             denied.asked.clone_from(self.findings.asked());

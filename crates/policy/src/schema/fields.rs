@@ -278,3 +278,6 @@ pub(crate) const NETWORK_CREATE: &[Field] = &[
 /// The body of `network.connect`.
 pub(crate) const NETWORK_CONNECT: &[Field] =
     &[("Container", Text), ("EndpointConfig", Object(ENDPOINT))];
+
+/// The body of `network.disconnect`.
+pub(crate) const NETWORK_DISCONNECT: &[Field] = &[("Container", Text), ("Force", Bool)];

@@ -36,7 +36,11 @@ impl<'p> Pending<'p> {
 
     /// Asks about the container that the request means, where the role's limits hold for existing ones too.
     pub(super) fn target_check(mut self) -> Step<'p> {
-        if !TARGETED.contains(&self.operation) || !self.role.target_check {
+        let targeted = TARGETED.contains(&self.operation);
+        let named = targeted || self.operation.template().starts_with("/containers/{name}");
+        let ours = named && self.policy.protected.asks(self.operation);
+        let matters = ours || (targeted && self.role.target_check);
+        if !matters {
             return self.resolve();
         }
         let name = match self.operation {
@@ -84,6 +88,11 @@ impl<'p> Pending<'p> {
     }
 
     fn container_answer(mut self, answer: &Answer) -> Step<'p> {
+        let targeted = TARGETED.contains(&self.operation);
+        // What is asked only for the gate's own sake, the engine may answer itself.
+        if !targeted && answer.status == 404 {
+            return self.resolve();
+        }
         let found = match self.parsed(answer, "container") {
             Ok(found) => found,
             Err(step) => return step,
@@ -95,8 +104,14 @@ impl<'p> Pending<'p> {
                 502,
             );
         };
-        self.target = self.with_id(id);
-        body::target(&found, &mut self.findings);
+        if targeted {
+            self.target = self.with_id(id);
+        }
+        if targeted && self.role.target_check {
+            body::target(&found, &mut self.findings);
+        }
+        let protected = &self.policy.protected;
+        protected.inspected_container(&found, "container", targeted, &mut self.findings);
         match self.judge() {
             Some(step) => step,
             None => self.resolve(),
@@ -137,10 +152,13 @@ impl<'p> Pending<'p> {
     /// Asks about named volumes and networks, if there are any.
     fn resolve(mut self) -> Step<'p> {
         let mut names = self.findings.unresolved();
+        let path_name = String::from("name");
         for name in &names {
             let (rule, name, field) = match name {
                 Unresolved::Volume { name, field } => ("volumes", name, field),
                 Unresolved::Network { name, field } => ("no-host-namespaces", name, field),
+                Unresolved::Container { name, field, .. } => ("target-check", name, field),
+                Unresolved::Removed { name } => ("volumes", name, &path_name),
             };
             if !plain(name) {
                 let detail = format!("{field}={name}, expected a plain name or id");
@@ -156,6 +174,8 @@ impl<'p> Pending<'p> {
         let target = match names.last() {
             Some(Unresolved::Volume { name, .. }) => format!("/volumes/{name}"),
             Some(Unresolved::Network { name, .. }) => format!("/networks/{name}"),
+            Some(Unresolved::Container { name, .. }) => format!("/containers/{name}/json"),
+            Some(Unresolved::Removed { name }) => format!("/volumes/{name}"),
             None => return self.permit(),
         };
         self.lookup = Lookup { target };
@@ -169,24 +189,33 @@ impl<'p> Pending<'p> {
         if answer.status == 404 {
             return self.next_name(names);
         }
-        let found = match self.parsed(answer, "volume or network") {
+        let found = match self.parsed(answer, "object") {
             Ok(found) => found,
             Err(step) => return step,
         };
+        let protected = &self.policy.protected;
         match name {
             Some(Unresolved::Volume { name, field }) => {
                 let at = format!("{field}, volume {name}");
                 let driver = reach::text(&found, "Driver").unwrap_or_default();
                 reach::volume_driver(driver, found.get("Options"), &at, &mut self.findings);
                 if found.get("ClusterVolume").is_some() {
-                    self.findings.never("volumes", at, "a cluster volume");
+                    self.findings
+                        .never("volumes", at.as_str(), "a cluster volume");
                 }
+                protected.inspected_volume(&found, &at, &mut self.findings);
             }
             Some(Unresolved::Network { name, field })
                 if reach::text(&found, "Name") == Some("host")
                     || reach::text(&found, "Driver") == Some("host") =>
             {
                 reach::network("host", format!("{field}={name}"), &mut self.findings);
+            }
+            Some(Unresolved::Removed { .. }) => {
+                protected.inspected_volume(&found, "name", &mut self.findings);
+            }
+            Some(Unresolved::Container { field, enters, .. }) => {
+                protected.inspected_container(&found, &field, enters, &mut self.findings);
             }
             _ => {}
         }

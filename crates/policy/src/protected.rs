@@ -1,0 +1,293 @@
+//! What every limited role keeps away from, whatever its limits: the files the gate takes trust, keys, policy and
+//! configuration from, the engine's socket, the gate's own container and image, and what the configuration adds.
+//!
+//! This module only compares. Which files, volumes and container these are is found out by `crate::house`.
+
+use docker_api::Operation;
+use docker_api::image::{ImageName, ImagePattern, Reference};
+use docker_api::json::Value;
+
+use super::TARGETED;
+use super::demand::{Demand, Want};
+use super::findings::Findings;
+use super::hostpath::clean;
+use super::limits::glob;
+use super::reach::text;
+
+/// The rule that a denial names.
+pub(super) const RULE: &str = "protected";
+
+/// The container the gate runs in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnContainer {
+    /// Its full id.
+    pub id: String,
+    /// Its image's id, `sha256:…`; empty if it is not known.
+    pub image: String,
+}
+
+/// What no limited role may touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protected {
+    paths: Vec<String>,
+    volumes: Vec<String>,
+    images: Vec<ImagePattern>,
+    container: Option<OwnContainer>,
+    unknown: Option<String>,
+    prunable: bool,
+    follow_links: bool,
+}
+
+impl Protected {
+    /// Adds a path of the engine's host: it, what holds it and what lies below it.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        let path = real(path);
+        if !self.paths.contains(&path) {
+            self.paths.push(path);
+        }
+        self
+    }
+
+    /// Adds a volume by name; `*` stands for any text. `in_use` says that the gate's own container holds it, so that no prune
+    /// removes it.
+    #[must_use]
+    pub fn volume(mut self, name: &str, in_use: bool) -> Self {
+        self.prunable |= !in_use;
+        self.volumes.push(name.to_owned());
+        self
+    }
+
+    /// Adds an image name.
+    #[must_use]
+    pub fn image(mut self, pattern: ImagePattern) -> Self {
+        self.images.push(pattern);
+        self
+    }
+
+    /// Names the gate's own container.
+    #[must_use]
+    pub fn container(mut self, container: OwnContainer) -> Self {
+        self.container = Some(container);
+        self
+    }
+
+    /// The gate runs in a container and could not find out which: `why`. What might reach it is refused.
+    #[must_use]
+    pub fn unknown(mut self, why: String) -> Self {
+        self.unknown = Some(why);
+        self
+    }
+
+    /// Whether the gate sees the engine's files, so that links in host paths can be followed.
+    #[must_use]
+    pub fn follow_links(mut self, follow: bool) -> Self {
+        self.follow_links = follow;
+        self
+    }
+
+    /// Whether host paths are to be resolved before they are judged.
+    pub(super) fn follows_links(&self) -> bool {
+        self.follow_links && !self.paths.is_empty()
+    }
+
+    /// The protected paths.
+    #[must_use]
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// Whether a decision about `operation` must know its target because of what is protected.
+    pub(super) fn asks(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::VolumeDelete | Operation::VolumePrune => {
+                self.holds_files() || self.unknown.is_some()
+            }
+            Operation::ImageDelete | Operation::ImageLoad => {
+                !self.images.is_empty() || self.container.is_some() || self.unknown.is_some()
+            }
+            operation if TARGETED.contains(&operation) => {
+                self.holds_files() || self.container.is_some() || self.unknown.is_some()
+            }
+            operation => {
+                let named = names_container(operation)
+                    || matches!(
+                        operation,
+                        Operation::NetworkConnect | Operation::NetworkDisconnect
+                    );
+                named && (self.container.is_some() || self.unknown.is_some())
+            }
+        }
+    }
+
+    /// Whether another container could hold something protected.
+    pub(super) fn holds_files(&self) -> bool {
+        !self.paths.is_empty() || !self.volumes.is_empty()
+    }
+
+    /// Why an operation may not be decided yet, if it may not.
+    pub(super) fn doubt_about(&self, operation: Operation) -> Option<String> {
+        self.in_doubt(self.asks(operation) || operation == Operation::ImagePull)
+    }
+
+    /// Why a demand may not be judged yet, if it may not.
+    pub(super) fn doubt(&self, demand: &Demand) -> Option<String> {
+        self.in_doubt(matches!(
+            demand.want,
+            Want::HostPath { .. } | Want::Volume | Want::Join | Want::Tag | Want::Device
+        ))
+    }
+
+    fn in_doubt(&self, concerned: bool) -> Option<String> {
+        let why = self.unknown.as_ref().filter(|_| concerned)?;
+        Some(format!(
+            "the gate does not know its own container and mounts yet: {why}"
+        ))
+    }
+
+    /// What of the protected a demand reaches, as a message.
+    pub(super) fn objection(&self, operation: Operation, demand: &Demand) -> Option<String> {
+        let ours = match &demand.want {
+            Want::HostPath { path, .. } => self.conflict(path),
+            Want::Device => self.conflict(&demand.value),
+            Want::Volume => self.named_volume(&demand.value),
+            Want::Tag => self.named_image(&demand.value),
+            Want::Image if operation == Operation::ImagePull => self.named_image(&demand.value),
+            _ => None,
+        }?;
+        Some(format!("reaches {ours}, which is protected"))
+    }
+
+    /// The protected path that `path` is, holds or lies in.
+    pub(super) fn conflict(&self, path: &str) -> Option<&str> {
+        if self.paths.is_empty() {
+            return None;
+        }
+        let path = real(path);
+        if by_process(&path) {
+            return Some("the files of any process of the host");
+        }
+        self.paths
+            .iter()
+            .find(|own| within(&path, own) || within(own, &path))
+            .map(String::as_str)
+    }
+
+    fn named_volume(&self, name: &str) -> Option<&str> {
+        self.volumes
+            .iter()
+            .find(|pattern| glob(pattern, name))
+            .map(String::as_str)
+    }
+
+    /// A name to be written. One that cannot be read could be any.
+    fn named_image(&self, name: &str) -> Option<&'static str> {
+        let ours = match Reference::parse(name) {
+            Some(mut reference) => {
+                // Another tag is still the gate's repository.
+                (reference.tag, reference.digest) = (None, None);
+                let name = ImageName::Named(reference);
+                self.images.iter().any(|pattern| pattern.admits(&name))
+            }
+            None => !self.images.is_empty(),
+        };
+        ours.then_some("an image name")
+    }
+
+    /// What the operation itself names, where no body and no parameter does.
+    pub(super) fn named(&self, operation: Operation, name: &str, out: &mut Findings) {
+        match operation {
+            Operation::ImageDelete => {
+                let hex = name.strip_prefix("sha256:").unwrap_or(name);
+                let own_id = self.container.as_ref().is_some_and(|own| {
+                    let id = own.image.strip_prefix("sha256:").unwrap_or(&own.image);
+                    !hex.is_empty() && id.starts_with(hex)
+                });
+                if own_id || Reference::parse(name).is_some() && self.named_image(name).is_some() {
+                    out.never(RULE, "name", format!("{name} is a protected image"));
+                }
+            }
+            Operation::ImageLoad if !self.images.is_empty() => {
+                let why = "an archive could carry a protected image name";
+                out.never(RULE, "body", why);
+            }
+            Operation::VolumePrune if self.prunable => {
+                let why = "a protected volume that no container uses would be removed";
+                out.never(RULE, "volume.prune", why);
+            }
+            _ => {}
+        }
+    }
+
+    /// An inspected volume.
+    pub(super) fn inspected_volume(&self, found: &Value<'_>, field: &str, out: &mut Findings) {
+        let name = text(found, "Name").and_then(|name| self.named_volume(name));
+        let place = text(found, "Mountpoint").and_then(|place| self.conflict(place));
+        let device = found
+            .get("Options")
+            .and_then(|options| text(options, "device"))
+            .and_then(|device| self.conflict(device));
+        if let Some(ours) = name.or(place).or(device) {
+            out.never(RULE, field, format!("reaches {ours}, which is protected"));
+        }
+    }
+
+    /// An inspected container that a request names at `field`.
+    pub(super) fn inspected_container(
+        &self,
+        found: &Value<'_>,
+        field: &str,
+        enters: bool,
+        out: &mut Findings,
+    ) {
+        let id = text(found, "Id").unwrap_or_default();
+        if self.container.as_ref().is_some_and(|own| own.id == id) {
+            return out.never(RULE, field, "the gate's own container");
+        }
+        if !enters {
+            return;
+        }
+        let mounts = found.get("Mounts").map(Value::items).unwrap_or_default();
+        for mount in mounts {
+            let name = text(mount, "Name").and_then(|name| self.named_volume(name));
+            let source = text(mount, "Source").and_then(|source| self.conflict(source));
+            if let Some(ours) = name.or(source) {
+                let value = format!("a container that mounts {ours}, which is protected");
+                return out.never(RULE, field, value);
+            }
+        }
+    }
+}
+
+/// Operations on a container that is named in the path, but for those that show its state and nothing of its files.
+fn names_container(operation: Operation) -> bool {
+    operation.template().starts_with("/containers/{name}")
+        && !matches!(
+            operation,
+            Operation::ContainerInspect | Operation::ContainerStats
+        )
+}
+
+/// A host path with the links resolved that every Linux host has: `/var/run` is `/run`.
+fn real(path: &str) -> String {
+    let path = clean(path);
+    match path.strip_prefix("/var/run") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("/run{rest}"),
+        _ => path,
+    }
+}
+
+/// Whether a path goes through a process (`/proc/1/root/etc`): that leads to any file of the host or of a container.
+fn by_process(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/proc/") else {
+        return path == "/dev/fd" || path.starts_with("/dev/fd/");
+    };
+    let first = rest.split('/').next().unwrap_or_default();
+    matches!(first, "self" | "thread-self") || first.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether `path` is `base` or lies below it; both clean.
+fn within(path: &str, base: &str) -> bool {
+    path.strip_prefix(base.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

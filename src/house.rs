@@ -1,0 +1,206 @@
+//! The gate's own house: which files, volumes, container and image are the gate's, so that no limited role reaches them.
+//!
+//! Files come from the configuration. In a container the gate sees other paths than the engine does, so it finds its own
+//! container in `/proc/self/mountinfo` and asks the engine once what is mounted there. Until that is answered, what might
+//! reach the gate is refused ([`Protected::unknown`]), and the question is asked again.
+
+mod container;
+mod files;
+mod links;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::engine::Upstream;
+use crate::finding;
+use policy::{ImagePattern, OwnContainer, Protected};
+
+pub use container::{Own, Surroundings};
+pub use files::Survey;
+pub use links::lead_to;
+
+/// How soon the engine is asked again after it gave no answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Where every engine listens unless it is told otherwise.
+const ENGINE_SOCKET: &str = "/var/run/docker.sock";
+
+/// What is known of the house.
+#[derive(Debug)]
+pub struct House {
+    surroundings: Surroundings,
+    state: Mutex<State>,
+    pending: AtomicBool,
+    asking: tokio::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The files the gate was started with, which it may use until its end.
+    first: Survey,
+    /// Those of the configuration in force.
+    now: Survey,
+    own: Result<Option<Own>, String>,
+}
+
+impl House {
+    /// The house of a gate that starts with these files in these surroundings.
+    #[must_use]
+    pub fn new(survey: Survey, surroundings: Surroundings) -> Self {
+        let own = match surroundings.in_container() {
+            false => Ok(None),
+            true => Err("the engine has not been asked".to_owned()),
+        };
+        Self {
+            pending: AtomicBool::new(own.is_err()),
+            surroundings,
+            state: Mutex::new(State {
+                first: survey.clone(),
+                now: survey,
+                own,
+            }),
+            asking: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// Takes over the files of a new configuration.
+    pub fn adopt(&self, survey: Survey) {
+        self.lock().now = survey;
+    }
+
+    /// What to keep limited roles away from, as far as it is known.
+    #[must_use]
+    pub fn protected(&self) -> Arc<Protected> {
+        let state = self.lock();
+        let surveys = [&state.first, &state.now];
+        let mut protected = Protected::default().path(ENGINE_SOCKET);
+        for survey in surveys {
+            for path in &survey.named_paths {
+                protected = protected.path(path);
+            }
+            for volume in &survey.named_volumes {
+                protected = protected.volume(volume, false);
+            }
+            for image in &survey.named_images {
+                protected = protected.image(image.clone());
+            }
+        }
+        match &state.own {
+            Ok(None) => {
+                if self.surroundings.in_container() {
+                    // Of another engine: its host's paths are as good as this one's.
+                    let mounts = self.surroundings.mounts();
+                    for path in surveys.iter().flat_map(|survey| survey.through(&mounts)) {
+                        protected = protected.path(&path);
+                    }
+                }
+                for path in surveys.iter().flat_map(|survey| survey.on_host()) {
+                    protected = protected.path(&path);
+                }
+                protected = protected.follow_links(true);
+            }
+            Ok(Some(own)) => {
+                let mounts = &own.mounts;
+                for survey in surveys {
+                    for path in survey.through(mounts) {
+                        protected = protected.path(&path);
+                    }
+                    for volume in survey.volumes(mounts) {
+                        protected = protected.volume(&volume, true);
+                    }
+                }
+                for path in &own.layers {
+                    protected = protected.path(path);
+                }
+                for image in own.names.iter().filter_map(|name| without_tag(name)) {
+                    protected = protected.image(image);
+                }
+                protected = protected.container(OwnContainer {
+                    id: own.id.clone(),
+                    image: own.image.clone(),
+                });
+            }
+            Err(why) => {
+                let mounts = self.surroundings.mounts();
+                for path in surveys.iter().flat_map(|survey| survey.through(&mounts)) {
+                    protected = protected.path(&path);
+                }
+                protected = protected.unknown(why.clone());
+            }
+        }
+        Arc::new(protected)
+    }
+
+    /// Whether the engine still has to be asked.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// The policy in force knows everything.
+    pub fn settle(&self) {
+        if self.lock().own.is_ok() {
+            self.pending.store(false, Ordering::Release);
+        }
+    }
+
+    /// Asks the engine which container the gate is in, if that is not known; at most once a second. True if it was found out
+    /// just now.
+    pub async fn ask(&self, upstream: &Upstream) -> bool {
+        let called = Instant::now();
+        let mut last = self.asking.lock().await;
+        // An answer that came while this call waited is as good as one of its own.
+        let recent = |last: Instant| last > called || last.elapsed() < AGAIN;
+        if !self.is_pending() || last.is_some_and(recent) {
+            return false;
+        }
+        let found = container::find(&self.surroundings, upstream).await;
+        *last = Some(Instant::now());
+        match found {
+            Ok(None) => {
+                info!("The gate's container is not one of this engine's");
+                self.lock().own = Ok(None);
+                true
+            }
+            Ok(Some(own)) => {
+                info!(
+                    container = own.id,
+                    image = own.names.first().map(String::as_str).unwrap_or_default(),
+                    mounts = own.mounts.len(),
+                    "The gate's own container is out of reach of every limited role"
+                );
+                self.lock().own = Ok(Some(own));
+                true
+            }
+            Err(why) => {
+                let mut state = self.lock();
+                if state.own.as_ref().err() != Some(&why) {
+                    warn!(
+                        error = why,
+                        "The gate does not know its own container yet; limited roles may not mount, tag or change containers until it does"
+                    );
+                }
+                state.own = Err(why);
+                false
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The pattern of an image name with whatever tag.
+fn without_tag(name: &str) -> Option<ImagePattern> {
+    let reference = policy::Reference::parse(name)?;
+    ImagePattern::parse(&reference.name).ok()
+}
+
+/// An error as one line, for the log and the client.
+fn said(error: &dyn std::error::Error) -> String {
+    finding::chain(error)
+}

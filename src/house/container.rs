@@ -1,0 +1,462 @@
+//! The container the gate runs in: recognised by its mounts, and described by the engine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::said;
+use crate::engine::Upstream;
+
+/// Most containers that are looked at where the mounts name another one's network files.
+const MOST: usize = 256;
+
+/// What the engine mounts into every container from its own directory.
+const NETWORK_FILES: &[&str] = &["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
+
+/// What the gate can see of where it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    entries: Vec<Entry>,
+    marked: bool,
+}
+
+/// A line of `/proc/self/mountinfo` (proc(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    /// The path in the mounted file system.
+    root: PathBuf,
+    point: PathBuf,
+    kind: String,
+    upper: Option<String>,
+}
+
+/// A mount of the gate's container: where, what of the host, and the volume's name if it is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mount {
+    point: PathBuf,
+    source: PathBuf,
+    volume: Option<String>,
+}
+
+/// The mounts of the gate's container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounts(Vec<Mount>);
+
+/// The gate's own container, as the engine describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Its full id.
+    pub id: String,
+    /// Its image's id.
+    pub image: String,
+    /// The names of its image.
+    pub names: Vec<String>,
+    /// Its mounts.
+    pub mounts: Mounts,
+    /// Where the host keeps the files of the container itself.
+    pub layers: Vec<String>,
+}
+
+impl Surroundings {
+    /// Looks around.
+    #[must_use]
+    pub fn look() -> Self {
+        let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let marked = ["/.dockerenv", "/run/.containerenv"]
+            .iter()
+            .any(|mark| Path::new(mark).exists());
+        Self::read(&text, marked)
+    }
+
+    /// What `mountinfo` says; `marked` says that a container engine has left its mark.
+    #[must_use]
+    pub fn read(mountinfo: &str, marked: bool) -> Self {
+        Self {
+            entries: mountinfo.lines().filter_map(Entry::read).collect(),
+            marked,
+        }
+    }
+
+    /// Whether the gate sees other files than the engine does.
+    #[must_use]
+    pub fn in_container(&self) -> bool {
+        self.candidate().is_some() || (self.marked && self.upper().is_some())
+    }
+
+    /// The mounts as the kernel shows them: the host's path where its file system is mounted at the host's root.
+    #[must_use]
+    pub fn mounts(&self) -> Mounts {
+        let mounts = self.entries.iter().filter(|entry| entry.is_bind());
+        Mounts(
+            mounts
+                .map(|entry| Mount {
+                    point: entry.point.clone(),
+                    source: entry.root.clone(),
+                    volume: None,
+                })
+                .collect(),
+        )
+    }
+
+    /// The container whose network files are mounted: the gate's own, unless it shares another's network.
+    fn candidate(&self) -> Option<String> {
+        let entries = self.entries.iter().filter(|entry| {
+            NETWORK_FILES
+                .iter()
+                .any(|file| entry.point == Path::new(file))
+        });
+        entries
+            .filter_map(|entry| {
+                let text = entry.root.to_str()?;
+                let (_, rest) = text.rsplit_once("/containers/")?;
+                let id = rest.split('/').next()?;
+                is_id(id).then(|| id.to_owned())
+            })
+            .next()
+    }
+
+    fn upper(&self) -> Option<&str> {
+        let root = self
+            .entries
+            .iter()
+            .rfind(|entry| entry.point == Path::new("/"))?;
+        root.upper.as_deref()
+    }
+
+    /// Whether an inspected container is this one: it has the same writable layer, or where the engine does not say, the same
+    /// mounts.
+    fn fits(&self, found: &Inspected) -> bool {
+        let upper = found.graph_driver.as_ref().and_then(Driver::upper);
+        if let (Some(own), Some(its)) = (self.upper(), upper) {
+            return own == its;
+        }
+        let its: Vec<&Path> = found
+            .mounts
+            .iter()
+            .flatten()
+            .map(|mount| Path::new(&mount.destination))
+            .collect();
+        let own = |point: &&Path| self.entries.iter().any(|entry| entry.point == **point);
+        let mut bound = self.entries.iter().filter(|entry| entry.is_bind());
+        its.iter().all(own)
+            && bound.all(|entry| {
+                its.contains(&entry.point.as_path())
+                    || NETWORK_FILES
+                        .iter()
+                        .any(|file| entry.point == Path::new(file))
+            })
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl Entry {
+    fn read(line: &str) -> Option<Self> {
+        let (fields, rest) = line.split_once(" - ")?;
+        let mut fields = fields.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let mut rest = rest.splitn(3, ' ');
+        let kind = rest.next()?;
+        let options = rest.nth(1).unwrap_or_default();
+        let upper = options
+            .split(',')
+            .find_map(|option| option.strip_prefix("upperdir="));
+        Some(Self {
+            root: unescaped(root),
+            point: unescaped(point),
+            kind: kind.to_owned(),
+            upper: upper.map(str::to_owned),
+        })
+    }
+
+    fn is_bind(&self) -> bool {
+        let virtual_kinds = [
+            "overlay", "tmpfs", "proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue",
+        ];
+        !virtual_kinds.contains(&self.kind.as_str())
+    }
+}
+
+/// The kernel writes space, tab, line feed and backslash as octal numbers.
+fn unescaped(text: &str) -> PathBuf {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let code = after
+            .get(..3)
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => {
+                out.push(char::from(code));
+                rest = &after[3..];
+            }
+            None => {
+                out.push('\\');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    PathBuf::from(out)
+}
+
+impl Mounts {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn covering(&self, path: &Path) -> Option<&Mount> {
+        let mounts = self.0.iter().filter(|mount| path.starts_with(&mount.point));
+        mounts.max_by_key(|mount| mount.point.components().count())
+    }
+
+    /// The host's path of a path in the container, if it is mounted from there.
+    pub(super) fn on_host(&self, path: &Path) -> Option<PathBuf> {
+        let mount = self.covering(path)?;
+        let rest = path.strip_prefix(&mount.point).ok()?;
+        Some(match rest.as_os_str().is_empty() {
+            true => mount.source.clone(),
+            false => mount.source.join(rest),
+        })
+    }
+
+    /// What of the host is mounted below a directory of the container.
+    pub(super) fn below<'m>(&'m self, directory: &'m Path) -> impl Iterator<Item = PathBuf> + 'm {
+        let mounts = self.0.iter();
+        mounts
+            .filter(move |mount| mount.point.starts_with(directory))
+            .map(|mount| mount.source.clone())
+    }
+
+    /// The volume that a path of the container lies in.
+    pub(super) fn volume_of(&self, path: &Path) -> Option<&str> {
+        self.covering(path)?.volume.as_deref()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Inspected {
+    id: String,
+    image: String,
+    config: Option<InspectedConfig>,
+    mounts: Option<Vec<InspectedMount>>,
+    graph_driver: Option<Driver>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedConfig {
+    image: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedMount {
+    r#type: String,
+    name: String,
+    source: String,
+    destination: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Driver {
+    data: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Driver {
+    fn dir(&self, name: &str) -> Option<&str> {
+        self.data.as_ref()?.get(name)?.as_str()
+    }
+
+    fn upper(&self) -> Option<&str> {
+        self.dir("UpperDir")
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Listed {
+    id: String,
+    repo_tags: Option<Vec<String>>,
+}
+
+/// Asks the engine which container this is; `None` if it is not one of this engine's.
+pub(super) async fn find(
+    surroundings: &Surroundings,
+    upstream: &Upstream,
+) -> Result<Option<Own>, String> {
+    if let Some(id) = surroundings.candidate()
+        && let Some(found) = inspect(upstream, &id).await?
+        && surroundings.fits(&found)
+    {
+        return own(found, upstream).await.map(Some);
+    }
+    // With another's network (`network_mode: container:…`) the files above are the other's.
+    let listed: Option<Vec<Listed>> = get(upstream, "/containers/json").await?;
+    let listed = listed.unwrap_or_default();
+    if listed.len() > MOST {
+        return Err(format!(
+            "the engine has more than {MOST} containers to look at"
+        ));
+    }
+    for entry in listed.iter().filter(|entry| is_id(&entry.id)) {
+        if let Some(found) = inspect(upstream, &entry.id).await?
+            && surroundings.fits(&found)
+        {
+            return own(found, upstream).await.map(Some);
+        }
+    }
+    Ok(None)
+}
+
+async fn own(found: Inspected, upstream: &Upstream) -> Result<Own, String> {
+    let mut names: Vec<String> = found
+        .config
+        .into_iter()
+        .map(|config| config.image)
+        .collect();
+    if is_id(found.image.strip_prefix("sha256:").unwrap_or_default()) {
+        let target = format!("/images/{}/json", found.image);
+        let image: Option<Listed> = get(upstream, &target).await?;
+        names.extend(
+            image
+                .and_then(|image| image.repo_tags)
+                .into_iter()
+                .flatten(),
+        );
+    }
+    let driver = found.graph_driver.unwrap_or_default();
+    let layers = ["MergedDir", "UpperDir"]
+        .iter()
+        .filter_map(|name| driver.dir(name))
+        .map(str::to_owned)
+        .collect();
+    let mounts = found.mounts.into_iter().flatten();
+    let mounts = mounts
+        .filter(|mount| mount.source.starts_with('/'))
+        .map(|mount| Mount {
+            point: mount.destination.into(),
+            source: mount.source.into(),
+            volume: Some(mount.name).filter(|name| mount.r#type == "volume" && !name.is_empty()),
+        })
+        .collect();
+    Ok(Own {
+        id: found.id,
+        image: found.image,
+        names,
+        mounts: Mounts(mounts),
+        layers,
+    })
+}
+
+async fn inspect(upstream: &Upstream, id: &str) -> Result<Option<Inspected>, String> {
+    let found: Option<Inspected> = get(upstream, &format!("/containers/{id}/json")).await?;
+    Ok(found.filter(|found| found.id == id))
+}
+
+/// `GET target` as JSON; `None` for a 404.
+async fn get<T: for<'de> Deserialize<'de>>(
+    upstream: &Upstream,
+    target: &str,
+) -> Result<Option<T>, String> {
+    let (status, body) = upstream.get(target).await.map_err(|e| said(&e))?;
+    match status {
+        200 => serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| format!("GET {target}: the engine's answer is not what was expected")),
+        404 => Ok(None),
+        status => Err(format!("GET {target}: the engine answered {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// As in a container of Docker's with a volume, a bind of one file and a tmpfs.
+    fn mountinfo() -> String {
+        format!(
+            "611 510 0:52 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/l,upperdir=/var/lib/docker/overlay2/u/diff,workdir=/w\n\
+             612 611 0:55 / /proc rw - proc proc rw\n\
+             620 611 0:60 / /run/dockgate rw - tmpfs tmpfs rw,size=64k\n\
+             621 611 8:1 /var/lib/docker/volumes/dockgate_certs/_data /certs rw - ext4 /dev/sda1 rw\n\
+             622 611 8:1 /srv/a\\040b/policy.toml /etc/dockgate/policy.toml ro - ext4 /dev/sda1 rw\n\
+             623 611 8:1 /var/lib/docker/containers/{ID}/hostname /etc/hostname rw - ext4 /dev/sda1 rw\n\
+             624 611 8:1 /var/lib/docker/containers/{ID}/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n\
+             625 611 0:25 /docker.sock /run/docker.sock ro - tmpfs tmpfs rw\n"
+        )
+    }
+
+    fn inspected(upper: Option<&str>, destinations: &[&str]) -> Inspected {
+        let data = upper.map(|upper| {
+            let dirs = serde_json::json!({ "UpperDir": upper });
+            dirs.as_object().cloned().expect("an object")
+        });
+        let mount = |destination: &&str| InspectedMount {
+            destination: (*destination).to_owned(),
+            ..InspectedMount::default()
+        };
+        Inspected {
+            id: ID.into(),
+            mounts: Some(destinations.iter().map(mount).collect()),
+            graph_driver: Some(Driver { data }),
+            ..Inspected::default()
+        }
+    }
+
+    #[test]
+    fn a_container_is_recognised_by_its_network_files_and_a_host_is_none() {
+        let container = Surroundings::read(&mountinfo(), false);
+        assert!(container.in_container());
+        assert_eq!(container.candidate().as_deref(), Some(ID));
+        // A virtual machine made from an image has the mark and none of the mounts.
+        let host = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n";
+        assert!(!Surroundings::read(host, true).in_container());
+        assert!(!Surroundings::read("", false).in_container());
+        assert!(!Surroundings::read("nonsense - \n\n - - -", false).in_container());
+    }
+
+    #[test]
+    fn another_containers_network_files_are_told_from_ones_own() {
+        let own = Surroundings::read(&mountinfo(), false);
+        assert!(own.fits(&inspected(Some("/var/lib/docker/overlay2/u/diff"), &[])));
+        assert!(!own.fits(&inspected(Some("/var/lib/docker/overlay2/v/diff"), &[])));
+        let mounts = ["/certs", "/etc/dockgate/policy.toml"];
+        assert!(own.fits(&inspected(None, &mounts)));
+        assert!(!own.fits(&inspected(None, &mounts[..1])));
+        assert!(!own.fits(&inspected(None, &["/certs", "/elsewhere"])));
+    }
+
+    #[test]
+    fn the_kernels_mounts_lead_to_the_hosts_paths() {
+        let mounts = Surroundings::read(&mountinfo(), false).mounts();
+        let host = |path: &str| mounts.on_host(Path::new(path));
+        let volume = "/var/lib/docker/volumes/dockgate_certs/_data";
+        assert_eq!(host("/certs"), Some(volume.into()));
+        assert_eq!(
+            host("/certs/clients/a"),
+            Some(Path::new(volume).join("clients/a"))
+        );
+        assert_eq!(
+            host("/etc/dockgate/policy.toml"),
+            Some("/srv/a b/policy.toml".into())
+        );
+        assert_eq!(host("/elsewhere"), None);
+    }
+}
