@@ -4,10 +4,11 @@ use std::os::unix::fs::MetadataExt;
 
 use dockgate::observe::registry::State;
 
-use crate::support::client::unix;
-use crate::support::eventually;
-use crate::support::gate::{Gate, dockgate, text, with_engine};
-use crate::support::process::finished;
+use testkit::client::unix;
+use testkit::eventually;
+use testkit::gate::{ByOptions, with_engine};
+use testkit::programs::finished;
+use testkit::programs::{dockgate, said};
 
 #[test]
 fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it() {
@@ -33,7 +34,7 @@ fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it(
     assert_eq!(hers.serial.as_deref(), Some("0abc"));
     assert_eq!((hers.requests, hers.bytes_in), (2, alice.sent));
     assert_eq!(hers.bytes_out, alice.received);
-    let table = text(&gate.command_line(&["ps"]));
+    let table = said(&gate.command_line(&["ps"]));
     let row = table.lines().find(|l| l.contains("alice")).expect("a row");
     assert!(
         row.contains("tunnel")
@@ -41,20 +42,20 @@ fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it(
             && row.contains("/v1.51/exec/e1/start"),
         "{table}"
     );
-    let top = text(&gate.command_line(&["top"]));
+    let top = said(&gate.command_line(&["top"]));
     assert!(
         top.contains("2 connections, 2 tunnels") && top.contains("alice"),
         "{top}"
     );
-    let only = text(&gate.command_line(&["ps", "--client", "bob"]));
+    let only = said(&gate.command_line(&["ps", "--client", "bob"]));
     assert!(only.contains("bob") && !only.contains("alice"), "{only}");
 
     let kicked = gate.command_line(&["kick", &hers.id.to_string()]);
-    assert!(kicked.status.success(), "{}", text(&kicked));
+    assert!(kicked.status.success(), "{}", said(&kicked));
     assert!(
-        text(&kicked).contains("exec.start /v1.51/exec/e1/start"),
+        said(&kicked).contains("exec.start /v1.51/exec/e1/start"),
         "{}",
-        text(&kicked)
+        said(&kicked)
     );
     alice.ended();
     bob.echo("still here");
@@ -90,12 +91,12 @@ fn kick_takes_serial_numbers_and_common_names_and_fails_when_nobody_matches() {
         ["--client", "nobody"],
     ] {
         let output = gate.command_line(&["kick", nobody[0], nobody[1]]);
-        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-        assert!(text(&output).contains("no live connection matches"));
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("no live connection matches"));
     }
     let output = gate.command_line(&["kick", "4711"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("connection 4711 is not live"));
+    assert!(said(&output).contains("connection 4711 is not live"));
     assert_eq!(
         gate.command_line(&["kick"]).status.code(),
         Some(2),
@@ -103,7 +104,7 @@ fn kick_takes_serial_numbers_and_common_names_and_fails_when_nobody_matches() {
     );
 
     let output = gate.command_line(&["kick", "--json", "--serial", "0A:BC"]);
-    assert!(output.status.success(), "{}", text(&output));
+    assert!(output.status.success(), "{}", said(&output));
     let kicked: dockgate::observe::control::Kicked =
         serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(kicked.kicked.len(), 2);
@@ -118,19 +119,19 @@ fn kick_takes_serial_numbers_and_common_names_and_fails_when_nobody_matches() {
     second.ended();
     assert_eq!(bobs.ask("GET", "/_ping").status, 200);
     let output = gate.command_line(&["kick", "--cn", "bob"]);
-    assert!(output.status.success(), "{}", text(&output));
+    assert!(output.status.success(), "{}", said(&output));
     bobs.ended();
 }
 
 #[test]
 fn a_peer_that_has_not_proved_who_it_is_shows_as_a_handshake() {
     let (gate, _engine) = with_engine(&[]);
-    let _silent = std::net::TcpStream::connect(gate.address).expect("connected");
+    let _silent = std::net::TcpStream::connect(gate.addr).expect("connected");
     eventually(|| match &gate.ps()[..] {
         [one] if one.state == State::Handshake && one.client.is_none() => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    assert!(text(&gate.command_line(&["ps"])).contains("handshake"));
+    assert!(said(&gate.command_line(&["ps"])).contains("handshake"));
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn a_name_from_a_certificate_cannot_drive_the_terminal() {
     let mut evil = gate.connect(&gate.pki.client("ev\u{1b}[2Jil", 6));
     assert_eq!(evil.ask("GET", "/_ping").status, 200);
     for command in ["ps", "top"] {
-        let shown = text(&gate.command_line(&[command]));
+        let shown = said(&gate.command_line(&[command]));
         assert!(shown.contains("ev\\u001b[2Jil"), "{shown}");
         assert!(!shown.contains('\u{1b}'), "{shown}");
     }
@@ -150,9 +151,9 @@ fn the_socket_is_its_owners_and_a_second_gate_does_not_take_it() {
     let (gate, _engine) = with_engine(&[]);
     let mode = std::fs::metadata(&gate.control).expect("there").mode();
     assert_eq!(mode & 0o777, 0o600);
-    let second = finished(&mut Gate::command(&gate.dir, &[]));
-    assert_eq!(second.status.code(), Some(1), "{}", text(&second));
-    assert!(text(&second).contains("another process listens on the control socket"));
+    let second = finished(&mut ByOptions::command(&gate.dir, &[]));
+    assert_eq!(second.status.code(), Some(1), "{}", said(&second));
+    assert!(said(&second).contains("another process listens on the control socket"));
     assert!(gate.ps().is_empty(), "the first one still answers");
 }
 
@@ -167,8 +168,8 @@ fn without_a_gate_the_commands_say_so() {
             .arg(&socket)
             .output()
             .expect("runs");
-        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let said = said(&output);
         assert!(
             said.contains("there is no control socket at") && said.contains("hint: "),
             "{said}"
@@ -194,7 +195,7 @@ fn what_the_socket_does_not_understand_it_refuses_in_words() {
     ] {
         let answer = post(body);
         assert_eq!(answer.status, 400, "{answer:?}");
-        assert!(answer.body.contains(why), "{answer:?}");
+        assert!(answer.text().contains(why), "{answer:?}");
     }
     let answer = unix(
         &gate.control,
@@ -202,7 +203,9 @@ fn what_the_socket_does_not_understand_it_refuses_in_words() {
     );
     assert_eq!(answer.status, 404);
     assert!(
-        answer.body.contains("GET /connections, /ready and /status"),
+        answer
+            .text()
+            .contains("GET /connections, /ready and /status"),
         "{answer:?}"
     );
 }

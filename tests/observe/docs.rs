@@ -6,8 +6,8 @@ use dockgate::cli;
 use dockgate::observe::metrics::{BOUNDS, FAMILIES, HANDSHAKES, Limit, Reload, UpstreamError};
 use serde_json::Value;
 
-use crate::support::client::get;
-use crate::support::gate::with_engine;
+use testkit::client::get;
+use testkit::gate::with_engine;
 
 fn file(name: &str) -> String {
     let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -37,7 +37,7 @@ fn samples() -> BTreeSet<String> {
 #[test]
 fn the_page_of_the_running_gate_has_every_metric_of_the_table_and_no_other() {
     let (gate, _engine) = with_engine(&[]);
-    let page = get(gate.metrics(), "/metrics").body;
+    let page = get(gate.metrics(), "/metrics").text();
     let typed: BTreeSet<String> = page
         .lines()
         .filter_map(|line| {
@@ -194,7 +194,7 @@ fn the_reference_of_the_control_commands_shows_every_option_and_field() {
     let status = serde_json::to_value(gate.status()).expect("JSON");
     let kick = serde_json::to_value(dockgate::observe::control::Kick::default()).expect("JSON");
     let kicked = serde_json::to_value(dockgate::observe::control::Kicked::default()).expect("JSON");
-    let ready: Value = serde_json::from_str(&get(gate.metrics(), "/ready").body).expect("JSON");
+    let ready: Value = serde_json::from_str(&get(gate.metrics(), "/ready").text()).expect("JSON");
     for value in [connection, status, kick, kicked, ready] {
         for field in value.as_object().expect("an object").keys() {
             assert!(

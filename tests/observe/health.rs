@@ -5,25 +5,26 @@ use std::time::{Duration, Instant};
 
 use dockgate::observe::health::{Engine as Found, Ready};
 
-use crate::support::client::{Answer, get};
-use crate::support::engine::Engine;
-use crate::support::eventually;
-use crate::support::gate::{Gate, engine_socket, text, with_engine};
-use crate::support::pki::Pki;
+use testkit::Daemon;
+use testkit::client::{Answer, get};
+use testkit::eventually;
+use testkit::gate::{ByOptions, engine_socket, with_engine};
+use testkit::pki::Pki;
+use testkit::programs::said;
 
 fn ready(answer: &Answer) -> Ready {
-    serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
+    serde_json::from_str(&answer.text()).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
 }
 
 /// Asks `/ready` until it says `found`; an answer stands for a second.
-fn becomes(gate: &Gate, found: Found) -> Answer {
+fn becomes(gate: &ByOptions, found: Found) -> Answer {
     let to = gate.metrics();
     eventually(|| {
         let answer = get(to, "/ready");
         if ready(&answer).engine == found {
             Ok(answer)
         } else {
-            Err(answer.body)
+            Err(answer.text())
         }
     })
 }
@@ -66,9 +67,9 @@ fn an_engine_that_stops_answering_turns_ready_within_its_deadline_while_live_sta
     let check = gate.command_line(&["healthcheck"]);
     assert_eq!(check.status.code(), Some(1));
     assert!(
-        text(&check).contains("not ready: the engine at unix://"),
+        said(&check).contains("not ready: the engine at unix://"),
         "{}",
-        text(&check)
+        said(&check)
     );
 
     engine.thaw();
@@ -87,7 +88,7 @@ fn a_stopped_engine_a_missing_socket_and_a_well_one_are_told_apart() {
         ready(&missing).detail.contains("does not exist"),
         "{missing:?}"
     );
-    let _engine = Engine::start(&engine_socket(&gate.dir));
+    let _engine = Daemon::start(&engine_socket(&gate.dir));
     assert_eq!(becomes(&gate, Found::Ok).status, 200);
 }
 
@@ -114,31 +115,31 @@ fn healthcheck_asks_the_metrics_listener_where_there_is_no_control_socket() {
     drop(port);
     let (gate, engine) = with_engine(&["--control-socket", "off", "--metrics", &address]);
     let check = || {
-        crate::support::gate::dockgate()
+        testkit::programs::dockgate()
             .args(["healthcheck", "--control-socket", "off"])
             .env("DOCKGATE_METRICS", &address)
             .output()
             .expect("runs")
     };
     let well = check();
-    assert!(well.status.success(), "{}", text(&well));
+    assert!(well.status.success(), "{}", said(&well));
     assert!(
-        text(&well).starts_with("ready: the engine at unix://"),
+        said(&well).starts_with("ready: the engine at unix://"),
         "{}",
-        text(&well)
+        said(&well)
     );
     drop(engine);
     eventually(|| match check() {
         ill if ill.status.code() == Some(1) => Ok(()),
-        well => Err(text(&well)),
+        well => Err(said(&well)),
     });
     drop(gate);
     let gone = check();
     assert_eq!(gone.status.code(), Some(1));
     assert!(
-        text(&gone).contains(&format!("cannot talk to the gate at http://{address}")),
+        said(&gone).contains(&format!("cannot talk to the gate at http://{address}")),
         "{}",
-        text(&gone)
+        said(&gone)
     );
 }
 
@@ -154,12 +155,12 @@ fn a_gate_that_drains_is_not_ready_and_can_be_watched_to_its_end() {
         if ready(&answer).draining {
             Ok(answer)
         } else {
-            Err(answer.body)
+            Err(answer.text())
         }
     });
     assert_eq!(draining.status, 503);
     assert_eq!(get(to, "/live").status, 200);
-    assert!(get(to, "/metrics").body.contains("dockgate_draining 1\n"));
+    assert!(get(to, "/metrics").text().contains("dockgate_draining 1\n"));
     alice.echo("still served");
     assert!(gate.command_line(&["kick", "--all"]).status.success());
     alice.ended();
@@ -177,10 +178,10 @@ fn a_gate_behind_a_stale_bind_mount_ends_when_asked_to() {
     let dir = tempfile::tempdir().expect("a directory");
     let pki = Pki::create(dir.path());
     let (real, seen) = (dir.path().join("engine.sock"), engine_socket(&dir));
-    let engine = Engine::start(&real);
+    let engine = Daemon::start(&real);
     std::fs::write(&seen, "").expect("a place to mount");
     let options = ["--exit-on-stale-socket", "300ms", "--drain-timeout", "1s"];
-    let plain = Gate::command(&dir, &options);
+    let plain = ByOptions::command(&dir, &options);
     let mut command = Command::new("unshare");
     command
         .args([
@@ -202,11 +203,11 @@ fn a_gate_behind_a_stale_bind_mount_ends_when_asked_to() {
         eprintln!("NOT RUN: mounts need root and unshare(1)");
         return;
     }
-    let mut gate = Gate::run(command, pki, dir);
+    let mut gate = ByOptions::run(command, pki, dir);
     becomes(&gate, Found::Ok);
     drop(engine);
     std::fs::remove_file(&real).expect("removed");
-    let _renewed = Engine::start(&real);
+    let _renewed = Daemon::start(&real);
     let code = gate.child.wait().expect("ends").code();
     assert_eq!(code, Some(1));
     let line = gate.logged(|line| line["message"] == "Cannot go on");
@@ -228,6 +229,6 @@ fn a_gate_whose_engine_is_merely_down_waits_for_it() {
         gate.child.try_wait().expect("asked").is_none(),
         "still there"
     );
-    let _engine = Engine::start(&engine_socket(&gate.dir));
+    let _engine = Daemon::start(&engine_socket(&gate.dir));
     becomes(&gate, Found::Ok);
 }

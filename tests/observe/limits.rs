@@ -4,16 +4,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::client::get;
-use crate::support::eventually;
-use crate::support::gate::{Gate, with_engine};
-use crate::support::pki::Credential;
+use testkit::client::get;
+use testkit::eventually;
+use testkit::gate::{ByOptions, with_engine};
+use testkit::pki::Credential;
 
 /// Waits until the metrics count so many refusals by a limit.
-fn refusals(gate: &Gate, limit: &str, n: usize) {
+fn refusals(gate: &ByOptions, limit: &str, n: usize) {
     let line = format!("dockgate_limit_refusals_total{{limit=\"{limit}\"}} {n}\n");
     eventually(|| {
-        let page = get(gate.metrics(), "/metrics").body;
+        let page = get(gate.metrics(), "/metrics").text();
         if page.contains(&line) {
             Ok(())
         } else {
@@ -23,13 +23,10 @@ fn refusals(gate: &Gate, limit: &str, n: usize) {
 }
 
 /// Connects and asks, until it is let in.
-fn let_in(gate: &Gate, who: &Credential) -> crate::support::client::Client {
+fn let_in(gate: &ByOptions, who: &Credential) -> testkit::client::Client {
     eventually(|| {
-        let mut client = gate.try_connect(who).map_err(|e| e.to_string())?;
-        client
-            .send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
-            .map_err(|e| e.to_string())?;
-        match client.answer() {
+        let mut client = gate.try_connect(Some(who)).map_err(|e| e.to_string())?;
+        match client.try_get("/_ping") {
             Ok(answer) if answer.status == 200 => Ok(client),
             other => Err(format!("{other:?}")),
         }
@@ -42,7 +39,7 @@ fn connections_above_the_total_are_closed_before_the_handshake() {
     let alice = gate.pki.client("alice", 1);
     let (first, mut second) = (let_in(&gate, &alice), let_in(&gate, &alice));
     for _ in 0..3 {
-        let mut third = TcpStream::connect(gate.address).expect("accepted");
+        let mut third = TcpStream::connect(gate.addr).expect("accepted");
         let _ = third.write_all(&[22]);
         let refused = third.read(&mut [0; 1]);
         assert!(!matches!(refused, Ok(n) if n > 0), "not a byte");
@@ -66,13 +63,13 @@ fn a_client_above_its_own_limit_is_told_so_and_others_are_not_disturbed() {
     let answer = third.ask("GET", "/v1.51/containers/json");
     assert_eq!(answer.status, 429);
     assert_eq!(
-        answer.body,
+        answer.text(),
         "{\"message\":\"dockgate: client \\\"alice\\\" already has 2 connections, the most one client may have (max-connections-per-client)\"}\n"
     );
     drop(third);
     let_in(&gate, &bob);
     refusals(&gate, "max-connections-per-client", 1);
-    let page = get(gate.metrics(), "/metrics").body;
+    let page = get(gate.metrics(), "/metrics").text();
     assert!(
         page.contains("{class=\"read\",kind=\"list\",decision=\"limited\",status=\"4xx\"} 1\n"),
         "{page}"
@@ -85,7 +82,7 @@ fn a_client_above_its_own_limit_is_told_so_and_others_are_not_disturbed() {
 fn handshakes_above_their_limit_are_closed_and_do_not_stop_later_ones() {
     let (gate, _engine) = with_engine(&["--max-handshakes", "1"]);
     let alice = gate.pki.client("alice", 1);
-    let silent = TcpStream::connect(gate.address).expect("connected");
+    let silent = TcpStream::connect(gate.addr).expect("connected");
     eventually(|| {
         if gate.ps().len() == 1 {
             Ok(())
@@ -93,7 +90,7 @@ fn handshakes_above_their_limit_are_closed_and_do_not_stop_later_ones() {
             Err("no handshake yet".to_owned())
         }
     });
-    assert!(gate.try_connect(&alice).is_err());
+    assert!(gate.try_connect(Some(&alice)).is_err());
     refusals(&gate, "max-handshakes", 1);
     drop(silent);
     let_in(&gate, &alice);
@@ -110,14 +107,14 @@ fn a_head_above_its_size_is_refused_and_one_below_passes() {
         )
     };
     let mut client = gate.connect(&alice);
-    client.send(head(8_000)).expect("sent");
-    assert_eq!(client.answer().expect("an answer").status, 200);
-    client.send(head(8_200)).expect("sent");
-    let answer = client.answer().expect("an answer");
+    client.send(head(8_000));
+    assert_eq!(client.answer().status, 200);
+    client.send(head(8_200));
+    let answer = client.answer();
     assert_eq!(answer.status, 431);
     assert!(
         answer
-            .body
+            .text()
             .contains("larger than 8192 bytes (max-head-size)"),
         "{answer:?}"
     );
@@ -136,13 +133,13 @@ fn header_lines_above_their_number_are_refused_and_those_below_pass() {
             )
         };
         let mut client = gate.connect(&alice);
-        client.send(head(most)).expect("sent");
-        assert_eq!(client.answer().expect("an answer").status, 200);
-        client.send(head(most + 1)).expect("sent");
-        let answer = client.answer().expect("an answer");
+        client.send(head(most));
+        assert_eq!(client.answer().status, 200);
+        client.send(head(most + 1));
+        let answer = client.answer();
         assert_eq!(answer.status, 431);
         let why = format!("more than {most} header lines (max-header-lines)");
-        assert!(answer.body.contains(&why), "{answer:?}");
+        assert!(answer.text().contains(&why), "{answer:?}");
         refusals(&gate, "max-header-lines", 1);
     }
 }
@@ -162,7 +159,7 @@ fn requests_above_the_rate_are_told_when_to_come_again() {
     };
     assert_eq!(refused.status, 429);
     assert_eq!(refused.header("retry-after"), Some("1"));
-    assert!(refused.body.contains("client \\\"alice\\\" sends more than 2 requests per second (max-requests-per-second-per-client)"), "{refused:?}");
+    assert!(refused.text().contains("client \\\"alice\\\" sends more than 2 requests per second (max-requests-per-second-per-client)"), "{refused:?}");
     assert_eq!(
         gate.connect(&bob).ask("GET", "/_ping").status,
         200,
@@ -194,7 +191,7 @@ fn a_session_above_its_age_is_cut_and_a_long_request_is_not() {
     session.ended();
     assert!(since.elapsed() >= Duration::from_secs(1));
     gate.logged(|line| line["message"] == "Connection cut" && line["reason"] == "too_old");
-    let page = get(gate.metrics(), "/metrics").body;
+    let page = get(gate.metrics(), "/metrics").text();
     assert!(
         page.contains("dockgate_cuts_total{reason=\"too_old\"} 1\n"),
         "{page}"

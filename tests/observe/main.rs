@@ -6,4 +6,3 @@ mod docs;
 mod health;
 mod limits;
 mod metrics;
-mod support;

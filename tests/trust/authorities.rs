@@ -3,9 +3,9 @@
 use rcgen::{BasicConstraints, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use time::{Duration, OffsetDateTime};
 
-use super::support::client::Client;
-use super::support::gate::{Setup, replace};
-use super::support::pki::{Credential, leaf};
+use testkit::client::Client;
+use testkit::gate::{Files, replace};
+use testkit::pki::{Credential, leaf};
 
 /// A CA that ends then, in PEM, and a client of it that does not.
 fn authority(until: OffsetDateTime) -> (String, Credential) {
@@ -24,14 +24,14 @@ fn authority(until: OffsetDateTime) -> (String, Credential) {
 
 #[test]
 fn a_ca_that_expires_takes_its_clients_along_and_nobody_elses() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     let (pem, cid) = authority(OffsetDateTime::now_utc() + Duration::seconds(10));
     replace(&setup.path("live/ca.pem"), setup.pki.text("ca.pem") + &pem);
     let gate = setup.start("");
     let mark = gate.mark();
     let mut live = gate.connect(&bob);
-    let ends = [gate.connect(&cid), gate.connect(&cid).hijack()].map(Client::end);
+    let ends = [gate.connect(&cid), gate.connect(&cid).hijacked()].map(Client::end);
     for end in ends {
         end.join().expect("cut");
     }
@@ -51,8 +51,8 @@ fn a_ca_that_expires_takes_its_clients_along_and_nobody_elses() {
 
 #[test]
 fn a_ca_that_had_expired_before_the_start_lets_nobody_in() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     let (pem, cid) = authority(OffsetDateTime::now_utc() - Duration::days(1));
     replace(&setup.path("live/ca.pem"), setup.pki.text("ca.pem") + &pem);
     let gate = setup.start("");

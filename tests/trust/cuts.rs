@@ -5,28 +5,30 @@ use std::time::Instant;
 
 use time::{Duration, OffsetDateTime};
 
-use super::support::AT_ONCE;
-use super::support::client::Client;
-use super::support::gate::{Gate, Setup};
-use super::support::pki::{Credential, Pki};
+use testkit::client::Client;
+use testkit::gate::{ByFile, Files};
+use testkit::pki::{Credential, Pki};
+
+/// How soon after a reload a client that lost trust must be cut.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How often the gate looks at the clock.
 const EXPIRY_TICK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One idle keep-alive connection and one hijacked session.
-fn both(gate: &Gate, who: &Credential) -> [Client; 2] {
-    [gate.connect(who), gate.connect(who).hijack()]
+fn both(gate: &ByFile, who: &Credential) -> [Client; 2] {
+    [gate.connect(who), gate.connect(who).hijacked()]
 }
 
 /// Both connections of `victim` end within a second of what `change` gives the time of, and not before it begins, and are
 /// logged with `reason` and `words`; those of `neighbour` live on. Gives the moments of the two ends.
 #[track_caller]
 fn cuts(
-    gate: &Gate,
+    gate: &ByFile,
     victim: &Credential,
     neighbour: &Credential,
     (reason, words): (&str, &str),
-    change: impl FnOnce(&Gate) -> Instant,
+    change: impl FnOnce(&ByFile) -> Instant,
 ) -> [Instant; 2] {
     let mark = gate.mark();
     let [mut idle, mut session] = both(gate, neighbour);
@@ -73,8 +75,11 @@ fn cuts(
 
 #[test]
 fn a_revoked_certificate_is_cut_by_sighup_and_refused_afterwards() {
-    let setup = Setup::new();
-    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let (eve, bob) = (
+        setup.pki.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     setup.pki.certs(&["crl"]);
     let gate = setup.start("tlscrl = [\"ca/crl.pem\"]\n");
     cuts(&gate, &eve, &bob, ("untrusted", "is revoked"), |gate| {
@@ -88,8 +93,11 @@ fn a_revoked_certificate_is_cut_by_sighup_and_refused_afterwards() {
 
 #[test]
 fn a_revoked_certificate_is_cut_by_polling() {
-    let setup = Setup::new();
-    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let (eve, bob) = (
+        setup.pki.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     setup.pki.certs(&["crl"]);
     let gate = setup.start("tlscrl = [\"ca/crl.pem\"]\nreload-interval = \"200ms\"\n");
     cuts(&gate, &eve, &bob, ("untrusted", "is revoked"), |gate| {
@@ -101,8 +109,11 @@ fn a_revoked_certificate_is_cut_by_polling() {
 
 #[test]
 fn a_certificate_denied_by_serial_is_cut_and_comes_back_when_the_line_goes() {
-    let setup = Setup::new();
-    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let (eve, bob) = (
+        setup.pki.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     let gate = setup.start("");
     cuts(&gate, &eve, &bob, ("untrusted", "deny list"), |gate| {
         gate.configure(&format!("deny-serials = [\"{}\"]\n", eve.identity().serial));
@@ -116,8 +127,11 @@ fn a_certificate_denied_by_serial_is_cut_and_comes_back_when_the_line_goes() {
 
 #[test]
 fn a_key_denied_by_its_fingerprint_is_cut_whatever_certificate_it_is_in() {
-    let setup = Setup::new();
-    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let (eve, bob) = (
+        setup.pki.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     let gate = setup.start("");
     cuts(&gate, &eve, &bob, ("untrusted", "deny list"), |gate| {
         let key = data_encoding::HEXLOWER.encode(&eve.identity().spki);
@@ -138,9 +152,12 @@ fn a_key_denied_by_its_fingerprint_is_cut_whatever_certificate_it_is_in() {
 
 #[test]
 fn a_ca_that_left_the_bundle_takes_its_clients_along() {
-    let setup = Setup::new();
-    let second = Pki::create(&setup.path("second"), "second CA");
-    let (eve, bob) = (second.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let second = Pki::by_dockgate(&setup.path("second"), "second CA");
+    let (eve, bob) = (
+        second.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     let first = setup.pki.text("ca.pem");
     fs::write(
         setup.path("live/ca.pem"),
@@ -158,12 +175,12 @@ fn a_ca_that_left_the_bundle_takes_its_clients_along() {
 
 #[test]
 fn a_certificate_that_expires_in_mid_connection_is_cut_without_a_reload() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     // A certificate names whole seconds.
     let now = OffsetDateTime::now_utc().replace_nanosecond(0);
     let end = now.expect("a time") + Duration::seconds(10);
-    let eve = setup.pki.odd("eve", |leaf| leaf.not_after = end);
+    let eve = setup.pki.client_with("eve", |leaf| leaf.not_after = end);
     let gate = setup.start("");
     // It is valid to the end of the second that it names (RFC 5280 §4.1.2.5).
     let over = Instant::now() + (end + Duration::seconds(1) - OffsetDateTime::now_utc());
@@ -176,8 +193,11 @@ fn a_certificate_that_expires_in_mid_connection_is_cut_without_a_reload() {
 
 #[test]
 fn a_client_without_a_role_is_cut() {
-    let setup = Setup::new();
-    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let (eve, bob) = (
+        setup.pki.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     let policy = |roles: &[(&str, &str)]| {
         let client = |(name, role): &(&str, &str)| {
             format!("[[client]]\nmatch = {{ cn = \"{name}\" }}\nrole = \"{role}\"\n")

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use super::support::gate::{Gate, Setup};
-use super::support::pki::{Credential, Pki};
+use testkit::gate::{ByFile, Files};
+use testkit::pki::{Credential, Pki};
 
 /// Asked for by SIGHUP: a fault that names `words`, while everyone keeps what they have.
 #[track_caller]
-fn keeps_the_old(gate: &Gate, bob: &Credential, words: &[&str]) {
-    let mut live = gate.connect(bob).hijack();
+fn keeps_the_old(gate: &ByFile, bob: &Credential, words: &[&str]) {
+    let mut live = gate.connect(bob).hijacked();
     let server = gate.connect(bob).server();
     let fault = gate.reload_fails();
     for word in words {
@@ -20,8 +20,8 @@ fn keeps_the_old(gate: &Gate, bob: &Credential, words: &[&str]) {
 
 #[test]
 fn a_key_that_does_not_match_keeps_the_old_pair_until_both_are_there() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     let gate = setup.start("reload-interval = \"200ms\"\n");
     gate.pki.certs(&["server", "--san", "localhost", "--force"]);
     let (old, mark) = (gate.connect(&bob).server(), gate.mark());
@@ -39,8 +39,8 @@ fn a_key_that_does_not_match_keeps_the_old_pair_until_both_are_there() {
 
 #[test]
 fn each_kind_of_fault_is_logged_with_its_file_and_mended_by_polling() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     setup.pki.certs(&["crl"]);
     let list = setup.pki.text("crl.pem");
     let policy = "version = 1\n[[client]]\nmatch = { cn = \"bob\" }\nrole = \"admin\"\n";
@@ -52,7 +52,7 @@ fn each_kind_of_fault_is_logged_with_its_file_and_mended_by_polling() {
     let key = setup.pki.text("server-key.pem");
     let gate = setup.start(settings);
     let polled = |words: &[&str], break_it: &dyn Fn(), mend: &dyn Fn()| {
-        let mut live = gate.connect(&bob).hijack();
+        let mut live = gate.connect(&bob).hijacked();
         let mark = gate.mark();
         break_it();
         let fault = gate.fault(mark);
@@ -104,7 +104,7 @@ fn each_kind_of_fault_is_logged_with_its_file_and_mended_by_polling() {
 
 #[test]
 fn a_standing_fault_is_logged_once_and_not_at_every_look() {
-    let setup = Setup::new();
+    let setup = Files::new();
     let gate = setup.start("reload-interval = \"50ms\"\n");
     let mark = gate.mark();
     gate.put("live/ca.pem", "no certificate");
@@ -120,9 +120,9 @@ fn a_standing_fault_is_logged_once_and_not_at_every_look() {
 
 #[test]
 fn by_sighup_a_fault_keeps_the_old_as_well() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
-    let other = Pki::create(&setup.path("other"), "another CA");
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
+    let other = Pki::by_dockgate(&setup.path("other"), "another CA");
     let gate = setup.start("");
     gate.put("live/server-key.pem", other.text("server-key.pem"));
     keeps_the_old(&gate, &bob, &["server-key.pem", "server-cert.pem"]);
@@ -138,8 +138,11 @@ fn by_sighup_a_fault_keeps_the_old_as_well() {
 
 #[test]
 fn lists_that_have_all_gone_do_not_bring_the_revoked_back() {
-    let setup = Setup::new();
-    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let (eve, bob) = (
+        setup.pki.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     setup.pki.certs(&["revoke", "eve"]);
     fs::create_dir(setup.path("lists")).expect("made");
     fs::copy(setup.path("ca/crl.pem"), setup.path("lists/list.pem")).expect("copied");

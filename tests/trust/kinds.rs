@@ -4,21 +4,22 @@ use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, Ke
 use rustls::version::{TLS12, TLS13};
 use time::{Duration, OffsetDateTime};
 
-use super::support::gate::Setup;
-use super::support::pki::{Credential, Pki, leaf};
+use testkit::gate::Files;
+use testkit::pki::{Credential, Pki, leaf};
 
 /// A refusal: the alert over both versions, the reason in the log, and words of its explanation.
 type Refusal = (u8, &'static str, &'static str);
 
 #[test]
 fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
-    let setup = Setup::new();
+    let setup = Files::new();
     let now = OffsetDateTime::now_utc();
     let pki = &setup.pki;
-    let other = Pki::create(&setup.path("other"), "another CA");
-    let plain = |kind: &str| pki.client(&format!("{kind}-client"), &["--key-type", kind]);
-    let revoked = pki.client("revoked-client", &[]);
-    let denied = pki.client("denied-client", &[]);
+    let other = Pki::by_dockgate(&setup.path("other"), "another CA");
+    let plain =
+        |kind: &str| pki.client_by_dockgate(&format!("{kind}-client"), &["--key-type", kind]);
+    let revoked = pki.client_by_dockgate("revoked-client", &[]);
+    let denied = pki.client_by_dockgate("denied-client", &[]);
     pki.certs(&["revoke", "revoked-client"]);
     let (middle, list) = behind_an_intermediate(pki);
     let kinds: Vec<(Credential, Option<Refusal>)> = vec![
@@ -29,25 +30,25 @@ fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
         (plain("ed25519"), None),
         (middle, None),
         (
-            pki.odd("expired-client", |leaf| {
+            pki.client_with("expired-client", |leaf| {
                 leaf.not_after = now - Duration::hours(1);
             }),
             Some((45, "expired", "has expired")),
         ),
         (
-            pki.odd("early-client", |leaf| {
+            pki.client_with("early-client", |leaf| {
                 leaf.not_before = now + Duration::hours(1);
             }),
             Some((45, "not_yet_valid", "compare the clocks")),
         ),
         (
-            pki.odd("server-client", |leaf| {
+            pki.client_with("server-client", |leaf| {
                 leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             }),
             Some((42, "wrong_usage", "clientAuth")),
         ),
         (
-            other.client("stranger-client", &[]),
+            other.client_by_dockgate("stranger-client", &[]),
             Some((48, "unknown_issuer", "not issued by the configured CA")),
         ),
         (revoked, Some((44, "revoked", "is revoked"))),
@@ -117,7 +118,7 @@ fn behind_an_intermediate(pki: &Pki) -> (Credential, String) {
     };
     let until = OffsetDateTime::now_utc() + Duration::days(60);
     let list = middle.list(1, &[], until).pem().expect("PEM");
-    let mut who = middle.odd("middle-client", |_| {});
+    let mut who = middle.client_with("middle-client", |_| {});
     who.chain.push(middle.ca.clone());
     (who, list)
 }

@@ -4,16 +4,22 @@ use std::fs;
 
 use time::{Duration, OffsetDateTime};
 
-use super::support::client::Client;
-use super::support::gate::{Setup, replace};
-use super::support::pki::Pki;
+use testkit::client::Client;
+use testkit::gate::{Files, replace};
+use testkit::pki::Pki;
 
 #[test]
 fn a_directory_of_lists_in_pem_and_der_from_several_issuers_is_read_as_one() {
-    let setup = Setup::new();
-    let second = Pki::create(&setup.path("second"), "second CA");
-    let (ann, bob) = (setup.pki.client("ann", &[]), setup.pki.client("bob", &[]));
-    let (cid, dan) = (second.client("cid", &[]), second.client("dan", &[]));
+    let setup = Files::new();
+    let second = Pki::by_dockgate(&setup.path("second"), "second CA");
+    let (ann, bob) = (
+        setup.pki.client_by_dockgate("ann", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
+    let (cid, dan) = (
+        second.client_by_dockgate("cid", &[]),
+        second.client_by_dockgate("dan", &[]),
+    );
     let bundle = setup.pki.text("ca.pem") + &second.text("ca.pem");
     replace(&setup.path("live/ca.pem"), bundle);
     let until = OffsetDateTime::now_utc() + Duration::days(60);
@@ -27,7 +33,7 @@ fn a_directory_of_lists_in_pem_and_der_from_several_issuers_is_read_as_one() {
     let mut bob = gate.connect(&bob);
     gate.connect(&dan).ping();
     let mark = gate.mark();
-    let cid_live = gate.connect(&cid).hijack();
+    let cid_live = gate.connect(&cid).hijacked();
     gate.put("lists/second.crl", second.list(2, &[&cid], until).der());
     gate.said(mark, "Reloaded");
     cid_live.end().join().expect("cut");
@@ -45,14 +51,14 @@ fn a_directory_of_lists_in_pem_and_der_from_several_issuers_is_read_as_one() {
 
 #[test]
 fn a_list_that_lapses_cuts_its_issuers_clients_and_a_fresh_one_lets_them_back_in() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     let soon = OffsetDateTime::now_utc() + Duration::seconds(10);
     let list = setup.pki.list(1, &[], soon).pem().expect("PEM");
     fs::write(setup.path("list.pem"), list).expect("written");
     let gate = setup.start("tlscrl = [\"list.pem\"]\n");
     let mark = gate.mark();
-    let ends = [gate.connect(&bob), gate.connect(&bob).hijack()].map(Client::end);
+    let ends = [gate.connect(&bob), gate.connect(&bob).hijacked()].map(Client::end);
     for end in ends {
         end.join().expect("cut");
     }
@@ -78,8 +84,8 @@ fn a_list_that_lapses_cuts_its_issuers_clients_and_a_fresh_one_lets_them_back_in
 
 #[test]
 fn a_list_that_had_lapsed_before_the_start_lets_nobody_in_and_says_so() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     let past = OffsetDateTime::now_utc() - Duration::hours(1);
     let list = setup.pki.list(1, &[], past).pem().expect("PEM");
     fs::write(setup.path("list.pem"), list).expect("written");
@@ -97,7 +103,7 @@ fn a_list_that_had_lapsed_before_the_start_lets_nobody_in_and_says_so() {
 #[test]
 fn a_list_that_cannot_be_read_keeps_the_gate_from_starting_and_is_named() {
     let says = |prepare: &dyn Fn(&std::path::Path)| {
-        let setup = Setup::new();
+        let setup = Files::new();
         prepare(&setup.path("list.pem"));
         let text = setup.fails("tlscrl = [\"list.pem\"]\n");
         assert!(text.contains("list.pem"), "{text}");

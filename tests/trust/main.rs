@@ -10,5 +10,4 @@ mod kinds;
 mod lists;
 mod reloads;
 mod soak;
-mod support;
 mod warnings;

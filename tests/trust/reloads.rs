@@ -6,12 +6,13 @@ use std::os::unix::fs::symlink;
 use dockgate::config::key::{KEYS, Kind};
 use rustls::version::TLS13;
 
-use super::support::client::Client;
-use super::support::gate::{Gate, Setup};
-use super::support::pki::{Credential, Pki};
+use testkit::client::Client;
+use testkit::gate::{ByFile, Files};
+use testkit::pki::client_config;
+use testkit::pki::{Credential, Pki};
 
 /// Waits for a reload: by signal where the gate does not poll.
-fn reloaded(gate: &Gate, polls: bool, change: impl FnOnce()) {
+fn reloaded(gate: &ByFile, polls: bool, change: impl FnOnce()) {
     let mark = gate.mark();
     change();
     if !polls {
@@ -31,9 +32,12 @@ fn everything_that_can_change_changes_by_polling() {
 }
 
 fn everything(interval: &str, polls: bool) {
-    let setup = Setup::new();
-    let second = Pki::create(&setup.path("second"), "second CA");
-    let (bob, cid) = (setup.pki.client("bob", &[]), second.client("cid", &[]));
+    let setup = Files::new();
+    let second = Pki::by_dockgate(&setup.path("second"), "second CA");
+    let (bob, cid) = (
+        setup.pki.client_by_dockgate("bob", &[]),
+        second.client_by_dockgate("cid", &[]),
+    );
     let policy = |role: &str| {
         format!(
             "version = 1\n[[client]]\nmatch = {{ cn = \"bob\" }}\nrole = \"{role}\"\n[[client]]\nmatch = {{ cn = \"cid\" }}\nrole = \"admin\"\n"
@@ -41,7 +45,7 @@ fn everything(interval: &str, polls: bool) {
     };
     fs::write(setup.path("policy.toml"), policy("admin")).expect("written");
     let gate = setup.start(&format!("{interval}policy = \"policy.toml\"\n"));
-    let mut live = gate.connect(&bob).hijack();
+    let mut live = gate.connect(&bob).hijacked();
 
     // The server's certificate and key.
     let old = gate.connect(&bob).server();
@@ -65,11 +69,11 @@ fn everything(interval: &str, polls: bool) {
 
     // The policy.
     reloaded(&gate, polls, || gate.put("policy.toml", policy("monitor")));
-    let (status, body) = gate
+    let answer = gate
         .connect(&bob)
-        .get("/v1.51/containers/x/archive?path=/etc/shadow")
+        .try_get("/v1.51/containers/x/archive?path=/etc/shadow")
         .expect("an answer");
-    assert_eq!(status, 403, "{body}");
+    assert_eq!(answer.status, 403, "{answer:?}");
     live.echo("a stream lives on under the decision it started with");
 
     // The log's level.
@@ -110,7 +114,7 @@ const TAKEN: &[&str] = &[
 
 #[test]
 fn each_setting_that_takes_a_restart_is_named() {
-    let setup = Setup::new();
+    let setup = Files::new();
     let gate = setup.start("");
     for key in KEYS {
         if TAKEN.contains(&key.name) {
@@ -151,8 +155,11 @@ fn each_setting_that_takes_a_restart_is_named() {
 
 #[test]
 fn a_directory_swapped_by_symlink_is_seen_as_kubernetes_swaps_it() {
-    let setup = Setup::new();
-    let (eve, bob) = (setup.pki.client("eve", &[]), setup.pki.client("bob", &[]));
+    let setup = Files::new();
+    let (eve, bob) = (
+        setup.pki.client_by_dockgate("eve", &[]),
+        setup.pki.client_by_dockgate("bob", &[]),
+    );
     setup.pki.certs(&["crl"]);
     let volume = setup.path("volume");
     let names = ["ca.pem", "server-cert.pem", "server-key.pem", "crl.pem"];
@@ -171,7 +178,7 @@ fn a_directory_swapped_by_symlink_is_seen_as_kubernetes_swaps_it() {
     let gate = setup.start(
         "tlscacert = \"volume/ca.pem\"\ntlscert = \"volume/server-cert.pem\"\ntlskey = \"volume/server-key.pem\"\ntlscrl = [\"volume/crl.pem\"]\nreload-interval = \"200ms\"\n",
     );
-    let (mut bob_live, eve_live) = (gate.connect(&bob).hijack(), gate.connect(&eve).hijack());
+    let (mut bob_live, eve_live) = (gate.connect(&bob).hijacked(), gate.connect(&eve).hijacked());
     let old = gate.connect(&bob).server();
     gate.pki.certs(&["revoke", "eve"]);
     gate.pki.certs(&["server", "--san", "localhost", "--force"]);
@@ -189,23 +196,23 @@ fn a_directory_swapped_by_symlink_is_seen_as_kubernetes_swaps_it() {
 
 #[test]
 fn an_overlap_of_both_cas_moves_a_fleet_without_a_gap() {
-    let setup = Setup::new();
-    let second = Pki::create(&setup.path("second"), "second CA");
+    let setup = Files::new();
+    let second = Pki::by_dockgate(&setup.path("second"), "second CA");
     let before: Vec<Credential> = ["ann", "bob", "cid"]
-        .map(|name| setup.pki.client(name, &[]))
+        .map(|name| setup.pki.client_by_dockgate(name, &[]))
         .into();
     let after: Vec<Credential> = ["ann", "bob", "cid"]
-        .map(|name| second.client(name, &[]))
+        .map(|name| second.client_by_dockgate(name, &[]))
         .into();
     let (first_ca, second_ca) = (setup.pki.text("ca.pem"), second.text("ca.pem"));
     let roots = [setup.pki.ca.clone(), second.ca.clone()];
     let gate = setup.start("reload-interval = \"200ms\"\n");
     // A client as it is in the middle of the move: it trusts both.
     let enters = |who: &Credential| {
-        Client::connect(gate.addr, &roots, Some(who), &TLS13)
+        Client::admitted(gate.addr, client_config(&roots, Some(who), &[&TLS13]))
             .unwrap_or_else(|e| panic!("{} is locked out: {e:?}", who.name))
     };
-    let mut lives: Vec<Client> = before.iter().map(|who| enters(who).hijack()).collect();
+    let mut lives: Vec<Client> = before.iter().map(|who| enters(who).hijacked()).collect();
     let mut check = |allowed: &[&Credential]| {
         for who in allowed {
             enters(who).ping();
@@ -230,7 +237,7 @@ fn an_overlap_of_both_cas_moves_a_fleet_without_a_gap() {
     });
     check(&after.iter().chain(&before).collect::<Vec<_>>());
     // The old CA goes, and with it who has not moved.
-    let mut moved: Vec<Client> = after.iter().map(|who| enters(who).hijack()).collect();
+    let mut moved: Vec<Client> = after.iter().map(|who| enters(who).hijacked()).collect();
     reloaded(&gate, true, || gate.put("live/ca.pem", &second_ca));
     for live in lives {
         live.end().join().expect("cut");
@@ -241,6 +248,9 @@ fn an_overlap_of_both_cas_moves_a_fleet_without_a_gap() {
     for who in &after {
         enters(who).ping();
     }
-    let refused = Client::connect(gate.addr, &roots, Some(&before[0]), &TLS13);
+    let refused = Client::admitted(
+        gate.addr,
+        client_config(&roots, Some(&before[0]), &[&TLS13]),
+    );
     assert_eq!(refused.err().and_then(|e| e.alert), Some(48));
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
 
-use super::support::PATIENCE;
-use super::support::gate::Setup;
+use testkit::DEADLINE;
+use testkit::gate::Files;
 
 /// Reloads at least; a machine on which the load is slower gets more.
 const RELOADS: usize = 200;
@@ -24,8 +24,8 @@ impl Drop for Stop<'_> {
 
 #[test]
 fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
-    let setup = Setup::new();
-    let bob = setup.pki.client("bob", &[]);
+    let setup = Files::new();
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
     setup.pki.certs(&["crl"]);
     // Two generations of everything, so that each reload changes something.
     let key = setup.pki.text("server-key.pem");
@@ -47,7 +47,7 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
         AtomicU64::new(0),
         AtomicU64::new(0),
     );
-    let mut session = gate.connect(&bob).hijack();
+    let mut session = gate.connect(&bob).hijacked();
     let mark = gate.mark();
     let mut reloads = 0;
     thread::scope(|scope| {
@@ -92,7 +92,7 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
             if counts.iter().all(|count| *count >= AT_LEAST) {
                 break;
             }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + DEADLINE);
             let what = "kept-alive, fresh, events";
             assert!(Instant::now() < deadline, "{what}: only {counts:?}");
         }

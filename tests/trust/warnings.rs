@@ -7,8 +7,8 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
-use super::support::gate::{Gate, Setup, replace};
-use super::support::pki::{Credential, Pki, leaf};
+use testkit::gate::{ByFile, Files, replace};
+use testkit::pki::{Credential, Pki, leaf};
 
 fn warned(what: &str, name: &str) -> impl Fn(&Value) -> bool {
     let (what, name) = (what.to_owned(), name.to_owned());
@@ -22,7 +22,7 @@ fn warned(what: &str, name: &str) -> impl Fn(&Value) -> bool {
 }
 
 /// Makes CA, server certificate and list of a directory end in `left`.
-fn short_lived(setup: &Setup, left: Duration) -> Pki {
+fn short_lived(setup: &Files, left: Duration) -> Pki {
     let end = OffsetDateTime::now_utc() + left;
     let key = KeyPair::generate().expect("a key");
     let mut params = leaf("short CA");
@@ -57,7 +57,7 @@ fn server_ca_and_list_are_announced_once_each_with_the_days_left() {
         (Duration::hours(6 * 24 + 12), 6),
         (Duration::hours(12), 0),
     ] {
-        let setup = Setup::new();
+        let setup = Files::new();
         short_lived(&setup, left);
         let gate = setup.start("tlscrl = [\"list.pem\"]\n");
         let ends = [
@@ -78,7 +78,7 @@ fn server_ca_and_list_are_announced_once_each_with_the_days_left() {
         }
     }
     // With time left, nothing is said.
-    let setup = Setup::new();
+    let setup = Files::new();
     short_lived(&setup, Duration::days(31));
     let gate = setup.start("tlscrl = [\"list.pem\"]\n");
     gate.reload();
@@ -88,10 +88,13 @@ fn server_ca_and_list_are_announced_once_each_with_the_days_left() {
 
 #[test]
 fn each_client_seen_is_announced_once_with_the_days_left() {
-    let setup = Setup::new();
+    let setup = Files::new();
     let now = OffsetDateTime::now_utc();
-    let client =
-        |name: &str, left: Duration| setup.pki.odd(name, |leaf| leaf.not_after = now + left);
+    let client = |name: &str, left: Duration| {
+        setup
+            .pki
+            .client_with(name, |leaf| leaf.not_after = now + left)
+    };
     let clients: Vec<(Credential, Option<i64>)> = vec![
         (
             client("has-a-month", Duration::hours(29 * 24 + 12)),
@@ -151,15 +154,13 @@ fn admin(dir: &Path) -> Credential {
 }
 
 /// The server certificate the gate shows, by whoever made the automatic certificates.
-fn shown(gate: &Gate, dir: &Path) -> Vec<u8> {
+fn shown(gate: &ByFile, dir: &Path) -> Vec<u8> {
     use rustls::pki_types::pem::PemObject;
     let ca = rustls::pki_types::CertificateDer::from_pem_file(dir.join("ca.pem")).expect("a CA");
     let who = admin(dir);
-    let client = super::support::client::Client::connect(
+    let client = testkit::Client::admitted(
         gate.addr,
-        &[ca],
-        Some(&who),
-        &rustls::version::TLS13,
+        testkit::pki::client_config(&[ca], Some(&who), &[&rustls::version::TLS13]),
     );
     client.expect("let in").server().to_vec()
 }
@@ -171,7 +172,7 @@ fn names(cert: &[u8], name: &str) -> bool {
 
 #[test]
 fn automatic_certificates_follow_the_names_and_leave_ca_and_clients_alone() {
-    let setup = Setup::new();
+    let setup = Files::new();
     let settings = |names: &str| format!("auto-certs = \"auto\"\nsans = [{names}]\n");
     let mut gate = setup.start(&settings("\"one.example\""));
     let dir = gate.path("auto");

@@ -1,6 +1,6 @@
 //! "`Expect: 100-continue`, HEAD, 204, 304, trailers […] are right."
 
-use super::support::{End, OK, PING, Wire};
+use testkit::{End, OK, PING, Wire};
 
 #[test]
 fn an_answer_to_head_has_no_body_whatever_its_length_says() {

@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use super::support::{Client, End, Engine, EngineConn, GateProcess, OK, PING, Wire};
+use testkit::{Alone, Client, End, Engine, EngineConn, OK, PING, Wire};
 
 fn asked(wire: &Wire) -> (Client, EngineConn) {
     let mut client = wire.client();
@@ -210,7 +210,7 @@ fn a_request_behind_one_that_failed_is_read_from_its_first_byte() {
     let wire = Wire::start();
     let mut client = wire.client();
     let head = b"POST /build HTTP/1.1\r\nHost: docker\r\nContent-Length: 60\r\n\r\n";
-    client.send(&[&head[..], &[b'x'; 10]].concat());
+    client.send([&head[..], &[b'x'; 10]].concat());
     let mut engine = wire.engine.accept();
     engine.expect(head);
     engine.expect(&[b'x'; 10]);
@@ -218,7 +218,7 @@ fn a_request_behind_one_that_failed_is_read_from_its_first_byte() {
         "GET /images/{}/json HTTP/1.1\r\nHost: docker\r\n\r\n",
         "a".repeat(100)
     );
-    client.send(&[&[b'x'; 50][..], next.as_bytes()].concat());
+    client.send([&[b'x'; 50][..], next.as_bytes()].concat());
     engine.expect(&[b'x'; 50]);
     drop(engine);
     assert_eq!(client.answer().status, 502);
@@ -230,7 +230,7 @@ fn a_request_behind_one_that_failed_is_read_from_its_first_byte() {
 /// same, whatever it looks like.
 #[test]
 fn a_body_that_meets_a_dead_engine_is_not_read_as_a_request() {
-    let gate = GateProcess::start(&["--workers", "1"]);
+    let gate = Alone::start(&["--workers", "1"]);
     let engine = Engine::listen(&gate.socket);
     let mut client = gate.client();
     let rest = b"GET /hidden HTTP/1.1\r\nHost: docker\r\n\r\n";
@@ -238,7 +238,7 @@ fn a_body_that_meets_a_dead_engine_is_not_read_as_a_request() {
         "POST /build HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n",
         10 + rest.len()
     );
-    client.send(&[head.as_bytes(), &[b'x'; 10]].concat());
+    client.send([head.as_bytes(), &[b'x'; 10]].concat());
     let mut conn = engine.accept();
     conn.expect(head.as_bytes());
     conn.expect(&[b'x'; 10]);

@@ -1,6 +1,6 @@
 //! "HTTP/1.0, keep-alive and pipelining are right"; and the one retry there is.
 
-use super::support::{End, OK, PING, Wire};
+use testkit::{End, OK, PING, Wire};
 
 #[test]
 fn requests_of_one_client_share_one_engine_connection() {
@@ -62,7 +62,7 @@ fn pipelined_requests_are_answered_in_order_and_sent_one_by_one() {
 fn a_bad_request_in_a_pipeline_is_judged_by_itself_and_ends_it() {
     let wire = Wire::start();
     let mut client = wire.client();
-    client.send(&[PING, b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", PING].concat());
+    client.send([PING, b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", PING].concat());
     let mut engine = wire.engine.accept();
     engine.answer(PING, OK);
     assert_eq!(client.answer().status, 200);
@@ -171,7 +171,7 @@ fn an_engine_that_closed_between_requests_is_replaced_unnoticed() {
 }
 
 /// The engine dies with the request in hand, `before` any byte of an answer.
-fn dies_with_request(wire: &Wire, request: &[u8]) -> super::support::Client {
+fn dies_with_request(wire: &Wire, request: &[u8]) -> testkit::Client {
     let mut client = wire.client();
     client.send(PING);
     let mut engine = wire.engine.accept();

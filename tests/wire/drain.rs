@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::support::{ATTACH, End, Engine, GateProcess, OK, PING, UPGRADED};
+use testkit::{ATTACH, Alone, End, Engine, OK, PING, UPGRADED};
 
 #[test]
 fn an_idle_gate_ends_at_once_with_exit_code_0() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut gate = GateProcess::start(&[]);
+        let mut gate = Alone::start(&[]);
         gate.signal(signal);
         let (status, took) = gate.ended();
         assert_eq!(status.code(), Some(0));
@@ -22,7 +22,7 @@ fn an_idle_gate_ends_at_once_with_exit_code_0() {
 #[test]
 fn requests_in_flight_finish_and_idle_connections_close() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut gate = GateProcess::start(&["--workers", "1"]);
+        let mut gate = Alone::start(&["--workers", "1"]);
         let engine = Engine::listen(&gate.socket);
         let (mut idle, mut silent, mut busy, mut streaming) =
             (gate.client(), gate.client(), gate.client(), gate.client());
@@ -61,7 +61,7 @@ fn requests_in_flight_finish_and_idle_connections_close() {
 
 #[test]
 fn tunnels_and_endless_streams_are_cut_at_the_deadline() {
-    let mut gate = GateProcess::start(&["--workers", "1", "--drain-timeout", "1s"]);
+    let mut gate = Alone::start(&["--workers", "1", "--drain-timeout", "1s"]);
     let engine = Engine::listen(&gate.socket);
     let mut client = gate.client();
     client.send(ATTACH);
@@ -94,7 +94,7 @@ fn tunnels_and_endless_streams_are_cut_at_the_deadline() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let mut gate = GateProcess::start(&["--workers", "1", "--drain-timeout", "60s"]);
+    let mut gate = Alone::start(&["--workers", "1", "--drain-timeout", "60s"]);
     let engine = Engine::listen(&gate.socket);
     let mut client = gate.client();
     client.send(ATTACH);

@@ -1,7 +1,7 @@
 //! "An engine that answers early while the body is still coming (a refused build or load) gets its answer through to the
 //! client: no reset, no hang." R19, R20; C25, C26.
 
-use super::support::{Client, End, OK, PING, Wire, pattern};
+use testkit::{Client, End, OK, PING, Wire, pattern};
 
 const BODY: usize = 16 << 20;
 

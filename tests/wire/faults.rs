@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::support::{Client, DEADLINE, End, Engine, Gate, GateProcess, OK, PING, Wire};
+use testkit::{Alone, Client, DEADLINE, End, Engine, InProcess, OK, PING, Wire};
 
 #[track_caller]
 fn serves(client: &mut Client, engine: &Engine) {
@@ -90,11 +90,11 @@ fn two_thousand_held_connections_do_not_stop_others() {
 fn more_handshakes_or_connections_than_allowed_are_turned_away_and_room_comes_back() {
     let wire = Wire::with(&["--workers", "1", "--max-connections", "3"]);
     let held: Vec<Client> = (0..3).map(|_| wire.client()).collect();
-    assert!(Client::try_connect(wire.gate.addr).is_err());
+    assert!(wire.gate.try_client().is_err());
     drop(held);
     let until = Instant::now() + DEADLINE;
     let mut client = loop {
-        match Client::try_connect(wire.gate.addr) {
+        match wire.gate.try_client() {
             Ok(client) => break client,
             Err(e) => assert!(Instant::now() < until, "no room came back: {e}"),
         }
@@ -104,7 +104,7 @@ fn more_handshakes_or_connections_than_allowed_are_turned_away_and_room_comes_ba
 
 #[test]
 fn running_out_of_file_descriptors_passes() {
-    let mut gate = GateProcess::limited(&["--workers", "1"], Some(40));
+    let gate = Alone::with_files(&["--workers", "1"], 40);
     let engine = Engine::listen(&gate.socket);
     let mut client = gate.client();
     serves(&mut client, &engine);
@@ -126,7 +126,7 @@ fn a_panic_in_one_request_ends_that_connection_alone() {
     fn hook(path: &str) {
         assert!(path != "/panic", "a request that panics, as the test wants");
     }
-    let gate = Gate::hooked(&["--workers", "1"], Some(hook));
+    let gate = InProcess::hooked(&["--workers", "1"], Some(hook));
     let engine = Engine::listen(&gate.socket);
     // One in mid-answer, one idle, both on the same worker.
     let (mut busy, mut idle) = (gate.client(), gate.client());

@@ -1,7 +1,7 @@
 //! There is one reading of each header that decides something: a head with another one is refused with 400 and never reaches
 //! the engine. Each refusal has its allow beside it.
 
-use super::support::{Client, OK, PING, Wire, text};
+use testkit::{Client, OK, PING, Wire, text};
 
 const CREATE: &str = "POST /v1.51/containers/create HTTP/1.1\r\nHost: docker\r\n";
 
@@ -229,7 +229,7 @@ fn after_a_refusal_the_connection_is_what_the_client_asked_for() {
             head.contains("\r\nConnection: close\r\n"),
             "{lines}: {head}"
         );
-        client.expect_end(super::support::End::Clean);
+        client.expect_end(testkit::End::Clean);
     }
 }
 
@@ -240,7 +240,7 @@ fn a_head_that_is_refused_has_no_body_in_its_answer() {
     client.send(b"HEAD /_ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
-    client.expect_end(super::support::End::Clean);
+    client.expect_end(testkit::End::Clean);
 }
 
 /// RFC 9110 §15.2 "A server MUST NOT send a 1xx response to an HTTP/1.0 client", §10.1.1 "MUST ignore that expectation".

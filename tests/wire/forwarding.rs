@@ -1,7 +1,7 @@
 //! "The request target, method, header names' case and order within reason, repeated headers […] and the body reach the
 //! engine byte for byte; hop-by-hop headers follow RFC 9110 §7.6.1."
 
-use super::support::{Client, End, EngineConn, OK, PING, Wire, pattern};
+use testkit::{Client, End, EngineConn, OK, PING, Wire, pattern};
 
 fn pair(wire: &Wire, request: &[u8]) -> (Client, EngineConn) {
     let mut client = wire.client();
@@ -90,7 +90,7 @@ fn a_head_that_comes_byte_by_byte_arrives_whole() {
     let wire = Wire::start();
     let mut client = wire.client();
     for byte in PING {
-        client.send(&[*byte]);
+        client.send([*byte]);
     }
     wire.engine.accept().answer(PING, OK);
     assert_eq!(client.answer().status, 200);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::support::{Client, EngineConn, PING, Wire};
+use testkit::{Client, EngineConn, PING, Wire};
 
 /// Each way to go away.
 fn leave(client: Client, how: usize) {
@@ -106,10 +106,10 @@ fn a_complete_body_does_not_half_close_the_engine() {
     // Another connection's whole exchange passes in between.
     let mut other = wire.client();
     other.send(PING);
-    wire.engine.accept().answer(PING, super::support::OK);
+    wire.engine.accept().answer(PING, testkit::OK);
     other.answer();
     let nothing = std::io::Read::read(&mut engine.socket, &mut [0; 1]).unwrap_err();
     assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
-    engine.write(super::support::OK);
+    engine.write(testkit::OK);
     assert_eq!(client.answer().status, 200);
 }

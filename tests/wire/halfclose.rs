@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use super::support::{ATTACH, Client, DEADLINE, End, EngineConn, UPGRADED, Wire, pattern};
+use testkit::{ATTACH, Client, DEADLINE, End, EngineConn, UPGRADED, Wire, pattern};
 
 fn attached(wire: &Wire) -> (Client, EngineConn) {
     let mut client = wire.client();
@@ -60,7 +60,7 @@ fn the_end_of_stdin_may_come_before_the_head() {
     for how in WAYS {
         for (request, head) in [(ATTACH, UPGRADED), (&legacy[..], &raw[..])] {
             let mut client = wire.client();
-            client.send(&[request, b"in"].concat());
+            client.send([request, b"in"].concat());
             end(&mut client, how);
             let mut engine = wire.engine.accept();
             engine.answer(request, head);

@@ -1,6 +1,6 @@
 //! Hijacked and upgraded endpoints: attach, exec start, attach/ws, /session, /grpc, with and without an upgrade.
 
-use super::support::{ATTACH, Client, End, EngineConn, OK, PING, Record, UPGRADED, Wire, pattern};
+use testkit::{ATTACH, Client, End, EngineConn, OK, PING, Record, UPGRADED, Wire, pattern};
 
 const RAW_200: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
@@ -73,7 +73,7 @@ fn a_101_head_that_comes_in_pieces_is_one_record_too() {
 fn early_client_bytes_wait_for_the_head_and_then_come_first() {
     let wire = Wire::start();
     let mut client = wire.client();
-    client.send(&[ATTACH, b"EARLY\n"].concat());
+    client.send([ATTACH, b"EARLY\n"].concat());
     client.send(b"EARLY2\n");
     let mut engine = wire.engine.accept();
     assert_eq!(engine.once(), ATTACH);
@@ -280,7 +280,7 @@ fn nothing_behind_an_upgrade_that_did_not_happen_is_executed() {
         (b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", OK),
     ] {
         let mut client = wire.client();
-        client.send(&[hoping, create].concat());
+        client.send([hoping, create].concat());
         let mut engine = wire.engine.accept();
         engine.answer(hoping, answer);
         assert!(client.answer().head.contains("\r\nConnection: close\r\n"));

@@ -6,8 +6,6 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
-mod support;
-
 mod answers;
 mod broken;
 mod connections;

@@ -3,13 +3,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::support::{ATTACH, Client, DEADLINE, Engine, EngineConn, GateProcess, PING, UPGRADED};
+use testkit::{ATTACH, Alone, Client, DEADLINE, Engine, EngineConn, PING, UPGRADED};
 
 const BULK: usize = 200 << 20;
 const ROOM_KIB: u64 = 16 * 1024;
 
-fn gate() -> (GateProcess, Engine) {
-    let gate = GateProcess::start(&["--workers", "1"]);
+fn gate() -> (Alone, Engine) {
+    let gate = Alone::start(&["--workers", "1"]);
     let engine = Engine::listen(&gate.socket);
     // What one connection of each kind costs is no part of the growth.
     let (mut client, mut conn) = attached(&gate, &engine);
@@ -18,7 +18,7 @@ fn gate() -> (GateProcess, Engine) {
     (gate, engine)
 }
 
-fn attached(gate: &GateProcess, engine: &Engine) -> (Client, EngineConn) {
+fn attached(gate: &Alone, engine: &Engine) -> (Client, EngineConn) {
     let mut client = gate.client();
     client.send(ATTACH);
     let mut conn = engine.accept();
@@ -36,7 +36,7 @@ fn fill(client: &mut Client) -> usize {
     let part = [0; 16 * 1024];
     let mut sent = 0;
     loop {
-        match client.try_send(&part) {
+        match client.try_send(part) {
             Ok(()) => sent += part.len(),
             Err(e) => {
                 assert!(
@@ -69,8 +69,8 @@ fn bulk_in_both_directions_does_not_grow_the_gate() {
     });
     (0..BULK >> 20).for_each(|_| assert_eq!(conn.take(1 << 20).len(), 1 << 20));
     let mut client = sending.join().unwrap();
-    conn.write(super::support::OK);
-    client.expect(super::support::OK);
+    conn.write(testkit::OK);
+    client.expect(testkit::OK);
     client.send(PING);
     conn.expect(PING);
     let sending = std::thread::spawn(move || {

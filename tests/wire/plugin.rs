@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use data_encoding::BASE64;
 use serde_json::Value;
 
-use super::support::{DEADLINE, OK, Wire};
+use testkit::{DEADLINE, OK, Wire};
 
 /// A plugin that denies privileged containers and notes what it is asked.
 struct Plugin {

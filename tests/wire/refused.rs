@@ -1,7 +1,7 @@
 //! "A head with two readings (CL with TE, differing CLs, obs-fold, bare LF or CR, spaces before the colon, bad chunk sizes)
 //! is refused with 400 and closed; it never reaches the engine." Each refusal has its allow beside it.
 
-use super::support::{Client, End, OK, PING, Wire};
+use testkit::{Client, End, OK, PING, Wire};
 
 /// `refused` gets `status`, is closed and never reaches the engine; `allowed` goes through.
 #[track_caller]
@@ -411,7 +411,7 @@ fn what_follows_a_refused_head_is_not_read_as_a_request() {
     wire.engine.nothing_came();
     // The allow: two requests in one segment are two requests.
     let mut client = wire.client();
-    client.send(&[PING, PING].concat());
+    client.send([PING, PING].concat());
     let mut engine = wire.engine.accept();
     engine.answer(PING, OK);
     engine.answer(PING, OK);

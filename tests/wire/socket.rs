@@ -1,10 +1,10 @@
 //! "The engine restarts behind the gate, its socket is removed and recreated, or is absent at start: the next request after
 //! it is back works, with no restart of the gate; until then 502 in Docker's JSON with the cause."
 
-use super::support::{ATTACH, Engine, Gate, OK, PING};
+use testkit::{ATTACH, Engine, InProcess, OK, PING};
 
 #[track_caller]
-fn unreachable(gate: &Gate, request: &[u8], cause: &str) {
+fn unreachable(gate: &InProcess, request: &[u8], cause: &str) {
     let mut client = gate.client();
     client.send(request);
     let answer = client.answer();
@@ -17,7 +17,7 @@ fn unreachable(gate: &Gate, request: &[u8], cause: &str) {
 }
 
 #[track_caller]
-fn works(gate: &Gate, engine: &Engine) {
+fn works(gate: &InProcess, engine: &Engine) {
     let mut client = gate.client();
     client.send(PING);
     engine.accept().answer(PING, OK);
@@ -26,7 +26,7 @@ fn works(gate: &Gate, engine: &Engine) {
 
 #[test]
 fn a_socket_that_is_absent_removed_or_made_again_needs_no_restart() {
-    let gate = Gate::start(&["--workers", "1"]);
+    let gate = InProcess::start(&["--workers", "1"]);
     unreachable(&gate, PING, "does not exist");
     unreachable(&gate, ATTACH, "does not exist");
     let engine = Engine::listen(&gate.socket);
@@ -52,7 +52,7 @@ fn a_socket_that_is_absent_removed_or_made_again_needs_no_restart() {
 
 #[test]
 fn a_502_says_head_without_a_body() {
-    let gate = Gate::start(&["--workers", "1"]);
+    let gate = InProcess::start(&["--workers", "1"]);
     let mut client = gate.client();
     client.send(b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n");
     let head = client.head();
@@ -67,7 +67,7 @@ fn a_502_says_head_without_a_body() {
 /// C45: "Engine restart under load → 502 JSON for requests in flight, next request works".
 #[test]
 fn requests_in_flight_at_a_restart_get_502_and_the_next_ones_work() {
-    let gate = Gate::start(&["--workers", "1"]);
+    let gate = InProcess::start(&["--workers", "1"]);
     let engine = Engine::listen(&gate.socket);
     let mut waiting: Vec<_> = (0..8)
         .map(|_| {

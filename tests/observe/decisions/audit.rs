@@ -9,7 +9,8 @@ use super::*;
 #[test]
 fn the_audit_has_every_field_and_both_ends_of_a_session() {
     let site = Site::start(POLICY, &[]);
-    let who = site.gate.pki.client_with("ci", 0x0abc, |params| {
+    let who = site.gate.pki.client_with("ci", |params| {
+        params.serial_number = Some(0x0abc_u64.into());
         params
             .distinguished_name
             .push(DnType::OrganizationName, "Example Ltd");
@@ -130,7 +131,7 @@ fn the_audit_has_every_field_and_both_ends_of_a_session() {
     kicked.hijack();
     let id = site.gate.ps().iter().map(|c| c.id).max().expect("there");
     let output = site.gate.command_line(&["kick", &id.to_string()]);
-    assert!(output.status.success(), "{}", text(&output));
+    assert!(output.status.success(), "{}", said(&output));
     kicked.ended();
     site.record(|r| r.event == Event::SessionEnd && r.reason.as_deref() == Some("kicked"));
     let text = fs::read_to_string(&site.audit).expect("the audit");
@@ -156,12 +157,10 @@ fn the_audit_says_what_was_never_let_through_and_why() {
     );
     // Who leaves before there was anything to decide on was not let through either.
     let mut gone = site.client("viewer");
-    gone.send("POST /v1.51/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
-        .expect("sent");
-    assert_eq!(gone.answer().expect("an answer").status, 403);
+    gone.send("POST /v1.51/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n");
+    assert_eq!(gone.answer().status, 403);
     let mut gone = site.client("new");
-    gone.send("POST /v1.51/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-        .expect("sent");
+    gone.send("POST /v1.51/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{");
     drop(gone);
     let record = site.record(|r| r.client == "new");
     assert_eq!(
@@ -236,7 +235,7 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
         }
         assert_eq!(answer.status, 503);
         assert!(
-            answer.body.starts_with(
+            answer.text().starts_with(
                 "{\"message\":\"dockgate: the audit cannot be written, so nothing is let through: "
             ),
             "{answer:?}"
@@ -265,11 +264,11 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
 #[test]
 fn an_audit_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
     let dir = tempfile::tempdir().expect("a directory");
-    let engine = Engine::start(&engine_socket(&dir));
+    let engine = Daemon::start(&engine_socket(&dir));
     let pki = Pki::create(dir.path());
-    let mut command = Gate::command(&dir, &["--audit", "stdout"]);
+    let mut command = ByOptions::command(&dir, &["--audit", "stdout"]);
     command.stdout(Stdio::piped());
-    let mut gate = Gate::run(command, pki, dir);
+    let mut gate = ByOptions::run(command, pki, dir);
     let unread = gate.child.stdout.take().expect("piped");
     let mut client = gate.connect(&gate.pki.client("ci", 7));
     // A full pipe is a reader that is late, then one that is gone.
@@ -316,11 +315,12 @@ fn an_audit_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
 #[test]
 fn an_audit_that_is_never_read_does_not_keep_the_process() {
     let dir = tempfile::tempdir().expect("a directory");
-    let _engine = Engine::start(&engine_socket(&dir));
+    let _engine = Daemon::start(&engine_socket(&dir));
     let pki = Pki::create(dir.path());
-    let mut command = Gate::command(&dir, &["--audit", "stdout", "--audit-failure", "continue"]);
+    let mut command =
+        ByOptions::command(&dir, &["--audit", "stdout", "--audit-failure", "continue"]);
     command.stdout(Stdio::piped());
-    let mut gate = Gate::run(command, pki, dir);
+    let mut gate = ByOptions::run(command, pki, dir);
     let mut client = gate.connect(&gate.pki.client("ci", 7));
     eventually(|| {
         assert_eq!(client.ask("GET", "/_ping").status, 200);
@@ -335,7 +335,7 @@ fn an_audit_that_is_never_read_does_not_keep_the_process() {
 
 /// Waits for the end of a gate that was asked to end.
 #[track_caller]
-fn ended(gate: &mut Gate) {
+fn ended(gate: &mut ByOptions) {
     let status = eventually(|| {
         let status = gate.child.try_wait().expect("a child");
         status.ok_or_else(|| "it runs on".to_owned())

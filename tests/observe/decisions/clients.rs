@@ -7,11 +7,11 @@ use super::*;
 fn an_issuers_pin_tells_two_cas_of_one_name_apart() {
     let dir = tempfile::tempdir().expect("a directory");
     let other = tempfile::tempdir().expect("a directory");
-    let _engine = Engine::start(&engine_socket(&dir));
+    let _engine = Daemon::start(&engine_socket(&dir));
     let pki = Pki::named(dir.path(), "One CA");
     let twin = Pki::named(other.path(), "One CA");
     let pin = |ca: &Pki| {
-        let (_, cert) = x509_parser::parse_x509_certificate(&ca.ca_der).expect("a certificate");
+        let (_, cert) = x509_parser::parse_x509_certificate(&ca.ca).expect("a certificate");
         let digest = pki::identity::sha256(cert.public_key().raw);
         format!("sha256:{}", data_encoding::BASE64.encode(&digest))
     };
@@ -24,8 +24,8 @@ fn an_issuers_pin_tells_two_cas_of_one_name_apart() {
         pin(&twin)
     );
     fs::write(&policy, text).expect("written");
-    let command = Gate::command(&dir, &["--policy", &policy.display().to_string()]);
-    let gate = Gate::run(command, pki, dir);
+    let command = ByOptions::command(&dir, &["--policy", &policy.display().to_string()]);
+    let gate = ByOptions::run(command, pki, dir);
     let ask = |who: &Credential| gate.connect(who).ask("GET", "/_ping").status;
     let (ours, theirs) = (gate.pki.client("ci", 1), twin.client("ci", 1));
     assert_eq!((ask(&ours), ask(&theirs)), (403, 200));
@@ -35,7 +35,7 @@ fn an_issuers_pin_tells_two_cas_of_one_name_apart() {
         (&theirs, &twin, 200),
     ] {
         let mut who = who.clone();
-        who.chain.push(beside.ca_der.clone());
+        who.chain.push(beside.ca.clone());
         assert_eq!(ask(&who), status);
     }
 }

@@ -1,4 +1,4 @@
-//! A Docker Engine that answers a few requests, echoes hijacked streams, streams numbered events for ever, and can be frozen
+//! A stand-in for a Docker Engine that answers a few requests, echoes hijacked streams, streams numbered events without end, and can be frozen
 //! like a stopped process.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,16 +23,17 @@ struct State {
     ended: AtomicBool,
 }
 
-/// The engine; dropping it closes its socket and leaves the file, as a crash does.
-pub(crate) struct Engine {
-    pub(crate) socket: PathBuf,
+/// The stand-in; dropping it closes its socket and leaves the file, as a crash does.
+pub struct Daemon {
+    /// Its socket.
+    pub socket: PathBuf,
     state: Arc<State>,
     accepting: Option<std::thread::JoinHandle<()>>,
 }
 
-impl Engine {
+impl Daemon {
     /// Listens at `socket`.
-    pub(crate) fn start(socket: &Path) -> Self {
+    pub fn start(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).expect("the engine's socket");
         let state = Arc::new(State::default());
         let shared = state.clone();
@@ -42,7 +43,7 @@ impl Engine {
                     return;
                 }
                 let (stream, state) = (stream.expect("accepted"), shared.clone());
-                // A connection that breaks is the client's affair.
+                // A connection that breaks is for the client to notice.
                 std::thread::spawn(move || _ = serve(stream, &state));
             }
         });
@@ -54,18 +55,18 @@ impl Engine {
     }
 
     /// From now on connections are taken and nothing is answered.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         *self.state.frozen.lock().expect("not poisoned") = true;
     }
 
     /// Ends the freeze.
-    pub(crate) fn thaw(&self) {
+    pub fn thaw(&self) {
         *self.state.frozen.lock().expect("not poisoned") = false;
         self.state.thawed.notify_all();
     }
 
     /// Heads and bodies (chunks as they came) of the requests so far whose first line starts with `line`.
-    pub(crate) fn heard(&self, line: &str) -> Vec<(String, Vec<u8>)> {
+    pub fn heard(&self, line: &str) -> Vec<(String, Vec<u8>)> {
         let heard = self.state.heard.lock().expect("not poisoned");
         heard
             .iter()
@@ -75,12 +76,12 @@ impl Engine {
     }
 
     /// Requests for `/_ping` so far.
-    pub(crate) fn pings(&self) -> usize {
+    pub fn pings(&self) -> usize {
         self.state.pings.load(SeqCst)
     }
 }
 
-impl Drop for Engine {
+impl Drop for Daemon {
     fn drop(&mut self) {
         self.thaw();
         self.state.ended.store(true, SeqCst);

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
-use super::{DEADLINE, same, text};
+use crate::{DEADLINE, same, text};
 
 /// A unix socket that hands each connection to the test. Dropping it closes the socket but leaves its path.
-pub(crate) struct Engine {
+pub struct Engine {
     path: PathBuf,
     listener: Arc<UnixListener>,
     arrivals: Receiver<UnixStream>,
@@ -19,8 +19,9 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn listen(path: &Path) -> Self {
-        let listener = Arc::new(UnixListener::bind(path).unwrap());
+    /// Listens at `path`.
+    pub fn listen(path: &Path) -> Self {
+        let listener = Arc::new(UnixListener::bind(path).expect("bind the engine's socket"));
         let (arrive, arrivals) = channel();
         let accepting = listener.clone();
         let thread = std::thread::spawn(move || {
@@ -40,7 +41,7 @@ impl Engine {
 
     /// The next connection.
     #[track_caller]
-    pub(crate) fn accept(&self) -> EngineConn {
+    pub fn accept(&self) -> EngineConn {
         match self.arrivals.recv_timeout(DEADLINE) {
             Ok(socket) => EngineConn::new(socket),
             Err(e) => panic!("no connection reached the engine: {e}"),
@@ -49,9 +50,9 @@ impl Engine {
 
     /// Proves that no connection was made so far: the queue is first in, first out, and the next one is our own.
     #[track_caller]
-    pub(crate) fn nothing_came(&self) {
-        let mut marker = UnixStream::connect(&self.path).unwrap();
-        marker.write_all(b"marker").unwrap();
+    pub fn nothing_came(&self) {
+        let mut marker = UnixStream::connect(&self.path).expect("connect");
+        marker.write_all(b"marker").expect("write the marker");
         drop(marker);
         let mut first = self.accept();
         same(&first.rest(), b"marker", "nothing may reach the engine");
@@ -69,15 +70,19 @@ impl Drop for Engine {
 }
 
 /// One connection from the gate.
-pub(crate) struct EngineConn {
-    pub(crate) socket: UnixStream,
+pub struct EngineConn {
+    /// The connection.
+    pub socket: UnixStream,
     held: Vec<u8>,
 }
 
 impl EngineConn {
     fn new(socket: UnixStream) -> Self {
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        socket.set_write_timeout(Some(DEADLINE)).unwrap();
+        let (read, write) = (
+            socket.set_read_timeout(Some(DEADLINE)),
+            socket.set_write_timeout(Some(DEADLINE)),
+        );
+        read.and(write).expect("deadlines");
         Self {
             socket,
             held: Vec::new(),
@@ -85,8 +90,8 @@ impl EngineConn {
     }
 
     /// A second handle, for reading and writing at once.
-    pub(crate) fn twin(&self) -> Self {
-        Self::new(self.socket.try_clone().unwrap())
+    pub fn twin(&self) -> Self {
+        Self::new(self.socket.try_clone().expect("a second handle"))
     }
 
     /// Reads some more; false at the end, a reset included.
@@ -108,7 +113,7 @@ impl EngineConn {
 
     /// What arrived in one read, without waiting for more.
     #[track_caller]
-    pub(crate) fn once(&mut self) -> Vec<u8> {
+    pub fn once(&mut self) -> Vec<u8> {
         if self.held.is_empty() {
             self.more();
         }
@@ -117,7 +122,7 @@ impl EngineConn {
 
     /// The next head, its empty line included.
     #[track_caller]
-    pub(crate) fn head(&mut self) -> Vec<u8> {
+    pub fn head(&mut self) -> Vec<u8> {
         loop {
             if let Some(at) = self.held.windows(4).position(|w| w == b"\r\n\r\n") {
                 return self.held.drain(..at + 4).collect();
@@ -132,7 +137,7 @@ impl EngineConn {
 
     /// Exactly `n` bytes.
     #[track_caller]
-    pub(crate) fn take(&mut self, n: usize) -> Vec<u8> {
+    pub fn take(&mut self, n: usize) -> Vec<u8> {
         while self.held.len() < n {
             assert!(self.more(), "the gate closed after {}", text(&self.held));
         }
@@ -141,7 +146,7 @@ impl EngineConn {
 
     /// Exactly these bytes come next.
     #[track_caller]
-    pub(crate) fn expect(&mut self, wanted: &[u8]) {
+    pub fn expect(&mut self, wanted: &[u8]) {
         while self.held.len() < wanted.len() && self.more() {}
         let n = self.held.len().min(wanted.len());
         let got: Vec<u8> = self.held.drain(..n).collect();
@@ -150,30 +155,32 @@ impl EngineConn {
 
     /// Everything until the gate ends its side.
     #[track_caller]
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
+    pub fn rest(&mut self) -> Vec<u8> {
         while self.more() {}
         std::mem::take(&mut self.held)
     }
 
     /// The gate ends its side, and nothing comes before that.
     #[track_caller]
-    pub(crate) fn expect_end(&mut self) {
+    pub fn expect_end(&mut self) {
         same(&self.rest(), b"", "the engine received before the end");
     }
 
+    /// Writes bytes.
     #[track_caller]
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).unwrap();
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).expect("the gate reads");
     }
 
     /// Ends the output; input goes on.
-    pub(crate) fn end(&self) {
-        self.socket.shutdown(Shutdown::Write).unwrap();
+    pub fn end(&self) {
+        let ended = self.socket.shutdown(Shutdown::Write);
+        ended.expect("end the output");
     }
 
     /// Reads the request and answers it.
     #[track_caller]
-    pub(crate) fn answer(&mut self, request: &[u8], answer: &[u8]) {
+    pub fn answer(&mut self, request: &[u8], answer: &[u8]) {
         self.expect(request);
         self.write(answer);
     }
