@@ -22,10 +22,10 @@ use tracing::{info, warn};
 
 use crate::cli::ServeArgs;
 use crate::config::{AuditFailure, AuditSink, Config};
+use crate::connection::{Bounds, Front};
 use crate::engine::Upstream;
-use crate::front::{Bounds, Front};
 use crate::house::{House, Surroundings, Survey};
-use crate::http::gate::{Deadlines, Gate, Limits};
+use crate::http::shared::{Deadlines, Limits, Shared};
 use crate::listener::{self, Keepalive};
 use crate::observe::admin::{self, Admin};
 use crate::observe::audit::sink::{OnFailure, Sink, Target};
@@ -90,7 +90,7 @@ impl App {
         let control = control_socket(&config)?;
         let house = House::new(Survey::of(&config), Surroundings::look());
         let policy = reload::policy(&config)?.protecting(house.protected());
-        let gate = Gate {
+        let shared = Shared {
             upstream: Upstream::new(config.upstream.clone(), config.upstream_connect_timeout),
             deadlines: Deadlines {
                 head: config.head_timeout,
@@ -118,7 +118,7 @@ impl App {
             connections: config.limits.connections_per_client,
             requests_per_second: config.limits.requests_per_second_per_client,
         });
-        let front = Front::new(Arc::new(gate), Arc::new(registry), trust, bounds);
+        let front = Front::new(Arc::new(shared), Arc::new(registry), trust, bounds);
         front.expiry.look(&dates, OffsetDateTime::now_utc());
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -157,7 +157,7 @@ impl App {
     /// # Panics
     /// When the gate is already being served.
     pub fn on_request(&mut self, hook: fn(&str)) {
-        let gate = Arc::get_mut(&mut self.front).and_then(|front| Arc::get_mut(&mut front.gate));
+        let gate = Arc::get_mut(&mut self.front).and_then(|front| Arc::get_mut(&mut front.shared));
         gate.expect("a gate that is not being served must have one owner")
             .on_request = Some(hook);
     }
@@ -172,7 +172,7 @@ impl App {
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         self.front
-            .gate
+            .shared
             .policy
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -231,17 +231,17 @@ impl App {
         if let Some(socket) = control {
             observers.spawn(controller.run(socket));
         }
-        if front.gate.house.is_pending() {
-            let gate = front.gate.clone();
+        if front.shared.house.is_pending() {
+            let shared = front.shared.clone();
             observers.spawn(async move {
-                while gate.house.is_pending() {
-                    gate.know_house().await;
+                while shared.house.is_pending() {
+                    shared.know_house().await;
                     tokio::time::sleep(HOUSE_AGAIN).await;
                 }
                 std::future::pending().await
             });
         }
-        let audit = front.gate.audit.clone();
+        let audit = front.shared.audit.clone();
         if let Some(audit) = audit.clone() {
             observers.spawn(async move { audit.keep().await });
         }
@@ -287,7 +287,7 @@ impl App {
     }
 
     fn observers(&self) -> (Admin, Control) {
-        let draining = self.front.gate.draining.clone();
+        let draining = self.front.shared.draining.clone();
         let health = Arc::new(Health::new(self.config.upstream.clone(), draining));
         let admin = Admin {
             front: self.front.clone(),
@@ -341,7 +341,7 @@ async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = (
         deadline_ms = limit.as_secs_f64() * 1e3,
         "Draining"
     );
-    front.gate.draining.cancel();
+    front.shared.draining.cancel();
     front.tasks.close();
     tokio::select! {
         () = front.tasks.wait() => return info!("Drained"),

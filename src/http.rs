@@ -9,12 +9,12 @@
 pub mod client;
 pub mod exchange;
 pub mod framing;
-pub mod gate;
 pub mod head;
 pub mod outgoing;
+pub mod record;
 pub mod relay;
 pub mod respond;
+pub mod response_authorization;
 pub mod session;
-pub mod transaction;
+pub mod shared;
 pub mod tunnel;
-pub mod witness;

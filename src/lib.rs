@@ -17,7 +17,7 @@ pub mod app;
 pub mod reload;
 
 // The path of a request.
-pub mod front;
+pub mod connection;
 
 pub mod listener;
 

@@ -52,12 +52,12 @@ impl TokenBucket {
 
 /// Lets something be said at most once in a while, and counts what went unsaid.
 #[derive(Debug)]
-pub struct Seldom {
+pub struct LogThrottle {
     every: Duration,
     state: Mutex<(Option<Instant>, u64)>,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// Once in `every`.
     #[must_use]
     pub const fn new(every: Duration) -> Self {
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_line_is_said_once_in_a_while_with_the_number_of_occasions() {
         let start = Instant::now();
-        let seldom = Seldom::new(Duration::from_secs(10));
+        let seldom = LogThrottle::new(Duration::from_secs(10));
         assert_eq!(seldom.due(start), Some(1));
         assert_eq!(seldom.due(start + Duration::from_secs(1)), None);
         assert_eq!(seldom.due(start + Duration::from_secs(9)), None);

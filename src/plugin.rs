@@ -67,7 +67,7 @@ impl Plugin {
     ///
     /// # Errors
     /// Unless the plugin allows it.
-    pub async fn may_go_on(&self, request: &Request) -> Result<(), Denied> {
+    pub async fn authorize_request(&self, request: &Request) -> Result<(), Denied> {
         self.ask("AuthZPlugin.AuthZReq", request).await
     }
 
@@ -75,7 +75,7 @@ impl Plugin {
     ///
     /// # Errors
     /// Unless the plugin allows it.
-    pub async fn may_go_back(&self, request: &Request) -> Result<(), Denied> {
+    pub async fn authorize_response(&self, request: &Request) -> Result<(), Denied> {
         self.ask("AuthZPlugin.AuthZRes", request).await
     }
 

@@ -19,8 +19,8 @@ use tracing::{Level, error, info, warn};
 
 use crate::cli::ServeArgs;
 use crate::config::{Config, LogLevel};
+use crate::connection::Front;
 use crate::finding;
-use crate::front::Front;
 use crate::observe::expiry::{Date, Subject};
 use crate::observe::metrics;
 use crate::observe::registry::{Cut, Entry};
@@ -129,7 +129,7 @@ impl Reloader {
             (now, found)
         });
         let Ok((seen, found)) = looked.await else {
-            self.front.gate.metrics.reload(metrics::Reload::Failed);
+            self.front.shared.metrics.reload(metrics::Reload::Failed);
             error!("A reload panicked; the old configuration stays in force");
             return;
         };
@@ -139,7 +139,7 @@ impl Reloader {
             // Said once, until something changes.
             Found::Fault(fault) if !asked && !changed && self.fault.as_ref() == Some(&fault) => {}
             Found::Fault(fault) => {
-                self.front.gate.metrics.reload(metrics::Reload::Failed);
+                self.front.shared.metrics.reload(metrics::Reload::Failed);
                 error!(
                     error = fault,
                     "Reload failed; the old configuration stays in force"
@@ -170,9 +170,9 @@ impl Reloader {
             .trust
             .write()
             .unwrap_or_else(PoisonError::into_inner) = trust;
-        self.front.gate.house.adopt(survey);
-        let policy = self.front.gate.publish(policy);
-        if let Some(audit) = &self.front.gate.audit
+        self.front.shared.house.adopt(survey);
+        let policy = self.front.shared.publish(policy);
+        if let Some(audit) = &self.front.shared.audit
             && let Err(e) = audit.reopen()
         {
             error!(error = %e, "The audit file cannot be opened anew; the old one stays in use");
@@ -183,7 +183,7 @@ impl Reloader {
         (self.config, self.dates) = (config, dates);
         (self.seen, self.fault) = (seen, None);
         let cut = self.judge().await + self.withdraw(&policy);
-        self.front.gate.metrics.reload(metrics::Reload::Applied);
+        self.front.shared.metrics.reload(metrics::Reload::Applied);
         info!(cut, "Reloaded");
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -142,7 +142,9 @@ pub async fn accept(
         Ok(Err(_)) | Ok(Ok([])) => return Err(Outcome::Probe),
         Ok(Ok([first, ..])) if first.is_ascii_alphabetic() => {
             let _ = timeout_at(deadline, socket.write_all(PLAIN_HTTP)).await;
-            part(socket).await;
+            socket
+                .linger_and_close(REFUSED_DRAIN.0, REFUSED_DRAIN.1)
+                .await;
             return Err(Outcome::PlainHttp);
         }
         Ok(Ok(_)) => {}
@@ -150,7 +152,9 @@ pub async fn accept(
     // rustls would look for TLS 1.2's extensions first and blame their absence (handshake_failure).
     if is_old(socket.buffered()) {
         let _ = timeout_at(deadline, socket.write_all(&PROTOCOL_VERSION)).await;
-        part(socket).await;
+        socket
+            .linger_and_close(REFUSED_DRAIN.0, REFUSED_DRAIN.1)
+            .await;
         return Err(Outcome::OldVersion);
     }
     let handshake = acceptor.accept(socket).into_fallible();
@@ -159,7 +163,9 @@ pub async fn accept(
         Ok(Ok(stream)) => identify(stream, verifier),
         Ok(Err((error, socket))) => {
             let refusal = verify::take_refusal();
-            part(socket).await;
+            socket
+                .linger_and_close(REFUSED_DRAIN.0, REFUSED_DRAIN.1)
+                .await;
             Err(
                 match (refusal, error.get_ref().and_then(|e| e.downcast_ref())) {
                     (Some(refusal), _) => Outcome::Refused(Box::new(refusal)),
@@ -203,13 +209,5 @@ fn identify(
             stream: Box::new(stream),
         }),
         Err(e) => Err(Outcome::Failed(io::Error::other(e))),
-    }
-}
-
-/// Ends the write side, then listens a little, so that what was written last arrives.
-pub async fn part(mut socket: WideSocket) {
-    let (time, bytes) = REFUSED_DRAIN;
-    if socket.shutdown().await.is_ok() {
-        let _ = timeout(time, socket.drain(bytes)).await;
     }
 }

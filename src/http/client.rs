@@ -142,11 +142,10 @@ impl ClientStream {
     /// Ends the connection so that what was written last arrives: close_notify, FIN, then the rest of what the client still
     /// sends is dropped, within `time` and `limit` bytes (an immediate close would reset the connection and destroy the
     /// answer in the client's buffer).
-    pub async fn part(mut self, time: Duration, limit: usize) {
+    pub async fn linger_and_close(mut self, time: Duration, limit: usize) {
         let _ = timeout(time, async {
             if poll_fn(|cx| self.poll_shutdown(cx)).await.is_ok() {
-                let (mut socket, _) = self.tls.into_inner();
-                socket.drain(limit).await;
+                self.tls.into_inner().0.linger_and_close(time, limit).await;
             }
         })
         .await;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::framing::Framing;
 use super::relay::{Fault, Progress, Relay};
-use super::witness::{Question, Witness};
+use super::response_authorization::{Question, ResponseAuthorization};
 
 pub use outcome::{End, Facts, Failure};
 
@@ -70,7 +70,7 @@ pub struct Exchange<'a> {
     draining: &'a CancellationToken,
     deadline: Option<Pin<Box<Sleep>>>,
     /// Who has to be asked before an answer goes back, until that has been done.
-    pub witness: Option<Witness>,
+    pub authorization: Option<ResponseAuthorization>,
     /// The engine has ended its side behind what is in `engine_in`.
     engine_ended: bool,
     /// The final status, once its head has come.
@@ -100,7 +100,7 @@ impl<'a> Exchange<'a> {
             close: false,
             draining,
             deadline: None,
-            witness: None,
+            authorization: None,
             engine_ended: false,
             status: None,
             answered: None,

@@ -14,28 +14,28 @@ use tracing::debug;
 
 use super::client::ClientStream;
 use super::framing::Framing;
-use super::gate::Gate;
 use super::head::{self, HeadError, RequestHead};
 use super::outgoing::Outgoing;
+use super::record::RequestRecord;
 use super::respond::{Refusal, Status};
-use super::transaction::Transaction;
-use super::witness::Witness;
+use super::response_authorization::ResponseAuthorization;
+use super::shared::Shared;
 use crate::engine::EngineStream;
 use crate::observe::metrics::Limit;
-use crate::observe::registry::{Entry, Place};
+use crate::observe::registry::{Admission, Entry};
 use crate::tls::socket::WideSocket;
 use docker_api::Hijack;
 use policy::{self, ClientRef, Permitted, Policy};
 
 /// How long, and for how many bytes, a client is listened to after its last answer.
-const PART: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
+const LINGER: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
 
 /// What comes after a request.
 #[derive(Clone, Copy)]
 enum After {
     Next,
     /// Close so that the last answer arrives.
-    Part(Duration),
+    LingerAndClose(Duration),
     /// Close at once, without close_notify, so that a cut answer is seen as cut.
     Drop,
 }
@@ -49,25 +49,25 @@ enum Stop {
 }
 
 struct Session<'a> {
-    gate: &'a Gate,
+    shared: &'a Shared,
     entry: &'a Entry,
     client: ClientStream,
     engine: Option<EngineStream>,
     role: Option<(Arc<Policy>, ClientRef)>,
     /// Who has to be asked about the answer of the request at hand.
-    witness: Option<Witness>,
+    authorization: Option<ResponseAuthorization>,
     fresh: bool,
 }
 
 /// Serves one connection to its end. Dropping the future closes both sides at once.
-pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSocket>>) {
+pub async fn serve(shared: Arc<Shared>, entry: Arc<Entry>, tls: Box<TlsStream<WideSocket>>) {
     let mut session = Session {
-        gate: &gate,
+        shared: &shared,
         entry: &entry,
         client: ClientStream::new(tls),
         engine: None,
         role: None,
-        witness: None,
+        authorization: None,
         fresh: true,
     };
     let last = loop {
@@ -77,8 +77,8 @@ pub async fn serve(gate: Arc<Gate>, entry: Arc<Entry>, tls: Box<TlsStream<WideSo
         }
     };
     session.engine = None;
-    if let After::Part(time) = last {
-        session.client.part(time, PART.1).await;
+    if let After::LingerAndClose(time) = last {
+        session.client.linger_and_close(time, LINGER.1).await;
     }
 }
 
@@ -88,7 +88,7 @@ struct Ready<'a> {
     request: RequestHead,
     body: Framing,
     out: Outgoing,
-    tx: Transaction<'a>,
+    record: RequestRecord<'a>,
 }
 
 impl<'a> Session<'a> {
@@ -111,7 +111,7 @@ impl<'a> Session<'a> {
         // The first of the body goes with it.
         let room = self.client.held().len().min(len + 512);
         let mut out = Vec::with_capacity(room + 32);
-        let lines = self.gate.limits.header_lines;
+        let lines = self.shared.limits.header_lines;
         let parsed = head::request_within(head, lines, &mut out, |method, target| {
             docker_api::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
         });
@@ -136,26 +136,26 @@ impl<'a> Session<'a> {
             value(&request.content_type),
             value(&request.content_encoding),
         );
-        let mut tx = Transaction::begin(
-            self.gate,
+        let mut record = RequestRecord::begin(
+            self.shared,
             self.entry,
             (&method, target.split('?').next().unwrap_or_default()),
             (classified.operation, classified.hijack),
             classified.name(),
         );
-        tx.upgrade = request.upgrade;
-        tx.connection = request.connection();
+        record.upgrade = request.upgrade;
+        record.connection = request.connection();
         let mut out = Outgoing::new(out);
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(refusal) = self.limited() {
-            self.judged_as(&mut tx);
-            tx.limited(&refusal.message);
+            self.judged_as(&mut record);
+            record.limited(&refusal.message);
             let body = request.framing.clone();
-            return Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut tx)).await);
+            return Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut record)).await);
         }
-        if let Some(hook) = self.gate.on_request {
-            hook(&tx.path);
+        if let Some(hook) = self.shared.on_request {
+            hook(&record.path);
         }
         let facts = policy::Request {
             classified: &classified,
@@ -165,7 +165,7 @@ impl<'a> Session<'a> {
         };
         let mut body = request.framing.clone();
         match self
-            .decide(&mut tx, &facts, &request, &mut out, &mut body)
+            .decide(&mut record, &facts, &request, &mut out, &mut body)
             .await
         {
             Ok(permit) => Ok(Ready {
@@ -173,20 +173,20 @@ impl<'a> Session<'a> {
                 request,
                 body,
                 out,
-                tx,
+                record,
             }),
             Err(Stop::Refused(refusal)) => {
-                Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut tx)).await)
+                Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut record)).await)
             }
-            Err(Stop::Gone) => Err(gone(&mut tx)),
+            Err(Stop::Gone) => Err(gone(&mut record)),
         }
     }
 
     async fn refuse_head(&mut self, error: HeadError) -> After {
         let refusal = match error {
             HeadError::TooManyLines => {
-                self.gate.metrics.limited(Limit::HeaderLines);
-                let most = self.gate.limits.header_lines;
+                self.shared.metrics.limited(Limit::HeaderLines);
+                let most = self.shared.limits.header_lines;
                 let message = format!("more than {most} header lines (max-header-lines)");
                 Refusal::new(Status::HeadTooLarge, message)
             }
@@ -202,7 +202,7 @@ impl<'a> Session<'a> {
 
     /// The refusal of a client that is above a limit of its own.
     fn limited(&self) -> Option<Refusal> {
-        let (limit, message, wait) = if self.entry.place != Place::Within {
+        let (limit, message, wait) = if self.entry.place != Admission::Within {
             let most = self.entry.per_client.connections;
             let message = format!(
                 "client \"{}\" already has {most} connections, the most one client may have (max-connections-per-client)",
@@ -220,7 +220,7 @@ impl<'a> Session<'a> {
         } else {
             return None;
         };
-        self.gate.metrics.limited(limit);
+        self.shared.metrics.limited(limit);
         let mut refusal = Refusal::new(Status::TooMany, message);
         refusal.retry_after = Some(wait.as_secs_f64().ceil().max(1.0) as u64);
         Some(refusal)
@@ -229,7 +229,7 @@ impl<'a> Session<'a> {
     /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
     async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
         let (status, _) = refusal.status.line();
-        self.gate.metrics.malformed(status);
+        self.shared.metrics.malformed(status);
         debug!(
             conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
             error = refusal.message, "Request refused"
@@ -238,14 +238,14 @@ impl<'a> Session<'a> {
         self.entry.meter.up(self.client.held().len());
         self.entry.meter.down(bytes.len());
         match self.client.write_all(&bytes).await {
-            Ok(()) => After::Part(PART.0),
+            Ok(()) => After::LingerAndClose(LINGER.0),
             Err(_) => After::Drop,
         }
     }
 }
 
-fn gone(tx: &mut Transaction<'_>) -> After {
-    tx.finish(None, Some("client_gone"));
+fn gone(record: &mut RequestRecord<'_>) -> After {
+    record.finish(None, Some("client_gone"));
     After::Drop
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::front::Front;
+use crate::connection::Front;
 use crate::listener;
 use crate::observe::health::Health;
 use crate::observe::log as logging;
@@ -85,7 +85,7 @@ impl Admin {
     async fn scene(&self) -> Scene {
         let ready = self.health.ready().await;
         Scene {
-            metrics: self.front.gate.metrics.clone(),
+            metrics: self.front.shared.metrics.clone(),
             totals: self.front.registry.totals(),
             expiry: self.front.lapses(),
             engine_up: ready.engine == crate::observe::health::Engine::Ok,

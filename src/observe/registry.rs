@@ -20,7 +20,7 @@ use pki::identity::Identity;
 mod share;
 mod view;
 
-pub use share::{PerClient, Place};
+pub use share::{Admission, PerClient};
 pub use view::{Handshake, Shaking, State, Totals};
 
 use share::{Share, Shares};
@@ -153,7 +153,7 @@ pub struct Entry {
     /// When it was entered, on the clock that ages are measured by.
     pub entered: Instant,
     /// Its standing under the limit of its client.
-    pub place: Place,
+    pub place: Admission,
     /// What it has moved.
     pub meter: Meter,
     /// The limits of its client.

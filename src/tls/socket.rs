@@ -8,9 +8,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::net;
 
@@ -51,7 +53,7 @@ impl WideSocket {
     }
 
     /// Reads and drops raw bytes until the peer ends, fails, or `limit` bytes have come. The caller sets the deadline.
-    pub async fn drain(&mut self, limit: usize) {
+    async fn drain(&mut self, limit: usize) {
         let mut seen = 0;
         while seen < limit {
             if poll_fn(|cx| self.poll_fill(cx)).await.is_err() || self.buffered().is_empty() {
@@ -59,6 +61,14 @@ impl WideSocket {
             }
             seen += self.buffered().len();
             self.consume(self.buffered().len());
+        }
+    }
+
+    /// Ends the write side, then drops what the peer still sends, within `time` and `limit` bytes, so that what was written last
+    /// arrives: an immediate close would reset the connection and destroy it in the peer's buffer.
+    pub async fn linger_and_close(mut self, time: Duration, limit: usize) {
+        if rustix::net::shutdown(&*self.tcp, rustix::net::Shutdown::Write).is_ok() {
+            let _ = timeout(time, self.drain(limit)).await;
         }
     }
 

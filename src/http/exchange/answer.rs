@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::super::framing::Framing;
 use super::super::head::{self, Emit, MAX_HEAD, ResponseHead};
 use super::super::relay::{Fault, Pending, Progress};
-use super::super::witness::Witness;
+use super::super::response_authorization::ResponseAuthorization;
 use super::{Down, End, Exchange, Failure, Up};
 use crate::net;
 
@@ -47,7 +47,7 @@ impl Exchange<'_> {
                 Down::Asking(question) => match question.poll(cx) {
                     Poll::Pending => return None,
                     Poll::Ready(Ok(())) => {
-                        self.witness = None;
+                        self.authorization = None;
                         self.down = Down::Head;
                     }
                     Poll::Ready(Err(denied)) => {
@@ -153,7 +153,7 @@ impl Exchange<'_> {
             Ok(response) => response,
             Err(e) => return Some(self.fail(Failure::EngineHead(e))),
         };
-        if let Some(down) = self.witnessed(len, &response, tunnels(&response)) {
+        if let Some(down) = self.authorized(len, &response, tunnels(&response)) {
             self.down = down;
             return None;
         }
@@ -196,14 +196,14 @@ impl Exchange<'_> {
     }
 
     /// What has to happen with the plugin before the answer whose head is at the front of `engine_in` may go back.
-    fn witnessed(&self, len: usize, response: &ResponseHead, tunnel: bool) -> Option<Down> {
-        let witness = self.witness.as_ref()?;
+    fn authorized(&self, len: usize, response: &ResponseHead, tunnel: bool) -> Option<Down> {
+        let authorization = self.authorization.as_ref()?;
         if response.status < 200 && !tunnel {
             return None;
         }
         let framing = &response.framing;
         let (head, body) = self.engine_in.split_at(len);
-        if !tunnel && !self.engine_ended && witness.waits(head, framing, body) {
+        if !tunnel && !self.engine_ended && authorization.waits(head, framing, body) {
             return Some(Down::Gathering {
                 head: len,
                 framing: framing.clone(),
@@ -216,7 +216,7 @@ impl Exchange<'_> {
             Ok(n) if rest.is_done() || rest.is_until_eof() && self.engine_ended => Some(&body[..n]),
             _ => None,
         };
-        let question = witness.ask(response.status, head, framing, complete);
+        let question = authorization.ask(response.status, head, framing, complete);
         Some(Down::Asking(Box::new(question)))
     }
 
@@ -233,8 +233,9 @@ impl Exchange<'_> {
                 }
             }
             let (head, body) = self.engine_in.split_at(head);
-            let waits = |witness: &Witness| witness.waits(head, framing, body);
-            if !self.witness.as_ref().is_some_and(waits) {
+            let waits =
+                |authorization: &ResponseAuthorization| authorization.waits(head, framing, body);
+            if !self.authorization.as_ref().is_some_and(waits) {
                 return true;
             }
         }

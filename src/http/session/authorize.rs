@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::super::framing::Framing;
 use super::super::head::RequestHead;
 use super::super::outgoing::Outgoing;
+use super::super::record::RequestRecord;
 use super::super::respond::{Refusal, Status};
-use super::super::transaction::Transaction;
-use super::super::witness::Witness;
+use super::super::response_authorization::ResponseAuthorization;
 use super::{Session, Stop};
 use crate::plugin::{Denied, MAX_REQUEST_BODY, Request};
 
@@ -16,29 +16,29 @@ impl Session<'_> {
     /// at dockerd, not the full id the policy may put in its place. `None` without a plugin.
     pub(super) fn question(
         &mut self,
-        tx: &mut Transaction<'_>,
+        record: &mut RequestRecord<'_>,
         out: &Outgoing,
     ) -> Result<Option<Request>, Stop> {
-        self.witness = None;
-        let Some(plugin) = &self.gate.plugin else {
+        self.authorization = None;
+        let Some(plugin) = &self.shared.plugin else {
             return Ok(None);
         };
-        Request::new(&self.entry.identity, out.head(), tx.operation)
+        Request::new(&self.entry.identity, out.head(), record.operation)
             .map(Some)
-            .map_err(|why| refused(tx, &plugin.denied(why)))
+            .map_err(|why| refused(record, &plugin.denied(why)))
     }
 
     /// Asks the plugin, with the body where it is of a kind that plugins are shown, and has its answer wait for the plugin
     /// as well.
     pub(super) async fn authorize(
         &mut self,
-        tx: &mut Transaction<'_>,
+        record: &mut RequestRecord<'_>,
         question: Option<Request>,
         request: &RequestHead,
         out: &mut Outgoing,
         body: &mut Framing,
     ) -> Result<(), Stop> {
-        let (Some(plugin), Some(mut question)) = (self.gate.plugin.clone(), question) else {
+        let (Some(plugin), Some(mut question)) = (self.shared.plugin.clone(), question) else {
             return Ok(());
         };
         question.certificates(&self.entry.chain);
@@ -52,20 +52,24 @@ impl Session<'_> {
                 let message = format!(
                     "the body is over {MAX_REQUEST_BODY} bytes, more than a plugin is shown"
                 );
-                return Err(refused(tx, &plugin.denied(message)));
+                return Err(refused(record, &plugin.denied(message)));
             }
             question.body(out.body());
         }
-        if let Err(denied) = plugin.may_go_on(&question).await {
-            return Err(refused(tx, &denied));
+        if let Err(denied) = plugin.authorize_request(&question).await {
+            return Err(refused(record, &denied));
         }
-        self.witness = Some(Witness::new(plugin, Arc::new(question), tx.operation));
+        self.authorization = Some(ResponseAuthorization::new(
+            plugin,
+            Arc::new(question),
+            record.operation,
+        ));
         Ok(())
     }
 }
 
-fn refused(tx: &mut Transaction<'_>, denied: &Denied) -> Stop {
+fn refused(record: &mut RequestRecord<'_>, denied: &Denied) -> Stop {
     let message = denied.to_string();
-    tx.denied_by_plugin(&message);
+    record.denied_by_plugin(&message);
     Stop::Refused(Refusal::new(Status::Forbidden, message))
 }

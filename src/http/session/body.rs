@@ -84,7 +84,7 @@ impl Session<'_> {
                 .await;
             interim.map_err(|_| Stop::Gone)?;
         }
-        let deadline = self.gate.deadlines.head;
+        let deadline = self.shared.deadlines.head;
         let read = async {
             loop {
                 self.first_of_body(body, &mut raw)?;

@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError};
 use super::super::framing::{self, Framing};
 use super::super::head::RequestHead;
 use super::super::outgoing::Outgoing;
+use super::super::record::RequestRecord;
 use super::super::respond::{Refusal, Status};
-use super::super::transaction::Transaction;
 use super::body::Read;
 use super::{Session, Stop};
 use crate::finding;
@@ -20,26 +20,26 @@ impl Session<'_> {
     /// Decides on a request; `out` holds the head that would go on, and gets the body where it had to be read.
     pub(super) async fn decide(
         &mut self,
-        tx: &mut Transaction<'_>,
+        record: &mut RequestRecord<'_>,
         facts: &Request<'_>,
         request: &RequestHead,
         out: &mut Outgoing,
         body: &mut Framing,
     ) -> Result<Permitted, Stop> {
-        let (policy, client) = self.judged_as(tx);
-        if let Some(audit) = &self.gate.audit
+        let (policy, client) = self.judged_as(record);
+        if let Some(audit) = &self.shared.audit
             && let Err(e) = audit.ready()
         {
             let message = format!("the audit cannot be written, so nothing is let through: {e}");
-            tx.refused_by("audit", &message);
+            record.refused_by("audit", &message);
             return Err(Stop::Refused(Refusal::new(Status::Unavailable, message)));
         }
         let limited = policy.role(client).is_some_and(|role| !role.unlimited());
-        let (policy, client) = match limited && self.gate.know_house().await {
-            true => self.judged_as(tx),
+        let (policy, client) = match limited && self.shared.know_house().await {
+            true => self.judged_as(record),
             false => (policy, client),
         };
-        let mut question = self.question(tx, out)?;
+        let mut question = self.question(record, out)?;
         let mut step = policy.decide(client, facts);
         loop {
             step = match step {
@@ -47,13 +47,13 @@ impl Session<'_> {
                     if let Some(target) = permit.target() {
                         out.retarget(target);
                     }
-                    tx.permitted(&permit);
-                    self.authorize(tx, question.take(), request, out, body)
+                    record.permitted(&permit);
+                    self.authorize(record, question.take(), request, out, body)
                         .await?;
                     return Ok(permit);
                 }
                 Step::Denied(denied) => {
-                    tx.denied(&denied);
+                    record.denied(&denied);
                     return Err(Stop::Refused(refusal(&denied)));
                 }
                 Step::Body(pending) => match self
@@ -82,17 +82,17 @@ impl Session<'_> {
     }
 
     /// Notes under which entry and role of the policy in force this client is.
-    pub(super) fn judged_as(&mut self, tx: &mut Transaction<'_>) -> (Arc<Policy>, ClientRef) {
+    pub(super) fn judged_as(&mut self, record: &mut RequestRecord<'_>) -> (Arc<Policy>, ClientRef) {
         let (policy, client) = self.client_entry();
         let mode = (!policy.is_open()).then(|| policy.mode(client));
-        tx.judged_as(policy.client_name(client), policy.role_name(client), mode);
+        record.judged_as(policy.client_name(client), policy.role_name(client), mode);
         (policy, client)
     }
 
     /// The policy in force, and this client's entry in it, found anew when the policy has changed.
     fn client_entry(&mut self) -> (Arc<Policy>, ClientRef) {
         let policy = self
-            .gate
+            .shared
             .policy
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -132,7 +132,7 @@ impl Session<'_> {
     }
 
     async fn look_up(&self, lookup: &Lookup) -> Result<Answer, String> {
-        let asked = self.gate.upstream.get(&lookup.target).await;
+        let asked = self.shared.upstream.get(&lookup.target).await;
         let (status, body) = asked.map_err(|e| finding::chain(&e))?;
         Ok(Answer { status, body })
     }

@@ -7,11 +7,11 @@ use tracing::warn;
 
 use super::super::exchange::{End, Exchange, Facts, Failure};
 use super::super::framing::Framing;
+use super::super::record::RequestRecord;
 use super::super::relay::{Pending, Relay};
 use super::super::respond::{Refusal, Status};
-use super::super::transaction::Transaction;
 use super::super::tunnel::{self, Tunnel};
-use super::{After, PART, Ready, Session, Stop, gone, takes_over};
+use super::{After, LINGER, Ready, Session, Stop, gone, takes_over};
 use crate::engine::{ConnectError, EngineStream};
 use crate::observe::metrics::UpstreamError;
 use crate::socket;
@@ -26,30 +26,30 @@ impl<'a> Session<'a> {
             request,
             body,
             out,
-            tx,
+            record,
         } = ready;
-        let takes_over = takes_over(tx.hijack);
+        let takes_over = takes_over(record.hijack);
         let read = if takes_over {
             self.takeover_body(request, body, out).await
         } else {
             self.first_of_body(body, out.tail())
         };
-        let is_head = tx.method == "HEAD";
+        let is_head = record.method == "HEAD";
         match read {
             Ok(()) => {}
             Err(Stop::Refused(refusal)) => {
-                return Box::pin(self.finish_refused(refusal, is_head, body, tx)).await;
+                return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
             }
-            Err(Stop::Gone) => return gone(tx),
+            Err(Stop::Gone) => return gone(record),
         }
         let facts = Facts {
             is_head,
             http10: request.http10,
             persistent: request.persistent,
             upgrade: request.upgrade,
-            may_switch: tx.hijack != Hijack::None,
+            may_switch: record.hijack != Hijack::None,
             may_take_over: takes_over,
-            replayable: (is_head || tx.method == "GET")
+            replayable: (is_head || record.method == "GET")
                 && request.framing.is_done()
                 && !request.upgrade,
         };
@@ -61,7 +61,7 @@ impl<'a> Session<'a> {
                     Ok(engine) => engine,
                     Err(e) => {
                         let refusal = self.unreachable(&e);
-                        return Box::pin(self.finish_refused(refusal, is_head, body, tx)).await;
+                        return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
                     }
                 },
             };
@@ -74,12 +74,12 @@ impl<'a> Session<'a> {
                 surplus: false,
             };
             let sent = Instant::now();
-            let mut exchange = Exchange::new(relay, facts, body.clone(), &self.gate.draining);
-            exchange.witness.clone_from(&self.witness);
+            let mut exchange = Exchange::new(relay, facts, body.clone(), &self.shared.draining);
+            exchange.authorization.clone_from(&self.authorization);
             let end = poll_fn(|cx| exchange.poll(cx)).await;
             let status = exchange.status;
             let rest = exchange.body().clone();
-            tx.answered(sent, exchange.answered);
+            record.answered(sent, exchange.answered);
             let mut relay = exchange.into_relay();
             match end {
                 End::Stale => {
@@ -89,64 +89,66 @@ impl<'a> Session<'a> {
                 End::Reuse => {
                     engine.reuse();
                     self.engine = Some(engine);
-                    tx.finish(status, None);
+                    record.finish(status, None);
                     return After::Next;
                 }
                 End::Close => {
-                    tx.finish(status, None);
-                    return After::Part(PART.0);
+                    record.finish(status, None);
+                    return After::LingerAndClose(LINGER.0);
                 }
                 End::Tunnel(early) => {
                     if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
-                        return gone(tx);
+                        return gone(record);
                     }
                     relay.down = Pending::new(early);
-                    tx.tunnel(status.unwrap_or_default());
+                    record.tunnel(status.unwrap_or_default());
                     let mut tunnel = Tunnel::new(relay);
                     let end = self
                         .entry
                         .within(
-                            self.gate.limits.session_max_age,
+                            self.shared.limits.session_max_age,
                             poll_fn(|cx| tunnel.poll(cx)),
                         )
                         .await;
                     drop(tunnel);
-                    tx.finish(status, Some(end.id()));
+                    record.finish(status, Some(end.id()));
                     return match end {
-                        tunnel::End::Engine => After::Part(self.gate.deadlines.tunnel_grace),
+                        tunnel::End::Engine => {
+                            After::LingerAndClose(self.shared.deadlines.tunnel_grace)
+                        }
                         tunnel::End::EngineFailed(_) | tunnel::End::Client(_) => After::Drop,
                     };
                 }
                 End::ClientGone => {
-                    tx.finish(status, Some("client_gone"));
+                    record.finish(status, Some("client_gone"));
                     return After::Drop;
                 }
                 End::Unanswered(Failure::Request(bad)) => {
                     // The engine must not wait for the rest of a body that will not come.
                     drop(engine);
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
-                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
                 End::Unanswered(Failure::Plugin(denied)) => {
                     let denied = denied.to_string();
-                    tx.denied_by_plugin(&denied);
+                    record.denied_by_plugin(&denied);
                     let refusal = Refusal::new(Status::Forbidden, denied);
-                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
                 End::Unanswered(failure) => {
-                    self.gate.metrics.upstream_error(UpstreamError::NoAnswer);
-                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "No answer from the engine");
+                    self.shared.metrics.upstream_error(UpstreamError::NoAnswer);
+                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
-                    return Box::pin(self.finish_refused(refusal, is_head, &rest, tx)).await;
+                    return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
                 End::Cut(Failure::Request(bad)) => {
-                    tx.finish(status, Some(&bad.to_string()));
+                    record.finish(status, Some(&bad.to_string()));
                     return After::Drop;
                 }
                 End::Cut(failure) => {
-                    self.gate.metrics.upstream_error(UpstreamError::CutOff);
-                    warn!(conn.id = self.entry.id, op = tx.operation.id(), error = %failure, "Answer cut off");
-                    tx.finish(status, Some("cut_off"));
+                    self.shared.metrics.upstream_error(UpstreamError::CutOff);
+                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "Answer cut off");
+                    record.finish(status, Some("cut_off"));
                     return After::Drop;
                 }
             }
@@ -154,11 +156,11 @@ impl<'a> Session<'a> {
     }
 
     async fn connect(&self, permit: &Permitted) -> Result<EngineStream, ConnectError> {
-        self.gate.metrics.upstream_connect();
-        let connected = self.gate.upstream.connect(permit).await;
+        self.shared.metrics.upstream_connect();
+        let connected = self.shared.upstream.connect(permit).await;
         if let Err(e) = &connected {
             let reason = UpstreamError::of(&e.source);
-            self.gate.metrics.upstream_error(reason);
+            self.shared.metrics.upstream_error(reason);
         }
         connected
     }
@@ -184,21 +186,21 @@ impl<'a> Session<'a> {
         mut refusal: Refusal,
         is_head: bool,
         body: &Framing,
-        tx: &mut Transaction<'_>,
+        record: &mut RequestRecord<'_>,
     ) -> After {
-        if tx.is_denied() {
-            refusal.request = Some(tx.id.clone());
+        if record.is_denied() {
+            refusal.request = Some(record.id.clone());
         }
         let mut body = body.clone();
         let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
         // What a client sends ahead of a switch that is refused is no request (RFC 9931).
         let keeps = complete
             && refusal.status.keeps_connection()
-            && tx.hijack == Hijack::None
-            && !tx.upgrade
-            && tx.connection.persistent
-            && !self.gate.draining.is_cancelled();
-        let option = match (keeps, tx.connection.http10) {
+            && record.hijack == Hijack::None
+            && !record.upgrade
+            && record.connection.persistent
+            && !self.shared.draining.is_cancelled();
+        let option = match (keeps, record.connection.http10) {
             (false, _) => Some("close"),
             (true, true) => Some("keep-alive"),
             (true, false) => None,
@@ -206,10 +208,10 @@ impl<'a> Session<'a> {
         let bytes = refusal.to_bytes(is_head, option);
         let sent = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());
-        tx.finish(Some(refusal.status.line().0), Some(&refusal.message));
+        record.finish(Some(refusal.status.line().0), Some(&refusal.message));
         match sent {
             Ok(()) if keeps => After::Next,
-            Ok(()) => After::Part(PART.0),
+            Ok(()) => After::LingerAndClose(LINGER.0),
             Err(_) => After::Drop,
         }
     }

@@ -8,13 +8,13 @@ use tokio::time::{sleep_until, timeout_at};
 
 use super::super::head;
 use super::super::respond::{Refusal, Status};
-use super::{After, PART, Session};
+use super::{After, LINGER, Session};
 use crate::observe::metrics::Limit;
 
 impl Session<'_> {
     /// Waits for a complete head at the front of the held bytes.
     pub(super) async fn head(&mut self) -> Result<usize, After> {
-        let limit = self.gate.deadlines.head;
+        let limit = self.shared.deadlines.head;
         if !self.client.held().is_empty() {
             return self.rest_in_time(Instant::now() + limit).await;
         }
@@ -23,15 +23,15 @@ impl Session<'_> {
         tokio::select! {
             read = idle => match read {
                 Ok(true) => {}
-                Ok(false) => return Err(After::Part(PART.0)),
+                Ok(false) => return Err(After::LingerAndClose(LINGER.0)),
                 Err(_) => return Err(After::Drop),
             },
-            () = self.gate.draining.cancelled() => return Err(After::Part(PART.0)),
+            () = self.shared.draining.cancelled() => return Err(After::LingerAndClose(LINGER.0)),
             // Only the first head has to begin in time; later ones may take hours.
-            () = sleep_until(first.into()), if self.fresh => return Err(After::Part(PART.0)),
+            () = sleep_until(first.into()), if self.fresh => return Err(After::LingerAndClose(LINGER.0)),
         }
         match head::head_len(self.client.held(), 0) {
-            Some(len) if len <= self.gate.limits.head_bytes => Ok(len),
+            Some(len) if len <= self.shared.limits.head_bytes => Ok(len),
             _ if self.fresh => self.rest_in_time(first).await,
             _ => self.rest_in_time(Instant::now() + limit).await,
         }
@@ -50,7 +50,7 @@ impl Session<'_> {
     }
 
     async fn rest_of_head(&mut self) -> Result<usize, After> {
-        let most = self.gate.limits.head_bytes;
+        let most = self.shared.limits.head_bytes;
         let mut scanned = 0;
         loop {
             let held = self.client.held();
@@ -58,7 +58,7 @@ impl Session<'_> {
                 Some(len) if len <= most => return Ok(len),
                 None if held.len() <= most => {}
                 _ => {
-                    self.gate.metrics.limited(Limit::HeadSize);
+                    self.shared.metrics.limited(Limit::HeadSize);
                     let message =
                         format!("the request head is larger than {most} bytes (max-head-size)");
                     return Err(self
@@ -69,7 +69,7 @@ impl Session<'_> {
             scanned = held.len();
             match poll_fn(|cx| self.client.poll_hold(cx)).await {
                 Ok(true) => {}
-                Ok(false) => return Err(After::Part(PART.0)),
+                Ok(false) => return Err(After::LingerAndClose(LINGER.0)),
                 Err(_) => return Err(After::Drop),
             }
         }

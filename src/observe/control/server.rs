@@ -12,7 +12,7 @@ use tokio::net::unix::UCred;
 use tracing::info;
 
 use super::{Connection, Connections, ControlSocket, Kick, Kicked, Refused, Status};
-use crate::front::Front;
+use crate::connection::Front;
 use crate::observe::admin::serve::{self, Answer, json};
 use crate::observe::health::Health;
 use crate::observe::registry::Cut;

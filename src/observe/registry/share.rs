@@ -36,13 +36,13 @@ impl Default for PerClient {
 
 /// A connection's standing under the limit of its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Admission {
     /// Within the limit.
     Within,
     /// Above it: its first request is answered with a refusal.
     Above,
     /// Far above it: it is closed without a word.
-    FarAbove,
+    Drop,
 }
 
 /// One client's share.
@@ -73,7 +73,7 @@ pub(super) struct Shares {
 
 impl Shares {
     /// Finds a place for one more connection of `spki`.
-    pub(super) fn enter(&mut self, spki: [u8; 32], limits: PerClient) -> (Arc<Share>, Place) {
+    pub(super) fn enter(&mut self, spki: [u8; 32], limits: PerClient) -> (Arc<Share>, Admission) {
         let client = self.by_spki.entry(spki).or_insert_with(|| Client {
             share: Arc::new(Share {
                 within: AtomicUsize::new(0),
@@ -85,12 +85,12 @@ impl Shares {
         let share = &client.share;
         let place = if share.within.load(Relaxed) < limits.connections {
             share.within.fetch_add(1, Relaxed);
-            Place::Within
+            Admission::Within
         } else if share.above.load(Relaxed) < WAITING {
             share.above.fetch_add(1, Relaxed);
-            Place::Above
+            Admission::Above
         } else {
-            Place::FarAbove
+            Admission::Drop
         };
         (share.clone(), place)
     }
@@ -120,15 +120,15 @@ impl Shares {
     }
 
     /// Gives a place back. A bucket that still has to refill is kept, so that reconnecting earns no requests.
-    pub(super) fn leave(&mut self, spki: &[u8; 32], place: Place) {
+    pub(super) fn leave(&mut self, spki: &[u8; 32], place: Admission) {
         let Some(client) = self.by_spki.get_mut(spki) else {
             return;
         };
         let share = &client.share;
         match place {
-            Place::Within => share.within.fetch_sub(1, Relaxed),
-            Place::Above => share.above.fetch_sub(1, Relaxed),
-            Place::FarAbove => 0,
+            Admission::Within => share.within.fetch_sub(1, Relaxed),
+            Admission::Above => share.above.fetch_sub(1, Relaxed),
+            Admission::Drop => 0,
         };
         let gone = |s: &Share| s.within.load(Relaxed) == 0 && s.above.load(Relaxed) == 0;
         if gone(share) && share.bucket.is_none() {
@@ -185,14 +185,18 @@ mod tests {
         let mut shares = Shares::default();
         let (ours, theirs) = ([1; 32], [2; 32]);
         let mut place = |spki| shares.enter(spki, limits).1;
-        assert_eq!([place(ours), place(ours)], [Place::Within; 2]);
+        assert_eq!([place(ours), place(ours)], [Admission::Within; 2]);
         for _ in 0..WAITING {
-            assert_eq!(place(ours), Place::Above);
+            assert_eq!(place(ours), Admission::Above);
         }
-        assert_eq!(place(ours), Place::FarAbove);
-        assert_eq!(place(theirs), Place::Within, "another client is unaffected");
-        shares.leave(&ours, Place::Within);
-        assert_eq!(shares.enter(ours, limits).1, Place::Within);
+        assert_eq!(place(ours), Admission::Drop);
+        assert_eq!(
+            place(theirs),
+            Admission::Within,
+            "another client is unaffected"
+        );
+        shares.leave(&ours, Admission::Within);
+        assert_eq!(shares.enter(ours, limits).1, Admission::Within);
         assert_eq!(shares.clients(), 2);
     }
 
@@ -230,7 +234,7 @@ mod tests {
         assert_eq!(renewed.0.label(), "b", "a renewed certificate is its own");
         assert_eq!(renewed.1[0].as_ref(), b"two");
         for _ in 0..3 {
-            shares.leave(&[2; 32], Place::Within);
+            shares.leave(&[2; 32], Admission::Within);
         }
         assert_eq!(Arc::strong_count(&renewed.1), 1, "nothing is kept");
     }

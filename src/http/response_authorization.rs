@@ -17,13 +17,13 @@ type Asking = Pin<Box<dyn Future<Output = Result<(), Denied>> + Send>>;
 
 /// Who has to be asked about an answer.
 #[derive(Clone, Debug)]
-pub struct Witness {
+pub struct ResponseAuthorization {
     plugin: Arc<Plugin>,
     request: Arc<Request>,
     streams: bool,
 }
 
-impl Witness {
+impl ResponseAuthorization {
     /// The plugin that allowed `request`.
     #[must_use]
     pub fn new(plugin: Arc<Plugin>, request: Arc<Request>, operation: Operation) -> Self {
@@ -71,7 +71,9 @@ impl Witness {
         });
         let question = self.request.answered(status, fields, body.as_deref());
         let plugin = self.plugin.clone();
-        Question(Box::pin(async move { plugin.may_go_back(&question).await }))
+        Question(Box::pin(async move {
+            plugin.authorize_response(&question).await
+        }))
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Limits {
 
 /// What all sessions share.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Shared {
     /// The engine.
     pub upstream: Upstream,
     /// Deadlines.
@@ -57,7 +57,7 @@ pub struct Gate {
     pub on_request: Option<fn(&str)>,
 }
 
-impl Gate {
+impl Shared {
     /// Publishes a policy, with what is known of the gate's own house.
     pub fn publish(&self, policy: Policy) -> Arc<Policy> {
         let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);

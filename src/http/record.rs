@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::info;
 
-use super::gate::Gate;
 use super::head::Connection;
+use super::shared::Shared;
 use crate::observe::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
 use crate::observe::metrics;
 use crate::observe::registry::Entry;
@@ -42,8 +42,8 @@ struct Judgement {
 
 /// One request from its head to its end.
 #[derive(Debug)]
-pub struct Transaction<'a> {
-    gate: &'a Gate,
+pub struct RequestRecord<'a> {
+    shared: &'a Shared,
     entry: &'a Entry,
     /// Its id: connection and number.
     pub id: String,
@@ -73,10 +73,10 @@ pub struct Transaction<'a> {
     open: bool,
 }
 
-impl<'a> Transaction<'a> {
+impl<'a> RequestRecord<'a> {
     /// Starts the record.
     pub fn begin(
-        gate: &'a Gate,
+        shared: &'a Shared,
         entry: &'a Entry,
         (method, path): (&str, &str),
         (operation, hijack): (Operation, Hijack),
@@ -85,7 +85,7 @@ impl<'a> Transaction<'a> {
         let path = shown(path);
         let number = entry.begin(operation, &path);
         Self {
-            gate,
+            shared,
             entry,
             id: format!("{:x}-{number}", entry.id),
             method: shown(method),
@@ -94,7 +94,7 @@ impl<'a> Transaction<'a> {
             hijack,
             upgrade: false,
             connection: Connection::default(),
-            target: gate.audit.is_some().then(|| target.map(shown)).flatten(),
+            target: shared.audit.is_some().then(|| target.map(shown)).flatten(),
             started: Instant::now(),
             time: SystemTime::now(),
             before: entry.meter.totals(),
@@ -186,7 +186,7 @@ impl<'a> Transaction<'a> {
     pub fn tunnel(&mut self, status: u16) {
         self.entry.tunnel();
         self.switched = Some(status);
-        if let Some(sink) = &self.gate.audit
+        if let Some(sink) = &self.shared.audit
             && let Some(record) = self.record()
         {
             let mut start = record.clone();
@@ -232,7 +232,7 @@ impl<'a> Transaction<'a> {
             "Request"
         );
         let upstream_us = self.upstream_us;
-        if let Some(sink) = &self.gate.audit
+        if let Some(sink) = &self.shared.audit
             && let Some(record) = self.record()
         {
             record.status = status.unwrap_or_default();
@@ -254,14 +254,14 @@ impl<'a> Transaction<'a> {
             (None, None) | (_, Some(Decision::Allow)) => metrics::Decision::Allowed,
             (_, Some(Decision::WouldDeny)) => metrics::Decision::WouldDeny,
         };
-        self.gate
+        self.shared
             .metrics
             .request(self.operation, decision, status, took);
     }
 
     /// The audit record, made at its first use; `None` where no audit is kept.
     fn record(&mut self) -> Option<&mut Record> {
-        self.gate.audit.as_ref()?;
+        self.shared.audit.as_ref()?;
         let record = self.audit.take().unwrap_or_else(|| {
             let judgement = self.judgement.as_ref();
             Box::new(Record {
@@ -304,7 +304,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-impl Drop for Transaction<'_> {
+impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         if self.open {
             let cut = self.entry.cut_reason();

@@ -12,13 +12,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::http::gate::Gate;
 use crate::http::session;
-use crate::limits::Seldom;
+use crate::http::shared::Shared;
+use crate::limits::LogThrottle;
 use crate::listener;
 use crate::observe::expiry::Warner;
 use crate::observe::metrics::{Expiry, Limit};
-use crate::observe::registry::{Cut, Entry, Place, Registry};
+use crate::observe::registry::{Admission, Cut, Entry, Registry};
 use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
 
@@ -37,7 +37,7 @@ pub struct Bounds {
 #[derive(Debug)]
 pub struct Front {
     /// The HTTP side.
-    pub gate: Arc<Gate>,
+    pub shared: Arc<Shared>,
     /// The table of live connections.
     pub registry: Arc<Registry>,
     /// The current generation of trust.
@@ -50,7 +50,7 @@ pub struct Front {
     pub tasks: TaskTracker,
     connections: AtomicUsize,
     handshakes: AtomicUsize,
-    complaints: [Seldom; Limit::ALL.len()],
+    complaints: [LogThrottle; Limit::ALL.len()],
 }
 
 /// Least time between two log lines about one limit.
@@ -75,9 +75,9 @@ impl Drop for Counted<'_> {
 impl Front {
     /// Joins the parts.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, registry: Arc<Registry>, trust: Trust, bounds: Bounds) -> Self {
+    pub fn new(shared: Arc<Shared>, registry: Arc<Registry>, trust: Trust, bounds: Bounds) -> Self {
         Self {
-            gate,
+            shared,
             registry,
             trust: RwLock::new(trust),
             bounds,
@@ -85,7 +85,7 @@ impl Front {
             tasks: TaskTracker::new(),
             connections: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
-            complaints: [const { Seldom::new(COMPLAIN_EVERY) }; Limit::ALL.len()],
+            complaints: [const { LogThrottle::new(COMPLAIN_EVERY) }; Limit::ALL.len()],
         }
     }
 
@@ -101,7 +101,7 @@ impl Front {
     /// Serves one accepted socket to its end.
     pub async fn serve(self: Arc<Self>, socket: std::net::TcpStream, peer: SocketAddr) {
         let id = self.registry.number();
-        let metrics = &self.gate.metrics;
+        let metrics = &self.shared.metrics;
         metrics.accepted();
         let Some(_connection) = Counted::enter(&self.connections, self.bounds.connections) else {
             metrics.limited(Limit::Connections);
@@ -149,7 +149,7 @@ impl Front {
         let entry = self
             .registry
             .enter(id, peer, accepted.identity, accepted.chain);
-        if entry.place == Place::FarAbove {
+        if entry.place == Admission::Drop {
             metrics.limited(Limit::ConnectionsPerClient);
             let limit = entry.per_client.connections;
             self.complain(id, peer, Limit::ConnectionsPerClient, limit);
@@ -164,7 +164,7 @@ impl Front {
         let (cut, activity) = tokio::select! {
             biased;
             cut = cut => cut,
-            () = Box::pin(session::serve(self.gate.clone(), entry.clone(), accepted.stream)) => return,
+            () = Box::pin(session::serve(self.shared.clone(), entry.clone(), accepted.stream)) => return,
         };
         metrics.cut(&cut);
         let (up, down) = entry.meter.totals();
