@@ -1,7 +1,7 @@
 //! The functions that every connection, every request or every byte goes through, without a network.
 //!
 //! `cargo bench --bench hot` measures them; add `-- --quick` for a look, or `-- head` for some. A figure that grows here shows
-//! a regression before any socket is involved; `bench/run` says what it means for a request.
+//! a regression before any socket is involved; `bench/measure` says what it means for a request.
 
 use std::hint::black_box;
 use std::time::{Duration, SystemTime};
