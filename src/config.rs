@@ -32,6 +32,7 @@ pub mod listen;
 pub mod origin;
 mod resolve;
 pub mod search;
+mod service_link;
 mod sources;
 mod types;
 pub mod value;
@@ -87,11 +88,13 @@ fn of_running_gate<T>(
     name: &str,
     resolve: impl FnOnce(&mut Resolver) -> T,
 ) -> Result<T, ConfigError> {
-    let cli = ServeArgs {
-        control_socket: args.control_socket.clone(),
+    let mut cli = ServeArgs {
         config_file: args.config_file.clone(),
         ..ServeArgs::default()
     };
+    if let Some(path) = &args.control_socket {
+        cli = cli.with("control-socket", path);
+    }
     let vars = variables(env);
     let sources = Sources::read(
         &cli,

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{Level, error, info, warn};
 
 use crate::cli::ServeArgs;
+use crate::config::key::Change;
 use crate::config::{Config, LogLevel};
 use crate::connection::Front;
 use crate::finding;
@@ -27,7 +28,7 @@ use crate::observe::registry::{Cut, Entry};
 use pki::auto;
 use policy::Policy;
 
-use changes::{names, restart_only};
+use changes::{changed, names};
 use generation::{Found, Generation, has_lists, read, snapshot};
 
 pub use generation::{TrustFault, paths, policy, trust};
@@ -159,7 +160,7 @@ impl Reloader {
             dates,
             seen,
         } = generation;
-        for name in restart_only(&self.config, &config) {
+        for name in changed(&self.config, &config, Change::Restart) {
             warn!(
                 setting = name,
                 "Changed, but takes effect at the next start only"

@@ -1,5 +1,10 @@
-//! The table of settings: one row gives a setting its name in the file, its flag, its environment variable, the kind of value
-//! it takes and its default. Help, parser, `check` and the documentation test all read this table.
+//! What a setting is: its name in the file, its flag, its environment variable, the kind of value it takes, its default and its
+//! help. [`KEYS`] is the one table of them: the command line, the readers of environment and file, `check`, a reload's "takes
+//! effect at the next start" and docs/reference/configuration.md come from it.
+
+mod table;
+
+pub use table::KEYS;
 
 /// What a setting's value looks like; it decides which TOML types the file may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,41 @@ impl Kind {
     }
 }
 
+/// When a change of a setting takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// At the next reload.
+    Live,
+    /// At the next start.
+    Restart,
+}
+
+/// The heading under which `--help` lists a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Group {
+    Addresses,
+    Tls,
+    Policy,
+    Deadlines,
+    Limits,
+    Log,
+}
+
+impl Group {
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Addresses => "Addresses",
+            Self::Tls => "TLS",
+            Self::Policy => "Policy and audit",
+            Self::Deadlines => "Deadlines",
+            Self::Limits => "Limits",
+            Self::Log => "Log",
+        }
+    }
+}
+
 /// One setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
@@ -44,10 +84,20 @@ pub struct Key {
     pub name: &'static str,
     /// Its flag without the dashes; differs from `name` only where the flag is repeated for a list.
     pub flag: &'static str,
+    /// The one-letter flag.
+    pub short: Option<char>,
     /// The kind of value.
     pub kind: Kind,
     /// The default as one would write it; empty for "nothing".
     pub default: &'static str,
+    /// What stands for the value in the usage, as in `--policy <FILE>`.
+    pub placeholder: &'static str,
+    /// Where `--help` lists it.
+    pub group: Group,
+    /// When a change takes effect.
+    pub change: Change,
+    /// One sentence for people, without a full stop.
+    pub help: &'static str,
 }
 
 impl Key {
@@ -64,149 +114,6 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 }
-
-const TIME: Kind = Kind::Text {
-    expected: "a time with its unit such as \"10s\" or \"5m\"",
-};
-const OPTIONAL_TIME: Kind = Kind::Text {
-    expected: "a time with its unit such as \"10s\" or \"5m\", or \"off\"",
-};
-const PATH: Kind = Kind::Text { expected: "a path" };
-const OPTIONAL_PATH: Kind = Kind::Text {
-    expected: "a path, or \"off\"",
-};
-
-const fn key(name: &'static str, kind: Kind, default: &'static str) -> Key {
-    Key {
-        name,
-        flag: name,
-        kind,
-        default,
-    }
-}
-
-const fn repeated(
-    name: &'static str,
-    flag: &'static str,
-    expected: &'static str,
-    default: &'static str,
-) -> Key {
-    Key {
-        name,
-        flag,
-        kind: Kind::List { expected },
-        default,
-    }
-}
-
-/// Every setting, in the order `config/dockgate.toml` documents them and `check` prints them.
-pub const KEYS: &[Key] = &[
-    repeated(
-        "hosts",
-        "host",
-        "tcp://ADDRESS:PORT or fd://",
-        "tcp://:2376",
-    ),
-    key(
-        "upstream",
-        Kind::Text {
-            expected: "the engine's socket as unix:///PATH",
-        },
-        "unix:///var/run/docker.sock",
-    ),
-    key("tlscacert", PATH, ""),
-    key("tlscert", PATH, ""),
-    key("tlskey", PATH, ""),
-    repeated("tlscrl", "tlscrl", "a path", ""),
-    key("tlsverify", Kind::Switch, "true"),
-    key("auto-certs", OPTIONAL_PATH, "off"),
-    repeated("sans", "san", "a DNS name or IP address", ""),
-    repeated("deny-serials", "deny-serial", "a serial number in hex", ""),
-    repeated(
-        "deny-spki-sha256",
-        "deny-spki-sha256",
-        "a SHA-256 in hex",
-        "",
-    ),
-    key("policy", OPTIONAL_PATH, "off"),
-    repeated("protected-paths", "protected-path", "an absolute path", ""),
-    repeated(
-        "protected-volumes",
-        "protected-volume",
-        "a volume's name",
-        "",
-    ),
-    repeated("protected-images", "protected-image", "an image's name", ""),
-    key(
-        "audit",
-        Kind::Text {
-            expected: "\"stdout\", a path or \"off\"",
-        },
-        "off",
-    ),
-    key(
-        "audit-failure",
-        Kind::Text {
-            expected: "\"deny\" or \"continue\"",
-        },
-        "deny",
-    ),
-    key("authz-plugin", OPTIONAL_PATH, "off"),
-    key("handshake-timeout", TIME, "10s"),
-    key("head-timeout", TIME, "30s"),
-    key("drain-timeout", TIME, "10s"),
-    key("upstream-connect-timeout", TIME, "10s"),
-    key("tunnel-grace", TIME, "10s"),
-    key("session-max-age", OPTIONAL_TIME, "off"),
-    key("tcp-keepalive-idle", TIME, "30s"),
-    key("tcp-keepalive-interval", TIME, "10s"),
-    key("tcp-keepalive-probes", Kind::Count, "3"),
-    key("reload-interval", OPTIONAL_TIME, "10s"),
-    key("exit-on-stale-socket", OPTIONAL_TIME, "off"),
-    key("max-connections", Kind::Count, "10000"),
-    key("max-connections-per-client", Kind::Count, "1000"),
-    key("max-handshakes", Kind::Count, "1000"),
-    key(
-        "max-head-size",
-        Kind::Text {
-            expected: "a size with its unit such as \"64KiB\"",
-        },
-        "1088KiB",
-    ),
-    key("max-header-lines", Kind::Count, "500"),
-    key(
-        "max-requests-per-second-per-client",
-        Kind::OptionalCount,
-        "off",
-    ),
-    key("workers", Kind::Count, "0"),
-    key(
-        "metrics",
-        Kind::Text {
-            expected: "ADDRESS:PORT, or \"off\"",
-        },
-        "off",
-    ),
-    key(
-        "control-socket",
-        OPTIONAL_PATH,
-        "/run/dockgate/control.sock",
-    ),
-    key(
-        "log-level",
-        Kind::Text {
-            expected: "\"trace\", \"debug\", \"info\", \"warn\" or \"error\"",
-        },
-        "info",
-    ),
-    key(
-        "log-format",
-        Kind::Text {
-            expected: "\"auto\", \"text\" or \"json\"",
-        },
-        "auto",
-    ),
-];
 
 /// Words people bring from other programs, and what they are called here.
 const SYNONYMS: &[(&str, &str)] = &[

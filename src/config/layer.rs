@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::config::error::Problem;
 use crate::config::key::{KEYS, suggest};
 use crate::config::origin::Origin;
+use crate::config::service_link;
 
 /// What one source says about one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,24 +36,13 @@ pub const CONFIG_FILE: &str = "DOCKGATE_CONFIG_FILE";
 pub const FROM_DAEMON_JSON: &str = "DOCKGATE_FROM_DAEMON_JSON";
 
 /// The settings among flags.
-pub fn from_flags(settings: Vec<(&'static str, &[String])>) -> Layer {
-    let mut layer = Layer::new();
-    for (flag, items) in settings {
-        if let Some(key) = KEYS
-            .iter()
-            .find(|key| key.flag == flag && !items.is_empty())
-        {
-            layer.insert(
-                key.name,
-                Entry {
-                    items: items.to_vec(),
-                    origin: Origin::Flag,
-                    base: None,
-                },
-            );
-        }
-    }
-    layer
+pub fn from_flags<'a>(settings: impl Iterator<Item = (&'static str, &'a [String])>) -> Layer {
+    let entry = |items: &[String]| Entry {
+        items: items.to_vec(),
+        origin: Origin::Flag,
+        base: None,
+    };
+    settings.map(|(name, items)| (name, entry(items))).collect()
 }
 
 /// The settings among environment variables. An empty variable counts as unset, since compose files pass `${VAR:-}` on.
@@ -65,7 +55,7 @@ pub fn from_env(vars: &BTreeMap<String, String>) -> (Layer, Vec<Problem>) {
         .filter(|(name, _)| name.starts_with("DOCKGATE_"))
     {
         let Some(index) = names.iter().position(|known| known == name) else {
-            if !is_known_elsewhere(name) {
+            if !is_known_elsewhere(name, value) {
                 problems.push(unknown_variable(name, &names));
             }
             continue;
@@ -95,15 +85,11 @@ pub fn from_env(vars: &BTreeMap<String, String>) -> (Layer, Vec<Problem>) {
     (layer, problems)
 }
 
-/// Not settings, but nobody's mistake either: Kubernetes sets `DOCKGATE_PORT…` and `DOCKGATE_SERVICE_…` in every pod beside a
-/// Service called "dockgate" (as `docker run --link` does), and refusing them would keep the gate from starting there.
-fn is_known_elsewhere(name: &str) -> bool {
+/// Not settings, but not mistakes either: what other programs set beside the gate.
+fn is_known_elsewhere(name: &str, value: &str) -> bool {
     name == CONFIG_FILE
         || name == FROM_DAEMON_JSON
-        || name == "DOCKGATE_NAME"
-        || name == "DOCKGATE_PORT"
-        || name.starts_with("DOCKGATE_PORT_")
-        || name.starts_with("DOCKGATE_SERVICE_")
+        || service_link::is_one(name, value)
         || TEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -53,6 +53,8 @@ pub struct Setting {
     pub name: &'static str,
     /// What was written; several values are joined by commas, nothing is empty.
     pub value: String,
+    /// What the program made of it: equal for two spellings of one value ("60s", "1m").
+    pub meaning: String,
     /// Where.
     pub origin: Origin,
 }

@@ -1,5 +1,6 @@
 //! Picks each setting from the highest layer that has it, parses it, and keeps its origin.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use crate::config::error::{Problem, Wrong};
@@ -29,14 +30,14 @@ impl Resolver {
     }
 
     /// A value that always exists: when it cannot be read, the problem is noted and the default stands in.
-    pub(super) fn value<T>(
+    pub(super) fn value<T: Debug>(
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> T {
         let (key, entry) = self.read(name);
         match parse(only(&entry)) {
-            Ok(value) => value,
+            Ok(value) => self.means(name, value),
             Err(wrong) => {
                 self.problems
                     .push(Problem::value(key, &entry.origin, only(&entry), wrong));
@@ -46,26 +47,27 @@ impl Resolver {
     }
 
     /// A value that "off" (or, where a number or time is meant, 0) turns off.
-    pub(super) fn optional<T>(
+    pub(super) fn optional<T: Debug>(
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let (_, entry) = self.read(name);
         if matches!(only(&entry).trim(), "" | "off" | "0" | "0s" | "none") {
+            self.means(name, Off);
             return None;
         }
         self.required(name, parse)
     }
 
-    fn required<T>(
+    fn required<T: Debug>(
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let (key, entry) = self.read(name);
         match parse(only(&entry)) {
-            Ok(value) => Some(value),
+            Ok(value) => Some(self.means(name, value)),
             Err(wrong) => {
                 self.problems
                     .push(Problem::value(key, &entry.origin, only(&entry), wrong));
@@ -106,7 +108,10 @@ impl Resolver {
         }
         let (_, entry) = self.read(name);
         match only(&entry) {
-            "" | "off" => None,
+            "" | "off" => {
+                self.means(name, Off);
+                None
+            }
             _ => {
                 let base = entry.base;
                 self.required(name, |text| parse(text, base.as_deref()))
@@ -115,7 +120,7 @@ impl Resolver {
     }
 
     /// A list; items that cannot be read are noted and left out.
-    pub(super) fn list<T>(
+    pub(super) fn list<T: Debug>(
         &mut self,
         name: &'static str,
         parse: impl Fn(&str, Option<&std::path::Path>) -> Result<T, Wrong>,
@@ -130,7 +135,7 @@ impl Resolver {
                     .push(Problem::value(key, &entry.origin, item, wrong)),
             }
         }
-        values
+        self.means(name, values)
     }
 
     /// Who wrote a setting, if anybody did.
@@ -143,9 +148,18 @@ impl Resolver {
         self.settings.retain(|setting| setting.name != name);
         self.settings.push(Setting {
             name,
+            meaning: value.clone(),
             value,
             origin,
         });
+    }
+
+    /// Keeps what was made of a setting, by which a reload sees whether it has changed.
+    fn means<T: Debug>(&mut self, name: &str, value: T) -> T {
+        if let Some(setting) = self.settings.iter_mut().find(|s| s.name == name) {
+            setting.meaning = format!("{value:?}");
+        }
+        value
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -169,6 +183,10 @@ impl Resolver {
         (key, entry)
     }
 }
+
+/// What a setting means that is turned off.
+#[derive(Debug)]
+struct Off;
 
 fn only(entry: &Entry) -> &str {
     entry.items.last().map_or("", String::as_str)

@@ -1,44 +1,22 @@
 //! What a reload changes in the configuration beyond trust and policy.
 
 use crate::config::Config;
+use crate::config::key::{Change, Key};
+use crate::config::origin::Setting;
 
-/// Names of settings that differ but are only read at the start.
-pub(super) fn restart_only(old: &Config, new: &Config) -> Vec<&'static str> {
-    let pairs = [
-        ("hosts", old.listen != new.listen),
-        ("upstream", old.upstream != new.upstream),
-        ("metrics", old.metrics != new.metrics),
-        ("control-socket", old.control_socket != new.control_socket),
-        ("workers", old.workers != new.workers),
-        ("log-format", old.log.format != new.log.format),
-        ("limits", old.limits != new.limits),
-        (
-            "upstream-connect-timeout",
-            old.upstream_connect_timeout != new.upstream_connect_timeout,
-        ),
-        (
-            "exit-on-stale-socket",
-            old.exit_on_stale_socket != new.exit_on_stale_socket,
-        ),
-        ("audit", old.audit != new.audit),
-        ("audit-failure", old.audit_failure != new.audit_failure),
-        ("authz-plugin", old.authz_plugin != new.authz_plugin),
-        (
-            "handshake-timeout",
-            old.handshake_timeout != new.handshake_timeout,
-        ),
-        ("head-timeout", old.head_timeout != new.head_timeout),
-        ("drain-timeout", old.drain_timeout != new.drain_timeout),
-        ("tunnel-grace", old.tunnel_grace != new.tunnel_grace),
-        ("tcp-keepalive", old.tcp_keepalive != new.tcp_keepalive),
-        (
-            "reload-interval",
-            old.reload_interval != new.reload_interval,
-        ),
-    ];
-    pairs
-        .into_iter()
-        .filter_map(|(name, changed)| changed.then_some(name))
+/// Names of the settings that differ between two configurations, of one kind of change.
+pub(super) fn changed(old: &Config, new: &Config, change: Change) -> Vec<&'static str> {
+    let differs = |setting: &&Setting| {
+        let before = old.settings.iter().find(|s| s.name == setting.name);
+        before.is_none_or(|before| before.meaning != setting.meaning)
+    };
+    let of_kind =
+        |setting: &&Setting| Key::named(setting.name).is_some_and(|key| key.change == change);
+    new.settings
+        .iter()
+        .filter(of_kind)
+        .filter(differs)
+        .map(|setting| setting.name)
         .collect()
 }
 

@@ -27,13 +27,11 @@ fn client(pki: &Pki, change: impl FnOnce(&mut CertificateParams)) -> ServeArgs {
     change(&mut params);
     pki.write("cert.pem", params.signed_by(&key, &pki.ca).unwrap().pem());
     pki.write("key.pem", key.serialize_pem());
-    let path = |name: &str| Some(pki.path(name).display().to_string());
-    ServeArgs {
-        tlscacert: path("ca.pem"),
-        tlscert: path("cert.pem"),
-        tlskey: path("key.pem"),
-        ..ServeArgs::default()
-    }
+    let path = |name: &str| pki.path(name).display().to_string();
+    ServeArgs::default()
+        .with("tlscacert", path("ca.pem"))
+        .with("tlscert", path("cert.pem"))
+        .with("tlskey", path("key.pem"))
 }
 
 fn doctor(target: Option<&str>, serve: ServeArgs, json: bool) -> (u8, String) {
@@ -261,15 +259,13 @@ fn what_the_gate_says_is_passed_on() {
 fn the_host_is_walked_from_the_socket_on() {
     let pki = Pki::new();
     let host = |upstream: PathBuf| {
-        let path = |name: &str| Some(pki.path(name).display().to_string());
-        let serve = ServeArgs {
-            host: vec!["tcp://127.0.0.1:0".into()],
-            upstream: Some(format!("unix://{}", upstream.display())),
-            tlscacert: path("ca.pem"),
-            tlscert: path("server-cert.pem"),
-            tlskey: path("server-key.pem"),
-            ..ServeArgs::default()
-        };
+        let path = |name: &str| pki.path(name).display().to_string();
+        let serve = ServeArgs::default()
+            .with("hosts", "tcp://127.0.0.1:0")
+            .with("upstream", format!("unix://{}", upstream.display()))
+            .with("tlscacert", path("ca.pem"))
+            .with("tlscert", path("server-cert.pem"))
+            .with("tlskey", path("server-key.pem"));
         doctor(None, serve, false)
     };
     let socket = pki.path("engine.sock");

@@ -10,6 +10,7 @@ mod doctor;
 mod fixtures;
 mod host;
 mod pki;
+mod reference;
 mod restraints;
 mod revocation;
 mod server;

@@ -214,11 +214,25 @@ fn variables_that_others_set_are_left_alone() {
         ("DOCKGATE_PORT", "tcp://10.0.0.1:2376"),
         ("DOCKGATE_PORT_2376_TCP_ADDR", "10.0.0.1"),
         ("DOCKGATE_SERVICE_HOST", "10.0.0.1"),
+        ("DOCKGATE_METRICS_PORT", "tcp://10.0.0.1:9323"),
+        ("DOCKGATE_METRICS_SERVICE_PORT_HTTP", "9323"),
+        ("DOCKGATE_METRICS_PORT_9323_UDP", "udp://[fd00::1]:9323"),
         ("DOCKGATE_POLICY", ""),
         ("PATH", "/bin"),
     ];
     let config = Host::new().load_with_certs(&[], &env).unwrap();
     assert_eq!(config.policy, None, "an empty variable counts as unset");
+    // A number is what somebody would write who means a setting.
+    for name in ["DOCKGATE_PORT", "DOCKGATE_METRICS_PORT"] {
+        let err = Host::new()
+            .load_with_certs(&[], &[(name, "9323")])
+            .unwrap_err();
+        assert!(
+            err.to_string()
+                .starts_with(&format!("unknown environment variable {name}")),
+            "{err}"
+        );
+    }
 }
 
 #[test]
@@ -324,7 +338,7 @@ fn serve_is_what_happens_when_nothing_is_named() {
         .unwrap()
         .into_command();
     assert!(
-        matches!(command, Command::Serve(args) if args.host == ["tcp://:1"] && args.log_level.as_deref() == Some("debug"))
+        matches!(command, Command::Serve(args) if args.all("hosts") == ["tcp://:1"] && args.get("log-level") == Some("debug"))
     );
     assert_eq!(
         cli::parse(["dockgate", "--no-such"])

@@ -134,13 +134,14 @@ fn client_paths(args: &ServeArgs, env: &[(OsString, OsString)]) -> TlsPaths {
     };
     let home = || var("HOME").unwrap_or_default().join(".docker");
     let dir = var("DOCKER_CERT_PATH").unwrap_or_else(home);
-    let path = |flag: &Option<String>, name: &str| {
-        flag.as_ref().map_or_else(|| dir.join(name), PathBuf::from)
+    let path = |setting: &str, name: &str| {
+        args.get(setting)
+            .map_or_else(|| dir.join(name), PathBuf::from)
     };
     TlsPaths {
-        ca: path(&args.tlscacert, "ca.pem"),
-        cert: path(&args.tlscert, "cert.pem"),
-        key: path(&args.tlskey, "key.pem"),
+        ca: path("tlscacert", "ca.pem"),
+        cert: path("tlscert", "cert.pem"),
+        key: path("tlskey", "key.pem"),
         crl: Vec::new(),
         crl_if_present: None,
     }

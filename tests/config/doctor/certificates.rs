@@ -1,6 +1,5 @@
 //! Certificates that are wrong, on either side.
 
-use dockgate::cli::ServeArgs;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 
 use super::{client, fails};
@@ -154,10 +153,7 @@ fn the_clients_own_files_are_looked_at_first() {
         "does not belong to the certificate in",
         "the two come from different runs",
     );
-    let args = ServeArgs {
-        tlscert: Some("/none/cert.pem".into()),
-        ..client(&pki, |_| {})
-    };
+    let args = client(&pki, |_| {}).with("tlscert", "/none/cert.pem");
     fails(
         url,
         args,
