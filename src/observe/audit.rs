@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use pki::identity::Identity;
-use policy::{Asked, Demand, Denied, Permitted};
+use policy::{Denied, Permitted, Power, Powers};
 use text::escape;
 
 /// The version of the record's form; it changes when a field is removed or changes meaning, not when one is added.
@@ -181,8 +181,8 @@ impl Record {
         self.asked(&denied.asked);
     }
 
-    fn asked(&mut self, asked: &Asked) {
-        let facts = asked.demands.iter().filter_map(Demand::fact);
+    fn asked(&mut self, asked: &Powers) {
+        let facts = asked.kept.iter().filter_map(Power::fact);
         self.facts = facts.map(|(key, value)| (key.to_owned(), value)).collect();
         self.facts_omitted = asked.omitted;
     }

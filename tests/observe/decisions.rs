@@ -169,7 +169,7 @@ fn a_denial_reads_as_the_reference_has_it() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(
         answer.text().trim_end(),
-        r#"{"message":"dockgate: denied: client ci, role team-a: bind-sources: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**)"}"#
+        r#"{"message":"dockgate: denied: client ci, role team-a: binds: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**)"}"#
     );
     // The user sees the sentence; whoever looks for the record has its id.
     let record = site.record(|record| record.decision == Decision::Deny);
@@ -216,11 +216,11 @@ fn decisions_are_counted_where_they_are_enforced_and_where_they_are_reported() {
     let line = site
         .gate
         .logged(|line| line["message"] == "Request" && line["decision"] == "would_deny");
-    assert_eq!(line["rule"], "no-privileged");
+    assert_eq!(line["rule"], "privileged");
     let record = site.record(|record| record.decision == Decision::WouldDeny);
     assert_eq!(
         (&*record.mode, record.rule.as_deref(), record.status),
-        ("report", Some("no-privileged"), 201)
+        ("report", Some("privileged"), 201)
     );
     // For the whole file: who was refused is let through and counted, but for the role that says otherwise.
     let whole = POLICY.replace("version = 1", "version = 1\nmode = \"report\"");

@@ -61,7 +61,7 @@ fn full() -> Record {
     Record {
         certificate,
         target: Some("web".into()),
-        rule: Some("bind-sources".into()),
+        rule: Some("binds".into()),
         detail: Some("HostConfig.Binds[0]=/etc:/x".into()),
         command: Some(vec!["sh".into()]),
         facts: vec![("binds".into(), "/etc".into())],
@@ -218,10 +218,10 @@ fn a_denial_and_a_permit_leave_their_facts() {
     line.denied(
         &Ask::new(&policy, "POST", "/containers/create")
             .body(body)
-            .denied("bind-sources"),
+            .denied("binds"),
     );
     assert_eq!(line.decision, Decision::Deny);
-    assert_eq!(line.rule.as_deref(), Some("bind-sources"));
+    assert_eq!(line.rule.as_deref(), Some("binds"));
     assert!(line.facts.contains(&("binds".into(), "/etc".into())));
     assert!(!line.line().contains("hunter2"));
     let body =

@@ -117,16 +117,16 @@ fn data_after_the_body_is_refused() {
 #[test]
 fn a_field_this_version_does_not_know_is_refused_by_name() {
     let policy = limits("");
-    let denied = create_denied(&policy, r#""NewThing":{"a":1}"#, "unknown-fields");
+    let denied = create_denied(&policy, r#""NewThing":{"a":1}"#, "unknown_fields");
     assert!(
         denied.to_string().contains("HostConfig.NewThing"),
         "{denied}"
     );
-    create_denied(&policy, r#""NewThing":[]"#, "unknown-fields");
+    create_denied(&policy, r#""NewThing":[]"#, "unknown_fields");
     create_denied(
         &policy,
         r#""Mounts":[{"Type":"tmpfs","Target":"/x","NewOptions":{}}]"#,
-        "unknown-fields",
+        "unknown_fields",
     );
     create_allowed(&policy, r#""NewThing":null"#);
     create_allowed(
@@ -136,7 +136,7 @@ fn a_field_this_version_does_not_know_is_refused_by_name() {
     // HostConfig's fields at the top level, honoured by engines up to 26.
     Ask::new(&policy, "POST", "/containers/create")
         .body(r#"{"Image":"b","Privileged":true}"#)
-        .denied("unknown-fields");
+        .denied("unknown_fields");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn the_content_type_does_not_decide_what_a_body_is() {
             content_type: kind,
             ..Ask::new(&policy, "POST", "/containers/create").body(body)
         };
-        ask.denied("no-privileged");
+        ask.denied("privileged");
         let plain = Ask {
             content_type: kind,
             ..Ask::new(&policy, "POST", "/containers/create").body(r#"{"Image":"b"}"#)
@@ -198,7 +198,7 @@ fn an_empty_body_is_no_body_and_a_create_needs_one() {
         Step::Denied(denied) => denied,
         other => panic!("{other:?}"),
     };
-    assert_eq!(denied.rule, "no-privileged");
+    assert_eq!(denied.rule, "privileged");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_container_starts_without_a_checkpoint_and_without_a_body() {
     Ask::new(&policy, "POST", "/containers/c/start?checkpoint-dir=/etc").denied("checkpoints");
     Ask::new(&policy, "POST", "/containers/c/start")
         .body(r#"{"Privileged":true}"#)
-        .denied("unknown-fields");
+        .denied("unknown_fields");
     let _ = Ask::new(&policy, "POST", "/containers/c/start")
         .body("{}")
         .allowed();
@@ -325,6 +325,6 @@ fn an_update_changes_limits_and_no_devices() {
     };
     ask(r#"{"Devices":[{"PathOnHost":"/dev/sda"}]}"#).denied("devices");
     ask(r#"{"CgroupParent":"/x"}"#).denied("cgroup-parent");
-    ask(r#"{"Privileged":true}"#).denied("unknown-fields");
+    ask(r#"{"Privileged":true}"#).denied("unknown_fields");
     let _ = ask(r#"{"Memory":1048576,"RestartPolicy":{"Name":"always"}}"#).allowed();
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use docker_api::Operation;
 use policy::risk::reach;
+use policy::{Key, Limits, Power};
 use policy::{Matcher, Policy};
 
 fn root() -> PathBuf {
@@ -209,26 +210,6 @@ fn the_policy_reference_names_every_key_role_and_operation_class() {
         "`spki`",
         "`issuer_spki`",
         "`any`",
-        "`privileged`",
-        "`host_namespaces`",
-        "`join_containers`",
-        "`binds`",
-        "`volumes`",
-        "`capabilities`",
-        "`devices`",
-        "`device_requests`",
-        "`images`",
-        "`tags`",
-        "`security_opts`",
-        "`runtimes`",
-        "`sysctls`",
-        "`annotations`",
-        "`groups`",
-        "`log_drivers`",
-        "`network_drivers`",
-        "`subnets`",
-        "`buildkit`",
-        "`unknown_fields`",
         "`none`",
         "`monitor`",
         "`read-only`",
@@ -252,5 +233,87 @@ fn the_policy_reference_names_every_key_role_and_operation_class() {
             page.contains(&format!("`{operation}`")),
             "docs/reference/policy.md does not list `{operation}`"
         );
+    }
+}
+
+/// The table of the limits as it must stand in the reference.
+fn limits_table() -> String {
+    let defaults = Limits::default();
+    let rows = Key::ALL.iter().map(|key| {
+        let default = match defaults.written(*key) {
+            none if none == "none" => none,
+            value => format!("`{value}`"),
+        };
+        format!("| `{}` | {default} | {} |\n", key.name(), key.help())
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_policy_reference_has_the_table_of_limits() {
+    let page = fs::read_to_string(root().join("docs/reference/policy.md")).expect("the page");
+    let section = page
+        .split("## `[role.NAME.limits]`")
+        .nth(1)
+        .expect("a section on limits");
+    let found: String = section
+        .lines()
+        .skip_while(|line| !line.starts_with("| --- |"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let expected = limits_table();
+    assert_eq!(found, expected, "expected this table:\n{expected}");
+}
+
+#[test]
+fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_denials() {
+    let cases = [
+        (Key::HostNamespaces, "pid"),
+        (Key::Binds, "/srv/a:ro"),
+        (Key::Volumes, "data"),
+        (Key::Capabilities, "NET_ADMIN"),
+        (Key::Devices, "/dev/fuse"),
+        (Key::DeviceRequests, "gpu"),
+        (Key::Images, "registry.example.com/a/b"),
+        (Key::Tags, "registry.example.com/a/b"),
+        (Key::SecurityOpts, "label=disable"),
+        (Key::Runtimes, "kata"),
+        (Key::Sysctls, "net.ipv4.ip_forward"),
+        (Key::Annotations, "a.b"),
+        (Key::Groups, "docker"),
+        (Key::LogDrivers, "syslog"),
+        (Key::NetworkDrivers, "macvlan"),
+        (Key::Subnets, "10.20.0.0/16"),
+        (Key::UnknownFields, "HostConfig.NewThing"),
+        (Key::Privileged, "true"),
+        (Key::JoinContainers, "true"),
+        (Key::Buildkit, "true"),
+    ];
+    for key in Key::ALL {
+        let has_case = cases.iter().any(|(of, _)| of == key);
+        assert!(has_case, "{} has no case here", key.name());
+    }
+    for (key, value) in cases {
+        let with = |limits: &str| {
+            let policy = crate::support::role(&format!("[role.team.limits]\n{limits}"));
+            let role = policy.roles.last().expect("a role");
+            role.limits.clone().expect("limits")
+        };
+        let written = match key.is_flag() {
+            true => "true".to_owned(),
+            false => format!("[\"{value}\"]"),
+        };
+        let power = Power::from_fact(key.name(), value).expect("a power");
+        assert_eq!(power.key(), Some(key));
+        assert_eq!(power.rule(), key.name());
+        assert_eq!(power.fact(), Some((key.name(), value.to_owned())));
+        let allowing = with(&format!("{} = {written}", key.name()));
+        assert!(allowing.admit(&power), "{}", key.name());
+        assert_eq!(allowing.written(key), written);
+        let off = if key.is_flag() { "false" } else { "[]" };
+        let refusing = with(&format!("{} = {off}", key.name()));
+        assert!(!refusing.admit(&power), "{}", key.name());
     }
 }

@@ -102,7 +102,7 @@ fn every_fault_has_its_line_and_a_suggestion() {
         ),
         (
             "version = 1\n[role.x.limits]\nhost_namespaces = [\"net\"]\n",
-            "\"net\" is no namespace",
+            "host_namespaces: expected a namespace, found \"net\"",
         ),
         (
             "version = 1\n[role.x.limits]\nprivileged = \"no\"\n",
@@ -179,7 +179,7 @@ fn each_fault_is_told_once_with_what_was_expected() {
             "{ cn = \"ci\" }",
             "[role.team.limits]\ncapabilities = [\"NET_ADMN\"]",
             8,
-            "capabilities: \"NET_ADMN\" is no capability\nhint: did you mean \"NET_ADMIN\"?",
+            "capabilities: expected a capability, found \"NET_ADMN\"\nhint: did you mean \"NET_ADMIN\"?",
         ),
         (
             "{ cn = \"ci\" }",

@@ -6,7 +6,7 @@ use crate::support::{Ask, create_allowed, create_denied, limits, role};
 
 #[test]
 fn privileged_needs_the_limit() {
-    create_denied(&limits(""), r#""Privileged":true"#, "no-privileged");
+    create_denied(&limits(""), r#""Privileged":true"#, "privileged");
     create_allowed(&limits(""), r#""Privileged":false"#);
     create_allowed(&limits("privileged = true"), r#""Privileged":true"#);
 }
@@ -22,7 +22,7 @@ fn joining_other_containers_needs_the_limit() {
         r#""Cgroup":"container:x""#,
     ];
     for join in joins {
-        create_denied(&limits(""), join, "no-joining");
+        create_denied(&limits(""), join, "join_containers");
         create_allowed(&limits("join_containers = true"), join);
     }
     create_allowed(
@@ -70,12 +70,12 @@ fn device_requests_are_listed_and_cdi_names_each_device() {
     create_denied(
         &policy,
         r#""DeviceRequests":[{"Driver":"cdi","DeviceIDs":["vendor.example/root=all"]}]"#,
-        "devices",
+        "device_requests",
     );
     create_denied(
         &policy,
         r#""DeviceRequests":[{"Capabilities":[["gpu","tpu"]]}]"#,
-        "devices",
+        "device_requests",
     );
     create_denied(&policy, r#""DeviceRequests":[{"Count":-1}]"#, "devices");
     create_denied(
@@ -86,7 +86,7 @@ fn device_requests_are_listed_and_cdi_names_each_device() {
     create_denied(
         &limits(""),
         r#""DeviceRequests":[{"Count":-1,"Capabilities":[["gpu"]]}]"#,
-        "devices",
+        "device_requests",
     );
 }
 
@@ -127,7 +127,7 @@ fn host_namespaces_need_the_limit_one_by_one() {
         create_denied(
             &limits(""),
             &format!(r#""{field}":"host""#),
-            "no-host-namespaces",
+            "host_namespaces",
         );
         create_allowed(
             &limits(&format!("host_namespaces = [\"{name}\"]")),
@@ -138,9 +138,9 @@ fn host_namespaces_need_the_limit_one_by_one() {
     create_denied(
         &limits(r#"host_namespaces = ["pid"]"#),
         r#""NetworkMode":"host""#,
-        "no-host-namespaces",
+        "host_namespaces",
     );
-    create_denied(&limits(""), r#""PidMode":"hostess""#, "no-host-namespaces");
+    create_denied(&limits(""), r#""PidMode":"hostess""#, "host_namespaces");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn the_host_network_by_id_or_alias_is_the_host_network() {
             "/networks/0f1e2d3c4b5a",
             r#"{"Name":"host","Driver":"host","Id":"0f1e2d3c4b5a"}"#,
         )
-        .denied("no-host-namespaces");
+        .denied("host_namespaces");
     let _ = Ask::new(&policy, "POST", "/containers/create")
         .body(&id)
         .engine(
@@ -165,7 +165,7 @@ fn the_host_network_by_id_or_alias_is_the_host_network() {
     let alias = r#"{"Image":"b","NetworkingConfig":{"EndpointsConfig":{"host":{}}}}"#;
     Ask::new(&policy, "POST", "/containers/create")
         .body(alias)
-        .denied("no-host-namespaces");
+        .denied("host_namespaces");
     let plain =
         r#"{"Image":"b","NetworkingConfig":{"EndpointsConfig":{"app":{"Aliases":["web"]}}}}"#;
     let (answer, asked) = Ask::new(&policy, "POST", "/containers/create")
@@ -191,7 +191,7 @@ fn security_options_are_exact_and_no_new_privileges_passes() {
         create_denied(
             &limits(""),
             &format!(r#""SecurityOpt":["{option}"]"#),
-            "security-options",
+            "security_opts",
         );
     }
     for option in [
@@ -210,11 +210,11 @@ fn security_options_are_exact_and_no_new_privileges_passes() {
 #[test]
 fn an_empty_list_of_masked_paths_unmasks_and_null_does_not() {
     for field in ["MaskedPaths", "ReadonlyPaths"] {
-        create_denied(&limits(""), &format!(r#""{field}":[]"#), "security-options");
+        create_denied(&limits(""), &format!(r#""{field}":[]"#), "security_opts");
         create_denied(
             &limits(""),
             &format!(r#""{field}":["/proc/kcore"]"#),
-            "security-options",
+            "security_opts",
         );
         create_allowed(&limits(""), &format!(r#""{field}":null"#));
         create_allowed(&limits(""), "");
@@ -246,7 +246,7 @@ fn runtimes_sysctls_annotations_groups_and_log_drivers_are_listed() {
     create_denied(
         &policy,
         r#""LogConfig":{"Type":"splunk","Config":{"splunk-capath":"/etc/shadow"}}"#,
-        "log-drivers",
+        "log_drivers",
     );
     create_allowed(
         &policy,
@@ -263,7 +263,7 @@ fn options_without_a_log_driver_are_those_of_a_driver_nobody_named() {
     let socket = r#"{"fluentd-address":"unix:///run/x.sock"}"#;
     for driver in ["", r#""Type":"","#] {
         let log = format!(r#""LogConfig":{{{driver}"Config":{socket}}}"#);
-        create_denied(&policy, &log, "log-drivers");
+        create_denied(&policy, &log, "log_drivers");
     }
     create_allowed(
         &policy,
@@ -285,7 +285,7 @@ fn options_without_a_log_driver_are_those_of_a_driver_nobody_named() {
             .0
     };
     let denied = service(&format!(r#"{{"Name":"","Options":{socket}}}"#)).expect_err("no driver");
-    assert_eq!(denied.rule, "log-drivers");
+    assert_eq!(denied.rule, "log_drivers");
     let named = format!(r#"{{"Name":"fluentd","Options":{socket}}}"#);
     assert!(service(&named).is_ok());
 }
@@ -368,7 +368,7 @@ fn endpoint_driver_options_are_refused() {
     let body = r#"{"Image":"b","NetworkingConfig":{"EndpointsConfig":{"app":{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.ip_forward=1"}}}}}"#;
     Ask::new(&policy, "POST", "/containers/create")
         .body(body)
-        .denied("network-drivers");
+        .denied("network_drivers");
     let body =
         r#"{"Image":"b","NetworkingConfig":{"EndpointsConfig":{"app":{"DriverOpts":null}}}}"#;
     let _ = Ask::new(&policy, "POST", "/containers/create")
@@ -377,7 +377,7 @@ fn endpoint_driver_options_are_refused() {
     let connect = r#"{"Container":"c","EndpointConfig":{"DriverOpts":{"a":"b"}}}"#;
     Ask::new(&policy, "POST", "/networks/app/connect")
         .body(connect)
-        .denied("network-drivers");
+        .denied("network_drivers");
     let connect = r#"{"Container":"c","EndpointConfig":{"Aliases":["web"]}}"#;
     let _ = Ask::new(&policy, "POST", "/networks/app/connect")
         .body(connect)
@@ -388,11 +388,11 @@ fn endpoint_driver_options_are_refused() {
 fn networks_are_made_with_listed_drivers_and_no_options() {
     let policy = limits(r#"network_drivers = ["bridge"]"#);
     let ask = |body: &'static str| Ask::new(&policy, "POST", "/networks/create").body(body);
-    ask(r#"{"Name":"n","Driver":"macvlan","Options":{"parent":"eth0"}}"#).denied("network-drivers");
+    ask(r#"{"Name":"n","Driver":"macvlan","Options":{"parent":"eth0"}}"#).denied("network_drivers");
     ask(r#"{"Name":"n","Driver":"bridge","Options":{"com.docker.network.bridge.name":"docker0"}}"#)
-        .denied("network-drivers");
-    ask(r#"{"Name":"n","ConfigFrom":{"Network":"other"}}"#).denied("network-drivers");
-    ask(r#"{"Name":"n","IPAM":{"Driver":"plugin"}}"#).denied("network-drivers");
+        .denied("network_drivers");
+    ask(r#"{"Name":"n","ConfigFrom":{"Network":"other"}}"#).denied("network_drivers");
+    ask(r#"{"Name":"n","IPAM":{"Driver":"plugin"}}"#).denied("network_drivers");
     let _ = ask(r#"{"Name":"n","Driver":"bridge","IPAM":{"Driver":"default","Config":[{}]},"Options":{},"CheckDuplicate":true}"#).allowed();
     let _ = ask(r#"{"Name":"n"}"#).allowed();
 }

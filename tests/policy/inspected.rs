@@ -76,8 +76,8 @@ fn exec_attach_archive_export_and_commit_look_at_their_target() {
                 .body(body)
                 .engine("/containers/web/json", answer)
         };
-        ask(PRIVILEGED).denied("no-privileged");
-        ask(r#"{"Id":"9f86d081884c","HostConfig":{"Binds":["/:/host"]}}"#).denied("bind-sources");
+        ask(PRIVILEGED).denied("privileged");
+        ask(r#"{"Id":"9f86d081884c","HostConfig":{"Binds":["/:/host"]}}"#).denied("binds");
         ask(r#"{"Id":"9f86d081884c"}"#).denied("target-check");
         assert_eq!(ask("").denied("target-check").status, 502, "{target}");
         // The full id goes upstream, so that a rename in between changes nothing.
@@ -97,10 +97,10 @@ fn an_unmasked_or_unknown_target_is_refused() {
             .0
     };
     for (host, rule) in [
-        (r#""ReadonlyPaths":[]"#, "security-options"),
-        (r#""MaskedPaths":["/proc/kcore"]"#, "security-options"),
+        (r#""ReadonlyPaths":[]"#, "security_opts"),
+        (r#""MaskedPaths":["/proc/kcore"]"#, "security_opts"),
         (r#""CapAdd":["CAP_SYS_ADMIN"]"#, "capabilities"),
-        (r#""NewerField":{"a":1}"#, "unknown-fields"),
+        (r#""NewerField":{"a":1}"#, "unknown_fields"),
     ] {
         let denied = ask(host).expect_err(host);
         assert_eq!((denied.rule, denied.status), (rule, 403), "{host}");
@@ -127,11 +127,11 @@ fn the_engines_own_cgroup_namespace_mode_counts_at_create_and_not_in_a_target() 
         let denied = exec(&format!(r#""CgroupnsMode":"host","{other}":"host""#));
         assert_eq!(
             denied.err().map(|denied| denied.rule),
-            Some("no-host-namespaces"),
+            Some("host_namespaces"),
             "{other}"
         );
     }
-    create_denied(&policy, r#""CgroupnsMode":"host""#, "no-host-namespaces");
+    create_denied(&policy, r#""CgroupnsMode":"host""#, "host_namespaces");
     create_allowed(&policy, r#""CgroupnsMode":"private""#);
 }
 
@@ -155,7 +155,7 @@ fn a_privileged_exec_is_refused_at_create_and_at_start() {
             .body(body)
             .engine("/containers/web/json", PLAIN)
     };
-    create(r#"{"Cmd":["id"],"Privileged":true}"#).denied("no-privileged");
+    create(r#"{"Cmd":["id"],"Privileged":true}"#).denied("privileged");
     let permitted =
         create(r#"{"Cmd":["id","-u"],"Privileged":false,"AttachStdout":true}"#).allowed();
     assert_eq!(
@@ -175,14 +175,14 @@ fn a_privileged_exec_is_refused_at_create_and_at_start() {
     };
     assert_eq!(
         start(true, PLAIN).0.expect_err("privileged").rule,
-        "no-privileged"
+        "privileged"
     );
     assert_eq!(
         start(false, PRIVILEGED)
             .0
             .expect_err("privileged target")
             .rule,
-        "no-privileged"
+        "privileged"
     );
     let (answer, asked) = start(false, PLAIN);
     assert_eq!(answer.expect("plain").target(), None);

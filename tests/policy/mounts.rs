@@ -23,16 +23,16 @@ fn a_bind_is_a_bind_whatever_type_it_says() {
         r#"{"type":"none","o":"bind,unbindable","device":"/srv/a"}"#,
         r#"{"type":"none","o":"bind, rw","device":"/srv/a"}"#,
     ] {
-        create_denied(&policy, &volume(options), "bind-sources");
+        create_denied(&policy, &volume(options), "binds");
         let body = format!(r#"{{"Name":"v","Driver":"local","DriverOpts":{options}}}"#);
         Ask::new(&policy, "POST", "/volumes/create")
             .body(&body)
-            .denied("bind-sources");
+            .denied("binds");
         let answer = format!(r#"{{"Name":"data","Driver":"local","Options":{options}}}"#);
         Ask::new(&policy, "POST", "/containers/create")
             .body(r#"{"Image":"busybox","HostConfig":{"Binds":["data:/x"]}}"#)
             .engine("/volumes/data", &answer)
-            .denied("bind-sources");
+            .denied("binds");
     }
     for options in [
         r#"{"type":"tmpfs","o":"size=1m,uid=1000,mode=0700,noexec,nosuid,nodev,ro","device":"tmpfs"}"#,
@@ -57,7 +57,7 @@ fn a_tmpfs_is_new_and_does_not_remount_what_lies_there() {
         r#""Mounts":[{"Type":"tmpfs","Target":"/sys","TmpfsOptions":{"Options":[["remount"]]}}]"#,
         r#""Mounts":[{"Type":"tmpfs","Target":"/sys","TmpfsOptions":{"Options":["remount"]}}]"#,
     ] {
-        create_denied(&policy, host, "bind-sources");
+        create_denied(&policy, host, "binds");
     }
     for host in [
         r#""Tmpfs":{"/run":"rw,exec,suid,dev,size=64m,mode=1777,uid=1,gid=1,nr_inodes=1k"}"#,
@@ -72,7 +72,7 @@ fn a_tmpfs_is_new_and_does_not_remount_what_lies_there() {
     Ask::new(&policy, "POST", "/containers/web/exec")
         .body(r#"{"Cmd":["id"]}"#)
         .engine("/containers/web/json", answer)
-        .denied("bind-sources");
+        .denied("binds");
 }
 
 #[test]
@@ -85,9 +85,7 @@ fn read_only_that_stops_at_mount_points_counts_as_writable() {
     for body in [&bind, &mount] {
         // Before 1.44 the engine leaves what is mounted below a read-only bind writable.
         for target in ["/v1.43/containers/create", "/v1.24/containers/create"] {
-            Ask::new(&policy, "POST", target)
-                .body(body)
-                .denied("bind-sources");
+            Ask::new(&policy, "POST", target).body(body).denied("binds");
         }
         for target in [
             "/v1.44/containers/create",
@@ -100,7 +98,7 @@ fn read_only_that_stops_at_mount_points_counts_as_writable() {
     create_denied(
         &policy,
         &volume(r#"{"type":"none","o":"rbind,ro","device":"/srv/ro/a"}"#),
-        "bind-sources",
+        "binds",
     );
     create_allowed(
         &policy,
@@ -135,10 +133,7 @@ fn what_swarm_would_expand_later_is_refused() {
         r#"{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/srv/a/{{\"\\u002e\\u002e\"}}"}}}}"#,
     ] {
         let denied = ask(mount).expect_err(mount);
-        assert!(
-            matches!(denied.rule, "bind-sources" | "volumes"),
-            "{denied}"
-        );
+        assert!(matches!(denied.rule, "binds" | "volumes"), "{denied}");
     }
     for mount in [
         r#"{"Type":"bind","Target":"/x","Source":"/srv/a/b"}"#,
@@ -163,15 +158,15 @@ fn tmpfs_options_pass_since_they_name_nothing_of_the_host() {
             .allowed();
         let asked: Vec<_> = permitted
             .asked()
-            .demands
+            .kept
             .iter()
-            .map(policy::Demand::rule)
+            .map(policy::Power::rule)
             .collect();
         assert_eq!(asked, ["images"], "{host}");
     }
     create_denied(
         &policy,
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","device":"/etc","o":"bind"}}}}]"#,
-        "bind-sources",
+        "binds",
     );
 }

@@ -1,7 +1,7 @@
 //! Parameters, plain and unknown operations, and report mode.
 
 use docker_api::{Operation, classify};
-use policy::{BodyLength, Demand, Policy, Request, Step};
+use policy::{BodyLength, Policy, Power, Request, Step};
 
 use crate::support::{Ask, cn, limits, role};
 
@@ -47,14 +47,14 @@ fn a_parameter_that_is_not_listed_or_repeats_is_refused() {
 fn a_builds_powers_are_judged_by_their_parameters() {
     let policy = limits("");
     for (query, rule) in [
-        ("networkmode=host", "no-host-namespaces"),
-        ("networkmode=container:x", "no-joining"),
+        ("networkmode=host", "host_namespaces"),
+        ("networkmode=container:x", "join_containers"),
         ("cgroupparent=/x", "cgroup-parent"),
         ("remote=http://169.254.169.254/", "build"),
         ("outputs=%5B%7B%7D%5D", "build"),
         (
             "securityopt=%5B%22seccomp%3Dunconfined%22%5D",
-            "security-options",
+            "security_opts",
         ),
         ("version=2", "buildkit"),
         ("session=x", "buildkit"),
@@ -188,7 +188,7 @@ fn report_mode_decides_tells_and_forwards() {
         .expect("report mode forwards");
     assert_eq!(
         permitted.would_deny().map(|denied| denied.rule),
-        Some("no-privileged")
+        Some("privileged")
     );
     let permitted = Ask::new(&policy, "POST", "/plugins/x/enable")
         .run()
@@ -249,7 +249,7 @@ fn control_characters_never_reach_a_message() {
     let policy = limits("");
     let denied = Ask::new(&policy, "POST", "/containers/create")
         .body(r#"{"Image":"b","HostConfig":{"Binds":["/etc\r\nSet-Cookie: x\u001b[2J:/x"]}}"#)
-        .denied("bind-sources");
+        .denied("binds");
     assert!(
         !denied.to_string().chars().any(char::is_control),
         "{denied:?}"
@@ -261,7 +261,7 @@ fn control_characters_never_reach_a_message() {
     assert!(
         Ask::new(&policy, "POST", "/containers/create")
             .body(&long)
-            .denied("bind-sources")
+            .denied("binds")
             .to_string()
             .len()
             < 1000
@@ -280,18 +280,13 @@ fn report_mode_goes_on_behind_the_first_denial() {
         let answer = answer.map(|permitted| permitted.would_deny().cloned());
         (answer, asked)
     };
-    for (base, rule) in [("ci", "no-privileged"), ("none", "operation")] {
+    for (base, rule) in [("ci", "privileged"), ("none", "operation")] {
         let text = |mode: &str| {
             format!("base = \"{base}\"\nmode = \"{mode}\"\n[role.team.limits]\ntags = []")
         };
         let (answer, asked) = found(&role(&text("report")));
         let denied = answer.expect("forwarded").expect("a denial");
-        let facts: Vec<_> = denied
-            .asked
-            .demands
-            .iter()
-            .filter_map(Demand::fact)
-            .collect();
+        let facts: Vec<_> = denied.asked.kept.iter().filter_map(Power::fact).collect();
         assert_eq!((denied.rule, asked.len()), (rule, 1));
         for fact in [("privileged", "true"), ("binds", "/srv")] {
             assert!(facts.contains(&(fact.0, fact.1.into())), "{facts:?}");

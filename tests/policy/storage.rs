@@ -5,10 +5,10 @@ use crate::support::{Ask, create_allowed, create_denied, limits};
 #[test]
 fn a_bind_needs_a_listed_source_and_whole_components_count() {
     let policy = limits(r#"binds = ["/srv/team-a/**", "/etc/ssl/certs/**:ro"]"#);
-    let denied = create_denied(&policy, r#""Binds":["/etc:/x"]"#, "bind-sources");
+    let denied = create_denied(&policy, r#""Binds":["/etc:/x"]"#, "binds");
     assert_eq!(
         denied.to_string(),
-        "denied: client ci, role team: bind-sources: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**, /etc/ssl/certs/**:ro)"
+        "denied: client ci, role team: binds: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**, /etc/ssl/certs/**:ro)"
     );
     for source in [
         "/srv/team-a-evil",
@@ -19,11 +19,7 @@ fn a_bind_needs_a_listed_source_and_whole_components_count() {
         "/",
         "/srv/team-a/..",
     ] {
-        create_denied(
-            &policy,
-            &format!(r#""Binds":["{source}:/x"]"#),
-            "bind-sources",
-        );
+        create_denied(&policy, &format!(r#""Binds":["{source}:/x"]"#), "binds");
     }
     for source in [
         "/srv/team-a",
@@ -34,43 +30,39 @@ fn a_bind_needs_a_listed_source_and_whole_components_count() {
     ] {
         create_allowed(&policy, &format!(r#""Binds":["{source}:/x"]"#));
     }
-    create_denied(&policy, r#""Binds":["/etc/ssl/certs:/c"]"#, "bind-sources");
-    create_denied(
-        &policy,
-        r#""Binds":["/etc/ssl/certs:/c:rw"]"#,
-        "bind-sources",
-    );
+    create_denied(&policy, r#""Binds":["/etc/ssl/certs:/c"]"#, "binds");
+    create_denied(&policy, r#""Binds":["/etc/ssl/certs:/c:rw"]"#, "binds");
     create_allowed(&policy, r#""Binds":["/etc/ssl/certs:/c:ro"]"#);
-    create_denied(&policy, r#""Binds":["/srv/team-a:/a:b:c"]"#, "bind-sources");
+    create_denied(&policy, r#""Binds":["/srv/team-a:/a:b:c"]"#, "binds");
 }
 
 #[test]
 fn a_bind_mount_is_a_bind() {
     let policy = limits(r#"binds = ["/srv/a/**", "/data/**:ro"]"#);
     let mount = |rest: &str| format!(r#""Mounts":[{{"Type":"bind","Target":"/x",{rest}}}]"#);
-    create_denied(&policy, &mount(r#""Source":"/etc""#), "bind-sources");
-    create_denied(&policy, &mount(r#""Source":" /srv/a""#), "bind-sources");
-    create_denied(&policy, &mount(r#""Source":"srv/a""#), "bind-sources");
-    create_denied(&policy, &mount(r#""Source":"/data""#), "bind-sources");
+    create_denied(&policy, &mount(r#""Source":"/etc""#), "binds");
+    create_denied(&policy, &mount(r#""Source":" /srv/a""#), "binds");
+    create_denied(&policy, &mount(r#""Source":"srv/a""#), "binds");
+    create_denied(&policy, &mount(r#""Source":"/data""#), "binds");
     let shallow =
         mount(r#""Source":"/data","ReadOnly":true,"BindOptions":{"ReadOnlyNonRecursive":true}"#);
-    create_denied(&policy, &shallow, "bind-sources");
+    create_denied(&policy, &shallow, "binds");
     create_allowed(&policy, &mount(r#""Source":"/data","ReadOnly":true"#));
     create_allowed(&policy, &mount(r#""Source":"/srv/a/b""#));
     create_denied(
         &policy,
         r#""Mounts":[{"Type":"Bind","Source":"/srv/a","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     );
     create_denied(
         &policy,
         r#""Mounts":[{"Type":"npipe","Source":"/srv/a","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     );
     create_denied(
         &policy,
         r#""Mounts":[{"Source":"/srv/a","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     );
     create_allowed(
         &policy,
@@ -103,7 +95,7 @@ fn a_local_driver_on_a_volume_mount_is_a_bind() {
             create_denied(
                 &policy,
                 &mount(&format!(r#"{{{name}"Options":{options}}}"#)),
-                "bind-sources",
+                "binds",
             );
         }
     }
@@ -128,7 +120,7 @@ fn a_named_volume_is_looked_up_and_its_device_is_a_bind() {
             .engine("/volumes/data", answer)
     };
     ask(r#"{"Name":"data","Driver":"local","Options":{"type":"none","o":"bind","device":"/etc"}}"#)
-        .denied("bind-sources");
+        .denied("binds");
     ask(r#"{"Name":"data","Driver":"rclone","Options":null}"#).denied("volumes");
     ask(r#"{"Name":"data","Driver":"local","Options":null,"ClusterVolume":{"ID":"x"}}"#)
         .denied("volumes");
@@ -180,10 +172,9 @@ fn named_volumes_can_be_listed() {
 fn volume_create_with_a_device_is_a_bind() {
     let policy = limits("binds = [\"/srv/a/**\"]\nvolumes = [\"*\"]");
     let ask = |body: &'static str| Ask::new(&policy, "POST", "/volumes/create").body(body);
-    ask(r#"{"Name":"v","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#)
-        .denied("bind-sources");
+    ask(r#"{"Name":"v","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#).denied("binds");
     ask(r#"{"Name":"v","Driver":"local","DriverOpts":{"type":"proc","device":"proc"}}"#)
-        .denied("bind-sources");
+        .denied("binds");
     ask(r#"{"Name":"v","Driver":"rclone"}"#).denied("volumes");
     ask(r#"{"Name":"v","ClusterVolumeSpec":{}}"#).denied("volumes");
     let _ = ask(r#"{"Name":"v","DriverOpts":{"type":"none","o":"bind","device":"/srv/a/v"}}"#)
@@ -206,7 +197,7 @@ fn volume_plugins_are_refused() {
     create_denied(
         &limits(""),
         r#""Mounts":[{"Type":"cluster","Source":"v","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     );
 }
 
@@ -217,12 +208,12 @@ fn propagation_must_not_reach_the_host() {
         create_denied(
             &policy,
             &format!(r#""Binds":["/srv/a:/x:{mode}"]"#),
-            "bind-sources",
+            "binds",
         );
         let mount = format!(
             r#""Mounts":[{{"Type":"bind","Source":"/srv/a","Target":"/x","BindOptions":{{"Propagation":"{mode}"}}}}]"#
         );
-        create_denied(&policy, &mount, "bind-sources");
+        create_denied(&policy, &mount, "binds");
     }
     create_allowed(&policy, r#""Binds":["/srv/a:/x:rslave"]"#);
     create_allowed(

@@ -33,33 +33,33 @@ fn a_service_has_the_limits_of_a_container_at_create_and_at_update() {
     let refused = [
         (
             r#","Mounts":[{"Type":"bind","Source":"/","Target":"/x"}]"#,
-            "bind-sources",
+            "binds",
         ),
         (
             r#","Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/"}}}}]"#,
-            "bind-sources",
+            "binds",
         ),
         (
             r#","Mounts":[{"Type":"cluster","Source":"v","Target":"/x"}]"#,
-            "bind-sources",
+            "binds",
         ),
         (r#","CapabilityAdd":["CAP_SYS_ADMIN"]"#, "capabilities"),
         (r#","Isolation":"hyperv""#, "isolation"),
         (
             r#","Privileges":{"Seccomp":{"Mode":"unconfined"}}"#,
-            "security-options",
+            "security_opts",
         ),
         (
             r#","Privileges":{"AppArmor":{"Mode":"disabled"}}"#,
-            "security-options",
+            "security_opts",
         ),
         (
             r#","Privileges":{"SELinuxContext":{"Disable":true}}"#,
-            "security-options",
+            "security_opts",
         ),
         (
             r#","Privileges":{"CredentialSpec":{"File":"x"}}"#,
-            "security-options",
+            "security_opts",
         ),
         (r#","Sysctls":{"kernel.msgmax":"1"}"#, "sysctls"),
         (r#","Groups":["docker"]"#, "groups"),
@@ -71,7 +71,7 @@ fn a_service_has_the_limits_of_a_container_at_create_and_at_update() {
             r#","Configs":[{"ConfigID":"x","ConfigName":"db"}]"#,
             "services",
         ),
-        (r#","NewThing":true"#, "unknown-fields"),
+        (r#","NewThing":true"#, "unknown_fields"),
         (r#","capabilityadd":["ALL"]"#, "field-names"),
     ];
     for target in BOTH {
@@ -98,9 +98,9 @@ fn a_services_plugins_networks_and_log_drivers_are_judged() {
                 "services",
             ),
             (r#","Runtime":"plugin""#, "services"),
-            (r#","Networks":[{"Target":"host"}]"#, "no-host-namespaces"),
-            (r#","Networks":[{"Target":"h0st1d"}]"#, "no-host-namespaces"),
-            (r#","LogDriver":{"Name":"gcplogs"}"#, "log-drivers"),
+            (r#","Networks":[{"Target":"host"}]"#, "host_namespaces"),
+            (r#","Networks":[{"Target":"h0st1d"}]"#, "host_namespaces"),
+            (r#","LogDriver":{"Name":"gcplogs"}"#, "log_drivers"),
             (
                 r#","Resources":{"Reservations":{"GenericResources":[{"DiscreteResourceSpec":{"Kind":"gpu","Value":1}}]}}"#,
                 "devices",
@@ -119,7 +119,7 @@ fn a_services_plugins_networks_and_log_drivers_are_judged() {
     let old = r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"busybox"}},"Networks":[{"Target":"host"}]}"#;
     Ask::new(&policy, "POST", "/services/create")
         .body(old)
-        .denied("no-host-namespaces");
+        .denied("host_namespaces");
 }
 
 #[test]

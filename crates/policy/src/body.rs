@@ -2,10 +2,10 @@
 
 use docker_api::Operation;
 
-use super::demand::Want;
 use super::findings::{Findings, Unresolved};
 use super::reach::{self, View, items, text, texts};
 use super::schema::{self, Field, Path, Unknown, conform};
+use crate::limits::Key;
 use docker_api::json::Value;
 
 /// How much a limited role's request body must say.
@@ -36,7 +36,7 @@ pub(super) fn inspected(operation: Operation) -> Option<Presence> {
     }
 }
 
-/// The demands of a parsed body.
+/// The powers of a parsed body.
 pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_>) {
     let fields: &[Field] = match operation {
         Operation::ContainerCreate => schema::CREATE,
@@ -58,7 +58,7 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
     match operation {
         Operation::ContainerCreate => create(body, out),
         Operation::ExecCreate if body.get("Privileged") == Some(&Value::Bool(true)) => {
-            out.want("Privileged", "true", Want::Privileged);
+            out.ask("Privileged", "true", Key::Privileged);
         }
         Operation::ContainerUpdate => reach::resources(body, "", out),
         Operation::VolumeCreate => volume(body, out),
@@ -95,10 +95,10 @@ pub(super) fn command_line(body: &Value<'_>) -> Option<Vec<String>> {
 }
 
 fn create(body: &Value<'_>, out: &mut Findings<'_>) {
-    out.want(
+    out.ask(
         "Image",
         text(body, "Image").unwrap_or_default(),
-        Want::Image,
+        Key::Images,
     );
     if let Some(host) = body.get("HostConfig") {
         reach::host_config(host, "HostConfig.", View::Body, out);
@@ -121,7 +121,7 @@ fn create(body: &Value<'_>, out: &mut Findings<'_>) {
     }
 }
 
-/// The demands of an inspected container: "would this role have been allowed to create it?"
+/// The powers of an inspected container: "would this role have been allowed to create it?"
 pub(super) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
     let Some(host) = inspected.get("HostConfig") else {
         return out.never(
@@ -140,7 +140,7 @@ pub(super) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
     reach::host_config(host, "HostConfig.", View::Inspected, out);
     let config = inspected.get("Config");
     if let Some(image) = config.and_then(|config| text(config, "Image")) {
-        out.want("Config.Image", image, Want::Image);
+        out.ask("Config.Image", image, Key::Images);
     }
     // A task's secrets and configs stand nowhere in the container, and no role that has limits may name any.
     let labels = config.and_then(|config| config.get("Labels"));
@@ -158,7 +158,7 @@ const TASK: &str = "com.docker.swarm.task.id";
 
 fn volume(body: &Value<'_>, out: &mut Findings<'_>) {
     if let Some(name) = text(body, "Name") {
-        out.want("Name", name, Want::Volume);
+        out.ask("Name", name, Key::Volumes);
     }
     reach::volume_driver(
         text(body, "Driver").unwrap_or_default(),
@@ -172,10 +172,10 @@ fn volume(body: &Value<'_>, out: &mut Findings<'_>) {
 }
 
 fn network(body: &Value<'_>, out: &mut Findings<'_>) {
-    out.want(
+    out.ask(
         "Driver",
         text(body, "Driver").unwrap_or("bridge"),
-        Want::NetworkDriver,
+        Key::NetworkDrivers,
     );
     let ipam = body.get("IPAM");
     let maps = [
@@ -184,30 +184,30 @@ fn network(body: &Value<'_>, out: &mut Findings<'_>) {
     ];
     for (field, map) in maps {
         if let Some((key, _)) = map.and_then(|map| map.members().first()) {
-            out.never("network-drivers", field, key.as_ref());
+            out.never("network_drivers", field, key.as_ref());
         }
     }
     if let Some(driver) = ipam
         .and_then(|ipam| text(ipam, "Driver"))
         .filter(|driver| *driver != "default")
     {
-        out.never("network-drivers", "IPAM.Driver", driver);
+        out.never("network_drivers", "IPAM.Driver", driver);
     }
     for (index, pool) in ipam.into_iter().flat_map(|ipam| items(ipam, "Config")) {
         // The host routes a network's subnet to it, whatever else has these addresses.
         if let Some(subnet) = text(pool, "Subnet") {
-            out.want(format!("IPAM.Config[{index}].Subnet"), subnet, Want::Subnet);
+            out.ask(format!("IPAM.Config[{index}].Subnet"), subnet, Key::Subnets);
         }
     }
     if let Some(from) = body
         .get("ConfigFrom")
         .and_then(|from| text(from, "Network"))
     {
-        out.never("network-drivers", "ConfigFrom.Network", from);
+        out.never("network_drivers", "ConfigFrom.Network", from);
     }
     for field in ["ConfigOnly", "Ingress"] {
         if body.get(field) == Some(&Value::Bool(true)) {
-            out.never("network-drivers", field, "true");
+            out.never("network_drivers", field, "true");
         }
     }
 }
@@ -263,7 +263,7 @@ fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings<'_>) {
             .and_then(|options| options.members().first())
         {
             out.never(
-                "network-drivers",
+                "network_drivers",
                 format!("{at}[{index}].DriverOpts"),
                 key.as_ref(),
             );
@@ -272,10 +272,10 @@ fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 }
 
 fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
-    out.want(
+    out.ask(
         format!("{at}.Image"),
         text(spec, "Image").unwrap_or_default(),
-        Want::Image,
+        Key::Images,
     );
     if let Some(mounts) = spec.get("Mounts") {
         reach::mounts(mounts, &format!("{at}.Mounts"), out);
@@ -284,10 +284,10 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
         reach::capability(name, format!("{at}.CapabilityAdd[{index}]"), out);
     }
     for (index, group) in texts(spec, "Groups") {
-        out.want(format!("{at}.Groups[{index}]"), group, Want::Group);
+        out.ask(format!("{at}.Groups[{index}]"), group, Key::Groups);
     }
     for (key, _) in spec.get("Sysctls").map(Value::members).unwrap_or_default() {
-        out.want(format!("{at}.Sysctls"), key.as_ref(), Want::Sysctl);
+        out.ask(format!("{at}.Sysctls"), key.as_ref(), Key::Sysctls);
     }
     for field in ["Secrets", "Configs"] {
         if spec.get(field).is_some_and(|list| !list.items().is_empty()) {
@@ -306,7 +306,7 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     };
     for field in ["CredentialSpec", "SELinuxContext"] {
         if privileges.get(field).is_some_and(|value| !value.is_empty()) {
-            out.never("security-options", format!("{at}.Privileges.{field}"), "");
+            out.never("security_opts", format!("{at}.Privileges.{field}"), "");
         }
     }
     for profile in ["Seccomp", "AppArmor"] {
@@ -324,7 +324,7 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
         .and_then(|seccomp| text(seccomp, "Profile"))
     {
         out.never(
-            "security-options",
+            "security_opts",
             format!("{at}.Privileges.Seccomp.Profile"),
             profile,
         );

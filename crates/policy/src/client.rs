@@ -19,7 +19,7 @@ pub struct Matcher {
     pub emails: Vec<String>,
     /// URI patterns.
     pub uris: Vec<String>,
-    /// URI patterns that also demand exactly one URI name in the certificate.
+    /// URI patterns that also power exactly one URI name in the certificate.
     pub spiffe: Vec<String>,
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub spki: Vec<[u8; 32]>,

@@ -7,9 +7,9 @@ use std::fmt;
 use docker_api::{Classified, Operation};
 
 use super::body::{self, Presence};
-use super::demand::printable;
-use super::findings::{Asked, Findings, Unresolved};
+use super::findings::{Findings, Powers, Unresolved};
 use super::parameters::Parameters;
+use super::power::printable;
 use super::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 
 /// The permission to send one request upstream. Only the policy makes it.
@@ -20,7 +20,7 @@ pub struct Permitted {
     target: Option<String>,
     would_deny: Option<Box<Denied>>,
     command: Option<Vec<String>>,
-    asked: Asked,
+    asked: Powers,
     _made_by_policy: (),
 }
 
@@ -31,7 +31,7 @@ impl Permitted {
             target: None,
             would_deny: None,
             command: None,
-            asked: Asked::default(),
+            asked: Powers::default(),
             _made_by_policy: (),
         }
     }
@@ -58,7 +58,7 @@ impl Permitted {
     }
 
     /// What the request asked for, in normal form.
-    pub fn asked(&self) -> &Asked {
+    pub fn asked(&self) -> &Powers {
         &self.asked
     }
 }
@@ -83,7 +83,7 @@ pub struct Denied {
     /// The command line of an `exec.create`, for the audit record.
     pub command: Option<Vec<String>>,
     /// What the request asked for, as far as it had been read by then.
-    pub asked: Asked,
+    pub asked: Powers,
 }
 
 impl fmt::Display for Denied {
@@ -179,7 +179,7 @@ impl Policy {
                 allowed: String::new(),
                 status: 403,
                 command: None,
-                asked: Asked::default(),
+                asked: Powers::default(),
             };
             return self.strange(request.classified.operation, denied);
         };
@@ -247,8 +247,8 @@ impl fmt::Display for Verdict {
 }
 
 impl Policy {
-    /// Judges an operation and its recorded demands again.
-    pub fn replay(&self, client: ClientRef, operation: Operation, asked: &Asked) -> Verdict {
+    /// Judges an operation and its recorded powers again.
+    pub fn replay(&self, client: ClientRef, operation: Operation, asked: &Powers) -> Verdict {
         let Some(role) = self.role(client) else {
             return Verdict::Deny("no client entry matches".into());
         };
@@ -258,7 +258,7 @@ impl Policy {
         if !role.allowed.contains(operation) {
             return Verdict::Deny(format!("operation: {operation}"));
         }
-        if let Some(refused) = asked.demands.iter().find(|demand| !limits.admit(demand)) {
+        if let Some(refused) = asked.kept.iter().find(|power| !limits.admit(power)) {
             return Verdict::Deny(format!("{}: {refused}", refused.rule()));
         }
         if asked.omitted > 0 {
@@ -266,7 +266,7 @@ impl Policy {
         }
         // Every create asks for an image at least; a record without one was made where nothing was inspected.
         if body::inspected(operation) == Some(Presence::Required)
-            && asked.demands.is_empty()
+            && asked.kept.is_empty()
             && matches!(
                 operation,
                 Operation::ContainerCreate | Operation::ServiceCreate | Operation::ServiceUpdate

@@ -16,12 +16,14 @@ use super::client::Matcher;
 use super::error::{Fault, PolicyError};
 use super::{Client, DEFAULT_MAX_BODY, Policy, Role, roles};
 pub use node::nearest;
+pub(crate) use node::{Problem, Values};
 use text::escape;
 
 /// The longest policy file that is read.
 const LARGEST: u64 = 4 << 20;
 
-type Node<'d> = Spanned<DeValue<'d>>;
+/// A value with its place.
+pub(crate) type Node<'d> = Spanned<DeValue<'d>>;
 
 /// The text of a policy file, never more than anybody writes.
 pub(super) fn text(path: &Path) -> io::Result<String> {
@@ -64,7 +66,8 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Policy, PolicyError> {
     }
 }
 
-struct Reader<'t> {
+/// Reads the file and collects its faults.
+pub(crate) struct Reader<'t> {
     text: &'t str,
     faults: Vec<Fault>,
 }

@@ -6,13 +6,14 @@
 
 use std::collections::HashSet;
 
-use super::demand::{Demand, Want};
 use super::hostpath::clean;
+use super::limits::Key;
+use super::power::{Means, Power};
 use super::protected::RULE;
 use super::{Limits, Mode, Protected};
 use docker_api::{Operation, work};
 
-/// Demands that are kept for the record.
+/// Powers that are kept for the record.
 const MOST_KEPT: usize = 256;
 
 /// Bytes of fields and values that are kept for the record.
@@ -57,11 +58,11 @@ pub(super) enum Unresolved {
     },
 }
 
-/// What a request asked for: the first of its demands, and how many more there were.
+/// What a request asked for: the first of its powers, and how many more there were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// The demands that were kept, in the order they were found.
-    pub demands: Vec<Demand>,
+pub struct Powers {
+    /// The powers that were kept, in the order they were found.
+    pub kept: Vec<Power>,
     /// How many were not kept.
     pub omitted: usize,
 }
@@ -73,10 +74,10 @@ pub(super) struct Findings<'p> {
     limits: &'p Limits,
     protected: &'p Protected,
     mode: Mode,
-    asked: Asked,
+    asked: Powers,
     /// Bytes of `asked`.
     bytes: usize,
-    refused: Option<Demand>,
+    refused: Option<Power>,
     /// The refusal is for want of knowledge, not for what was asked.
     in_doubt: bool,
     /// Host paths that the limits admit, where links are to be followed.
@@ -99,7 +100,7 @@ impl<'p> Findings<'p> {
             limits,
             protected,
             mode,
-            asked: Asked::default(),
+            asked: Powers::default(),
             bytes: 0,
             refused: None,
             in_doubt: false,
@@ -115,8 +116,8 @@ impl<'p> Findings<'p> {
         self.mode == Mode::Enforce && self.refused.is_some()
     }
 
-    /// The first demand that the limits do not admit.
-    pub(super) fn refused(&self) -> Option<&Demand> {
+    /// The first power that the limits do not admit.
+    pub(super) fn refused(&self) -> Option<&Power> {
         self.refused.as_ref()
     }
 
@@ -131,63 +132,63 @@ impl<'p> Findings<'p> {
     }
 
     /// What was asked for.
-    pub(super) fn asked(&self) -> &Asked {
+    pub(super) fn asked(&self) -> &Powers {
         &self.asked
     }
 
-    /// Judges a demand and keeps it while there is room. It is not even made where it could change nothing.
-    pub(super) fn add(&mut self, demand: impl FnOnce() -> Demand) {
+    /// Judges a power and keeps it while there is room. It is not even made where it could change nothing.
+    pub(super) fn add(&mut self, power: impl FnOnce() -> Power) {
         if self.is_settled() {
             return;
         }
         work::add(1);
-        let full = self.asked.omitted > 0 || self.asked.demands.len() >= MOST_KEPT;
+        let full = self.asked.omitted > 0 || self.asked.kept.len() >= MOST_KEPT;
         if full && self.refused.is_some() {
             self.asked.omitted += 1;
             return;
         }
-        let demand = demand();
+        let power = power();
         if self.refused.is_none() {
-            match self.limits.admit(&demand) {
-                true => self.keep_out(&demand),
-                false => self.refused = Some(demand.clone()),
+            match self.limits.admit(&power) {
+                true => self.keep_out(&power),
+                false => self.refused = Some(power.clone()),
             }
         }
-        let bytes = self.bytes + demand.field.len() + demand.value.len();
+        let bytes = self.bytes + power.field.len() + power.value.len();
         if full || bytes > MOST_BYTES {
             self.asked.omitted += 1;
         } else {
             self.bytes = bytes;
-            self.asked.demands.push(demand);
+            self.asked.kept.push(power);
         }
     }
 
     /// After the limits: whatever they admit, what is protected is out of reach.
-    fn keep_out(&mut self, demand: &Demand) {
+    fn keep_out(&mut self, power: &Power) {
         let protected = self.protected;
-        if let Some(why) = protected.doubt(demand) {
+        if let Some(why) = protected.doubt(power) {
             return self.doubt(why);
         }
-        if let Some(why) = protected.objection(self.operation, demand) {
-            self.refused = Some(Demand::never(RULE, demand.to_string(), why));
+        if let Some(why) = protected.objection(self.operation, power) {
+            self.refused = Some(Power::never(RULE, power.to_string(), why));
             return;
         }
-        match &demand.want {
-            Want::HostPath { path, .. } if protected.follows_links() => {
+        match &power.means {
+            Means::HostPath { path, .. } if protected.follows_links() => {
                 if self.paths.len() >= MOST_PATHS {
                     let why = format!("more than {MOST_PATHS} host paths");
-                    self.refused = Some(Demand::never(RULE, demand.field.as_str(), why));
+                    self.refused = Some(Power::never(RULE, power.field.as_str(), why));
                 } else {
                     self.paths.push(path.clone());
                 }
             }
-            Want::Join if protected.asks(Operation::ContainerAttach) => {
+            Means::Limit(Key::JoinContainers) if protected.asks(Operation::ContainerAttach) => {
                 // `container:NAME`, `NAME:ro` of VolumesFrom, `/NAME:/ALIAS` of Links.
-                let value = demand.value.strip_prefix("container:");
-                let value = value.unwrap_or(&demand.value).trim_start_matches('/');
+                let value = power.value.strip_prefix("container:");
+                let value = value.unwrap_or(&power.value).trim_start_matches('/');
                 self.look_up(Unresolved::Container {
                     name: value.split(':').next().unwrap_or_default().to_owned(),
-                    field: demand.field.clone(),
+                    field: power.field.clone(),
                     enters: true,
                 });
             }
@@ -198,24 +199,29 @@ impl<'p> Findings<'p> {
     /// Refuses since it cannot be known what is asked for.
     pub(super) fn doubt(&mut self, why: String) {
         if self.refused.is_none() {
-            self.refused = Some(Demand::never(RULE, self.operation.id(), why));
+            self.refused = Some(Power::never(RULE, self.operation.id(), why));
             self.in_doubt = true;
         }
     }
 
-    /// Adds a demand.
-    pub(super) fn want(&mut self, field: impl Into<String>, value: impl Into<String>, want: Want) {
-        self.add(|| Demand::new(field, value, want));
+    /// Adds a power.
+    pub(super) fn ask(
+        &mut self,
+        field: impl Into<String>,
+        value: impl Into<String>,
+        means: impl Into<Means>,
+    ) {
+        self.add(|| Power::new(field, value, means));
     }
 
-    /// Adds a demand nothing allows.
+    /// Adds a power nothing allows.
     pub(super) fn never(
         &mut self,
         rule: &'static str,
         field: impl Into<String>,
         value: impl Into<String>,
     ) {
-        self.add(|| Demand::never(rule, field, value));
+        self.add(|| Power::never(rule, field, value));
     }
 
     /// `written` is what the body says, for messages; the cleaned path is what is judged.
@@ -223,7 +229,7 @@ impl<'p> Findings<'p> {
         let writable = writable || self.shallow;
         self.add(|| {
             let path = clean(path);
-            Demand::new(field, written, Want::HostPath { path, writable })
+            Power::new(field, written, Means::HostPath { path, writable })
         });
     }
 
@@ -241,7 +247,7 @@ impl<'p> Findings<'p> {
             return self.add(|| {
                 let value =
                     format!("more than {MOST_UNRESOLVED} volumes, networks and containers by name");
-                Demand::never("volumes", "body", value)
+                Power::never("volumes", "body", value)
             });
         }
         self.named.insert(name.clone());

@@ -13,7 +13,6 @@
 mod body;
 mod client;
 mod decision;
-mod demand;
 mod error;
 mod file;
 mod findings;
@@ -21,6 +20,7 @@ mod hostpath;
 mod limits;
 mod operations;
 mod parameters;
+mod power;
 mod protected;
 mod reach;
 pub mod risk;
@@ -37,14 +37,14 @@ use pki::identity::Identity;
 
 pub use client::Matcher;
 pub use decision::{Answer, Denied, Lookup, Pending, Permitted, Step, Verdict};
-pub use demand::{Demand, Namespace, Want};
 pub use docker_api::image::{ImageName, ImagePattern, Reference};
 pub use error::{Fault, PolicyError};
 pub use file::{nearest, pin};
-pub use findings::Asked;
+pub use findings::Powers;
 pub use hostpath::PathPattern;
-pub use limits::{Limits, glob};
+pub use limits::{Capabilities, Fields, Globs, Key, Limits, Words, glob};
 pub use operations::{OperationSet, expand};
+pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
 pub use protected::{OwnContainer, Protected};
 pub use subnet::Subnet;
 

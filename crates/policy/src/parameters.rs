@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use docker_api::{Operation, query, work};
 
-use super::demand::{Namespace, Want};
 use super::findings::Findings;
+use super::power::{Means, Namespace};
 use super::reach;
 use super::schema::cut;
+use crate::limits::Key;
 use docker_api::image::Reference;
 
 /// Parameters of one request; docker sends a dozen, and a build as many more as it has tags and hosts.
@@ -126,7 +127,7 @@ fn listed(operation: Operation) -> Option<&'static [(&'static str, Rule)]> {
             ("outputs", Empty("build")),
             ("cgroupparent", Empty("cgroup-parent")),
             ("isolation", Empty("isolation")),
-            ("privileged", False("no-privileged")),
+            ("privileged", False("privileged")),
         ],
         _ => return None,
     })
@@ -196,7 +197,7 @@ fn encode(text: &str) -> String {
     out
 }
 
-/// Reads the parameters of an operation and adds their demands.
+/// Reads the parameters of an operation and adds their powers.
 pub(super) fn read(
     operation: Operation,
     name: Option<&str>,
@@ -263,7 +264,7 @@ pub(super) fn read(
         }
         Operation::ImageTag => {
             // A name that may be run must not come to stand for an image that may not.
-            out.want("name", name.unwrap_or_default(), Want::Image);
+            out.ask("name", name.unwrap_or_default(), Key::Images);
             tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
         }
         Operation::ImagePush => {
@@ -296,7 +297,7 @@ fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
         Some(reference) => reference.to_string(),
         None => value,
     };
-    out.want("?fromImage", value, Want::Image);
+    out.ask("?fromImage", value, Key::Images);
 }
 
 fn without_tag(image: &str) -> &str {
@@ -318,7 +319,7 @@ fn tag(repo: &str, tag: &str, field: &str, out: &mut Findings<'_>) {
         format!("{}:{tag}", without_tag(repo))
     };
     match Reference::parse(&value) {
-        Some(reference) => out.want(field, reference.to_string(), Want::Tag),
+        Some(reference) => out.ask(field, reference.to_string(), Key::Tags),
         None => out.never("tags", field, value),
     }
 }
@@ -329,18 +330,20 @@ fn build(parameters: &Parameters, out: &mut Findings<'_>) {
     }
     match parameters.get("networkmode") {
         "" | "default" | "bridge" | "none" => {}
-        "host" => out.want("?networkmode", "host", Want::Namespace(Namespace::Network)),
-        mode if mode.starts_with("container:") => out.want("?networkmode", mode, Want::Join),
+        "host" => out.ask("?networkmode", "host", Means::Namespace(Namespace::Network)),
+        mode if mode.starts_with("container:") => {
+            out.ask("?networkmode", mode, Key::JoinContainers);
+        }
         mode => reach::network(mode, "?networkmode".into(), out),
     }
     if !matches!(parameters.get("version"), "" | "1") {
-        out.want("?version", parameters.get("version"), Want::Buildkit);
+        out.ask("?version", parameters.get("version"), Key::Buildkit);
     }
     if !parameters.get("session").is_empty() {
-        out.want("?session", "a session", Want::Buildkit);
+        out.ask("?session", "a session", Key::Buildkit);
     }
     match parameters.get("securityopt") {
         "" | "null" | "[]" => {}
-        options => out.never("security-options", "?securityopt", options),
+        options => out.never("security_opts", "?securityopt", options),
     }
 }

@@ -8,10 +8,11 @@ use docker_api::image::{ImageName, ImagePattern, Reference};
 use docker_api::json::Value;
 
 use super::TARGETED;
-use super::demand::{Demand, Want};
 use super::findings::Findings;
 use super::hostpath::clean;
+use super::limits::Key;
 use super::limits::glob;
+use super::power::{Means, Power};
 use super::reach::text;
 
 /// The rule that a denial names.
@@ -130,11 +131,12 @@ impl Protected {
         self.in_doubt(self.asks(operation) || operation == Operation::ImagePull)
     }
 
-    /// Why a demand may not be judged yet, if it may not.
-    pub(super) fn doubt(&self, demand: &Demand) -> Option<String> {
+    /// Why a power may not be judged yet, if it may not.
+    pub(super) fn doubt(&self, power: &Power) -> Option<String> {
         self.in_doubt(matches!(
-            demand.want,
-            Want::HostPath { .. } | Want::Volume | Want::Join | Want::Tag | Want::Device
+            power.means,
+            Means::HostPath { .. }
+                | Means::Limit(Key::Volumes | Key::JoinContainers | Key::Tags | Key::Devices)
         ))
     }
 
@@ -145,14 +147,16 @@ impl Protected {
         ))
     }
 
-    /// What of the protected a demand reaches, as a message.
-    pub(super) fn objection(&self, operation: Operation, demand: &Demand) -> Option<String> {
-        let ours = match &demand.want {
-            Want::HostPath { path, .. } => self.conflict(path),
-            Want::Device => self.conflict(&demand.value),
-            Want::Volume => self.named_volume(&demand.value),
-            Want::Tag => self.named_image(&demand.value),
-            Want::Image if operation == Operation::ImagePull => self.named_image(&demand.value),
+    /// What of the protected a power reaches, as a message.
+    pub(super) fn objection(&self, operation: Operation, power: &Power) -> Option<String> {
+        let ours = match &power.means {
+            Means::HostPath { path, .. } => self.conflict(path),
+            Means::Limit(Key::Devices) => self.conflict(&power.value),
+            Means::Limit(Key::Volumes) => self.named_volume(&power.value),
+            Means::Limit(Key::Tags) => self.named_image(&power.value),
+            Means::Limit(Key::Images) if operation == Operation::ImagePull => {
+                self.named_image(&power.value)
+            }
             _ => None,
         }?;
         Some(format!("reaches {ours}, which is protected"))

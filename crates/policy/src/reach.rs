@@ -1,4 +1,4 @@
-//! What a container body reaches: every spelling of a power, turned into demands.
+//! What a container body reaches: every spelling of a power, turned into powers.
 //!
 //! Used for `container.create`, for the inspected target of exec, attach, archive and the like, and (through
 //! [`mounts`] and the smaller helpers) for swarm services.
@@ -6,9 +6,10 @@
 mod devices;
 mod storage;
 
-use super::demand::{Namespace, Want};
 use super::findings::{Findings, Unresolved};
+use super::power::{Means, Namespace};
 use super::schema;
+use crate::limits::Key;
 use docker_api::json::Value;
 
 use storage::{bind, tmpfs};
@@ -41,11 +42,11 @@ const READ_ONLY: &[&str] = &[
     "/proc/sysrq-trigger",
 ];
 
-/// The demands of a `HostConfig`.
+/// The powers of a `HostConfig`.
 pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     let path = |name: &str| format!("{at}{name}");
     if host.get("Privileged") == Some(&Value::Bool(true)) {
-        out.want(path("Privileged"), "true", Want::Privileged);
+        out.ask(path("Privileged"), "true", Key::Privileged);
     }
     namespaces(host, at, view, out);
     for (index, text) in texts(host, "Binds") {
@@ -62,7 +63,7 @@ pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Find
     }
     for name in ["VolumesFrom", "Links"] {
         for (index, text) in texts(host, name) {
-            out.want(format!("{at}{name}[{index}]"), text, Want::Join);
+            out.ask(format!("{at}{name}[{index}]"), text, Key::JoinContainers);
         }
     }
     for (index, capability) in texts(host, "CapAdd") {
@@ -85,19 +86,19 @@ pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Find
             } else {
                 "a list"
             };
-            out.never("security-options", path(name), value);
+            out.never("security_opts", path(name), value);
         }
     }
     if let Some(runtime) = text(host, "Runtime") {
-        out.want(path("Runtime"), runtime, Want::Runtime);
+        out.ask(path("Runtime"), runtime, Key::Runtimes);
     }
-    for (field, want) in [("Sysctls", Want::Sysctl), ("Annotations", Want::Annotation)] {
+    for (field, limit) in [("Sysctls", Key::Sysctls), ("Annotations", Key::Annotations)] {
         for (key, _) in host.get(field).map(Value::members).unwrap_or_default() {
-            out.want(path(field), key.as_ref(), want.clone());
+            out.ask(path(field), key.as_ref(), limit);
         }
     }
     for (index, group) in texts(host, "GroupAdd") {
-        out.want(format!("{at}GroupAdd[{index}]"), group, Want::Group);
+        out.ask(format!("{at}GroupAdd[{index}]"), group, Key::Groups);
     }
     if let Some(log) = host.get("LogConfig") {
         log_driver(log, "Type", "Config", &path("LogConfig"), out);
@@ -130,13 +131,13 @@ pub(super) fn log_driver(
     out: &mut Findings<'_>,
 ) {
     if let Some(driver) = text(log, name) {
-        return out.want(format!("{at}.{name}"), driver, Want::LogDriver);
+        return out.ask(format!("{at}.{name}"), driver, Key::LogDrivers);
     }
     let options_at = format!("{at}.{options}");
     for (key, _) in log.get(options).map(Value::members).unwrap_or_default() {
         if !LOG_OPTIONS.contains(&key.as_ref()) {
             out.never(
-                "log-drivers",
+                "log_drivers",
                 options_at.as_str(),
                 format!("{key}, without a driver"),
             );
@@ -160,32 +161,32 @@ fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
         }
         match text(host, name) {
             None => {}
-            Some("host") => out.want(format!("{at}{name}"), "host", Want::Namespace(*namespace)),
+            Some("host") => out.ask(format!("{at}{name}"), "host", Means::Namespace(*namespace)),
             Some(mode) if mode.starts_with("container:") => {
-                out.want(format!("{at}{name}"), mode, Want::Join);
+                out.ask(format!("{at}{name}"), mode, Key::JoinContainers);
             }
             Some(mode) if harmless.contains(&mode) => {}
-            Some(mode) => out.never("no-host-namespaces", format!("{at}{name}"), mode),
+            Some(mode) => out.never("host_namespaces", format!("{at}{name}"), mode),
         }
     }
     match text(host, "NetworkMode") {
         None => {}
         Some(mode) if mode.starts_with("container:") => {
-            out.want(format!("{at}NetworkMode"), mode, Want::Join);
+            out.ask(format!("{at}NetworkMode"), mode, Key::JoinContainers);
         }
         Some(mode) => network(mode, format!("{at}NetworkMode"), out),
     }
     if let Some(cgroup) = text(host, "Cgroup") {
-        out.want(format!("{at}Cgroup"), cgroup, Want::Join);
+        out.ask(format!("{at}Cgroup"), cgroup, Key::JoinContainers);
     }
 }
 
 /// A network by name or id. All-hexadecimal text may be the id, or a prefix of it, of the host network.
 pub(super) fn network(name: &str, field: String, out: &mut Findings<'_>) {
     if name == "host" {
-        out.want(field, "host", Want::Namespace(Namespace::Network));
+        out.ask(field, "host", Means::Namespace(Namespace::Network));
     } else if name.len() > schema::LONGEST_KEY {
-        out.never("no-host-namespaces", field, "a name longer than 255 bytes");
+        out.never("host_namespaces", field, "a name longer than 255 bytes");
     } else if !name.is_empty() && name.bytes().all(|b| b.is_ascii_hexdigit()) {
         out.look_up(Unresolved::Network {
             name: name.to_owned(),
@@ -197,13 +198,13 @@ pub(super) fn network(name: &str, field: String, out: &mut Findings<'_>) {
 /// `NetworkingConfig.EndpointsConfig`, and one endpoint of `network.connect`.
 pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, link) in texts(endpoint, "Links") {
-        out.want(format!("{at}.Links[{index}]"), link, Want::Join);
+        out.ask(format!("{at}.Links[{index}]"), link, Key::JoinContainers);
     }
     if let Some((key, _)) = endpoint
         .get("DriverOpts")
         .and_then(|options| options.members().first())
     {
-        out.never("network-drivers", format!("{at}.DriverOpts"), key.as_ref());
+        out.never("network_drivers", format!("{at}.DriverOpts"), key.as_ref());
     }
 }
 
@@ -211,7 +212,7 @@ pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 pub(super) fn capability(name: &str, field: String, out: &mut Findings<'_>) {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    out.want(field, short, Want::Capability);
+    out.ask(field, short, Key::Capabilities);
 }
 
 /// One security option; the three spellings of no-new-privileges are one.
@@ -220,7 +221,7 @@ pub(super) fn security_opt(option: &str, field: String, out: &mut Findings<'_>) 
         "no-new-privileges=true" | "no-new-privileges:true" => "no-new-privileges",
         option => option,
     };
-    out.want(field, option, Want::SecurityOpt);
+    out.ask(field, option, Key::SecurityOpts);
 }
 
 /// The text of a member, if it is a string and not empty.

@@ -2,8 +2,8 @@
 
 use docker_api::{Operation, Risk};
 
-use super::demand::Namespace;
 use super::operations::OperationSet;
+use super::power::Namespace;
 use super::{Limits, Mode, Policy, Role, TARGETED};
 
 /// What a role can come to.

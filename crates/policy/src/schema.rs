@@ -8,8 +8,9 @@ mod fields;
 use std::collections::HashSet;
 use std::fmt;
 
-use super::demand::{Demand, Want};
 use super::findings::Findings;
+use super::power::Power;
+use crate::limits::Key;
 use docker_api::json::Value;
 use docker_api::work;
 
@@ -103,16 +104,16 @@ impl fmt::Display for Path<'_> {
 /// Whether unknown fields with empty values pass: an inspected container of a newer engine has them, a body may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
-    /// Any value but `null` is a demand.
+    /// Any value but `null` is a power.
     Refused,
-    /// Only a value that says something is a demand.
+    /// Only a value that says something is a power.
     EmptyPasses,
 }
 
 /// Longest key of a map whose values are objects: a network's name, for one. It is part of the place of all that is below it.
 pub(super) const LONGEST_KEY: usize = 255;
 
-/// Holds an object against its fields and adds a demand for everything that strays.
+/// Holds an object against its fields and adds a power for everything that strays.
 pub(super) fn conform(
     value: &Value<'_>,
     fields: &[Field],
@@ -139,7 +140,7 @@ pub(super) fn conform(
                 // The keys that are listed are spelt as the engine spells them, so a second spelling of one is found below.
                 if !unlisted.insert(fold(key)) {
                     out.add(|| {
-                        Demand::never(
+                        Power::never(
                             "field-names",
                             here.to_string(),
                             "twice, in different spellings",
@@ -163,16 +164,16 @@ fn unlisted_key(
     work::add(fields.len());
     if let Some((name, _)) = fields.iter().find(|(name, _)| folds_to(key, name)) {
         out.add(|| {
-            Demand::never(
+            Power::never(
                 "field-names",
                 path.to_string(),
                 format!("must be spelt {name}"),
             )
         });
     } else if !key.is_ascii() {
-        out.add(|| Demand::never("field-names", path.to_string(), "must be ASCII"));
+        out.add(|| Power::never("field-names", path.to_string(), "must be ASCII"));
     } else if *value != Value::Null && !(unknown == Unknown::EmptyPasses && value.is_empty()) {
-        out.add(|| Demand::new(path.to_string(), path.to_string(), Want::UnknownField));
+        out.add(|| Power::new(path.to_string(), path.to_string(), Key::UnknownFields));
     }
 }
 
@@ -215,7 +216,7 @@ fn check(value: &Value<'_>, kind: Type, unknown: Unknown, path: &Path<'_>, out: 
                 if key.len() > LONGEST_KEY {
                     out.add(|| {
                         let place = format!("{path}.{}…", cut(key, LONGEST_KEY));
-                        Demand::never("field-names", place, "longer than 255 bytes")
+                        Power::never("field-names", place, "longer than 255 bytes")
                     });
                 } else {
                     conform(item, fields, unknown, &path.key(key), out);
@@ -240,7 +241,7 @@ fn wrong(value: &Value<'_>, expected: &str, path: &Path<'_>, out: &mut Findings<
             Part::Root => "body".to_owned(),
             _ => path.to_string(),
         };
-        Demand::never(
+        Power::never(
             "field-types",
             place,
             format!("{}, expected {expected}", value.kind()),

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::policy::DiffArgs;
 use crate::observe::audit::{Event, Record};
 use docker_api::Operation;
-use policy::{Asked, Demand, Policy, PolicyError, Verdict};
+use policy::{Policy, PolicyError, Power, Powers, Verdict};
 
 use super::{Outcome, recorded, records};
 
@@ -68,11 +68,11 @@ pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
 fn verdict(policy: &Policy, record: &Record) -> Verdict {
     let client = policy.client_for(&recorded(record));
     let operation = Operation::from_id(&record.operation).unwrap_or(Operation::Unknown);
-    let asked = Asked {
-        demands: record
+    let asked = Powers {
+        kept: record
             .facts
             .iter()
-            .filter_map(|(key, value)| Demand::from_fact(key, value))
+            .filter_map(|(key, value)| Power::from_fact(key, value))
             .collect(),
         omitted: record.facts_omitted,
     };

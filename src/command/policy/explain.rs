@@ -10,7 +10,7 @@ use crate::cli::policy::ExplainArgs;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    Answer, Asked, BodyLength, Client, ClientRef, Denied, Mode, Permitted, Policy, PolicyError,
+    Answer, BodyLength, Client, ClientRef, Denied, Mode, Permitted, Policy, PolicyError, Powers,
     Request, Step,
 };
 
@@ -267,7 +267,7 @@ fn lines(
         };
         row(&["operation", &format!("{operation}  {how}")]);
     }
-    let nothing = Asked::default();
+    let nothing = Powers::default();
     let (asked, refused) = match verdict {
         Verdict::Allow(permitted) => match permitted.would_deny() {
             Some(denied) => (&denied.asked, Some(denied)),
@@ -277,10 +277,10 @@ fn lines(
         _ => (&nothing, None),
     };
     if let Some(limits) = policy.role(client).and_then(|role| role.limits.as_ref()) {
-        for (index, demand) in asked.demands.iter().enumerate() {
+        for (index, power) in asked.kept.iter().enumerate() {
             let head = if index == 0 { "limits" } else { "" };
-            let ok = limits.admit(demand);
-            let allowed = limits.allowed(demand);
+            let ok = limits.admit(power);
+            let allowed = limits.allowed(power);
             let allowed = if ok || allowed.is_empty() {
                 String::new()
             } else {
@@ -289,7 +289,7 @@ fn lines(
             let verdict = if ok { "ok  " } else { "DENY" };
             row(&[
                 head,
-                &format!("{:<18} {verdict}  {demand}{allowed}", demand.rule()),
+                &format!("{:<18} {verdict}  {power}{allowed}", power.rule()),
             ]);
         }
     }
@@ -298,9 +298,9 @@ fn lines(
     }
     if let Some(denied) = refused.filter(|denied| {
         !asked
-            .demands
+            .kept
             .iter()
-            .any(|demand| demand.to_string() == denied.detail)
+            .any(|power| power.to_string() == denied.detail)
     }) {
         row(&[
             "rule",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cli::policy::LearnArgs;
 use crate::observe::audit::{Decision, Event, Record};
 use docker_api::Operation;
-use policy::{Demand, ImageName, Limits, Matcher, Policy, PolicyError, Role};
+use policy::{ImageName, Limits, Matcher, Policy, PolicyError, Power, Role};
 
 use super::{Outcome, recorded, records};
 
@@ -56,11 +56,11 @@ impl Seen {
 }
 
 /// Key and value of the `match` that tells a certificate from others, with the order in which the keys must be tried.
-type Key = (usize, &'static str, String);
+type Match = (usize, &'static str, String);
 
 /// Reads the audit and prints a policy.
 pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
-    let mut clients: BTreeMap<Key, Seen> = BTreeMap::new();
+    let mut clients: BTreeMap<Match, Seen> = BTreeMap::new();
     let looked_into = Role::looked_into();
     let mut blind = BTreeSet::new();
     for record in records(&args.audit)?
@@ -126,7 +126,7 @@ fn unjudged(record: &Record, operation: Operation) -> bool {
 
 /// The `match` key and value that tell this certificate from others. A certificate with several names of a kind would fit the
 /// entries of others who have one of them, so its key tells it; those entries are tried first.
-fn key(record: &Record) -> Key {
+fn key(record: &Record) -> Match {
     let certificate = &record.certificate;
     let identity = recorded(record);
     let lists = [
@@ -175,11 +175,11 @@ fn note(seen: &mut Seen, record: &Record) {
     }
     let mut told = false;
     for (key, value) in &record.facts {
-        let Some(demand) = Demand::from_fact(key, value) else {
+        let Some(power) = Power::from_fact(key, value) else {
             continue;
         };
-        told |= record.rule.as_deref() == Some(demand.rule()) && speaks_of(record, &demand);
-        match (limit(key, value, &demand), demand.fact()) {
+        told |= record.rule.as_deref() == Some(power.rule()) && speaks_of(record, &power);
+        match (limit(key, value, &power), power.fact()) {
             (Some(text), Some((key, _))) => {
                 let id = Some(value.clone()).filter(|_| text == "**");
                 let uses = seen.right(key, text);
@@ -201,17 +201,17 @@ fn note(seen: &mut Seen, record: &Record) {
 /// Rules whose refusals say nothing about what a role would need: who asked, or what stands beside the policy.
 const ELSEWHERE: [&str; 5] = ["operation", "client", "limit", "audit", "authz-plugin"];
 
-/// Whether a refusal by a demand's rule is about the demand, as far as the record's detail tells.
-fn speaks_of(record: &Record, demand: &Demand) -> bool {
-    let value = demand.value.strip_suffix(":ro").unwrap_or(&demand.value);
-    let plain = matches!(demand.field.as_str(), "host_namespaces") || value == "true";
+/// Whether a refusal by a power's rule is about the power, as far as the record's detail tells.
+fn speaks_of(record: &Record, power: &Power) -> bool {
+    let value = power.value.strip_suffix(":ro").unwrap_or(&power.value);
+    let plain = matches!(power.field.as_str(), "host_namespaces") || value == "true";
     let detail = record.detail.as_deref().unwrap_or_default();
     plain || detail.contains(value)
 }
 
 /// What to write into the limits for a fact, if anything there lets it pass: an image by its name, whatever the tag, everything
 /// else as it was. The gate's own reader and judge decide on it.
-fn limit(key: &str, value: &str, demand: &Demand) -> Option<String> {
+fn limit(key: &str, value: &str, power: &Power) -> Option<String> {
     let general = match (key, ImageName::parse(value)) {
         ("images" | "tags", Some(ImageName::Named(reference))) => reference.name,
         ("images" | "tags", _) => "**".to_owned(),
@@ -223,10 +223,10 @@ fn limit(key: &str, value: &str, demand: &Demand) -> Option<String> {
     );
     let policy = Policy::parse("", &text).ok()?;
     let limits = policy.roles.last()?.limits.as_ref()?;
-    limits.admit(demand).then_some(general)
+    limits.admit(power).then_some(general)
 }
 
 /// Whether the defaults of the limits let a value pass. The default of `images` is everything; there the least is what was used.
 fn by_default(defaults: &Limits, key: &str, value: &str) -> bool {
-    key != "images" && Demand::from_fact(key, value).is_some_and(|demand| defaults.admit(&demand))
+    key != "images" && Power::from_fact(key, value).is_some_and(|power| defaults.admit(&power))
 }

@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::cli::policy::{TestArgs, WhoArgs};
-use policy::nearest;
-use policy::{Policy, PolicyError};
+use policy::{Policy, PolicyError, nearest, rules};
 
 use super::explain::{Verdict, Walk, walk};
 use super::{Outcome, identity, text};
@@ -54,41 +53,6 @@ struct Case {
     rule: Option<String>,
 }
 
-/// Every rule that a denial can name.
-const RULES: &[&str] = &[
-    "annotations",
-    "bind-sources",
-    "body",
-    "buildkit",
-    "capabilities",
-    "cgroup-parent",
-    "client",
-    "devices",
-    "field-names",
-    "field-types",
-    "form-body",
-    "groups",
-    "images",
-    "isolation",
-    "log-drivers",
-    "network-drivers",
-    "no-host-namespaces",
-    "no-joining",
-    "no-privileged",
-    "operation",
-    "parameters",
-    "protected",
-    "runtimes",
-    "security-options",
-    "services",
-    "subnets",
-    "sysctls",
-    "tags",
-    "target-check",
-    "unknown-fields",
-    "volumes",
-];
-
 /// Runs every case.
 pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
     let policy = Policy::read(&args.file)?;
@@ -114,8 +78,12 @@ pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
             let text = format!("{place}: expected body or body_text, found both");
             return Err(PolicyError::Input(text));
         }
-        if let Some(rule) = case.rule.as_deref().filter(|rule| !RULES.contains(rule)) {
-            let hint = nearest(rule, RULES.iter().copied());
+        if let Some(rule) = case
+            .rule
+            .as_deref()
+            .filter(|rule| !rules().any(|known| known == *rule))
+        {
+            let hint = nearest(rule, rules());
             let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
             let text = format!("{place}: rule: \"{rule}\" does not exist{hint}");
             return Err(PolicyError::Input(text));

@@ -121,11 +121,7 @@ fn records(suite: &Suite, name: &str) -> Verdict {
             denied.rule.as_deref(),
             denied.detail.as_deref(),
             denied.status
-        ) == (
-            Some("no-privileged"),
-            Some("HostConfig.Privileged=true"),
-            403
-        ),
+        ) == (Some("privileged"), Some("HostConfig.Privileged=true"), 403),
         "{}",
         denied.line()
     );
@@ -173,12 +169,12 @@ fn report(suite: &Suite, name: &str) -> Verdict {
             record.rule.as_deref(),
             record.mode.as_str(),
             record.status
-        ) == ("container.create", Some("no-privileged"), "report", 201),
+        ) == ("container.create", Some("privileged"), "report", 201),
         "{}",
         record.line()
     );
     roles.gate.wait_for_log(PATIENCE, |line| {
-        line.contains("\"would_deny\"") && line.contains("\"no-privileged\"")
+        line.contains("\"would_deny\"") && line.contains("\"privileged\"")
     })?;
     let output = look.shell("docker swarm ca")?;
     ensure!(
@@ -195,7 +191,7 @@ fn report(suite: &Suite, name: &str) -> Verdict {
     // And the same limits in enforce mode.
     let output = team.shell("run --rm --privileged -v /etc:/x:ro $IMAGE echo ran")?;
     ensure!(
-        output.code == 125 && output.stderr.contains("no-privileged"),
+        output.code == 125 && output.stderr.contains("privileged"),
         "team: {}",
         output.stderr
     );

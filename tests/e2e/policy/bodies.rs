@@ -66,7 +66,7 @@ const READINGS: &[(&str, &str)] = &[
     ),
     (
         r#"{"Image":"$I","HostConfig":{"NetworkMode":"none"},"Surprise":1}"#,
-        "unknown-fields",
+        "unknown_fields",
     ),
 ];
 
@@ -139,7 +139,7 @@ fn framing(suite: &Suite, name: &str) -> Verdict {
         &send(&team, &chunked(&target, "", PRIVILEGED))?,
         403,
         (TEAM, "team"),
-        "no-privileged",
+        "privileged",
     )?;
     let answer = send(&team, &chunked(&target, "", PLAIN))?;
     ensure!(answer.0 == 201, "chunked: {} {}", answer.0, answer.1);

@@ -90,7 +90,7 @@ fn compose(suite: &Suite, name: &str) -> Verdict {
     let output = team.shell(script)?;
     ensure!(
         output.code == 1
-            && output.text().contains("dockgate: denied: client e2e ecdsa, role team: no-privileged: HostConfig.Privileged=true"),
+            && output.text().contains("dockgate: denied: client e2e ecdsa, role team: privileged: HostConfig.Privileged=true"),
         "compose: exit {} {}{}", output.code, output.text(), output.stderr
     );
     roles.finish()
@@ -104,20 +104,19 @@ fn denied(suite: &Suite, name: &str) -> Verdict {
     for (arguments, sentence) in [
         (
             "--privileged",
-            "no-privileged: HostConfig.Privileged=true (allowed: limits.privileged = true)"
-                .to_owned(),
+            "privileged: HostConfig.Privileged=true (allowed: limits.privileged = true)".to_owned(),
         ),
         (
             "-v /etc:/x",
-            format!("bind-sources: HostConfig.Binds[0]=/etc:/x (allowed: {shared}/**)"),
+            format!("binds: HostConfig.Binds[0]=/etc:/x (allowed: {shared}/**)"),
         ),
         (
             "--mount type=bind,src=/etc,dst=/x",
-            format!("bind-sources: HostConfig.Mounts[0].Source=/etc (allowed: {shared}/**)"),
+            format!("binds: HostConfig.Mounts[0].Source=/etc (allowed: {shared}/**)"),
         ),
         (
             "--mount type=volume,dst=/x,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/etc",
-            "bind-sources: HostConfig.Mounts[0].VolumeOptions.DriverConfig device=/etc".to_owned(),
+            "binds: HostConfig.Mounts[0].VolumeOptions.DriverConfig device=/etc".to_owned(),
         ),
         (
             "--cap-add SYS_ADMIN",
@@ -125,7 +124,7 @@ fn denied(suite: &Suite, name: &str) -> Verdict {
         ),
         (
             "--pid host",
-            "no-host-namespaces: HostConfig.PidMode=host".to_owned(),
+            "host_namespaces: HostConfig.PidMode=host".to_owned(),
         ),
         (
             "--device /dev/kmsg",
@@ -133,11 +132,11 @@ fn denied(suite: &Suite, name: &str) -> Verdict {
         ),
         (
             "--security-opt seccomp=unconfined",
-            "security-options: HostConfig.SecurityOpt[0]=seccomp=unconfined".to_owned(),
+            "security_opts: HostConfig.SecurityOpt[0]=seccomp=unconfined".to_owned(),
         ),
         (
             "--security-opt systempaths=unconfined",
-            "security-options: HostConfig.MaskedPaths=[]".to_owned(),
+            "security_opts: HostConfig.MaskedPaths=[]".to_owned(),
         ),
     ] {
         let expected = format!(
@@ -170,8 +169,8 @@ fn targets(suite: &Suite, name: &str) -> Verdict {
     team.ok("run -d --name $N $IMAGE sleep 1000 >/dev/null; echo x >file")?;
     direct.ok("run -d --privileged --name $N-big $IMAGE sleep 1000 >/dev/null; run -d -v /etc:/host:ro --name $N-host $IMAGE sleep 1000 >/dev/null")?;
     for (container, rule) in [
-        ("$N-big", "no-privileged: HostConfig.Privileged=true"),
-        ("$N-host", "bind-sources: HostConfig.Binds[0]=/etc:/host:ro"),
+        ("$N-big", "privileged: HostConfig.Privileged=true"),
+        ("$N-host", "binds: HostConfig.Binds[0]=/etc:/host:ro"),
     ] {
         let expected = format!("dockgate: denied: client e2e {TEAM}, role team: {rule}");
         let id = direct.ok(&format!(
@@ -209,7 +208,7 @@ fn targets(suite: &Suite, name: &str) -> Verdict {
         output.code == 1
             && output
                 .stderr
-                .contains("role team: no-privileged: Privileged=true"),
+                .contains("role team: privileged: Privileged=true"),
         "exec --privileged: exit {} {}",
         output.code,
         output.stderr
@@ -245,7 +244,7 @@ fn builds(suite: &Suite, name: &str) -> Verdict {
             output.stderr
         );
     }
-    let expected = "role team: no-host-namespaces: ?networkmode=host";
+    let expected = "role team: host_namespaces: ?networkmode=host";
     let output = team.shell("DOCKER_BUILDKIT=0 docker build --network host -t $N:x ctx")?;
     ensure!(
         output.code == 1 && output.stderr.contains(expected),

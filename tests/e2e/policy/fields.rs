@@ -18,54 +18,51 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// Fields of `HostConfig` that this engine takes (201), and the rule that refuses them. `$N-donor` is a container.
 const WAYS: &[(&str, &str)] = &[
-    (r#""Privileged":true"#, "no-privileged"),
-    (r#""Binds":["/etc:/x"]"#, "bind-sources"),
-    (r#""Binds":["/etc:/x:ro"]"#, "bind-sources"),
-    (r#""Binds":["/:/x"]"#, "bind-sources"),
-    (r#""Binds":["//etc:/x"]"#, "bind-sources"),
-    (r#""Binds":["/srv/../etc:/x"]"#, "bind-sources"),
-    (r#""Binds":["$S/../../../etc:/x"]"#, "bind-sources"),
-    (r#""Binds":["$S-evil:/x"]"#, "bind-sources"),
-    (r#""Binds":["/tmp:/a","/var/run:/b"]"#, "bind-sources"),
-    (r#""Binds":["$S:/x:rshared"]"#, "bind-sources"),
+    (r#""Privileged":true"#, "privileged"),
+    (r#""Binds":["/etc:/x"]"#, "binds"),
+    (r#""Binds":["/etc:/x:ro"]"#, "binds"),
+    (r#""Binds":["/:/x"]"#, "binds"),
+    (r#""Binds":["//etc:/x"]"#, "binds"),
+    (r#""Binds":["/srv/../etc:/x"]"#, "binds"),
+    (r#""Binds":["$S/../../../etc:/x"]"#, "binds"),
+    (r#""Binds":["$S-evil:/x"]"#, "binds"),
+    (r#""Binds":["/tmp:/a","/var/run:/b"]"#, "binds"),
+    (r#""Binds":["$S:/x:rshared"]"#, "binds"),
     (
         r#""Mounts":[{"Type":"bind","Source":"/etc","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"bind","Source":"/etc","Target":"/x","ReadOnly":true}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"bind","Source":"$S","Target":"/x","BindOptions":{"Propagation":"rshared"}}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/etc"}}}}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/etc"}}}}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"overlay","o":"lowerdir=/etc:/usr","device":"overlay"}}}}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"proc","device":"proc"}}}}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"tmpfs","o":"bind","device":"/etc"}}}}]"#,
-        "bind-sources",
+        "binds",
     ),
-    (r#""Tmpfs":{"/sys/":"remount"}"#, "bind-sources"),
-    (
-        r#""Tmpfs":{"/proc/self/root/x":"rw,remount"}"#,
-        "bind-sources",
-    ),
-    (r#""VolumesFrom":["$N-donor"]"#, "no-joining"),
+    (r#""Tmpfs":{"/sys/":"remount"}"#, "binds"),
+    (r#""Tmpfs":{"/proc/self/root/x":"rw,remount"}"#, "binds"),
+    (r#""VolumesFrom":["$N-donor"]"#, "join_containers"),
     (
         r#""Devices":[{"PathOnHost":"/dev/../dev/null","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]"#,
         "devices",
@@ -89,33 +86,27 @@ const WAYS: &[(&str, &str)] = &[
     ),
     (r#""CapAdd":["ALL"]"#, "capabilities"),
     (r#""CapAdd":["all"]"#, "capabilities"),
-    (r#""NetworkMode":"host""#, "no-host-namespaces"),
-    (r#""PidMode":"host""#, "no-host-namespaces"),
-    (r#""IpcMode":"host""#, "no-host-namespaces"),
-    (r#""UTSMode":"host""#, "no-host-namespaces"),
-    (r#""UsernsMode":"host""#, "no-host-namespaces"),
-    (r#""CgroupnsMode":"host""#, "no-host-namespaces"),
-    (r#""NetworkMode":"container:$N-donor""#, "no-joining"),
-    (r#""PidMode":"container:$N-donor""#, "no-joining"),
-    (r#""IpcMode":"container:$N-donor""#, "no-joining"),
-    (
-        r#""SecurityOpt":["seccomp=unconfined"]"#,
-        "security-options",
-    ),
-    (
-        r#""SecurityOpt":["apparmor=unconfined"]"#,
-        "security-options",
-    ),
-    (r#""SecurityOpt":["label=disable"]"#, "security-options"),
-    (r#""MaskedPaths":[]"#, "security-options"),
-    (r#""ReadonlyPaths":[]"#, "security-options"),
+    (r#""NetworkMode":"host""#, "host_namespaces"),
+    (r#""PidMode":"host""#, "host_namespaces"),
+    (r#""IpcMode":"host""#, "host_namespaces"),
+    (r#""UTSMode":"host""#, "host_namespaces"),
+    (r#""UsernsMode":"host""#, "host_namespaces"),
+    (r#""CgroupnsMode":"host""#, "host_namespaces"),
+    (r#""NetworkMode":"container:$N-donor""#, "join_containers"),
+    (r#""PidMode":"container:$N-donor""#, "join_containers"),
+    (r#""IpcMode":"container:$N-donor""#, "join_containers"),
+    (r#""SecurityOpt":["seccomp=unconfined"]"#, "security_opts"),
+    (r#""SecurityOpt":["apparmor=unconfined"]"#, "security_opts"),
+    (r#""SecurityOpt":["label=disable"]"#, "security_opts"),
+    (r#""MaskedPaths":[]"#, "security_opts"),
+    (r#""ReadonlyPaths":[]"#, "security_opts"),
     (r#""CgroupParent":"/init.scope""#, "cgroup-parent"),
     (r#""Sysctls":{"net.ipv4.ip_forward":"1"}"#, "sysctls"),
     (r#""GroupAdd":["0"]"#, "groups"),
     (r#""Annotations":{"run.oci.handler":"krun"}"#, "annotations"),
     (
         r#""LogConfig":{"Type":"syslog","Config":{"syslog-address":"udp://127.0.0.1:9"}}"#,
-        "log-drivers",
+        "log_drivers",
     ),
     (
         r#""BlkioDeviceReadBps":[{"Path":"/dev/vda","Rate":1}]"#,
@@ -127,15 +118,15 @@ const WAYS: &[(&str, &str)] = &[
 const REFUSED_BY_BOTH: &[(&str, &str)] = &[
     (
         r#""Mounts":[{"Type":"Bind","Source":"/etc","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"bind","Source":" /etc","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"bind","Source":"etc","Target":"/x"}]"#,
-        "bind-sources",
+        "binds",
     ),
     (r#""Runtime":"other""#, "runtimes"),
 ];
@@ -243,7 +234,7 @@ fn volumes(suite: &Suite, name: &str) -> Verdict {
             &json("POST", "/v1.45/volumes/create", &volume(device)),
         )
     };
-    refused(&make(&team, "/etc")?, 403, (TEAM, "team"), "bind-sources")?;
+    refused(&make(&team, "/etc")?, 403, (TEAM, "team"), "binds")?;
     let answer = make(&direct, "/etc")?;
     ensure!(answer.0 == 201, "direct: {} {}", answer.0, answer.1);
     for host in [
@@ -253,7 +244,7 @@ fn volumes(suite: &Suite, name: &str) -> Verdict {
         let body = body(&roles, &team.prefix, host);
         let engine = create(&direct, &body)?;
         ensure!(engine.0 == 201, "direct: {} {}", engine.0, engine.1);
-        refused(&create(&team, &body)?, 403, (TEAM, "team"), "bind-sources")?;
+        refused(&create(&team, &body)?, 403, (TEAM, "team"), "binds")?;
     }
     direct.ok("docker volume rm -f $N-vol")?;
     // The same two steps inside what the role may bind.

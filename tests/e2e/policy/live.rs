@@ -63,7 +63,7 @@ fn swap(suite: &Suite, name: &str) -> Verdict {
         &super::create(&team, privileged)?,
         403,
         (TEAM, "team"),
-        "no-privileged",
+        "privileged",
     )?;
     let mut open = viewer.wire()?;
     open.send(PING)?;
@@ -96,7 +96,7 @@ fn swap(suite: &Suite, name: &str) -> Verdict {
         &super::create(&team, privileged)?,
         403,
         (TEAM, "team"),
-        "no-privileged",
+        "privileged",
     )?;
     roles.finish()
 }

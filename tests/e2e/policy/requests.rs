@@ -35,7 +35,7 @@ fn paths(suite: &Suite, name: &str) -> Verdict {
             &send(&team, &json("POST", &target(path), PRIVILEGED))?,
             403,
             (TEAM, "team"),
-            "no-privileged",
+            "privileged",
         )
         .map_err(|why| format!("{path}: {why}"))?;
         for side in [&direct, &team] {

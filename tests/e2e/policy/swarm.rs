@@ -34,30 +34,30 @@ const WAYS: &[(&str, &str, &str)] = &[
     (
         r#""Mounts":[{"Type":"bind","Source":"/etc","Target":"/x"}]"#,
         "",
-        "bind-sources",
+        "binds",
     ),
     (
         r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind","device":"/etc"}}}}]"#,
         "",
-        "bind-sources",
+        "binds",
     ),
     (r#""CapabilityAdd":["CAP_SYS_ADMIN"]"#, "", "capabilities"),
     (
         r#""Privileges":{"Seccomp":{"Mode":"unconfined"}}"#,
         "",
-        "security-options",
+        "security_opts",
     ),
     (r#""Sysctls":{"net.ipv4.ip_forward":"1"}"#, "", "sysctls"),
     (r#""Groups":["docker"]"#, "", "groups"),
     (
         r#""User":"0""#,
         r#","LogDriver":{"Name":"syslog","Options":{"syslog-address":"unix:///dev/log"}}"#,
-        "log-drivers",
+        "log_drivers",
     ),
     (
         r#""User":"0""#,
         r#","Networks":[{"Target":"host"}]"#,
-        "no-host-namespaces",
+        "host_namespaces",
     ),
 ];
 

@@ -20,10 +20,10 @@ fn explain_walks_a_request_and_its_exit_code_is_the_verdict() {
         "-> role team",
         "container.create  allowed by role team (base deployer)",
         "images             ok",
-        "bind-sources       ok    HostConfig.Binds[0]=/srv/team/x:/x",
-        "bind-sources       DENY  HostConfig.Binds[1]=/etc:/y  (allowed: /srv/team/**)",
+        "binds              ok    HostConfig.Binds[0]=/srv/team/x:/x",
+        "binds              DENY  HostConfig.Binds[1]=/etc:/y  (allowed: /srv/team/**)",
         "decision   deny (enforce), status 403",
-        "message   dockgate: denied: client ci, role team: bind-sources: HostConfig.Binds[1]=/etc:/y (allowed: /srv/team/**)",
+        "message   dockgate: denied: client ci, role team: binds: HostConfig.Binds[1]=/etc:/y (allowed: /srv/team/**)",
     ] {
         assert!(said.text.contains(line), "{line:?} in\n{}", said.text);
     }
@@ -76,10 +76,7 @@ fn explain_asks_for_what_the_engine_would_have_to_say() {
         .run(&format!("{request} --inspect web.json --json"), body)
         .expect("an answer");
     let json: Value = serde_json::from_str(&said.text).expect("JSON");
-    assert_eq!(
-        (said.code, json["rule"].as_str()),
-        (3, Some("no-privileged"))
-    );
+    assert_eq!((said.code, json["rule"].as_str()), (3, Some("privileged")));
     desk.file(
         "plain.json",
         r#"[{"Id":"abc","HostConfig":{"Privileged":false}}]"#,

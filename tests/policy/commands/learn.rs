@@ -190,7 +190,7 @@ fn rights_that_were_never_granted_are_marked() {
         &[("images", "x"), ("privileged", "true"), ("binds", "/etc")],
     );
     denied.decision = Decision::Deny;
-    denied.rule = Some("no-privileged".into());
+    denied.rule = Some("privileged".into());
     denied.detail = Some("HostConfig.Privileged=true".into());
     let mut killed = create("ci", &[]);
     killed.operation = "container.kill".into();

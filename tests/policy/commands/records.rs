@@ -117,7 +117,7 @@ fn diff_shows_whose_requests_would_change_verdict() {
     assert_eq!(said.code, 1);
     assert!(
         said.text
-            .contains("ci  container.create  1x  allow -> deny (bind-sources: binds=/srv/team/x)"),
+            .contains("ci  container.create  1x  allow -> deny (binds: binds=/srv/team/x)"),
         "{}",
         said.text
     );

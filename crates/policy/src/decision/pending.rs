@@ -4,9 +4,9 @@ mod lookup;
 mod protected;
 
 use crate::body::{self, Presence};
-use crate::demand::Want;
 use crate::findings::Findings;
 use crate::parameters::{self, Parameters};
+use crate::power::Means;
 use crate::schema::cut;
 use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 use docker_api::Operation;
@@ -143,12 +143,12 @@ impl<'p> Pending<'p> {
         self.refuse("body", detail, 413)
     }
 
-    /// The first demand the limits do not admit decides.
+    /// The first power the limits do not admit decides.
     fn judge(&mut self) -> Option<Step<'p>> {
         let limits = self.role.limits.as_ref()?;
         let refused = self.findings.refused()?;
         let mut allowed = limits.allowed(refused);
-        if allowed.is_empty() && !matches!(refused.want, Want::Never(_)) {
+        if allowed.is_empty() && !matches!(refused.means, Means::Never(_)) {
             allowed = "none".into();
         }
         let (rule, detail) = (refused.rule(), refused.to_string());

@@ -135,6 +135,69 @@ impl Reader<'_> {
     }
 }
 
+/// What is wrong with a value, and what may have been meant.
+pub(crate) struct Problem {
+    pub(crate) expected: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl From<String> for Problem {
+    fn from(expected: String) -> Problem {
+        Problem {
+            expected,
+            hint: None,
+        }
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(expected: &str) -> Problem {
+        Problem::from(expected.to_owned())
+    }
+}
+
+/// The value of one key, as a limit reads it.
+pub(crate) struct Values<'v, 't> {
+    reader: &'v mut Reader<'t>,
+    node: &'v Node<'v>,
+    key: &'static str,
+}
+
+impl<'v, 't> Values<'v, 't> {
+    pub(super) fn new(reader: &'v mut Reader<'t>, node: &'v Node<'v>, key: &'static str) -> Self {
+        Values { reader, node, key }
+    }
+
+    /// The value, if it is one string.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self.node.get_ref() {
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
+        self.reader.boolean(self.node, self.key)
+    }
+
+    /// A string or a list of strings, each read by `read`; what cannot be read is a fault at its place.
+    pub(crate) fn each<T>(&mut self, read: impl Fn(&str) -> Result<T, Problem>) -> Vec<T> {
+        let key = self.key;
+        let mut list = Vec::new();
+        for (at, value) in self.reader.texts(self.node, key) {
+            match read(&value) {
+                Ok(item) => list.push(item),
+                Err(problem) => {
+                    let message = format!("{key}: {}, found \"{value}\"", problem.expected);
+                    self.reader.fault(at, message, problem.hint);
+                }
+            }
+        }
+        list
+    }
+}
+
 /// The known word that was probably meant, as a hint.
 pub fn nearest<'k>(word: &str, among: impl Iterator<Item = &'k str>) -> Option<String> {
     among

@@ -2,17 +2,13 @@
 
 use toml::de::DeValue;
 
-use crate::demand::Namespace;
-use crate::hostpath::PathPattern;
-use crate::limits::{CAPABILITIES, Limits};
+use crate::limits::{Key, Limits};
 use crate::operations::{OperationSet, expand};
-use crate::subnet::Subnet;
 use crate::{Mode, Role, roles, toggles};
 use docker_api::Operation;
-use docker_api::image::ImagePattern;
 
 use super::node::nearest;
-use super::{Node, Reader};
+use super::{Node, Reader, Values};
 
 impl Reader<'_> {
     pub(super) fn role(&mut self, name: &str, node: &Node<'_>, mode: Mode) -> Option<Role> {
@@ -140,157 +136,18 @@ impl Reader<'_> {
         Some(role)
     }
 
-    pub(super) fn limits(&mut self, node: &Node<'_>) -> Option<Limits> {
-        const KEYS: &[&str] = &[
-            "privileged",
-            "host_namespaces",
-            "join_containers",
-            "binds",
-            "volumes",
-            "capabilities",
-            "devices",
-            "device_requests",
-            "images",
-            "tags",
-            "security_opts",
-            "runtimes",
-            "sysctls",
-            "annotations",
-            "groups",
-            "log_drivers",
-            "network_drivers",
-            "subnets",
-            "buildkit",
-            "unknown_fields",
-        ];
+    fn limits(&mut self, node: &Node<'_>) -> Option<Limits> {
         let table = self.table(node, "limits")?;
-        self.known(table, KEYS, "limits");
+        let names: Vec<_> = Key::ALL.iter().map(|key| key.name()).collect();
+        self.known(table, &names, "limits");
         let mut limits = Limits::default();
-        for (key, flag) in [
-            ("privileged", &mut limits.privileged),
-            ("join_containers", &mut limits.join_containers),
-            ("buildkit", &mut limits.buildkit),
-        ] {
-            if let Some(value) = table.get(key).and_then(|node| self.boolean(node, key)) {
-                *flag = value;
+        for key in Key::ALL {
+            if let Some(node) = table.get(key.name()) {
+                limits
+                    .of_mut(*key)
+                    .read(&mut Values::new(self, node, key.name()));
             }
-        }
-        for (key, list) in [
-            ("volumes", &mut limits.volumes),
-            ("devices", &mut limits.devices),
-            ("device_requests", &mut limits.device_requests),
-            ("security_opts", &mut limits.security_opts),
-            ("runtimes", &mut limits.runtimes),
-            ("sysctls", &mut limits.sysctls),
-            ("annotations", &mut limits.annotations),
-            ("groups", &mut limits.groups),
-            ("log_drivers", &mut limits.log_drivers),
-            ("network_drivers", &mut limits.network_drivers),
-        ] {
-            if let Some(node) = table.get(key) {
-                *list = self
-                    .texts(node, key)
-                    .into_iter()
-                    .map(|(_, value)| value)
-                    .collect();
-            }
-        }
-        for (at, value) in table
-            .get("unknown_fields")
-            .map(|node| self.unknown_fields(node))
-            .unwrap_or_default()
-        {
-            if value.is_empty() {
-                self.fault(
-                    at,
-                    "unknown_fields: expected a field's path such as \"HostConfig.NewThing\""
-                        .into(),
-                    None,
-                );
-            }
-            limits.unknown_fields.push(value);
-        }
-        for (at, value) in self.listed(table, "capabilities") {
-            let upper = value.to_ascii_uppercase();
-            let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-            if !CAPABILITIES.contains(&name) {
-                let near = nearest(name, CAPABILITIES.iter().copied());
-                self.fault(
-                    at,
-                    format!("capabilities: \"{value}\" is no capability"),
-                    near,
-                );
-            }
-            limits.capabilities.push(name.to_owned());
-        }
-        for (at, value) in self.listed(table, "host_namespaces") {
-            match Namespace::from_name(&value) {
-                Some(namespace) => limits.host_namespaces.push(namespace),
-                None => {
-                    let near = nearest(
-                        &value,
-                        Namespace::ALL.iter().map(|namespace| namespace.name()),
-                    );
-                    self.fault(
-                        at,
-                        format!("host_namespaces: \"{value}\" is no namespace"),
-                        near,
-                    );
-                }
-            }
-        }
-        for (at, value) in self.listed(table, "binds") {
-            match PathPattern::parse(&value) {
-                Ok(pattern) => limits.binds.push(pattern),
-                Err(problem) => {
-                    self.fault(at, format!("binds: {problem}, found \"{value}\""), None);
-                }
-            }
-        }
-        for (at, value) in self.listed(table, "subnets") {
-            match Subnet::parse(&value) {
-                Some(subnet) => limits.subnets.push(subnet),
-                None => self.fault(
-                    at,
-                    format!("subnets: expected one such as \"10.20.0.0/16\", found \"{value}\""),
-                    None,
-                ),
-            }
-        }
-        if let Some(node) = table.get("images") {
-            limits.images = self.images(node, "images");
-        }
-        if let Some(node) = table.get("tags") {
-            limits.tags = Some(self.images(node, "tags"));
         }
         Some(limits)
-    }
-
-    pub(super) fn unknown_fields(&mut self, node: &Node<'_>) -> Vec<(usize, String)> {
-        match node.get_ref() {
-            DeValue::String(text) if text == "deny" => Vec::new(),
-            DeValue::Array(_) => self.texts(node, "unknown_fields"),
-            _ => {
-                self.fault(
-                    node.span().start,
-                    "unknown_fields: expected \"deny\" or a list of paths".into(),
-                    None,
-                );
-                Vec::new()
-            }
-        }
-    }
-
-    pub(super) fn images(&mut self, node: &Node<'_>, key: &str) -> Vec<ImagePattern> {
-        let mut patterns = Vec::new();
-        for (at, value) in self.texts(node, key) {
-            match ImagePattern::parse(&value) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(problem) => {
-                    self.fault(at, format!("{key}: {problem}, found \"{value}\""), None);
-                }
-            }
-        }
-        patterns
     }
 }

@@ -1,12 +1,12 @@
 //! Devices, and the cgroup limits that come with them.
 
 use super::{items, text, texts};
-use crate::demand::Want;
 use crate::findings::Findings;
 use crate::hostpath::clean;
+use crate::limits::Key;
 use docker_api::json::Value;
 
-/// The demands of the cgroup limits and devices, which `container.update` sends without the rest.
+/// The powers of the cgroup limits and devices, which `container.update` sends without the rest.
 pub(crate) fn resources(host: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, device) in items(host, "Devices") {
         self::device(device, "PathOnHost", &format!("{at}Devices[{index}]"), out);
@@ -37,7 +37,7 @@ pub(crate) fn resources(host: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings<'_>) {
     let (field, path) = (format!("{at}.{key}"), text(device, key).unwrap_or_default());
     if clean(path) == path {
-        out.want(field, path, Want::Device);
+        out.ask(field, path, Key::Devices);
     } else {
         out.never("devices", field, path);
     }
@@ -46,11 +46,11 @@ fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings<'_>) {
 fn device_request(request: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     let driver = text(request, "Driver");
     if let Some(driver) = driver {
-        out.want(format!("{at}.Driver"), driver, Want::DeviceRequest);
+        out.ask(format!("{at}.Driver"), driver, Key::DeviceRequests);
     }
     if driver == Some("cdi") {
         for (index, id) in texts(request, "DeviceIDs") {
-            out.want(format!("{at}.DeviceIDs[{index}]"), id, Want::DeviceRequest);
+            out.ask(format!("{at}.DeviceIDs[{index}]"), id, Key::DeviceRequests);
         }
     }
     let mut any = driver.is_some();
@@ -58,10 +58,10 @@ fn device_request(request: &Value<'_>, at: &str, out: &mut Findings<'_>) {
         for capability in set.items() {
             any = true;
             let name = capability.text().unwrap_or("not a string");
-            out.want(
+            out.ask(
                 format!("{at}.Capabilities[{index}]"),
                 name,
-                Want::DeviceRequest,
+                Key::DeviceRequests,
             );
         }
     }

@@ -1,8 +1,8 @@
 //! Storage: host paths and volumes, in every spelling of a mount.
 
 use super::{items, text};
-use crate::demand::Want;
 use crate::findings::{Findings, Unresolved};
+use crate::limits::Key;
 use docker_api::json::Value;
 
 /// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
@@ -14,12 +14,12 @@ pub(super) fn bind(spec: &str, field: &str, out: &mut Findings<'_>) {
         // `source:destination`; `destination:mode` is an anonymous volume, and starts with a slash too, so is read as a path.
         [source, _] => (source, ""),
         [source, _, options] => (source, options),
-        _ => return out.never("bind-sources", field, spec),
+        _ => return out.never("binds", field, spec),
     };
     for option in options.split(',') {
         if matches!(option, "shared" | "rshared") {
             out.never(
-                "bind-sources",
+                "binds",
                 field,
                 format!("{spec} (propagation must be private or slave)"),
             );
@@ -46,7 +46,7 @@ fn volume(name: &str, field: &str, out: &mut Findings<'_>) {
     if !plain {
         return out.never("volumes", field, name);
     }
-    out.want(field, name, Want::Volume);
+    out.ask(field, name, Key::Volumes);
     out.look_up(Unresolved::Volume {
         name: name.to_owned(),
         field: field.to_owned(),
@@ -64,11 +64,7 @@ pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
                 let bind = options("BindOptions");
                 match bind.and_then(|bind| text(bind, "Propagation")) {
                     None | Some("private" | "rprivate" | "slave" | "rslave") => {}
-                    Some(mode) => out.never(
-                        "bind-sources",
-                        format!("{at}.BindOptions.Propagation"),
-                        mode,
-                    ),
+                    Some(mode) => out.never("binds", format!("{at}.BindOptions.Propagation"), mode),
                 }
                 // Read-only that stops at mount points leaves what is mounted below writable.
                 let shallow = bind.is_some_and(|bind| {
@@ -79,11 +75,9 @@ pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
                     Some(source) if source.starts_with('/') && !source.contains(TEMPLATE) => {
                         out.host_path(format!("{at}.Source"), source, source, !read_only);
                     }
-                    source => out.never(
-                        "bind-sources",
-                        format!("{at}.Source"),
-                        source.unwrap_or_default(),
-                    ),
+                    source => {
+                        out.never("binds", format!("{at}.Source"), source.unwrap_or_default());
+                    }
                 }
             }
             "volume" => {
@@ -109,16 +103,16 @@ pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
                     let key = option.items().first().and_then(Value::text);
                     if !key.is_some_and(tmpfs_option) {
                         let field = format!("{at}.TmpfsOptions.Options[{number}]");
-                        out.never("bind-sources", field, key.unwrap_or("not a text"));
+                        out.never("binds", field, key.unwrap_or("not a text"));
                     }
                 }
             }
-            "image" => out.want(
+            "image" => out.ask(
                 format!("{at}.Source"),
                 source.unwrap_or_default(),
-                Want::Image,
+                Key::Images,
             ),
-            kind => out.never("bind-sources", format!("{at}.Type"), kind),
+            kind => out.never("binds", format!("{at}.Type"), kind),
         }
     }
 }
@@ -138,10 +132,10 @@ pub(crate) fn volume_driver(
     let mut seen = [""; 3];
     for (key, value) in options {
         let Some(value) = value.text() else {
-            return out.never("bind-sources", format!("{at} {key}"), value.kind());
+            return out.never("binds", format!("{at} {key}"), value.kind());
         };
         if key.contains(TEMPLATE) || value.contains(TEMPLATE) {
-            return out.never("bind-sources", format!("{at} {key}"), "a template");
+            return out.never("binds", format!("{at} {key}"), "a template");
         }
         match key.as_ref() {
             "type" => seen[0] = value,
@@ -149,7 +143,7 @@ pub(crate) fn volume_driver(
             "device" => seen[2] = value,
             "size" => {}
             // The value may be a secret (cifs has `password`), and the option is refused whatever it says.
-            _ => return out.never("bind-sources", format!("{at} {key}"), ""),
+            _ => return out.never("binds", format!("{at} {key}"), ""),
         }
     }
     let [kind, flags, device] = seen;
@@ -166,14 +160,14 @@ pub(crate) fn volume_driver(
         || !flags.split(',').all(bind_option)
     {
         return out.never(
-            "bind-sources",
+            "binds",
             format!("{at} type={kind},o={},device", without_secrets(flags)),
             device,
         );
     }
     // The kernel walks `..` through symbolic links, where cleaning would not.
     if !device.starts_with('/') || device.split('/').any(|part| part == "..") {
-        return out.never("bind-sources", format!("{at} device"), device);
+        return out.never("binds", format!("{at} device"), device);
     }
     out.host_path(
         format!("{at} device"),
@@ -232,7 +226,7 @@ pub(super) fn tmpfs(map: &Value<'_>, at: &str, out: &mut Findings<'_>) {
             None => Some(options.kind()).filter(|_| *options != Value::Null),
         };
         if let Some(refused) = refused {
-            out.never("bind-sources", format!("{at}.{target}"), refused);
+            out.never("binds", format!("{at}.{target}"), refused);
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use docker_api::Operation;
 use policy::risk::reach;
-use policy::{Limits, Policy, PolicyError, TAGGING};
+use policy::{Key, Limits, Policy, PolicyError, TAGGING};
 
-use super::{Key, Seen, Uses, by_default};
+use super::{Match, Seen, Uses, by_default};
 
 /// The file. What is printed must be a policy; the reader is the judge.
-pub(super) fn policy(clients: &BTreeMap<Key, Seen>) -> Result<String, PolicyError> {
+pub(super) fn policy(clients: &BTreeMap<Match, Seen>) -> Result<String, PolicyError> {
     let body = body(clients);
     let learnt = Policy::parse("the learnt policy", &body)?;
     let mut out = String::new();
@@ -28,7 +28,7 @@ pub(super) fn policy(clients: &BTreeMap<Key, Seen>) -> Result<String, PolicyErro
     Ok(out + &body)
 }
 
-fn body(clients: &BTreeMap<Key, Seen>) -> String {
+fn body(clients: &BTreeMap<Match, Seen>) -> String {
     let mut out = String::from("version = 1\n");
     for (number, ((_, key, value), seen)) in clients.iter().enumerate() {
         out.push('\n');
@@ -84,7 +84,7 @@ fn role(out: &mut String, name: &str, seen: &Seen) {
 fn list(out: &mut String, key: &str, values: &[(&str, &Uses)]) {
     out.push_str(key);
     match values {
-        [(value, uses)] if flag(key) || remark(uses).is_empty() => {
+        [(value, uses)] if is_flag(key) || remark(uses).is_empty() => {
             out.push_str(" = ");
             out.push_str(&one(key, value));
             end(out, &remark(uses));
@@ -140,13 +140,13 @@ fn times(count: usize) -> String {
     format!("{count} time{}", if count == 1 { "" } else { "s" })
 }
 
-fn flag(key: &str) -> bool {
-    matches!(key, "privileged" | "join_containers" | "buildkit")
+fn is_flag(key: &str) -> bool {
+    Key::from_name(key).is_some_and(Key::is_flag)
 }
 
 /// One value of a key of the limits, alone.
 pub(super) fn one(key: &str, value: &str) -> String {
-    match flag(key) {
+    match is_flag(key) {
         true => "true".to_owned(),
         false => format!("[{}]", quoted(value)),
     }

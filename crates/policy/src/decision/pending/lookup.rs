@@ -3,8 +3,8 @@
 use super::super::{Answer, Lookup, Pending, Stage, Step};
 use crate::TARGETED;
 use crate::body;
-use crate::demand::Want;
 use crate::findings::Unresolved;
+use crate::limits::Key;
 use crate::reach;
 use docker_api::Operation;
 use docker_api::json::{self, Value};
@@ -68,7 +68,7 @@ impl<'p> Pending<'p> {
         let process = found.get("ProcessConfig");
         if process.and_then(|process| process.get("privileged")) == Some(&Value::Bool(true)) {
             self.findings
-                .want("ProcessConfig.privileged", "true", Want::Privileged);
+                .ask("ProcessConfig.privileged", "true", Key::Privileged);
         }
         let Some(container) = reach::text(&found, "ContainerID").filter(|id| plain(id)) else {
             return self.refuse(
@@ -156,7 +156,7 @@ impl<'p> Pending<'p> {
         for name in &names {
             let (rule, name, field) = match name {
                 Unresolved::Volume { name, field } => ("volumes", name, field),
-                Unresolved::Network { name, field } => ("no-host-namespaces", name, field),
+                Unresolved::Network { name, field } => ("host_namespaces", name, field),
                 Unresolved::Container { name, field, .. } => ("target-check", name, field),
                 Unresolved::Removed { name } => ("volumes", name, &path_name),
             };

@@ -1,0 +1,446 @@
+//! The kinds of limits: how each is read, what it admits and how it is written.
+
+use std::ops::Deref;
+
+use docker_api::image::{ImageName, ImagePattern};
+use docker_api::work;
+
+use crate::file::{Problem, Values, nearest};
+use crate::hostpath::PathPattern;
+use crate::power::{Means, Namespace, Power};
+use crate::subnet::Subnet;
+
+/// A limit, whatever its kind.
+pub(crate) trait Limit {
+    /// Reads the value in the file, in place of the default.
+    fn read(&mut self, from: &mut Values<'_, '_>);
+
+    /// Whether a power passes that this limit speaks about.
+    fn admits(&self, power: &Power) -> bool;
+
+    /// What would pass, for a denial.
+    fn allowed(&self) -> String;
+
+    /// The value as the file has it, for the reference page.
+    fn written(&self) -> String;
+}
+
+/// What the table needs to know of a kind.
+pub(super) trait Kind: Limit {
+    /// Whether the file says `true` or `false`.
+    const FLAG: bool = false;
+
+    /// The limit with these words, as the file would have them.
+    fn of(words: &[&str]) -> Self;
+}
+
+impl Kind for bool {
+    const FLAG: bool = true;
+
+    fn of(words: &[&str]) -> Self {
+        words == ["true"]
+    }
+}
+
+impl Kind for Vec<Namespace> {
+    fn of(words: &[&str]) -> Self {
+        let found = words.iter().map(|word| Namespace::from_name(word));
+        found.flatten().collect()
+    }
+}
+
+impl Kind for Vec<PathPattern> {
+    fn of(words: &[&str]) -> Self {
+        words
+            .iter()
+            .flat_map(|word| PathPattern::parse(word))
+            .collect()
+    }
+}
+
+impl Kind for Vec<ImagePattern> {
+    fn of(words: &[&str]) -> Self {
+        words
+            .iter()
+            .flat_map(|word| ImagePattern::parse(word))
+            .collect()
+    }
+}
+
+impl Kind for Option<Vec<ImagePattern>> {
+    fn of(words: &[&str]) -> Self {
+        Some(Vec::of(words)).filter(|list: &Vec<_>| !list.is_empty())
+    }
+}
+
+impl Kind for Vec<Subnet> {
+    fn of(words: &[&str]) -> Self {
+        words
+            .iter()
+            .filter_map(|word| Subnet::parse(word))
+            .collect()
+    }
+}
+
+fn joined<T: ToString>(list: &[T]) -> String {
+    let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+fn listed<T: ToString>(list: &[T]) -> String {
+    let quoted: Vec<String> = list
+        .iter()
+        .map(|item| format!("\"{}\"", item.to_string()))
+        .collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+macro_rules! words {
+    ($(#[doc = $doc:literal] $name:ident;)*) => {$(
+        #[doc = $doc]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct $name(Vec<String>);
+
+        impl Deref for $name {
+            type Target = [String];
+
+            fn deref(&self) -> &[String] {
+                &self.0
+            }
+        }
+
+        impl<'l> IntoIterator for &'l $name {
+            type Item = &'l String;
+            type IntoIter = std::slice::Iter<'l, String>;
+
+            fn into_iter(self) -> Self::IntoIter {
+                self.0.iter()
+            }
+        }
+
+        impl Kind for $name {
+            fn of(words: &[&str]) -> Self {
+                Self(words.iter().map(|word| (*word).to_owned()).collect())
+            }
+        }
+    )*};
+}
+
+words! {
+    /// Words that are compared whole.
+    Words;
+    /// Names in which `*` stands for any text.
+    Globs;
+    /// Capabilities, upper case and without `CAP_`.
+    Capabilities;
+    /// Fields this version does not know that may pass, by path.
+    Fields;
+}
+
+impl Limit for Words {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        self.0 = from.each(|text| Ok(text.to_owned()));
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        self.0.contains(&power.value)
+    }
+
+    fn allowed(&self) -> String {
+        joined(&self.0)
+    }
+
+    fn written(&self) -> String {
+        listed(&self.0)
+    }
+}
+
+impl Limit for Globs {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        self.0 = from.each(|text| Ok(text.to_owned()));
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        self.0.iter().any(|pattern| glob(pattern, &power.value))
+    }
+
+    fn allowed(&self) -> String {
+        joined(&self.0)
+    }
+
+    fn written(&self) -> String {
+        listed(&self.0)
+    }
+}
+
+impl Limit for Capabilities {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        self.0 = from.each(|text| {
+            let upper = text.to_ascii_uppercase();
+            let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+            if CAPABILITIES.contains(&name) {
+                return Ok(name.to_owned());
+            }
+            Err(Problem {
+                expected: "expected a capability".into(),
+                hint: nearest(name, CAPABILITIES.iter().copied()),
+            })
+        });
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        DEFAULT_CAPABILITIES.contains(&power.value.as_str()) || self.0.contains(&power.value)
+    }
+
+    fn allowed(&self) -> String {
+        joined(&self.0)
+    }
+
+    fn written(&self) -> String {
+        listed(&self.0)
+    }
+}
+
+impl Limit for Fields {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        if from.text() == Some("deny") {
+            self.0.clear();
+            return;
+        }
+        self.0 = from.each(|text| match text {
+            "" => Err("expected \"deny\" or paths such as \"HostConfig.NewThing\"".into()),
+            text => Ok(text.to_owned()),
+        });
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        self.0.contains(&power.value)
+    }
+
+    fn allowed(&self) -> String {
+        joined(&self.0)
+    }
+
+    fn written(&self) -> String {
+        match self.0.as_slice() {
+            [] => "\"deny\"".into(),
+            list => listed(list),
+        }
+    }
+}
+
+impl Limit for bool {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.boolean().unwrap_or(*self);
+    }
+
+    fn admits(&self, _: &Power) -> bool {
+        *self
+    }
+
+    fn allowed(&self) -> String {
+        self.to_string()
+    }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Limit for Vec<Namespace> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.each(|text| {
+            let names = Namespace::ALL.iter().map(|namespace| namespace.name());
+            Namespace::from_name(text).ok_or_else(|| Problem {
+                expected: "expected a namespace".into(),
+                hint: nearest(text, names),
+            })
+        });
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        matches!(&power.means, Means::Namespace(namespace) if self.contains(namespace))
+    }
+
+    fn allowed(&self) -> String {
+        let names: Vec<_> = self.iter().map(|namespace| namespace.name()).collect();
+        names.join(", ")
+    }
+
+    fn written(&self) -> String {
+        let names: Vec<_> = self.iter().map(|namespace| namespace.name()).collect();
+        listed(&names)
+    }
+}
+
+impl Limit for Vec<PathPattern> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.each(|text| PathPattern::parse(text).map_err(Problem::from));
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        let Means::HostPath { path, writable } = &power.means else {
+            return false;
+        };
+        self.iter().any(|pattern| pattern.admits(path, *writable))
+    }
+
+    fn allowed(&self) -> String {
+        joined(self)
+    }
+
+    fn written(&self) -> String {
+        listed(self)
+    }
+}
+
+impl Limit for Vec<ImagePattern> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.each(|text| ImagePattern::parse(text).map_err(Problem::from));
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        if self.iter().any(ImagePattern::is_everything) {
+            return true;
+        }
+        ImageName::parse(&power.value)
+            .is_some_and(|image| self.iter().any(|pattern| pattern.admits(&image)))
+    }
+
+    fn allowed(&self) -> String {
+        joined(self)
+    }
+
+    fn written(&self) -> String {
+        listed(self)
+    }
+}
+
+/// A list that the file may leave out; without it nothing passes.
+impl Limit for Option<Vec<ImagePattern>> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        self.get_or_insert_default().read(from);
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        self.as_ref().is_some_and(|list| list.admits(power))
+    }
+
+    fn allowed(&self) -> String {
+        joined(self.as_deref().unwrap_or_default())
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Some(list) => listed(list),
+            None => "none".into(),
+        }
+    }
+}
+
+impl Limit for Vec<Subnet> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.each(|text| {
+            Subnet::parse(text).ok_or_else(|| "expected one such as \"10.20.0.0/16\"".into())
+        });
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        Subnet::parse(&power.value)
+            .is_some_and(|asked| self.iter().any(|subnet| subnet.holds(&asked)))
+    }
+
+    fn allowed(&self) -> String {
+        joined(self)
+    }
+
+    fn written(&self) -> String {
+        listed(self)
+    }
+}
+
+/// `*` stands for any text; nothing else is special.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut text) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    // The earliest place for each part leaves the most for the next, so nothing is ever tried again.
+    for part in parts {
+        let found = text.find(part);
+        work::add(found.unwrap_or(text.len()) + part.len());
+        match found {
+            Some(at) => text = &text[at + part.len()..],
+            None => return false,
+        }
+    }
+    text.ends_with(last)
+}
+
+/// The capabilities a container has by default; asking for one of them asks for nothing.
+pub(crate) const DEFAULT_CAPABILITIES: &[&str] = &[
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// Every capability of Linux 6.12, and `ALL`; a policy that lists another has a misspelt one.
+pub(crate) const CAPABILITIES: &[&str] = &[
+    "ALL",
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "AUDIT_WRITE",
+    "BLOCK_SUSPEND",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "KILL",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_RAW",
+    "PERFMON",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYSLOG",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+];

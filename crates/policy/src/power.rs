@@ -1,0 +1,224 @@
+//! The normal form of a request: a list of the powers it asks for, whatever spelling the body used.
+//!
+//! Every reader (create bodies, services, inspected targets, builds, parameters) produces [`Power`]s, and one judge
+//! holds them against the role's limits. A second spelling of the same power is a second producer, never a second rule.
+
+use std::fmt;
+
+use text::escape;
+
+use super::limits::Key;
+/// A host namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// `NetworkMode: host`
+    Network,
+    /// `PidMode: host`
+    Pid,
+    /// `IpcMode: host`
+    Ipc,
+    /// `UTSMode: host`
+    Uts,
+    /// `UsernsMode: host`
+    User,
+    /// `CgroupnsMode: host`
+    Cgroup,
+}
+
+impl Namespace {
+    /// Every namespace.
+    pub const ALL: &[Namespace] = &[
+        Namespace::Network,
+        Namespace::Pid,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::User,
+        Namespace::Cgroup,
+    ];
+
+    /// The name in `limits.host_namespaces`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Namespace::Network => "network",
+            Namespace::Pid => "pid",
+            Namespace::Ipc => "ipc",
+            Namespace::Uts => "uts",
+            Namespace::User => "user",
+            Namespace::Cgroup => "cgroup",
+        }
+    }
+
+    /// The namespace called `name`.
+    pub fn from_name(name: &str) -> Option<Namespace> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|namespace| namespace.name() == name)
+    }
+}
+
+/// What a power means to the judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// What the limit of this key speaks about; the power's value says which one.
+    Limit(Key),
+    /// A namespace of the host.
+    Namespace(Namespace),
+    /// A path of the host, by whatever road.
+    HostPath {
+        /// Cleaned as the daemon cleans it.
+        path: String,
+        /// Whether it can be written.
+        writable: bool,
+    },
+    /// Nothing in a limited role allows it; the rule's name.
+    Never(&'static str),
+}
+
+impl From<Key> for Means {
+    fn from(key: Key) -> Means {
+        Means::Limit(key)
+    }
+}
+
+/// Rules that no limit relaxes; the others are the limits' keys.
+pub const FIXED_RULES: &[&str] = &[
+    "body",
+    "build",
+    "cgroup-parent",
+    "checkpoints",
+    "client",
+    "field-names",
+    "field-types",
+    "form-body",
+    "isolation",
+    "operation",
+    "parameters",
+    "protected",
+    "services",
+    "target-check",
+];
+
+/// Every rule that a denial can name.
+pub fn rules() -> impl Iterator<Item = &'static str> {
+    let keys = Key::ALL.iter().map(|key| key.name());
+    FIXED_RULES.iter().copied().chain(keys)
+}
+
+/// What a request asks for that a limit speaks about, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Power {
+    /// The field or parameter, `HostConfig.Binds[0]`.
+    pub field: String,
+    /// What it says, normalised: `/etc`.
+    pub value: String,
+    /// What that means.
+    pub means: Means,
+}
+
+impl Power {
+    /// A power.
+    pub fn new(
+        field: impl Into<String>,
+        value: impl Into<String>,
+        means: impl Into<Means>,
+    ) -> Power {
+        Power {
+            field: field.into(),
+            value: value.into(),
+            means: means.into(),
+        }
+    }
+
+    /// A power nothing allows.
+    pub fn never(rule: &'static str, field: impl Into<String>, value: impl Into<String>) -> Power {
+        debug_assert!(rules().any(|known| known == rule), "{rule}");
+        Power::new(field, value, Means::Never(rule))
+    }
+
+    /// The limit that speaks about it, if one does.
+    pub fn key(&self) -> Option<Key> {
+        match self.means {
+            Means::Limit(key) => Some(key),
+            Means::Namespace(_) => Some(Key::HostNamespaces),
+            Means::HostPath { .. } => Some(Key::Binds),
+            Means::Never(_) => None,
+        }
+    }
+
+    /// The rule that judges it, as named in denials and by `explain`: the key of the limit.
+    pub fn rule(&self) -> &'static str {
+        match (self.key(), &self.means) {
+            (Some(key), _) => key.name(),
+            (None, Means::Never(rule)) => rule,
+            (None, _) => "",
+        }
+    }
+
+    /// Whether the value is what is wrong with the field, and not what the field says.
+    fn is_fault(&self) -> bool {
+        matches!(
+            self.means,
+            Means::Never("body" | "field-names" | "field-types" | "parameters")
+        )
+    }
+
+    /// The power as a key of the limits and a value, which audit records carry and `policy learn` reads.
+    /// `None` for what no limit can allow.
+    pub fn fact(&self) -> Option<(&'static str, String)> {
+        let key = self.key()?;
+        let value = match &self.means {
+            _ if key.is_flag() => "true".into(),
+            Means::Namespace(namespace) => namespace.name().into(),
+            Means::HostPath { path, writable } => {
+                let mode = if *writable { "" } else { ":ro" };
+                format!("{path}{mode}")
+            }
+            _ => self.value.clone(),
+        };
+        Some((key.name(), value))
+    }
+
+    /// The power a fact of an audit record stands for.
+    pub fn from_fact(key: &str, value: &str) -> Option<Power> {
+        let means = match Key::from_name(key)? {
+            Key::HostNamespaces => Means::Namespace(Namespace::from_name(value)?),
+            Key::Binds => {
+                let (path, writable) = match value.strip_suffix(":ro") {
+                    Some(path) => (path.to_owned(), false),
+                    None => (value.to_owned(), true),
+                };
+                Means::HostPath { path, writable }
+            }
+            key => Means::Limit(key),
+        };
+        Some(Power::new(key, value, means))
+    }
+}
+
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.value.is_empty() {
+            return printable(f, &self.field);
+        }
+        printable(f, &self.field)?;
+        f.write_str(if self.is_fault() { ": " } else { "=" })?;
+        printable(f, &self.value)
+    }
+}
+
+/// Writes text that came from a peer: control characters escaped, long text cut.
+pub(super) fn printable(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    const LONGEST: usize = 200;
+    for (count, c) in text.chars().enumerate() {
+        if count == LONGEST {
+            return f.write_str("…");
+        }
+        if escape::is_unsafe(c) {
+            write!(f, "{}", c.escape_unicode())?;
+        } else {
+            write!(f, "{c}")?;
+        }
+    }
+    Ok(())
+}
