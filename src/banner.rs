@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::app::App;
 use crate::reload;
-use crate::tls::files::{self, Summary};
+use crate::tls::files;
+use pki::Certificate;
 use policy::{Role, toggles};
 use text::escape::shell_word;
 
@@ -22,22 +23,26 @@ pub fn text(app: &App) -> String {
     for address in app.addresses() {
         let _ = writeln!(out, "  listening   tcp://{address}");
     }
-    let mut names = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     if let Ok(material) = files::load(&reload::paths(config)) {
-        if let Some(Ok(server)) = material.cert_chain.first().map(Summary::of) {
+        if let Some(Ok(server)) = material
+            .cert_chain
+            .first()
+            .map(|der| Certificate::read(der))
+        {
             let _ = writeln!(
                 out,
                 "  server      {}, valid until {}",
                 server.subject,
                 server.not_after.date()
             );
-            let _ = writeln!(out, "              for {}", server.sans.join(", "));
-            names = server.sans;
+            names = server.sans.iter().map(ToString::to_string).collect();
+            let _ = writeln!(out, "              for {}", names.join(", "));
         }
         for ca in material
             .client_ca
             .iter()
-            .filter_map(|ca| Summary::of(ca).ok())
+            .filter_map(|ca| Certificate::read(ca).ok())
         {
             let _ = writeln!(
                 out,

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +20,7 @@ use crate::observe::metrics::{Expiry, Limit};
 use crate::observe::registry::{Admission, Cut, Entry, Registry};
 use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
+use pki::TrustStore;
 
 /// Bounds on connections.
 #[derive(Clone, Copy, Debug)]
@@ -123,18 +123,18 @@ impl Front {
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
-            let server = trust.server;
+            let (server, verifier) = trust.handshake();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
             let accepted = Box::pin(tls::accept(
                 tcp,
-                TlsAcceptor::from(server.clone()),
-                &trust.verifier,
+                TlsAcceptor::from(server),
+                &verifier,
                 deadline,
             ))
             .await;
-            (accepted, server)
+            (accepted, trust.store)
         };
-        let (accepted, server) = accepted;
+        let (accepted, store) = accepted;
         let accepted = match accepted {
             Ok(accepted) => {
                 metrics.handshake("ok");
@@ -155,7 +155,7 @@ impl Front {
             self.complain(id, peer, Limit::ConnectionsPerClient, limit);
             return;
         }
-        self.judge_again(&entry, &server);
+        self.judge_again(&entry, &store);
         // What was running is asked before the session is dropped, which ends it.
         let cut = async {
             let cut = entry.cut_requested().await;
@@ -185,17 +185,16 @@ impl Front {
 
     /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
     /// connection then.
-    fn judge_again(&self, entry: &Entry, used: &Arc<ServerConfig>) {
+    fn judge_again(&self, entry: &Entry, used: &Arc<TrustStore>) {
         let trust = self
             .trust
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        if !Arc::ptr_eq(&trust.server, used)
-            && let Some((leaf, intermediates)) = entry.chain.split_first()
-            && let Err(refused) = trust.verifier.judge(leaf, intermediates, UnixTime::now())
+        if !Arc::ptr_eq(&trust.store, used)
+            && let Err(refusal) = trust.store.admit(&entry.chain, UnixTime::now())
         {
-            entry.cut(Cut::Untrusted(refused.0.to_string()));
+            entry.cut(Cut::Untrusted(refusal.to_string()));
         }
     }
 }

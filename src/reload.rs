@@ -205,20 +205,17 @@ impl Reloader {
     async fn judge(&self) -> usize {
         let front = self.front.clone();
         let judged = tokio::task::spawn_blocking(move || {
-            let verifier = front
+            let store = front
                 .trust
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
-                .verifier
+                .store
                 .clone();
             let now = UnixTime::now();
             let mut cut = 0;
             for entry in front.registry.snapshot() {
-                let Some((leaf, intermediates)) = entry.chain.split_first() else {
-                    continue;
-                };
-                if let Err(refused) = verifier.judge(leaf, intermediates, now) {
-                    entry.cut(Cut::Untrusted(refused.0.to_string()));
+                if let Err(refusal) = store.admit(&entry.chain, now) {
+                    entry.cut(Cut::Untrusted(refusal.to_string()));
                     cut += 1;
                 }
             }

@@ -5,7 +5,6 @@
 
 pub mod config;
 pub mod files;
-pub mod issuer;
 pub(crate) mod signatures;
 pub mod socket;
 pub mod verify;
@@ -22,9 +21,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::net;
+use pki::Refusal;
 use pki::identity::Identity;
 use socket::WideSocket;
-use verify::{GateVerifier, Refusal};
+use verify::ClientVerifier;
 
 /// The TLS record type of a handshake message (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -125,15 +125,15 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-/// Performs the handshake, with the verifier of the same generation of trust. `deadline` covers all of it: dripping bytes does
-/// not extend it.
+/// Performs the handshake; `verifier` is the one `acceptor` was made with, and belongs to this handshake alone. `deadline`
+/// covers all of it: dripping bytes does not extend it.
 ///
 /// # Errors
 /// The outcome, after the peer has been told and its socket closed.
 pub async fn accept(
     tcp: Arc<TcpStream>,
     acceptor: TlsAcceptor,
-    verifier: &GateVerifier,
+    verifier: &ClientVerifier,
     deadline: Instant,
 ) -> Result<Accepted, Outcome> {
     let mut socket = WideSocket::new(tcp);
@@ -162,14 +162,16 @@ pub async fn accept(
         Err(_) => Err(Outcome::TimedOut),
         Ok(Ok(stream)) => identify(stream, verifier),
         Ok(Err((error, socket))) => {
-            let refusal = verify::take_refusal();
             socket
                 .linger_and_close(REFUSED_DRAIN.0, REFUSED_DRAIN.1)
                 .await;
             Err(
-                match (refusal, error.get_ref().and_then(|e| e.downcast_ref())) {
-                    (Some(refusal), _) => Outcome::Refused(Box::new(refusal)),
-                    (None, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
+                match (
+                    verifier.found(),
+                    error.get_ref().and_then(|e| e.downcast_ref()),
+                ) {
+                    (Some(Err(refusal)), _) => Outcome::Refused(refusal.clone()),
+                    (_, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
                     _ => Outcome::Failed(error),
                 },
             )
@@ -189,7 +191,7 @@ fn is_old(start: &[u8]) -> bool {
 
 fn identify(
     mut stream: TlsStream<WideSocket>,
-    verifier: &GateVerifier,
+    verifier: &ClientVerifier,
 ) -> Result<Accepted, Outcome> {
     // As much plaintext as one bulk read brings becomes one write.
     stream.get_mut().1.set_buffer_limit(Some(net::BULK));
@@ -199,15 +201,13 @@ fn identify(
         .peer_certificates()
         .unwrap_or_default()
         .to_vec();
-    let Some((leaf, intermediates)) = chain.split_first() else {
-        return Err(Outcome::NoCertificate);
-    };
-    match verifier.identify(leaf, intermediates) {
-        Ok(identity) => Ok(Accepted {
-            identity,
+    match verifier.found() {
+        Some(Ok(admitted)) if !chain.is_empty() => Ok(Accepted {
+            identity: admitted.identity.clone(),
             chain,
             stream: Box::new(stream),
         }),
-        Err(e) => Err(Outcome::Failed(io::Error::other(e))),
+        Some(Err(refusal)) => Err(Outcome::Refused(refusal.clone())),
+        _ => Err(Outcome::NoCertificate),
     }
 }

@@ -11,12 +11,12 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::cli::policy::{PolicyArgs, PolicyCommand, WhoArgs};
 use crate::observe::audit::Record;
-use crate::tls::issuer::Issuers;
+use crate::tls::config::trust_store;
 use pki::identity::Identity;
 
 use policy::{PolicyError, pin};
@@ -125,24 +125,33 @@ fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>,
     })
 }
 
-/// The identity in a certificate's file. Who issued it is known from the listener's CA file, or else from what stands behind it.
+/// The identity in a certificate's file. With the listener's CA file it is the one the gate would find; else who issued it is
+/// known only from what stands behind it.
 fn certified(path: &Path, ca: Option<&Path>) -> Result<Identity, PolicyError> {
     let file = path.display();
-    let mut found = certificates("", path)?;
-    let chain = found.split_off(1);
-    let Some(leaf) = found.first() else {
+    let chain = certificates("", path)?;
+    let Some((leaf, above)) = chain.split_first() else {
         return Ok(named());
     };
-    let mut identity = Identity::from_der(leaf)
-        .map_err(|error| PolicyError::Input(format!("\"{file}\": {error}")))?;
-    let cas = ca.map(|ca| certificates("CA file ", ca)).transpose()?;
-    identity.issuer_spki = Issuers::of(cas.as_ref().unwrap_or(&chain)).spki(leaf, &chain);
+    let wrong = |what: String| PolicyError::Input(format!("\"{file}\": {what}"));
+    let admit = |cas: &[CertificateDer<'static>]| {
+        let store = trust_store(cas, Vec::new(), pki::Denied::default())?;
+        let admitted = store.admit(&chain, UnixTime::now());
+        admitted
+            .map(|it| (*it.identity).clone())
+            .map_err(|refusal| refusal.why())
+    };
     match ca {
-        Some(ca) if identity.issuer_spki.is_none() => Err(PolicyError::Input(format!(
-            "no CA of \"{}\" vouches for \"{file}\" now, so the gate would not let it connect",
-            ca.display()
-        ))),
-        _ => Ok(identity),
+        Some(ca) => admit(&certificates("CA file ", ca)?).map_err(|why| {
+            let ca = ca.display();
+            wrong(format!(
+                "with the CAs of \"{ca}\" the gate would not let it connect: {why}"
+            ))
+        }),
+        None => {
+            let identity = Identity::from_der(leaf).map_err(|error| wrong(error.to_string()))?;
+            Ok(admit(above).unwrap_or(identity))
+        }
     }
 }
 

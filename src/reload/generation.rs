@@ -1,7 +1,6 @@
 //! What a reload publishes: the files read, built and cross-checked. Blocks on the file system.
 
-use data_encoding::HEXLOWER;
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
+use rustls::pki_types::CertificateDer;
 
 use crate::cli::ServeArgs;
 use crate::config::{self, Config, DenyList, TlsPaths};
@@ -9,10 +8,9 @@ use crate::finding;
 use crate::house::Survey;
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
-use crate::tls::files::{self, FileError, Summary, TlsMaterial};
-use crate::tls::verify::Denied;
-use pki::identity;
+use crate::tls::files::{self, FileError};
 use pki::store::Paths;
+use pki::{Certificate, Denied, Serial, TrustStore, Use, identity};
 use policy::{Policy, PolicyError, toggles};
 
 /// What a look at the files found.
@@ -97,7 +95,7 @@ pub enum TrustFault {
 /// When a file is missing or wrong, or they do not go together.
 pub fn trust(config: &Config) -> Result<(Trust, Vec<Date>), TrustFault> {
     let files = files::load(&paths(config))?;
-    let dates = dates(&files);
+    let server = files.cert_chain.first().cloned();
     let trust = Trust::build(Material {
         cert_chain: files.cert_chain,
         key: files.key,
@@ -105,6 +103,7 @@ pub fn trust(config: &Config) -> Result<(Trust, Vec<Date>), TrustFault> {
         crls: files.crls,
         denied: denied(&config.deny),
     })?;
+    let dates = dates(server.as_ref(), &trust.store);
     Ok((trust, dates))
 }
 
@@ -150,42 +149,31 @@ pub fn paths(config: &Config) -> TlsPaths {
 }
 
 fn denied(list: &DenyList) -> Denied {
+    let serials = list.serials.iter();
     Denied {
-        serials: list
-            .serials
-            .iter()
-            .map(|serial| HEXLOWER.encode(serial))
-            .collect(),
+        serials: serials.map(|bytes| Serial::from_der(bytes)).collect(),
         spki_sha256: list.spki_sha256.iter().copied().collect(),
     }
 }
 
-fn dates(files: &TlsMaterial) -> Vec<Date> {
-    let certificate = |subject, cert| {
-        let summary = Summary::of(cert).ok()?;
-        Some(Date {
-            subject,
-            name: summary.subject,
-            id: summary.sha256,
-            not_after: summary.not_after,
-        })
+fn dates(server: Option<&CertificateDer<'_>>, store: &TrustStore) -> Vec<Date> {
+    let certificate = |subject, it: &Certificate| Date {
+        subject,
+        name: it.subject.clone(),
+        id: it.sha256.clone(),
+        not_after: it.not_after,
     };
-    let server = files
-        .cert_chain
-        .first()
-        .and_then(|cert| certificate(Subject::Server, cert));
-    let cas = files
-        .client_ca
-        .iter()
-        .filter_map(|ca| certificate(Subject::Ca, ca));
-    let crls = files.crls.iter().filter_map(|crl| {
-        let (_, list) = CertificateRevocationList::from_der(crl).ok()?;
-        Some(Date {
-            subject: Subject::Crl,
-            name: identity::name(list.issuer()),
-            id: HEXLOWER.encode(&identity::sha256(crl)),
-            not_after: list.next_update()?.to_datetime(),
-        })
+    let server = server.and_then(|der| Certificate::read(der).ok());
+    let server = server.map(|it| certificate(Subject::Server, &it));
+    let cas = store.cas().iter().map(|ca| certificate(Subject::Ca, ca));
+    // A list that a newer one replaces may end without consequence.
+    let lists = store.lists();
+    let lists = lists.iter().filter(|(_, used)| *used != Use::Older);
+    let lists = lists.map(|(list, _)| Date {
+        subject: Subject::Crl,
+        name: list.issuer.clone(),
+        id: list.sha256.clone(),
+        not_after: list.next_update,
     });
-    server.into_iter().chain(cas).chain(crls).collect()
+    server.into_iter().chain(cas).chain(lists).collect()
 }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
-use super::issuer::Issuers;
-use super::verify::{Denied, GateVerifier, Memo};
+use super::verify::{ClientVerifier, algorithms};
 use crate::observe::metrics::Expiry;
+use pki::{Denied, TrustStore};
 
 /// What a generation of trust is made from.
 #[derive(Debug)]
@@ -34,12 +35,13 @@ pub struct Material {
 /// One generation of trust.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// For handshakes.
-    pub server: Arc<ServerConfig>,
-    /// For judging live connections again.
-    pub verifier: Arc<GateVerifier>,
-    /// When its parts lapse, for the gauges.
+    /// Who is let in.
+    pub store: Arc<TrustStore>,
+    /// When its parts end, for the gauges.
     pub expiry: Expiry,
+    provider: Arc<CryptoProvider>,
+    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+    server: Arc<SingleCertAndKey>,
 }
 
 /// Material that rustls refused.
@@ -66,45 +68,55 @@ impl Trust {
     /// When a CA certificate cannot serve as trust anchor, there is none, a CRL cannot be read, or the key does not fit.
     pub fn build(material: Material) -> Result<Self, TrustError> {
         let provider = Arc::new(provider());
-        let expiry = Expiry::of(&material.cert_chain, &material.client_ca, &material.crls);
-        let issuers = Issuers::of(&material.client_ca);
-        let mut roots = RootCertStore::empty();
-        for ca in material.client_ca {
-            roots.add(ca).map_err(fault(
-                "a client CA certificate cannot serve as trust anchor",
-            ))?;
-        }
-        let memo = Memo::new(&material.crls);
-        let mut verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        if !material.crls.is_empty() {
-            // Unknown status and a lapsed list both refuse: fail closed, since a revoked client would gain from either.
-            verifier = verifier
-                .with_crls(material.crls)
-                .enforce_revocation_expiration();
-        }
-        let inner = verifier
-            .build()
-            .map_err(fault("the client CA or its CRLs cannot be used"))?;
-        let verifier = Arc::new(GateVerifier::new(inner, material.denied, issuers, memo));
-        let mut server = ServerConfig::builder_with_provider(provider)
+        let chain = &material.cert_chain;
+        let certified = CertifiedKey::from_der(chain.clone(), material.key, &provider).map_err(
+            fault("the server certificate and its key do not go together"),
+        )?;
+        let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(fault("TLS versions"))?
+            .map_err(fault("TLS versions"))?;
+        let store = trust_store(&material.client_ca, material.crls, material.denied).map_err(
+            fault("the client CA or its revocation lists cannot be used"),
+        )?;
+        let expiry = Expiry::of(chain, &store);
+        Ok(Self {
+            store: Arc::new(store),
+            expiry,
+            provider,
+            builder,
+            server: Arc::new(certified.into()),
+        })
+    }
+
+    /// The server side of one handshake, and its verifier, which keeps what the handshake found.
+    #[must_use]
+    pub fn handshake(&self) -> (Arc<ServerConfig>, Arc<ClientVerifier>) {
+        let supported = self.provider.signature_verification_algorithms;
+        let verifier = Arc::new(ClientVerifier::new(self.store.clone(), supported));
+        let mut server = self
+            .builder
+            .clone()
             .with_client_cert_verifier(verifier.clone())
-            .with_single_cert(material.cert_chain, material.key)
-            .map_err(fault(
-                "the server certificate and its key do not go together",
-            ))?;
+            .with_cert_resolver(self.server.clone());
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         server.ignore_client_order = true;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
-        Ok(Self {
-            server: Arc::new(server),
-            verifier,
-            expiry,
-        })
+        (Arc::new(server), verifier)
     }
+}
+
+/// Trust in these CAs, judged with the cryptography that dockgate serves with.
+///
+/// # Errors
+/// A sentence, when there is no CA, or a CA or a list cannot be read.
+pub fn trust_store(
+    cas: &[CertificateDer<'_>],
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    denied: Denied,
+) -> Result<TrustStore, String> {
+    let supported = provider().signature_verification_algorithms;
+    TrustStore::new(cas, lists, denied, algorithms(&supported))
 }
 
 /// AES-128-GCM first: it is what Docker's own clients prefer, and bulk streams cost a quarter less than with AES-256.

@@ -7,28 +7,26 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer,
     PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::config::TlsPaths;
+use pki::{Certificate, RevocationList};
 
 mod error;
 mod inspect;
 pub mod pem;
 
 pub use error::{FileError, Problem, Role};
-pub use inspect::{Summary, inspect, inspect_client};
+pub use inspect::{inspect, inspect_client};
 
 use pem::Section;
 
@@ -57,7 +55,7 @@ pub struct TlsMaterial {
 /// Reads and cross-checks all files.
 pub fn load(paths: &TlsPaths) -> Result<TlsMaterial, FileError> {
     let client_ca = certificates(Role::ClientCa, &paths.ca)?;
-    let roots = trust_anchors(Role::ClientCa, &paths.ca, &client_ca)?;
+    trust_anchors(Role::ClientCa, &paths.ca, &client_ca)?;
     let cert_chain = certificates(Role::ServerCert, &paths.cert)?;
     let key = private_key(Role::ServerKey, &paths.key)?;
     check_pair(
@@ -66,7 +64,7 @@ pub fn load(paths: &TlsPaths) -> Result<TlsMaterial, FileError> {
         &cert_chain,
         &key,
     )?;
-    let crls = revocation_lists(paths, &Arc::new(roots))?;
+    let crls = revocation_lists(paths)?;
     Ok(TlsMaterial {
         cert_chain,
         key,
@@ -155,7 +153,7 @@ fn certificates(role: Role, path: &Path) -> Result<Vec<CertificateDer<'static>>,
         return Err(fail(wrong_label(&sections)));
     }
     for (index, cert) in certs.iter().enumerate() {
-        parse(cert).map_err(|what| {
+        Certificate::read(cert).map_err(|what| {
             fail(Problem::Malformed(format!(
                 "certificate {}: {what}",
                 index + 1
@@ -178,21 +176,14 @@ fn trust_anchors(
     };
     let mut roots = RootCertStore::empty();
     for cert in certs {
-        let parsed = parse(cert).map_err(|what| fail(Problem::Malformed(what)))?;
-        let constraints = parsed
-            .basic_constraints()
-            .map_err(|err| fail(Problem::Malformed(err.to_string())))?;
-        let is_ca = match constraints {
-            Some(constraints) => constraints.value.ca,
-            // X.509 v1 has no extensions; such a root is a CA by being self-issued.
-            None => parsed.version().0 == 0 && parsed.subject() == parsed.issuer(),
-        };
-        if !is_ca {
-            return Err(fail(Problem::NotCa(parsed.subject().to_string())));
+        let read = Certificate::read(cert).map_err(|what| fail(Problem::Malformed(what)))?;
+        // X.509 v1 has no extensions; such a root is a CA by being self-issued.
+        if !read.is_ca && (read.details.version != 1 || !read.self_issued) {
+            return Err(fail(Problem::NotCa(read.subject)));
         }
         roots
             .add(cert.clone())
-            .map_err(|err| fail(Problem::Malformed(err.to_string())))?;
+            .map_err(|_| fail(Problem::Malformed("its encoding is damaged".to_owned())))?;
     }
     Ok(roots)
 }
@@ -251,7 +242,6 @@ fn check_pair(
 
 fn revocation_lists(
     paths: &TlsPaths,
-    roots: &Arc<RootCertStore>,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
     let fail = |path: &Path, problem| FileError {
         role: Role::Crl,
@@ -270,15 +260,10 @@ fn revocation_lists(
     {
         files.push(path.clone());
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
     let mut lists = Vec::new();
     for file in files {
         for list in revocation_lists_in(&file)? {
-            // rustls decodes lists only when it builds a verifier; one at a time tells which file is at fault.
-            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
-                .with_crls([list.clone()])
-                .build()
-                .map_err(|err| fail(&file, Problem::Malformed(err.to_string())))?;
+            RevocationList::read(&list).map_err(|what| fail(&file, Problem::Malformed(what)))?;
             lists.push(list);
         }
     }
@@ -375,12 +360,4 @@ fn wrong_label(sections: &[Section]) -> Problem {
 /// A DER SEQUENCE with a length of two or three octets, as every certificate, key and list has. No text begins like that.
 fn is_der(bytes: &[u8]) -> bool {
     matches!(bytes, [0x30, 0x81..=0x84, ..])
-}
-
-fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
-    match X509Certificate::from_der(cert) {
-        Ok(([], parsed)) => Ok(parsed),
-        Ok(_) => Err("bytes after the end".into()),
-        Err(err) => Err(err.to_string()),
-    }
 }

@@ -79,7 +79,7 @@ fn a_lapsed_list_is_an_error_and_a_foreign_one_a_warning() {
     };
     let last = look().pop().unwrap();
     assert!(
-        last.severity == Severity::Error && last.text.contains("lapsed on"),
+        last.severity == Severity::Error && last.text.contains("ended on"),
         "{last}"
     );
     let other = Pki::with(

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use data_encoding::BASE64;
 use dockgate::config::TlsPaths;
 use dockgate::finding::{Finding, Severity};
-use dockgate::tls::files::{self, Summary};
+use dockgate::tls::files;
 use pkcs8::PrivateKeyInfoRef;
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, PKCS_ED25519,
@@ -64,7 +64,7 @@ fn a_good_set_loads_and_every_finding_is_ok() {
         .into_iter()
         .map(|finding| finding.text)
         .collect();
-    let ca = Summary::of(&material.client_ca[0]).unwrap();
+    let ca = pki::Certificate::read(&material.client_ca[0]).unwrap();
     assert!(
         texts[0].contains("client CA \"CN=Test CA\"") && texts[0].contains(&ca.sha256),
         "{texts:?}"

@@ -1,10 +1,13 @@
 //! Every kind of client certificate over both versions of TLS: let in, or refused with its alert and its log line.
 
+use std::path::Path;
+
+use pki::pem::encode_certificates;
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::version::{TLS12, TLS13};
 use time::{Duration, OffsetDateTime};
 
-use testkit::gate::Files;
+use testkit::gate::{Files, replace};
 use testkit::pki::{Credential, Pki, leaf};
 
 /// A refusal: the alert over both versions, the reason in the log, and words of its explanation.
@@ -21,7 +24,14 @@ fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
     let revoked = pki.client_by_dockgate("revoked-client", &[]);
     let denied = pki.client_by_dockgate("denied-client", &[]);
     pki.certs(&["revoke", "revoked-client"]);
-    let (middle, list) = behind_an_intermediate(pki);
+    let root = authority("root", BasicConstraints::Unconstrained, None, &pki.dir);
+    let (middle, mut lists) = behind_an_intermediate("middle-client", &root);
+    // The CA of `dockgate certs` allows no CA below it.
+    let (deep, list) = behind_an_intermediate("deep-client", pki);
+    lists += &list;
+    lists += &empty_list(&root);
+    let cas = pki.text("ca.pem") + &encode_certificates([&root.ca]);
+    replace(&setup.path("live/ca.pem"), cas);
     let kinds: Vec<(Credential, Option<Refusal>)> = vec![
         (plain("p256"), None),
         (plain("p384"), None),
@@ -29,6 +39,7 @@ fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
         (plain("rsa4096"), None),
         (plain("ed25519"), None),
         (middle, None),
+        (deep, Some((42, "invalid", "pathLenConstraint"))),
         (
             pki.client_with("expired-client", |leaf| {
                 leaf.not_after = now - Duration::hours(1);
@@ -55,12 +66,12 @@ fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
         (denied, Some((44, "deny_listed", "deny list"))),
     ];
     let deny = &kinds.last().expect("the denied one").0;
-    // The intermediate's own list: with lists, every issuer of the chain must have one.
+    // The other CAs' own lists: with lists, every issuer of the chain must have one.
     let settings = format!(
         "deny-serials = [\"{}\"]\ntlscrl = [\"ca/crl.pem\", \"middle.pem\"]\n",
         deny.identity().serial
     );
-    std::fs::write(setup.path("middle.pem"), list).expect("written");
+    std::fs::write(setup.path("middle.pem"), lists).expect("written");
     let gate = setup.start(&settings);
     let mut wrong = Vec::new();
     for (who, refusal) in &kinds {
@@ -104,21 +115,34 @@ fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn behind_an_intermediate(pki: &Pki) -> (Credential, String) {
+/// A CA that rcgen makes, by another one or by itself.
+fn authority(name: &str, limit: BasicConstraints, above: Option<&Pki>, dir: &Path) -> Pki {
     let key = KeyPair::generate().expect("a key");
-    let mut params = leaf("middle CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let mut params = leaf(name);
+    params.is_ca = IsCa::Ca(limit);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.extended_key_usages.clear();
-    let cert = params.signed_by(&key, &pki.issuer).expect("a CA");
-    let middle = Pki {
-        dir: pki.dir.clone(),
-        ca: cert.der().clone(),
-        issuer: Issuer::new(params, key),
+    let cert = match above {
+        Some(above) => params.signed_by(&key, &above.issuer),
+        None => params.self_signed(&key),
     };
-    let until = OffsetDateTime::now_utc() + Duration::days(60);
-    let list = middle.list(1, &[], until).pem().expect("PEM");
-    let mut who = middle.client_with("middle-client", |_| {});
+    Pki {
+        dir: dir.to_owned(),
+        ca: cert.expect("a CA").der().clone(),
+        issuer: Issuer::new(params, key),
+    }
+}
+
+/// A client of an intermediate CA, and the list of that one.
+fn behind_an_intermediate(name: &str, above: &Pki) -> (Credential, String) {
+    let limit = BasicConstraints::Constrained(0);
+    let middle = authority(&format!("CA of {name}"), limit, Some(above), &above.dir);
+    let mut who = middle.client_with(name, |_| {});
     who.chain.push(middle.ca.clone());
-    (who, list)
+    (who, empty_list(&middle))
+}
+
+fn empty_list(of: &Pki) -> String {
+    let until = OffsetDateTime::now_utc() + Duration::days(60);
+    of.list(1, &[], until).pem().expect("PEM")
 }

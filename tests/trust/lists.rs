@@ -115,3 +115,28 @@ fn a_list_that_cannot_be_read_keeps_the_gate_from_starting_and_is_named() {
     says(&|list| fs::write(list, "").expect("written"));
     says(&|list| std::os::unix::fs::symlink("nowhere", list).expect("linked"));
 }
+
+#[test]
+fn whatever_one_of_several_lists_revokes_is_revoked() {
+    let setup = Files::new();
+    let ann = setup.pki.client_by_dockgate("ann", &[]);
+    let bob = setup.pki.client_by_dockgate("bob", &[]);
+    let now = OffsetDateTime::now_utc();
+    let (until, past) = (now + Duration::days(30), now - Duration::hours(1));
+    let pem = |number, revoked: &[_], until| {
+        let list = setup.pki.list(number, revoked, until);
+        list.pem().expect("PEM")
+    };
+    // In this order, last month's empty list let everybody in; one out of time beside it closes nothing.
+    fs::create_dir(setup.path("lists")).expect("made");
+    for (file, text) in [
+        ("1-last-month.pem", pem(1, &[], until)),
+        ("2-this-month.pem", pem(2, &[&ann], until)),
+        ("0-long-ago.pem", pem(0, &[&bob], past)),
+    ] {
+        fs::write(setup.path("lists").join(file), text).expect("written");
+    }
+    let gate = setup.start("tlscrl = [\"lists\"]\n");
+    assert_eq!(gate.refuses(&ann), (44, "revoked".into()));
+    gate.connect(&bob).ping();
+}

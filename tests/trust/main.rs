@@ -9,5 +9,6 @@ mod faults;
 mod kinds;
 mod lists;
 mod reloads;
+mod rules;
 mod soak;
 mod warnings;

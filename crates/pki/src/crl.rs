@@ -4,7 +4,6 @@ use std::path::Path;
 
 use rcgen::{CertificateRevocationListParams, RevocationReason, RevokedCertParams, SerialNumber};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
-use x509_parser::{prelude::FromDer, revocation_list::CertificateRevocationList};
 
 use super::{
     CertsError,
@@ -16,7 +15,7 @@ use super::{
     store::Store,
     write::{self, Access, Existing},
 };
-use crate::identity::hex_serial;
+use crate::trust::RevocationList;
 
 /// How far thisUpdate lies in the past: clocks differ, and OpenSSL refuses a list from the future.
 const BACKDATE: Duration = Duration::minutes(5);
@@ -55,14 +54,14 @@ impl Crl {
             hint: Some("`dockgate certs crl --dir DIR` signs it again".into()),
         };
         if bytes.first() == Some(&0x30) {
-            return Self::parse(&bytes).ok_or_else(|| unexpected("other bytes".into()));
+            return Self::parse(&bytes).map_err(unexpected);
         }
         let blocks = pem::blocks(path, &bytes)?;
         let block = blocks
             .iter()
             .find(|block| block.label == "X509 CRL")
             .ok_or_else(|| unexpected(pem::describe(&blocks)))?;
-        Self::parse(&block.der).ok_or_else(|| unexpected("an X509 CRL that cannot be read".into()))
+        Self::parse(&block.der).map_err(unexpected)
     }
 
     /// Whether two thirds of its life are over.
@@ -71,28 +70,20 @@ impl Crl {
             .is_none_or(|end| now >= self.this_update + (end - self.this_update) * 2 / 3)
     }
 
-    fn parse(der: &[u8]) -> Option<Self> {
-        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
-        let entries = list.iter_revoked_certificates().map(|entry| Entry {
-            serial: hex_serial(entry.raw_serial()),
-            at: entry.revocation_date.to_datetime(),
-            reason: entry
-                .reason_code()
-                .and_then(|(_, code)| reason_from_code(code.0)),
+    fn parse(der: &[u8]) -> Result<Self, String> {
+        let list = RevocationList::read(der)?;
+        let entries = list.entries.iter().map(|entry| Entry {
+            serial: entry.serial.to_string(),
+            at: entry.at,
+            reason: entry.reason.and_then(reason_from_code),
         });
-        Some(Self {
-            issuer: list.issuer().as_raw().to_vec(),
-            number: list
-                .crl_number()
-                .map(x509_parser::num_bigint::BigUint::to_bytes_be)
-                .unwrap_or_default(),
-            number_text: list
-                .crl_number()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            this_update: list.last_update().to_datetime(),
-            next_update: list.next_update().map(|at| at.to_datetime()),
+        Ok(Self {
             entries: entries.collect(),
+            issuer: list.issuer_raw,
+            number: list.number.unwrap_or_default(),
+            number_text: list.number_text.unwrap_or_default(),
+            this_update: list.this_update,
+            next_update: Some(list.next_update),
         })
     }
 }

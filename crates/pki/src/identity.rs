@@ -7,8 +7,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+
+use crate::san::San;
+use crate::trust::Certificate;
 
 /// The names and digests of a verified leaf certificate (RFC 5280 §4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,37 +53,40 @@ impl Identity {
     /// # Errors
     /// When the bytes are not an X.509 certificate, or a name in it is not readable text.
     pub fn from_der(leaf: &[u8]) -> Result<Self, IdentityError> {
-        let (rest, cert) =
-            X509Certificate::from_der(leaf).map_err(|e| IdentityError(e.to_string()))?;
-        if !rest.is_empty() {
-            return Err(IdentityError("trailing bytes after the certificate".into()));
+        Self::of(&Certificate::read(leaf).map_err(IdentityError)?)
+    }
+
+    /// The identity in a certificate. Its issuer's key is left open.
+    ///
+    /// # Errors
+    /// When a name in it is not readable text.
+    pub fn of(certificate: &Certificate) -> Result<Self, IdentityError> {
+        let details = &certificate.details;
+        if let Some(what) = details.unreadable_name.as_ref().or(details.fault.as_ref()) {
+            return Err(IdentityError(what.clone()));
         }
-        let subject = cert.subject();
         let mut identity = Self {
-            common_names: texts(subject.iter_common_name())?,
-            organizations: texts(subject.iter_organization())?,
-            organizational_units: texts(subject.iter_organizational_unit())?,
+            common_names: details.common_names.clone(),
+            organizations: certificate.organizations.clone(),
+            organizational_units: certificate.organizational_units.clone(),
             dns: Vec::new(),
             emails: Vec::new(),
             uris: Vec::new(),
             ips: Vec::new(),
-            serial: hex_serial(cert.raw_serial()),
-            issuer: name(cert.issuer()),
-            fingerprint: sha256(leaf),
-            spki: sha256(cert.public_key().raw),
+            serial: certificate.serial.clone(),
+            issuer: certificate.issuer.clone(),
+            fingerprint: details.sha256,
+            spki: details.spki_sha256,
             issuer_spki: None,
-            not_after: cert.validity().not_after.timestamp(),
+            not_after: certificate.not_after.unix_timestamp(),
         };
-        let sans = cert
-            .subject_alternative_name()
-            .map_err(|e| IdentityError(format!("subject alternative name: {e}")))?;
-        for general in sans.iter().flat_map(|san| &san.value.general_names) {
-            match general {
-                GeneralName::DNSName(v) => identity.dns.push((*v).to_owned()),
-                GeneralName::RFC822Name(v) => identity.emails.push((*v).to_owned()),
-                GeneralName::URI(v) => identity.uris.push((*v).to_owned()),
-                GeneralName::IPAddress(bytes) => identity.ips.extend(ip(bytes)),
-                _ => {}
+        for name in &certificate.sans {
+            match name {
+                San::Dns(name) => identity.dns.push(name.clone()),
+                San::Email(mail) => identity.emails.push(mail.clone()),
+                San::Uri(uri) => identity.uris.push(uri.clone()),
+                San::Ip(address) => identity.ips.push(*address),
+                San::Other(_) => {}
             }
         }
         Ok(identity)
@@ -110,39 +114,4 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
     let mut sum = [0; 32];
     sum.copy_from_slice(digest(&SHA256, data).as_ref());
     sum
-}
-
-/// A distinguished name as one line of text.
-#[must_use]
-pub fn name(name: &X509Name<'_>) -> String {
-    name.to_string()
-}
-
-fn texts<'a>(
-    attributes: impl Iterator<Item = &'a x509_parser::x509::AttributeTypeAndValue<'a>>,
-) -> Result<Vec<String>, IdentityError> {
-    attributes
-        .map(|attribute| {
-            attribute.as_str().map(str::to_owned).map_err(|e| {
-                IdentityError(format!("subject attribute {}: {e}", attribute.attr_type()))
-            })
-        })
-        .collect()
-}
-
-/// A serial number (the contents of a DER integer) as everything here has it: lower-case hex without leading zero bytes.
-#[must_use]
-pub fn hex_serial(raw: &[u8]) -> String {
-    let start = raw
-        .iter()
-        .position(|b| *b != 0)
-        .unwrap_or(raw.len().saturating_sub(1));
-    data_encoding::HEXLOWER.encode(raw.get(start..).unwrap_or_default())
-}
-
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    <[u8; 4]>::try_from(bytes)
-        .map(IpAddr::from)
-        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
-        .ok()
 }

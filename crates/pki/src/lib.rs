@@ -5,7 +5,7 @@
 //! cannot corrupt the issuance index. Secrets are zeroized on drop and have a masked `Debug`. What is issued follows
 //! RFC 5280 closely enough for `openssl verify -x509_strict` and Python's `VERIFY_X509_STRICT`.
 //!
-//! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`mod@inspect`].
+//! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`Certificate`].
 
 #![allow(missing_docs)] // Until the readers of certificates are one: then each public item is documented.
 
@@ -18,6 +18,7 @@ pub mod layout;
 pub mod name;
 pub mod san;
 pub mod store;
+pub mod trust;
 
 pub mod crl;
 pub mod error;
@@ -29,6 +30,11 @@ pub mod write;
 
 pub use error::CertsError;
 pub use passphrase::Passphrase;
+pub use san::San;
+pub use trust::{
+    Admitted, Algorithms, Certificate, Denied, NotASerial, Reason, Refusal, RevocationList, Role,
+    Serial, TrustStore, Use,
+};
 
 /// Days until a revocation list lapses unless told otherwise: longer than the 30 days at which the gate begins to warn.
 pub const CRL_DAYS: u32 = 60;

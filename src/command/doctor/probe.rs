@@ -19,8 +19,9 @@ use time::OffsetDateTime;
 use crate::command::doctor::client::Target;
 use crate::command::doctor::probe::answer::{Head, docker_message, head_end, is_whole};
 use crate::finding::Finding;
-use crate::tls::files::{ClientMaterial, Summary};
+use crate::tls::files::ClientMaterial;
 use crate::tls::signatures;
+use pki::Certificate;
 
 mod answer;
 mod explain;
@@ -60,7 +61,7 @@ impl Probe<'_> {
                 _ => "TLS 1.2",
             });
         let chain = verdict.chain();
-        let Some(Ok(summary)) = chain.first().map(Summary::of) else {
+        let Some(Ok(summary)) = chain.first().map(|der| Certificate::read(der)) else {
             return vec![Finding::error(
                 "the server sent no certificate that can be read",
             )];
@@ -69,7 +70,7 @@ impl Probe<'_> {
         vec![Finding::ok(format!(
             "{version}; the server is {} ({}), issued by {}, valid until {until}",
             summary.subject,
-            summary.sans.join(" "),
+            explain::names(&summary),
             summary.issuer
         ))]
     }

@@ -1,7 +1,8 @@
-//! When the gate's own certificates and lists lapse.
+//! When the gate's own certificates and lists end.
 
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use rustls::pki_types::CertificateDer;
+
+use pki::{Certificate, TrustStore, Use};
 
 /// Ends of validity in seconds since the Unix epoch, the earliest of each role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,33 +11,28 @@ pub struct Expiry {
     pub server: Option<i64>,
     /// The client CAs.
     pub ca: Option<i64>,
-    /// The revocation lists (`nextUpdate`).
+    /// The revocation lists that decide (`nextUpdate`).
     pub crl: Option<i64>,
 }
 
 impl Expiry {
     /// Reads them off; what cannot be read has been refused elsewhere.
     #[must_use]
-    pub fn of(
-        cert_chain: &[CertificateDer<'_>],
-        client_ca: &[CertificateDer<'_>],
-        crls: &[CertificateRevocationListDer<'_>],
-    ) -> Self {
-        let end = |der: &CertificateDer<'_>| {
-            X509Certificate::from_der(der)
-                .ok()
-                .map(|(_, cert)| cert.validity().not_after.timestamp())
-        };
-        let next = |der: &CertificateRevocationListDer<'_>| {
-            CertificateRevocationList::from_der(der.as_ref())
-                .ok()
-                .and_then(|(_, list)| list.next_update())
-                .map(|at| at.timestamp())
-        };
+    pub fn of(cert_chain: &[CertificateDer<'_>], store: &TrustStore) -> Self {
+        let leaf = cert_chain.first();
+        let server = leaf.and_then(|der| Certificate::read(der).ok());
+        let lists = store.lists();
+        let lists = lists.iter().filter(|(_, used)| *used != Use::Older);
         Self {
-            server: cert_chain.first().and_then(end),
-            ca: client_ca.iter().filter_map(end).min(),
-            crl: crls.iter().filter_map(next).min(),
+            server: server.map(|it| it.not_after.unix_timestamp()),
+            ca: store
+                .cas()
+                .iter()
+                .map(|ca| ca.not_after.unix_timestamp())
+                .min(),
+            crl: lists
+                .map(|(list, _)| list.next_update.unix_timestamp())
+                .min(),
         }
     }
 }

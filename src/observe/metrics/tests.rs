@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::tls::Outcome;
-use crate::tls::verify::Reason;
+use pki::Reason;
 
 /// Fails to compile when a variant is added, so that its word is added to [`HANDSHAKES`].
 fn known(outcome: &Outcome) -> bool {

@@ -3,82 +3,35 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use data_encoding::HEXLOWER;
 use rustls_pki_types::CertificateDer;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, GeneralName, X509Certificate};
-use x509_parser::public_key::PublicKey;
 
 use crate::config::TlsPaths;
 use crate::finding::Finding;
-use crate::tls::files::{TlsMaterial, parse};
-use pki::identity;
+use crate::tls::config::trust_store;
+use crate::tls::files::TlsMaterial;
+use pki::{Certificate, Denied, RevocationList, Role, San, TrustStore, Use};
 
 /// Warn this long before something lapses.
 const SOON: Duration = Duration::days(30);
 
-/// What people want to know of a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// The subject's name, as `CN=…, O=…`.
-    pub subject: String,
-    /// The issuer's name.
-    pub issuer: String,
-    /// DNS names, IP addresses, mail addresses and URIs it is valid for.
-    pub sans: Vec<String>,
-    /// The serial number in lower-case hex.
-    pub serial: String,
-    /// SHA-256 of the DER in lower-case hex.
-    pub sha256: String,
-    /// SHA-256 of the SubjectPublicKeyInfo in lower-case hex.
-    pub spki_sha256: String,
-    /// First moment of validity.
-    pub not_before: OffsetDateTime,
-    /// Last moment of validity.
-    pub not_after: OffsetDateTime,
-}
-
-impl Summary {
-    /// Reads a certificate; the error says what is malformed.
-    pub fn of(cert: &CertificateDer<'_>) -> Result<Self, String> {
-        let parsed = parse(cert)?;
-        Ok(Self {
-            subject: parsed.subject().to_string(),
-            issuer: parsed.issuer().to_string(),
-            sans: sans(&parsed),
-            serial: identity::hex_serial(parsed.raw_serial()),
-            sha256: sha256_hex(cert),
-            spki_sha256: sha256_hex(parsed.public_key().raw),
-            not_before: parsed.validity().not_before.to_datetime(),
-            not_after: parsed.validity().not_after.to_datetime(),
-        })
-    }
-}
-
 /// Looks at a client's own certificate, at the moment `now`: lifetime and usage.
 pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTime) -> Vec<Finding> {
     let mut out = Vec::new();
-    let (Ok(parsed), Ok(summary)) = (parse(cert), Summary::of(cert)) else {
+    let Ok(read) = Certificate::read(cert) else {
         return out;
     };
-    let what = format!(
-        "client certificate {:?} ({})",
-        path.display(),
-        summary.subject
-    );
+    let what = format!("client certificate {:?} ({})", path.display(), read.subject);
     lifetime(
         &what,
-        &summary,
+        &read,
         now,
         "the server refuses it",
         "ask for a new one: `dockgate certs renew NAME` on the server",
         &mut out,
     );
-    if let Ok(Some(usage)) = parsed.extended_key_usage()
-        && !usage.value.client_auth
-        && !usage.value.any
-    {
+    if !read.permits(Role::Client) {
         out.push(
             Finding::error(format!(
                 "{what} has an extendedKeyUsage without clientAuth: the server refuses it"
@@ -86,11 +39,25 @@ pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTim
             .hint("is it a server certificate? ask for one made by `dockgate certs client NAME`"),
         );
     }
+    if read.is_ca {
+        out.push(Finding::error(format!(
+            "{what} is the certificate of a CA: dockgate lets no CA in as a client"
+        )));
+    }
+    if read.details.version != 3 {
+        out.push(
+            Finding::error(format!(
+                "{what} is of X.509 version {}: dockgate takes version 3 only",
+                read.details.version
+            ))
+            .hint("sign it with extensions: `openssl x509 -req -extfile FILE`, or `dockgate certs sign`"),
+        );
+    }
     if out.is_empty() {
         out.push(Finding::ok(format!(
             "{what} issued by {}, valid until {}",
-            summary.issuer,
-            date(summary.not_after)
+            read.issuer,
+            date(read.not_after)
         )));
     }
     out
@@ -99,96 +66,111 @@ pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTim
 /// Looks at what [`super::load`] let pass, at the moment `now`. One `ok` finding for each thing that is as it should be.
 pub fn inspect(material: &TlsMaterial, paths: &TlsPaths, now: OffsetDateTime) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for cert in &material.client_ca {
-        if let (Ok(parsed), Ok(summary)) = (parse(cert), Summary::of(cert)) {
-            client_ca(&parsed, &summary, paths, now, &mut findings);
-        }
+    let read = |der: &CertificateDer<'_>| Certificate::read(der).ok();
+    let cas: Vec<_> = material.client_ca.iter().filter_map(read).collect();
+    let chain: Vec<_> = material.cert_chain.iter().filter_map(read).collect();
+    for ca in &cas {
+        client_ca(ca, &cas, paths, now, &mut findings);
     }
-    if let Some(cert) = material.cert_chain.first()
-        && let (Ok(parsed), Ok(summary)) = (parse(cert), Summary::of(cert))
-    {
-        server(&parsed, &summary, &paths.cert, now, &mut findings);
+    if let Some(leaf) = chain.first() {
+        server(leaf, &paths.cert, now, &mut findings);
+        same_subject(leaf, &cas, &paths.cert, &mut findings);
     }
-    chain_order(material, &paths.cert, &mut findings);
+    chain_order(&chain, &paths.cert, &mut findings);
     key_mode(&paths.key, &mut findings);
-    for list in &material.crls {
-        crl(list, material, now, &mut findings);
+    match trust_store(
+        &material.client_ca,
+        material.crls.clone(),
+        Denied::default(),
+    ) {
+        Ok(store) => lists(&store, now, &mut findings),
+        Err(what) => findings.push(Finding::error(what)),
     }
     findings
 }
 
 fn client_ca(
-    parsed: &X509Certificate<'_>,
-    summary: &Summary,
+    ca: &Certificate,
+    all: &[Certificate],
     paths: &TlsPaths,
     now: OffsetDateTime,
     out: &mut Vec<Finding>,
 ) {
-    let what = format!("client CA {:?}", summary.subject);
+    let what = format!("client CA {:?}", ca.subject);
     let before = out.len();
-    lifetime(
-        &what,
-        summary,
-        now,
-        "no client can connect",
-        "renew it, and keep old and new in one file until the clients have changed",
-        out,
-    );
-    if let Ok(Some(usage)) = parsed.key_usage()
-        && !usage.value.key_cert_sign()
-    {
+    let another = all.iter().any(|it| it.is_in_force(now.unix_timestamp()));
+    let effect = if another {
+        "no client of it can connect"
+    } else {
+        "no client can connect"
+    };
+    let cure = "renew it, and keep old and new in one file until the clients have changed";
+    if another && now > ca.not_after {
+        // The others let their clients in.
+        let text = format!("{what} expired on {}: {effect}", date(ca.not_after));
+        out.push(Finding::warning(text).hint(cure));
+    } else {
+        lifetime(&what, ca, now, effect, cure, out);
+    }
+    if !ca.may("keyCertSign") {
+        out.push(Finding::error(format!(
+            "{what} has a keyUsage without keyCertSign: nobody it issued is let in"
+        )));
+    }
+    if !ca.permits(Role::Client) {
+        out.push(Finding::error(format!(
+            "{what} has an extendedKeyUsage without clientAuth: nobody it issued is let in"
+        )));
+    }
+    if let Some(name) = ca.details.unknown_critical.first() {
+        out.push(Finding::error(format!(
+            "{what} has the critical extension {name}, which dockgate does not evaluate: nobody it issued is let in"
+        )));
+    }
+    if let Some(fault) = &ca.details.fault {
+        out.push(Finding::error(format!(
+            "{what} is damaged ({fault}): nobody it issued is let in"
+        )));
+    }
+    let twin = all
+        .iter()
+        .find(|it| it.details.subject == ca.details.subject && it.details.spki != ca.details.spki);
+    if twin.is_some() && ca.subject_key_id.is_none() {
         out.push(Finding::warning(format!(
-            "{what} has a keyUsage without keyCertSign: some clients refuse what it issued"
+            "{what} shares its name with another CA and has no key identifier: some clients cannot tell the two apart"
         )));
     }
     if out.len() == before {
         let file = paths.ca.display();
         out.push(Finding::ok(format!(
             "{what} in {file}, SHA-256 {}, valid until {}",
-            summary.sha256,
-            date(summary.not_after)
+            ca.sha256,
+            date(ca.not_after)
         )));
     }
 }
 
-fn server(
-    parsed: &X509Certificate<'_>,
-    summary: &Summary,
-    path: &Path,
-    now: OffsetDateTime,
-    out: &mut Vec<Finding>,
-) {
-    let what = format!(
-        "server certificate {:?} ({})",
-        path.display(),
-        summary.subject
-    );
+fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Finding>) {
+    let what = format!("server certificate {:?} ({})", path.display(), read.subject);
     let before = out.len();
     lifetime(
         &what,
-        summary,
+        read,
         now,
         "every client refuses it",
         "renew it with `dockgate certs renew server`",
         out,
     );
-    let is_host = |san: &&String| san.starts_with("DNS:") || san.starts_with("IP:");
-    let sans: Vec<&str> = summary
-        .sans
-        .iter()
-        .filter(is_host)
-        .map(String::as_str)
-        .collect();
-    if sans.is_empty() {
+    let is_host = |san: &&San| matches!(san, San::Dns(_) | San::Ip(_));
+    let names = read.sans.iter().filter(is_host);
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    if names.is_empty() {
         out.push(
             Finding::error(format!("{what} has no subject alternative name: docker and every other Go client refuse it"))
                 .hint("clients no longer look at the common name: `dockgate certs server --san NAME` with the name in DOCKER_HOST"),
         );
     }
-    if let Ok(Some(usage)) = parsed.extended_key_usage()
-        && !usage.value.server_auth
-        && !usage.value.any
-    {
+    if !read.permits(Role::Server) && !read.names_any_usage() {
         out.push(
             Finding::error(format!(
                 "{what} has an extendedKeyUsage without serverAuth: clients refuse it"
@@ -198,23 +180,20 @@ fn server(
             ),
         );
     }
-    if let Ok(Some(constraints)) = parsed.basic_constraints()
-        && constraints.value.ca
-    {
+    if read.is_ca {
         out.push(
             Finding::warning(format!("{what} is a CA: rustls-based clients refuse it, and its key is worth more than a server's"))
                 .hint("make a server certificate with `dockgate certs server`"),
         );
     }
-    if let Ok(PublicKey::RSA(key)) = parsed.public_key().parsed()
-        && key.key_size() < 2048
+    if let Some(bits) = read.key.strip_prefix("RSA ")
+        && bits.parse::<usize>().is_ok_and(|bits| bits < 2048)
     {
         out.push(Finding::error(format!(
-            "{what} has an RSA key of {} bits: clients refuse less than 2048",
-            key.key_size()
+            "{what} has an RSA key of {bits} bits: clients refuse less than 2048"
         )));
     }
-    if parsed.signature_algorithm.algorithm.to_id_string() == "1.2.840.113549.1.1.5" {
+    if read.details.signature_algorithm == "1.2.840.113549.1.1.5" {
         out.push(Finding::error(format!(
             "{what} is signed with SHA-1: clients refuse it"
         )));
@@ -222,15 +201,32 @@ fn server(
     if out.len() == before {
         out.push(Finding::ok(format!(
             "{what} for {}, valid until {}",
-            sans.join(" "),
-            date(summary.not_after)
+            names.join(" "),
+            date(read.not_after)
         )));
+    }
+}
+
+/// OpenSSL takes a certificate whose issuer and subject are one name for self-signed, unless key identifiers say otherwise.
+fn same_subject(leaf: &Certificate, cas: &[Certificate], path: &Path, out: &mut Vec<Finding>) {
+    let is_its_own = cas.iter().any(|ca| ca.details.spki == leaf.details.spki);
+    let distinct = leaf.authority_key_id.is_some() && leaf.authority_key_id != leaf.subject_key_id;
+    if leaf.self_issued && !is_its_own && !distinct {
+        out.push(
+            Finding::error(format!(
+                "server certificate {:?} has the same subject as its CA ({}) and no key identifiers: OpenSSL-based clients \
+                 (docker-py, node, curl) take it for self-signed and refuse it",
+                path.display(),
+                leaf.subject
+            ))
+            .hint("give the server a name of its own: `dockgate certs server`"),
+        );
     }
 }
 
 fn lifetime(
     what: &str,
-    summary: &Summary,
+    summary: &Certificate,
     now: OffsetDateTime,
     effect: &str,
     cure: &str,
@@ -266,12 +262,11 @@ fn lifetime(
 }
 
 /// Clients build the chain from what the server sends, in order (RFC 5246 §7.4.2).
-fn chain_order(material: &TlsMaterial, path: &Path, out: &mut Vec<Finding>) {
-    for pair in material.cert_chain.windows(2) {
-        if let (Ok(child), Ok(parent)) = (parse(&pair[0]), parse(&pair[1]))
-            && child.issuer().as_raw() != parent.subject().as_raw()
-        {
-            let (issuer, next) = (child.issuer(), parent.subject());
+fn chain_order(chain: &[Certificate], path: &Path, out: &mut Vec<Finding>) {
+    for pair in chain.windows(2) {
+        let [child, parent] = pair else { continue };
+        if child.details.issuer != parent.details.subject {
+            let (issuer, next) = (&child.issuer, &parent.subject);
             out.push(
                 Finding::warning(format!(
                     "server certificate {:?}: after the one issued by {issuer} comes {next}",
@@ -298,74 +293,91 @@ fn key_mode(path: &Path, out: &mut Vec<Finding>) {
     }
 }
 
-fn crl(der: &[u8], material: &TlsMaterial, now: OffsetDateTime, out: &mut Vec<Finding>) {
-    let Ok((_, list)) = CertificateRevocationList::from_der(der) else {
-        return;
-    };
-    let issuer = list.issuer().to_string();
-    let known = material
-        .client_ca
-        .iter()
-        .filter_map(|ca| parse(ca).ok())
-        .any(|ca| ca.subject().as_raw() == list.issuer().as_raw());
-    if !known {
-        out.push(Finding::warning(format!(
-            "the CRL of {issuer:?} belongs to no certificate in tlscacert"
-        )));
+/// Which list of which CA counts, and what ends.
+fn lists(store: &TrustStore, now: OffsetDateTime, out: &mut Vec<Finding>) {
+    let lists = store.lists();
+    for (list, used) in &lists {
+        one_list(store, list, *used, now, out);
     }
-    let next = list.next_update().map(|time| time.to_datetime());
+    if lists.is_empty() {
+        return;
+    }
+    for ca in store.cas() {
+        let has_one = lists
+            .iter()
+            .any(|(list, used)| *used != Use::NoIssuer && list.issuer_raw == ca.details.subject);
+        if !has_one {
+            out.push(
+                Finding::error(format!(
+                    "client CA {:?} has no CRL while another has one: its clients are refused",
+                    ca.subject
+                ))
+                .hint("name its list too (--tlscrl)"),
+            );
+        } else if !ca.may("cRLSign") {
+            out.push(Finding::error(format!(
+                "client CA {:?} has a keyUsage without cRLSign, so its CRL does not count: its clients are refused",
+                ca.subject
+            )));
+        }
+    }
+}
+
+fn one_list(
+    store: &TrustStore,
+    list: &RevocationList,
+    used: Use,
+    now: OffsetDateTime,
+    out: &mut Vec<Finding>,
+) {
+    let of = format!("the CRL of {:?} ({})", list.issuer, list.title());
+    let next = list.next_update;
     let cure = "sign a new one with `dockgate certs crl`";
-    match next {
-        Some(next) if now > next => out.push(
+    let in_time = list.is_in_time(now.unix_timestamp());
+    if used == Use::NoIssuer {
+        let named = store.cas().iter();
+        let named = named.filter(|ca| ca.details.subject == list.issuer_raw);
+        out.push(Finding::warning(if named.count() == 0 {
+            format!("{of} belongs to no certificate in tlscacert")
+        } else {
+            format!("{of} was signed by another key than that of the CA of this name in tlscacert, so it does not count")
+        }));
+    }
+    if used == Use::Older {
+        out.push(Finding::ok(if in_time {
+            format!(
+                "{of}: a newer one counts; what this one revokes is revoked until {}",
+                date(next)
+            )
+        } else {
+            format!("{of} ended on {}; a newer one counts", date(next))
+        }));
+    } else if !in_time {
+        out.push(
             Finding::error(format!(
-                "the CRL of {issuer:?} lapsed on {}: its clients are refused",
+                "{of} ended on {}: its clients are refused",
                 date(next)
             ))
             .hint(cure),
-        ),
-        Some(next) if next - now < Duration::days(7) => {
-            out.push(
-                Finding::warning(format!("the CRL of {issuer:?} lapses on {}", minute(next)))
-                    .hint(cure),
-            );
-        }
-        Some(next) => out.push(Finding::ok(format!(
-            "CRL of {issuer:?}: {} revoked, valid until {}",
-            list.iter_revoked_certificates().count(),
+        );
+    } else if next - now < Duration::days(7) {
+        out.push(Finding::warning(format!("{of} ends on {}", minute(next))).hint(cure));
+    } else if used == Use::Decides {
+        out.push(Finding::ok(format!(
+            "{of}: {} revoked, valid until {}",
+            store.revoked_by(list),
             date(next)
-        ))),
-        None => out.push(Finding::warning(format!(
-            "the CRL of {issuer:?} has no nextUpdate: nobody can tell when it is out of date"
-        ))),
+        )));
     }
-}
-
-fn sans(parsed: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(extension)) = parsed.subject_alternative_name() else {
-        return Vec::new();
-    };
-    let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(dns) => Some(format!("DNS:{dns}")),
-        GeneralName::IPAddress(bytes) => match **bytes {
-            [a, b, c, d] => Some(format!("IP:{}", std::net::Ipv4Addr::new(a, b, c, d))),
-            _ => <[u8; 16]>::try_from(*bytes)
-                .ok()
-                .map(|octets| format!("IP:{}", std::net::Ipv6Addr::from(octets))),
-        },
-        GeneralName::RFC822Name(mail) => Some(format!("email:{mail}")),
-        GeneralName::URI(uri) => Some(format!("URI:{uri}")),
-        _ => None,
-    };
-    extension
-        .value
-        .general_names
-        .iter()
-        .filter_map(name)
-        .collect()
-}
-
-fn sha256_hex(data: &[u8]) -> String {
-    HEXLOWER.encode(&identity::sha256(data))
+    if list.this_update > now {
+        out.push(
+            Finding::warning(format!(
+                "{of} is from the future: {}",
+                minute(list.this_update)
+            ))
+            .hint("set the clock of the machine that is wrong"),
+        );
+    }
 }
 
 /// The day, as in 2027-02-20.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::command::doctor::probe::answer::Head;
 use crate::command::doctor::probe::{MAX_ANSWER, Probe, Verdict};
 use crate::finding::Finding;
-use crate::tls::files::Summary;
+use pki::Certificate;
 
 impl Probe<'_> {
     /// Puts a failed handshake or first read in words.
@@ -50,7 +50,7 @@ impl Probe<'_> {
             .material
             .cert_chain
             .first()
-            .and_then(|cert| Summary::of(cert).ok());
+            .and_then(|cert| Certificate::read(cert).ok());
         let (subject, issuer, serial) = own
             .map(|s| (s.subject, s.issuer, s.serial))
             .unwrap_or_default();
@@ -91,10 +91,10 @@ impl Probe<'_> {
         cause: &CertificateError,
         chain: &[CertificateDer<'static>],
     ) -> Finding {
-        let summary = chain.first().and_then(|cert| Summary::of(cert).ok());
+        let summary = chain.first().and_then(|cert| Certificate::read(cert).ok());
         let (subject, issuer, sans) = summary
             .as_ref()
-            .map(|s| (s.subject.clone(), s.issuer.clone(), s.sans.join(" ")))
+            .map(|s| (s.subject.clone(), s.issuer.clone(), names(s)))
             .unwrap_or_default();
         let host = &self.target.host;
         match cause {
@@ -147,4 +147,10 @@ impl Probe<'_> {
             (None, _) => Finding::error(format!("{url} does not speak TLS")).hint("is the port right? Docker's over TLS is 2376"),
         }
     }
+}
+
+/// The names a certificate is valid for, in one line.
+pub(super) fn names(certificate: &Certificate) -> String {
+    let names: Vec<_> = certificate.sans.iter().map(ToString::to_string).collect();
+    names.join(" ")
 }

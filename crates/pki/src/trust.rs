@@ -1,0 +1,27 @@
+//! Trust: certificates and revocation lists, each read in one place, and one computation of who is let in.
+
+mod cache;
+mod certificate;
+mod der;
+mod directory;
+mod explain;
+mod extension;
+mod key_kind;
+mod list;
+mod refusal;
+mod revocation;
+mod rules;
+mod serial;
+mod store;
+
+use crate::san::San;
+
+pub use certificate::{Certificate, Constraints, Details, Role, fingerprint, timestamp};
+pub use list::{RevocationList, Revoked, Scope};
+pub use refusal::{Reason, Refusal};
+pub use revocation::{Revocation, Use};
+pub use serial::{NotASerial, Serial};
+pub use store::{Admitted, Algorithms, Denied, TrustStore};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! The one computation of trust: [`TrustStore::admit`].
+//!
+//! It builds one path from the presented leaf to a configured CA such that every certificate of it satisfies everything
+//! at once: signatures, dates, basic constraints, usages, name constraints (rustls-webpki), the rules that library leaves
+//! out ([`super::rules`]), the revocation lists ([`super::revocation`]) and the deny list. A path that fails any of them
+//! is left for the next, so a cross-signed intermediate or a renewed CA counts where it may and only there. Whoever
+//! wants to know what the gate would say asks here: handshakes, live connections at a reload, `certs show`, `policy
+//! explain`, `check` and `doctor`.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rustls_pki_types::{
+    CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, TrustAnchor,
+    UnixTime,
+};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+
+use super::cache::ChainCache;
+use super::certificate::Certificate;
+use super::explain::{Presented, unusable, version};
+use super::refusal::{Reason, Refusal};
+use super::revocation::{Revocation, Status};
+use super::rules::{Fault, Path};
+use super::{Serial, key_kind};
+use crate::identity::Identity;
+
+/// Certificates refused by name, whatever their CA says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Denied {
+    /// Serial numbers. They count for a client's certificate and for CAs between it and a configured one.
+    pub serials: HashSet<Serial>,
+    /// SHA-256 digests of the SubjectPublicKeyInfo. They count for every certificate of a path.
+    pub spki_sha256: HashSet<[u8; 32]>,
+}
+
+/// The signature algorithms of the cryptographic library that speaks TLS.
+#[derive(Clone, Debug)]
+pub struct Algorithms {
+    /// For signatures of certificates and lists.
+    pub certificates: Vec<&'static dyn SignatureVerificationAlgorithm>,
+    /// For the signature of a peer in the handshake.
+    pub handshake: Vec<&'static dyn SignatureVerificationAlgorithm>,
+}
+
+/// A chain that was let in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Whose it is.
+    pub identity: Arc<Identity>,
+    /// The last second, since the Unix epoch, at which all that it rests on is in force.
+    pub until: i64,
+    /// The configured CA it leads to, as text.
+    pub ca: String,
+}
+
+/// Whom a generation of trust lets in.
+#[derive(Debug)]
+pub struct TrustStore {
+    anchors: Vec<TrustAnchor<'static>>,
+    /// The certificates of `anchors`, in the same order.
+    cas: Vec<Certificate>,
+    revocation: Revocation,
+    denied: Denied,
+    algorithms: Algorithms,
+    cache: ChainCache,
+}
+
+impl TrustStore {
+    /// Trusts these CAs, with their revocation lists: when there is one, every issuer must have one.
+    ///
+    /// # Errors
+    /// A sentence for people, when there is no CA, or a CA or a list cannot be read.
+    pub fn new(
+        cas: &[CertificateDer<'_>],
+        lists: Vec<CertificateRevocationListDer<'static>>,
+        denied: Denied,
+        algorithms: Algorithms,
+    ) -> Result<Self, String> {
+        if cas.is_empty() {
+            return Err("there is no CA".to_owned());
+        }
+        let mut anchors = Vec::new();
+        let mut read = Vec::new();
+        for (position, der) in cas.iter().enumerate() {
+            let fail = |what: &str| format!("CA certificate {}: {what}", position + 1);
+            read.push(Certificate::read(der).map_err(|error| fail(&error))?);
+            let anchor = anchor_from_trusted_cert(der);
+            anchors.push(
+                anchor
+                    .map_err(|_| fail("its encoding is damaged"))?
+                    .to_owned(),
+            );
+        }
+        let revocation =
+            Revocation::read(lists).map_err(|error| format!("revocation list: {error}"))?;
+        Ok(Self {
+            anchors,
+            cas: read,
+            revocation,
+            denied,
+            algorithms,
+            cache: ChainCache::default(),
+        })
+    }
+
+    /// The configured CAs.
+    #[must_use]
+    pub fn cas(&self) -> &[Certificate] {
+        &self.cas
+    }
+
+    /// The revocation lists, and how each is used.
+    #[must_use]
+    pub fn lists(&self) -> Vec<(&super::RevocationList, super::Use)> {
+        let cas: Vec<_> = self.cas.iter().collect();
+        self.revocation.uses(&cas, &self.algorithms.certificates)
+    }
+
+    /// How many certificates one of these lists names.
+    #[must_use]
+    pub fn revoked_by(&self, list: &super::RevocationList) -> usize {
+        self.revocation.count(list)
+    }
+
+    /// Whom this chain, leaf first, lets in at `now`.
+    ///
+    /// # Errors
+    /// Why it lets in nobody.
+    pub fn admit(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Arc<Admitted>, Box<Refusal>> {
+        let seconds = seconds(now);
+        let key = ChainCache::key(chain);
+        if let Some(admitted) = self.cache.get(&key, seconds) {
+            return Ok(admitted);
+        }
+        let Some((leaf, others)) = chain.split_first() else {
+            return Err(refuse((Reason::Invalid, "there is none".to_owned()), None));
+        };
+        let read = Certificate::read(leaf)
+            .map_err(|what| refuse((Reason::Invalid, format!("it is {what}")), None))?;
+        let admitted = self
+            .judge(leaf, &read, others, now)
+            .map_err(|fault| refuse(fault, Identity::of(&read).ok()))?;
+        let admitted = Arc::new(admitted);
+        self.cache.keep(key, seconds, &admitted);
+        Ok(admitted)
+    }
+
+    fn judge(
+        &self,
+        der: &CertificateDer<'_>,
+        leaf: &Certificate,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Admitted, Fault> {
+        let damaged = || (Reason::Invalid, "its encoding is damaged".to_owned());
+        let readable = || others.iter().filter_map(|der| Certificate::read(der).ok());
+        let cas: Vec<_> = self.cas.iter().collect();
+        let usable =
+            |it: &Certificate| key_kind::is_usable(&it.details.spki, &self.algorithms.certificates);
+        let explain = |error: &webpki::Error| {
+            let others: Vec<_> = readable().collect();
+            Presented {
+                leaf,
+                others: &others,
+                cas: &cas,
+                usable: &usable,
+                now,
+            }
+            .explain(error)
+        };
+        if leaf.details.version != 3 {
+            return Err(version(leaf));
+        }
+        let end_entity = EndEntityCert::try_from(der).map_err(|error| explain(&error))?;
+        let found = RefCell::new(None);
+        let refused = RefCell::new(None);
+        let look = |path: &VerifiedPath<'_>| match self.path(leaf, path, seconds(now)) {
+            Ok(admitted) => {
+                *found.borrow_mut() = Some(admitted);
+                Ok(())
+            }
+            Err(fault) => {
+                // The first path tried is the one people mean.
+                refused.borrow_mut().get_or_insert(fault);
+                Err(webpki::Error::UnknownIssuer)
+            }
+        };
+        let judged = end_entity.verify_for_usage(
+            &self.algorithms.certificates,
+            &self.anchors,
+            others,
+            now,
+            KeyUsage::client_auth(),
+            None,
+            Some(&look),
+        );
+        match (judged, found.into_inner()) {
+            (Ok(_), Some(admitted)) => Ok(admitted),
+            (Ok(_), None) => Err(damaged()),
+            (Err(error), _) => Err(refused.into_inner().unwrap_or_else(|| explain(&error))),
+        }
+    }
+
+    /// Judges one path that rustls-webpki has found good.
+    fn path(
+        &self,
+        leaf: &Certificate,
+        path: &VerifiedPath<'_>,
+        now: i64,
+    ) -> Result<Admitted, Fault> {
+        let read = |der: &CertificateDer<'_>| {
+            Certificate::read(der)
+                .map_err(|what| (Reason::Invalid, format!("one of its CAs is {what}")))
+        };
+        let between = path.intermediate_certificates();
+        let between: Vec<_> = between
+            .map(|it| read(&it.der()))
+            .collect::<Result<_, _>>()?;
+        let place = self
+            .anchors
+            .iter()
+            .position(|it| std::ptr::eq(it, path.anchor()));
+        let anchor = place.and_then(|place| self.cas.get(place));
+        let anchor = anchor.ok_or((Reason::UnknownIssuer, String::new()))?;
+        let certificates: Vec<_> = std::iter::once(leaf)
+            .chain(&between)
+            .chain(std::iter::once(anchor))
+            .collect();
+        Path {
+            certificates: &certificates,
+        }
+        .check(now)?;
+        let listed = self.revoked(&certificates, now)?;
+        self.deny(&certificates)?;
+        if !key_kind::is_usable(&leaf.details.spki, &self.algorithms.handshake) {
+            return Err(unusable(leaf, false));
+        }
+        let mut identity =
+            Identity::of(leaf).map_err(|error| (Reason::Invalid, error.to_string()))?;
+        identity.issuer_spki = certificates.get(1).map(|it| it.details.spki_sha256);
+        let ends = certificates.iter().map(|it| it.not_after.unix_timestamp());
+        Ok(Admitted {
+            identity: Arc::new(identity),
+            until: ends.chain(listed).min().unwrap_or(i64::MIN),
+            ca: anchor.subject.clone(),
+        })
+    }
+
+    /// Asks the lists about every certificate below the anchor; the last second at which they say the same.
+    fn revoked(&self, certificates: &[&Certificate], now: i64) -> Result<Option<i64>, Fault> {
+        if self.revocation.is_empty() {
+            return Ok(None);
+        }
+        let mut until = None;
+        for pair in certificates.windows(2) {
+            let [certificate, issuer] = pair else {
+                continue;
+            };
+            let algorithms = &self.algorithms.certificates;
+            match self.revocation.status(certificate, issuer, algorithms, now) {
+                Status::Good { until: end } => {
+                    until = Some(until.map_or(end, |it: i64| it.min(end)));
+                }
+                Status::Revoked if std::ptr::eq(*certificate, certificates[0]) => {
+                    return Err((Reason::Revoked, String::new()));
+                }
+                Status::Revoked => {
+                    let detail = format!("its CA {:?} is", certificate.subject);
+                    return Err((Reason::Revoked, detail));
+                }
+                Status::Unknown(detail) => return Err((Reason::RevocationUnknown, detail)),
+            }
+        }
+        Ok(until)
+    }
+
+    fn deny(&self, certificates: &[&Certificate]) -> Result<(), Fault> {
+        for (position, it) in certificates.iter().enumerate() {
+            // The configured CAs were chosen by hand, and their numbers mean nothing among those of their clients.
+            let by_serial = position + 1 < certificates.len()
+                && self.denied.serials.contains(&it.details.serial);
+            if by_serial || self.denied.spki_sha256.contains(&it.details.spki_sha256) {
+                let detail = if position == 0 {
+                    String::new()
+                } else {
+                    format!("its CA {:?} is", it.subject)
+                };
+                return Err((Reason::DenyListed, detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse((reason, detail): Fault, identity: Option<Identity>) -> Box<Refusal> {
+    Box::new(Refusal {
+        reason,
+        detail,
+        identity,
+    })
+}
+
+fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
