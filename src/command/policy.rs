@@ -6,6 +6,7 @@ mod explain;
 mod learn;
 mod test;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
@@ -15,7 +16,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::cli::policy::{PolicyArgs, PolicyCommand, WhoArgs};
-use crate::observe::audit::Record;
+use crate::observe::audit::{Event, Record};
 use crate::tls::config::trust_store;
 use pki::identity::Identity;
 
@@ -101,6 +102,29 @@ fn records(path: &Path) -> Result<Vec<Record>, PolicyError> {
         records.push(record);
     }
     Ok(records)
+}
+
+/// The requests among the records, each once: by the record of its end, or of its decision where the end is missing. Heads that
+/// could not be read are not requests.
+fn requests(records: &[Record]) -> Vec<&Record> {
+    let mut found: Vec<&Record> = Vec::new();
+    let mut decided: HashMap<(&str, &str), usize> = HashMap::new();
+    for record in records {
+        let key = (&*record.request, &*record.time);
+        match (record.event, decided.get(&key)) {
+            (Event::Decided, _) => {
+                decided.insert(key, found.len());
+                found.push(record);
+            }
+            (Event::Request | Event::SessionStart | Event::SessionEnd, Some(at)) => {
+                found[*at] = record;
+            }
+            (Event::SessionEnd, None) => {}
+            _ if record.rule.as_deref() == Some("http") => {}
+            (Event::Request | Event::SessionStart, None) => found.push(record),
+        }
+    }
+    found
 }
 
 fn identity(who: &WhoArgs, ca: Option<&Path>) -> Result<Identity, PolicyError> {

@@ -2,30 +2,27 @@
 //!
 //! A transaction that is dropped unfinished (its connection was cut, or its task panicked) is recorded all the same.
 
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::info;
 
 use super::head::Connection;
 use super::shared::Shared;
-use crate::observe::audit::{self, Certificate, Decision, Event, Record, SCHEMA};
+use crate::observe::audit::sink::Room;
+use crate::observe::audit::{
+    self, Certificate, Decision, Event, MAX_DETAIL, Record, SCHEMA, shown,
+};
 use crate::observe::metrics;
 use crate::observe::registry::Entry;
 use docker_api::{Hijack, Operation};
 use policy::{Denied, Mode, Permitted};
 
-/// Bytes of a method, a path or a name that are recorded, and kept for as long as the connection lives: longer ones belong
-/// to nothing the engine has.
-const SHOWN: usize = 2048;
+/// Bytes of the reason that are recorded.
+const MAX_REASON: usize = 1024;
 
-/// What records show of a text: all of it, or its beginning and an ellipsis.
-fn shown(text: &str) -> String {
-    if text.len() <= SHOWN {
-        return text.to_owned();
-    }
-    let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at));
-    format!("{}…", &text[..end.unwrap_or(0)])
-}
+/// Bytes of a method that are recorded.
+const MAX_METHOD: usize = 64;
 
 /// What the policy said of a request.
 #[derive(Debug)]
@@ -66,8 +63,12 @@ pub struct RequestRecord<'a> {
     before: (u64, u64),
     judgement: Option<Judgement>,
     audit: Option<Box<Record>>,
+    /// Room for the records that follow the decision.
+    room: Option<Room>,
     upstream_us: u64,
     limited: bool,
+    /// Whether its head could not be read.
+    unread: bool,
     /// The status that made a tunnel of it.
     switched: Option<u16>,
     open: bool,
@@ -82,29 +83,44 @@ impl<'a> RequestRecord<'a> {
         (operation, hijack): (Operation, Hijack),
         target: Option<&str>,
     ) -> Self {
-        let path = shown(path);
+        let path = shown(path, MAX_DETAIL);
         let number = entry.begin(operation, &path);
         Self {
             shared,
             entry,
             id: format!("{:x}-{number}", entry.id),
-            method: shown(method),
+            method: shown(method, MAX_METHOD),
             path,
             operation,
             hijack,
             upgrade: false,
             connection: Connection::default(),
-            target: shared.audit.is_some().then(|| target.map(shown)).flatten(),
+            target: shared
+                .audit
+                .is_some()
+                .then(|| target.map(|name| shown(name, MAX_DETAIL)))
+                .flatten(),
             started: Instant::now(),
             time: SystemTime::now(),
             before: entry.meter.totals(),
             judgement: None,
             audit: None,
+            room: None,
+            unread: false,
             upstream_us: 0,
             limited: false,
             switched: None,
             open: true,
         }
+    }
+
+    /// Starts the record of a request whose head is refused, `held` being what has come of it.
+    pub fn unread(shared: &'a Shared, entry: &'a Entry, held: &[u8]) -> Self {
+        let (method, path) = request_line(held);
+        let nothing = (Operation::Unknown, Hijack::None);
+        let mut record = Self::begin(shared, entry, (&method, &path), nothing, None);
+        record.unread = true;
+        record
     }
 
     /// Notes under which entry and role the policy judges.
@@ -164,7 +180,7 @@ impl<'a> RequestRecord<'a> {
         if let Some(record) = self.record() {
             record.decision = Decision::Deny;
             record.rule = Some(rule.to_owned());
-            record.detail = Some(why.to_owned());
+            record.detail = Some(shown(why, MAX_DETAIL));
         }
     }
 
@@ -172,6 +188,37 @@ impl<'a> RequestRecord<'a> {
     pub fn limited(&mut self, why: &str) {
         self.limited = true;
         self.refused_by("limit", why);
+    }
+
+    /// Records that the request is about to go on, and keeps room for the record of its end.
+    ///
+    /// # Errors
+    /// When that cannot be recorded: without a record there is no access.
+    pub fn goes_on(&mut self) -> io::Result<()> {
+        let Some(sink) = self.shared.audit.clone() else {
+            return Ok(());
+        };
+        // A session has a record at its start too.
+        let ends = if self.hijack == Hijack::None { 1 } else { 2 };
+        let Some(record) = self.record() else {
+            return Ok(());
+        };
+        record.event = Event::Decided;
+        let room = sink.decided(record, ends);
+        record.event = Event::Request;
+        self.room = Some(room?);
+        Ok(())
+    }
+
+    fn write(&mut self) {
+        let Some(record) = self.audit.as_deref() else {
+            return;
+        };
+        match (&mut self.room, &self.shared.audit) {
+            (Some(room), _) => room.write(record),
+            (None, Some(sink)) => sink.write(record),
+            (None, None) => {}
+        }
     }
 
     /// Notes when the engine's head came.
@@ -186,14 +233,13 @@ impl<'a> RequestRecord<'a> {
     pub fn tunnel(&mut self, status: u16) {
         self.entry.tunnel();
         self.switched = Some(status);
-        if let Some(sink) = &self.shared.audit
-            && let Some(record) = self.record()
-        {
-            let mut start = record.clone();
-            start.event = Event::SessionStart;
-            start.status = status;
+        if let Some(record) = self.record() {
+            record.event = Event::SessionStart;
+            record.status = status;
+            self.write();
+        }
+        if let Some(record) = self.record() {
             record.event = Event::SessionEnd;
-            sink.write(&start);
         }
     }
 
@@ -232,20 +278,21 @@ impl<'a> RequestRecord<'a> {
             "Request"
         );
         let upstream_us = self.upstream_us;
-        if let Some(sink) = &self.shared.audit
-            && let Some(record) = self.record()
-        {
+        if let Some(record) = self.record() {
             record.status = status.unwrap_or_default();
             record.bytes_in = bytes_in;
             record.bytes_out = bytes_out;
             record.duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
             record.upstream_us = upstream_us;
-            record.reason = reason.map(str::to_owned);
-            sink.write(record);
+            record.reason = reason.map(|why| shown(why, MAX_REASON));
+            self.write();
         }
     }
 
     fn count(&self, status: Option<u16>, took: Duration) {
+        if self.unread {
+            return self.shared.metrics.malformed(status.unwrap_or_default());
+        }
         // Under a policy, what ended before it was decided was not let through; the audit says the same.
         let judged = self.judgement.as_ref().filter(|j| j.mode.is_some());
         let decision = match (judged, self.judgement.as_ref().and_then(|j| j.decision)) {
@@ -302,6 +349,22 @@ impl<'a> RequestRecord<'a> {
         self.audit = Some(record);
         self.audit.as_deref_mut()
     }
+}
+
+/// Method and path of a head that was refused, as far as they can be told; nothing of a query is shown.
+fn request_line(held: &[u8]) -> (String, String) {
+    let line = held.split(|b| matches!(b, b'\r' | b'\n')).next();
+    let mut words = line.unwrap_or_default().split(|b| *b == b' ');
+    let (method, target) = (words.next(), words.next());
+    let method = method.filter(|m| m.len() <= MAX_METHOD && m.iter().all(u8::is_ascii_alphabetic));
+    let path = target
+        .filter(|target| method.is_some() && target.starts_with(b"/"))
+        .and_then(|target| target.split(|b| *b == b'?').next());
+    let text = |bytes: Option<&[u8]>| {
+        let bytes = bytes.unwrap_or_default();
+        String::from_utf8_lossy(&bytes[..bytes.len().min(2 * MAX_DETAIL)]).into_owned()
+    };
+    (text(method), text(path))
 }
 
 impl Drop for RequestRecord<'_> {

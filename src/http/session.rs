@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_rustls::server::TlsStream;
-use tracing::debug;
 
 use super::client::ClientStream;
 use super::framing::Framing;
@@ -228,16 +227,15 @@ impl<'a> Session<'a> {
 
     /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
     async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
-        let (status, _) = refusal.status.line();
-        self.shared.metrics.malformed(status);
-        debug!(
-            conn.id = self.entry.id, client.addr = %self.entry.peer, client.id = %self.entry.identity, status,
-            error = refusal.message, "Request refused"
-        );
+        let mut record = RequestRecord::unread(self.shared, self.entry, self.client.held());
+        self.judged_as(&mut record);
+        record.refused_by("http", &refusal.message);
         let bytes = refusal.to_bytes(is_head, Some("close"));
+        let sent = self.client.write_all(&bytes).await;
         self.entry.meter.up(self.client.held().len());
         self.entry.meter.down(bytes.len());
-        match self.client.write_all(&bytes).await {
+        record.finish(Some(refusal.status.line().0), None);
+        match sent {
             Ok(()) => After::LingerAndClose(LINGER.0),
             Err(_) => After::Drop,
         }

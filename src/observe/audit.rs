@@ -1,9 +1,10 @@
-//! The audit record: one JSON line for each decision, and one at each end of a hijacked session.
+//! The audit record: one JSON line when a request is allowed and one at its end, or one line for a refusal. A hijacked session
+//! has a line at its start as well.
 //!
 //! This module is the record's form only; where lines go and what happens when they cannot is the caller's. A record
 //! has no body, query or header as it came, and no environment values or build arguments; what a verdict is about (a
-//! field, a parameter, an exec's command line) is quoted in `detail`, `facts` and `command`, each bounded. No character
-//! of a peer's can end a line or drive a terminal: all control characters are escaped.
+//! field, a parameter, an exec's command line) is quoted in `detail`, `facts` and `command`. Each is bounded, and so is the
+//! line ([`MAX_LINE`]). No character of a peer's can end a line or drive a terminal: all control characters are escaped.
 
 pub mod sink;
 
@@ -24,7 +25,9 @@ pub const SCHEMA: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// A request was decided on and answered.
+    /// A request was allowed, and is about to go on. Another record with the same `request` and `time` follows at its end.
+    Decided,
+    /// A request ended: it was answered, refused, or given up.
     Request,
     /// A hijacked session began.
     SessionStart,
@@ -77,17 +80,26 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// The record's view of an identity.
+    /// The record's view of an identity: of each kind of name the first 16, and 4 KiB in all.
     pub fn of(identity: &Identity) -> Certificate {
         let pin = |digest: &[u8; 32]| format!("sha256:{}", BASE64.encode(digest));
+        let mut room = 4096;
+        let mut names = |names: &[String]| -> Vec<String> {
+            let shown = names.iter().take(MOST_NAMES).map_while(|name| {
+                let name = shown(name, 512);
+                room = usize::checked_sub(room, escaped_len(&name))?;
+                Some(name)
+            });
+            shown.collect()
+        };
         Certificate {
-            cn: identity.common_names.clone(),
-            o: identity.organizations.clone(),
-            ou: identity.organizational_units.clone(),
-            dns: identity.dns.clone(),
-            email: identity.emails.clone(),
-            uri: identity.uris.clone(),
-            ip: identity.ips.clone(),
+            cn: names(&identity.common_names),
+            o: names(&identity.organizations),
+            ou: names(&identity.organizational_units),
+            dns: names(&identity.dns),
+            email: names(&identity.emails),
+            uri: names(&identity.uris),
+            ip: identity.ips.iter().take(MOST_NAMES).copied().collect(),
             serial: identity.serial.clone(),
             spki: pin(&identity.spki),
             issuer_spki: identity.issuer_spki.as_ref().map(pin),
@@ -169,22 +181,33 @@ impl Record {
         } else {
             self.asked(permitted.asked());
         }
-        self.command = permitted.command().map(<[String]>::to_vec);
+        self.command = permitted.command().map(shown_command);
     }
 
     /// Notes a denial.
     pub fn denied(&mut self, denied: &Denied) {
         self.decision = Decision::Deny;
         self.rule = Some(denied.rule.to_owned());
-        self.detail = Some(denied.detail.clone());
-        self.command = denied.command.clone();
+        self.detail = Some(shown(&denied.detail, MAX_DETAIL));
+        self.command = denied.command.as_deref().map(shown_command);
         self.asked(&denied.asked);
     }
 
     fn asked(&mut self, asked: &Powers) {
-        let facts = asked.kept.iter().filter_map(Power::fact);
-        self.facts = facts.map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut room = MAX_FACTS;
+        self.facts.clear();
         self.facts_omitted = asked.omitted;
+        for (key, value) in asked.kept.iter().filter_map(Power::fact) {
+            // A fact that is cut would be another one.
+            let len = key.len() + escaped_len(&value) + 8;
+            match room.checked_sub(len) {
+                Some(left) => {
+                    room = left;
+                    self.facts.push((key.to_owned(), value));
+                }
+                None => self.facts_omitted += 1,
+            }
+        }
     }
 
     /// The record as one line, without its line feed.
@@ -195,6 +218,51 @@ impl Record {
         });
         escape(&json)
     }
+}
+
+/// Longest line, in bytes. The parts below add up to less.
+pub const MAX_LINE: usize = 64 << 10;
+
+/// Bytes, as they stand in JSON, of what is recorded of a path, of a target's name and of a refused value.
+pub const MAX_DETAIL: usize = 2048;
+
+/// Bytes of all facts together.
+const MAX_FACTS: usize = 16 << 10;
+
+/// Bytes of a command line.
+const MAX_COMMAND: usize = 8 << 10;
+
+/// Names of a kind in a certificate.
+const MOST_NAMES: usize = 16;
+
+/// What records show of a text: all of it, or its beginning and an ellipsis, `most` bytes as they stand in JSON.
+#[must_use]
+pub fn shown(text: &str, most: usize) -> String {
+    match escape::begun(text, most) {
+        begun if begun.len() == text.len() => text.to_owned(),
+        begun => format!("{begun}…"),
+    }
+}
+
+fn shown_command(words: &[String]) -> Vec<String> {
+    let mut room = MAX_COMMAND;
+    let mut out = Vec::new();
+    for word in words {
+        let word = shown(word, room);
+        let len = escaped_len(&word) + 3;
+        let last = room <= len;
+        room = room.saturating_sub(len);
+        out.push(word);
+        if last {
+            out.push("…".into());
+            break;
+        }
+    }
+    out
+}
+
+fn escaped_len(text: &str) -> usize {
+    text.chars().map(escape::json_len).sum()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]

@@ -42,6 +42,29 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// As much of the beginning of `text` as takes at most `most` bytes once [`json`] has escaped it.
+#[must_use]
+pub fn begun(text: &str, most: usize) -> &str {
+    let mut room = most;
+    for (at, c) in text.char_indices() {
+        match room.checked_sub(json_len(c)) {
+            Some(left) => room = left,
+            None => return &text[..at],
+        }
+    }
+    text
+}
+
+/// The most bytes that a character takes once [`json`] has escaped it.
+#[must_use]
+pub fn json_len(c: char) -> usize {
+    match c {
+        '"' | '\\' => 2,
+        c if is_unsafe(c) => 6,
+        c => c.len_utf8(),
+    }
+}
+
 /// Appends text with JSON's escapes (RFC 8259 §7); what a terminal obeys is escaped too.
 pub fn json(text: &str, out: &mut String) {
     let mut plain = 0;

@@ -5,23 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::cli::policy::DiffArgs;
-use crate::observe::audit::{Event, Record};
+use crate::observe::audit::Record;
 use docker_api::Operation;
 use policy::{Policy, PolicyError, Power, Powers, Verdict};
 
-use super::{Outcome, recorded, records};
+use super::{Outcome, recorded, records, requests};
 
 /// Judges every request of the audit by both policies.
 pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
     let (old, new) = (Policy::read(&args.old)?, Policy::read(&args.new)?);
     let records = records(&args.against)?;
     let mut changes: BTreeMap<(String, String, String, String), usize> = BTreeMap::new();
-    let mut requests = 0;
-    for record in records
-        .iter()
-        .filter(|record| record.event != Event::SessionEnd)
-    {
-        requests += 1;
+    let found = requests(&records);
+    let requests = found.len();
+    for record in found {
         let (before, after) = (verdict(&old, record), verdict(&new, record));
         if before.allowed() == after.allowed() {
             continue;

@@ -5,11 +5,11 @@ mod print;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::policy::LearnArgs;
-use crate::observe::audit::{Decision, Event, Record};
+use crate::observe::audit::{Decision, Record};
 use docker_api::Operation;
 use policy::{ImageName, Limits, Matcher, Policy, PolicyError, Power, Role};
 
-use super::{Outcome, recorded, records};
+use super::{Outcome, recorded, records, requests};
 
 /// What one certificate did.
 #[derive(Default)]
@@ -63,10 +63,8 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
     let mut clients: BTreeMap<Match, Seen> = BTreeMap::new();
     let looked_into = Role::looked_into();
     let mut blind = BTreeSet::new();
-    for record in records(&args.audit)?
-        .iter()
-        .filter(|record| record.event != Event::SessionEnd)
-    {
+    let records = records(&args.audit)?;
+    for record in requests(&records) {
         let wanted = |name: &String| record.client == *name || record.certificate.cn.contains(name);
         if args.client.as_ref().is_some_and(|name| !wanted(name)) {
             continue;

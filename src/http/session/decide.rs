@@ -3,6 +3,7 @@
 //! What is judged is what is sent: an inspected body is read to its end before anything is forwarded, and goes on as the
 //! same bytes with its own length; a checked target goes on by its full id.
 
+use std::io;
 use std::sync::{Arc, PoisonError};
 
 use super::super::framing::{self, Framing};
@@ -30,9 +31,7 @@ impl Session<'_> {
         if let Some(audit) = &self.shared.audit
             && let Err(e) = audit.ready()
         {
-            let message = format!("the audit cannot be written, so nothing is let through: {e}");
-            record.refused_by("audit", &message);
-            return Err(Stop::Refused(Refusal::new(Status::Unavailable, message)));
+            return Err(unrecorded(record, &e));
         }
         let limited = policy.role(client).is_some_and(|role| !role.unlimited());
         let (policy, client) = match limited && self.shared.know_house().await {
@@ -50,7 +49,10 @@ impl Session<'_> {
                     record.permitted(&permit);
                     self.authorize(record, question.take(), request, out, body)
                         .await?;
-                    return Ok(permit);
+                    return match record.goes_on() {
+                        Ok(()) => Ok(permit),
+                        Err(e) => Err(unrecorded(record, &e)),
+                    };
                 }
                 Step::Denied(denied) => {
                     record.denied(&denied);
@@ -136,6 +138,13 @@ impl Session<'_> {
         let (status, body) = asked.map_err(|e| finding::chain(&e))?;
         Ok(Answer { status, body })
     }
+}
+
+/// Without a record there is no access.
+fn unrecorded(record: &mut RequestRecord<'_>, error: &io::Error) -> Stop {
+    let message = format!("the audit cannot be written, so nothing is let through: {error}");
+    record.refused_by("audit", &message);
+    Stop::Refused(Refusal::new(Status::Unavailable, message))
 }
 
 fn refusal(denied: &Denied) -> Refusal {

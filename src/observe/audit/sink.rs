@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,8 +18,17 @@ use tracing::{error, info};
 
 use super::Record;
 
-/// Bytes of records that may wait for a sink that fails; one record that finds none waiting may be longer.
+/// Bytes of records that may wait for a sink that fails, the ends of allowed requests aside.
 const WAITING: usize = 4 << 20;
+
+/// Those of them that refusals may take: whoever has a certificate can cause these.
+const REFUSALS: usize = WAITING / 4;
+
+/// Bytes that may be promised to the ends of requests that have been allowed. They are taken only when the sink fails.
+const PROMISED: usize = 128 << 20;
+
+/// What an end may say more than the decision did: a reason, and what a plugin said of the answer.
+const MORE: usize = 4096;
 
 /// How long a reader may leave a pipe full before that counts as a failure, while less than half of [`WAITING`] waits.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -60,6 +69,8 @@ pub struct Sink {
 struct State {
     out: Option<Out>,
     waiting: Vec<u8>,
+    /// Bytes that ends of allowed requests may still need.
+    promised: usize,
     dropped: u64,
     failing: bool,
     /// Since when a reader has left the sink full.
@@ -107,6 +118,7 @@ impl Sink {
         let state = State {
             out,
             waiting: if torn { b"\n".to_vec() } else { Vec::new() },
+            promised: 0,
             dropped: 0,
             failing: false,
             stalled: None,
@@ -140,12 +152,47 @@ impl Sink {
         }
     }
 
-    /// Writes one record.
-    pub fn write(&self, record: &Record) {
-        let mut line = record.line();
-        line.push('\n');
+    /// Writes the record of a decision that allows a request, and keeps room for `ends` more records of it.
+    ///
+    /// # Errors
+    /// Where it cannot be written and the operator did not say to continue: the request must not go on.
+    pub fn decided(self: &Arc<Self>, record: &Record, ends: usize) -> io::Result<Room> {
+        let line = line(record);
+        let bytes = ends * (line.len() + MORE);
         let mut state = self.lock();
-        if !state.waiting.is_empty() && state.waiting.len() + line.len() > WAITING {
+        let outcome = if state.waiting.len() + line.len() > WAITING {
+            Err(io::Error::other("too many records wait"))
+        } else if state.promised + bytes > PROMISED {
+            Err(io::Error::other("too many requests are in progress"))
+        } else {
+            state.waiting.extend_from_slice(line.as_bytes());
+            self.settle(&mut state).inspect_err(|_| {
+                // The request is refused instead, unless the beginning of the line has been written.
+                let before = state.waiting.len().checked_sub(line.len());
+                if self.on_failure == OnFailure::Deny
+                    && let Some(before) = before
+                {
+                    state.waiting.truncate(before);
+                }
+            })
+        };
+        let bytes = match outcome {
+            Ok(()) => bytes,
+            Err(e) if self.on_failure == OnFailure::Deny => return Err(e),
+            Err(_) => bytes.min(PROMISED.saturating_sub(state.promised)),
+        };
+        state.promised += bytes;
+        Ok(Room {
+            sink: self.clone(),
+            bytes,
+        })
+    }
+
+    /// Writes one record that no room was kept for: a refusal.
+    pub fn write(&self, record: &Record) {
+        let line = line(record);
+        let mut state = self.lock();
+        if !state.waiting.is_empty() && state.waiting.len() + line.len() > REFUSALS {
             state.dropped += 1;
             return;
         }
@@ -189,6 +236,41 @@ impl Sink {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Room that is kept for the other records of an allowed request.
+#[derive(Debug)]
+pub struct Room {
+    sink: Arc<Sink>,
+    bytes: usize,
+}
+
+impl Room {
+    /// Writes one of these records.
+    pub fn write(&mut self, record: &Record) {
+        let line = line(record);
+        let mut state = self.sink.lock();
+        let Some(left) = self.bytes.checked_sub(line.len()) else {
+            drop(state);
+            return self.sink.write(record);
+        };
+        state.promised -= line.len();
+        self.bytes = left;
+        state.waiting.extend_from_slice(line.as_bytes());
+        let _ = self.sink.settle(&mut state);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.sink.lock().promised -= self.bytes;
+    }
+}
+
+fn line(record: &Record) -> String {
+    let mut line = record.line();
+    line.push('\n');
+    line
 }
 
 fn attempt(target: &Target, state: &mut State) -> io::Result<()> {

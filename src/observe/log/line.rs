@@ -106,12 +106,40 @@ fn shown<'v>(field: &Field, value: &'v str) -> Cow<'v, str> {
     }
 }
 
-/// Escapes what is written to it.
-struct Escaped<'a>(&'a mut String);
+/// Longest value of a field, in bytes as they stand in the line; an event has a dozen fields.
+const MAX_VALUE: usize = 4096;
+
+/// Escapes what is written to it, as far as there is room.
+struct Escaped<'a> {
+    out: &'a mut String,
+    room: usize,
+}
+
+impl<'a> Escaped<'a> {
+    fn new(out: &'a mut String) -> Self {
+        Self {
+            out,
+            room: MAX_VALUE,
+        }
+    }
+}
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        escape::json(s, self.0);
+        let before = self.out.len();
+        if 6 * s.len() <= self.room {
+            escape::json(s, self.out);
+            self.room -= self.out.len() - before;
+        } else if self.room > 0 {
+            // Longer than the rest of the room even if nothing is escaped, or close to it.
+            let begun = escape::begun(s, self.room);
+            escape::json(begun, self.out);
+            self.room -= self.out.len() - before;
+            if begun.len() < s.len() {
+                self.room = 0;
+                self.out.push('…');
+            }
+        }
         Ok(())
     }
 }
@@ -140,7 +168,7 @@ impl Fields<'_> {
 
     fn quoted(&mut self, value: fmt::Arguments<'_>) {
         self.out.push('"');
-        let _ = Escaped(self.out).write_fmt(value);
+        let _ = Escaped::new(self.out).write_fmt(value);
         self.out.push('"');
     }
 }
@@ -167,6 +195,7 @@ impl Visit for Fields<'_> {
         let value = &*shown(field, value);
         let bare = self.format == Format::Text
             && !value.is_empty()
+            && value.len() <= MAX_VALUE
             && value
                 .bytes()
                 .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=');
@@ -185,7 +214,7 @@ impl Visit for Fields<'_> {
             }
             Format::Text if field.name() == "message" => {
                 let text = format!("{value:?}");
-                let _ = Escaped(self.out).write_str(&escape::redacted(&text));
+                let _ = Escaped::new(self.out).write_str(&escape::redacted(&text));
             }
             Format::Text => self.record_str(field, &format!("{value:?}")),
         }

@@ -201,13 +201,13 @@ fn sighup_opens_the_audit_anew() {
     fs::rename(&site.audit, &moved).expect("moved");
     assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 200);
     eventually(|| match read(&moved).len() {
-        2 => Ok(()),
+        4 => Ok(()),
         other => Err(format!("{other} records")),
     });
     site.reload(POLICY, "Reloaded");
     assert_eq!(viewer.ask("GET", "/v1.51/swarm").status, 403);
     site.record(|r| r.operation == "swarm.inspect");
-    assert_eq!((read(&site.audit).len(), read(&moved).len()), (1, 2));
+    assert_eq!((read(&site.audit).len(), read(&moved).len()), (1, 4));
 }
 
 #[test]
@@ -223,8 +223,9 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
         let sink = link.display().to_string();
         let site = Site::start(POLICY, &[&["--audit", &sink][..], options].concat());
         let mut viewer = site.client("viewer");
-        // That nothing can be written shows at the first record.
-        assert_eq!(viewer.ask("GET", "/_ping").status, 200);
+        // That nothing can be written shows at the first decision.
+        let first = if continues { 200 } else { 503 };
+        assert_eq!(viewer.ask("GET", "/_ping").status, first);
         site.gate
             .logged(|line| line["message"] == "The audit cannot be written");
         let heard = site.engine.heard("GET ").len();
@@ -248,8 +249,9 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
         let refused = eventually(|| {
             let records = read(&file);
             let refused = records.iter().find(|record| record.status == 503);
+            // Two refusals, and both records of what was allowed.
             match (refused, records.len()) {
-                (Some(refused), 3) => Ok(refused.clone()),
+                (Some(refused), 4) => Ok(refused.clone()),
                 _ => Err(format!("{records:#?}")),
             }
         });
@@ -308,7 +310,10 @@ fn an_audit_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
     gate.signal(Signal::TERM);
     ended(&mut gate);
     let statuses = reader.join().expect("read");
-    assert_eq!(statuses.len(), asked + 1 + again, "{statuses:?}");
+    // Of what was allowed there are two records, of a refusal there is one.
+    let allowed = 2 * (asked - 1) + 2;
+    let refused = 1 + 1 + (again - 1);
+    assert_eq!(statuses.len(), allowed + refused, "{statuses:?}");
     assert_eq!(statuses.last(), Some(&200));
 }
 
@@ -331,6 +336,285 @@ fn an_audit_that_is_never_read_does_not_keep_the_process() {
     });
     gate.signal(Signal::TERM);
     ended(&mut gate);
+}
+
+#[test]
+fn what_is_allowed_has_a_record_at_its_decision_and_one_at_its_end() {
+    let site = Site::start(POLICY, &[]);
+    let mut ci = site.client("ci");
+    assert_eq!(status(&mut ci, &create("")), 201);
+    assert_eq!(status(&mut ci, &create(r#""Privileged":true"#)), 403);
+    let ended = site.record(|r| r.status == 403);
+    let records = read(&site.audit);
+    let events: Vec<_> = records
+        .iter()
+        .map(|r| (r.event, r.decision, r.status))
+        .collect();
+    assert_eq!(
+        events,
+        [
+            (Event::Decided, Decision::Allow, 0),
+            (Event::Request, Decision::Allow, 201),
+            (Event::Request, Decision::Deny, 403),
+        ]
+    );
+    let (decided, end) = (&records[0], &records[1]);
+    assert_eq!(
+        (&decided.request, &decided.time, &decided.facts),
+        (&end.request, &end.time, &end.facts)
+    );
+    assert!(!decided.facts.is_empty() && decided.request != ended.request);
+    // While it goes on, the decision is there alone.
+    let mut stream = site.client("viewer").events();
+    assert!(stream.event().is_ok());
+    let decided = site.any_record(|r| r.operation == "system.events");
+    assert_eq!(decided.event, Event::Decided);
+    assert!(
+        read(&site.audit)
+            .iter()
+            .all(|r| r.operation != "system.events" || r.event == Event::Decided)
+    );
+    drop(stream);
+    let end = site.record(|r| r.operation == "system.events");
+    assert_eq!(
+        (&end.request, end.reason.as_deref()),
+        (&decided.request, Some("client_gone"))
+    );
+    // A session has its start in between.
+    let mut tunnel = site.client("ci");
+    tunnel.hijack();
+    tunnel.echo("x");
+    drop(tunnel);
+    site.record(|r| r.event == Event::SessionEnd);
+    let events: Vec<_> = read(&site.audit)
+        .into_iter()
+        .filter(|r| r.operation == "exec.start")
+        .map(|r| r.event)
+        .collect();
+    assert_eq!(
+        events,
+        [Event::Decided, Event::SessionStart, Event::SessionEnd]
+    );
+    // And each is counted once.
+    let learnt = dockgate()
+        .args(["policy", "diff", "--against"])
+        .arg(&site.audit)
+        .arg(&site.policy)
+        .arg(&site.policy)
+        .output()
+        .expect("runs");
+    assert!(
+        said(&learnt).contains("0 of 4 requests"),
+        "{}",
+        said(&learnt)
+    );
+}
+
+#[test]
+fn a_head_that_cannot_be_read_is_recorded_with_who_sent_it() {
+    let site = Site::start(
+        POLICY,
+        &["--head-timeout", "300ms", "--max-head-size", "8KiB"],
+    );
+    let large = format!(
+        "GET /_ping HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "y".repeat(9000)
+    );
+    let lines = format!(
+        "GET /a?t=hunter HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "X: y\r\n".repeat(600)
+    );
+    for (sent, wanted, method, path) in [
+        (
+            "GET /_ping?t=hunter HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            400,
+            "GET",
+            "/_ping",
+        ),
+        (
+            "GET /_ping HTTP/2.0\r\nHost: a\r\n\r\n",
+            505,
+            "GET",
+            "/_ping",
+        ),
+        ("POST /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400, "POST", "/%zz"),
+        (
+            "GET http://u:hunter@h/_ping HTTP/1.1\r\nHost: a\r\n\r\n",
+            400,
+            "GET",
+            "",
+        ),
+        (
+            "GET /_ping HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n",
+            417,
+            "GET",
+            "/_ping",
+        ),
+        (&large, 431, "GET", "/_ping"),
+        (&lines, 431, "GET", "/a"),
+        ("GET /_ping HTTP/1.1\r\nHos", 408, "GET", "/_ping"),
+        ("\u{1b}[2Jhunter \n\n", 400, "", ""),
+    ] {
+        let mut ci = site.client("ci");
+        ci.send(sent);
+        assert_eq!(ci.answer().status, wanted, "{sent:?}");
+        let connection = site.gate.ps().iter().map(|c| c.id).max();
+        ci.ended();
+        let records = eventually(|| {
+            let records = read(&site.audit);
+            let found: Vec<_> = records
+                .into_iter()
+                .filter(|r| r.status == wanted && r.method == method && r.path == path)
+                .collect();
+            if found.is_empty() {
+                Err(format!("{sent:?}"))
+            } else {
+                Ok(found)
+            }
+        });
+        let record = records.last().expect("one at least");
+        assert!(connection.is_some());
+        assert_eq!(
+            (
+                &*record.client,
+                &*record.role,
+                record.event,
+                record.decision
+            ),
+            ("ci", "team-a", Event::Request, Decision::Deny)
+        );
+        assert_eq!(
+            (record.rule.as_deref(), &*record.operation),
+            (Some("http"), "unknown")
+        );
+        assert!(record.detail.as_ref().is_some_and(|why| !why.is_empty()));
+    }
+    let text = fs::read_to_string(&site.audit).expect("the audit");
+    assert!(!text.contains("hunter"), "{text}");
+    // Nobody learns from them.
+    let learnt = dockgate()
+        .args(["policy", "learn"])
+        .arg(&site.audit)
+        .output()
+        .expect("runs");
+    assert!(
+        said(&learnt).contains("has no request"),
+        "{}",
+        said(&learnt)
+    );
+}
+
+/// "refusals that anybody can cause must not push it out when the disk is full".
+#[test]
+fn the_end_of_an_allowed_request_is_recorded_however_many_refusals_come_on_a_full_disk() {
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let (link, file) = (elsewhere.path().join("sink"), elsewhere.path().join("file"));
+    symlink(&file, &link).expect("linked");
+    let site = Site::start(POLICY, &["--audit", &link.display().to_string()]);
+    let mut stream = site.client("viewer").events();
+    assert!(stream.event().is_ok());
+    // The disk is full from now on.
+    fs::remove_file(&link).expect("removed");
+    symlink("/dev/full", &link).expect("linked");
+    site.reload(POLICY, "Reloaded");
+    let mut ci = site.client("ci");
+    let long = format!("/v1.51/{}", "x".repeat(2048));
+    for _ in 0..3000 {
+        assert!(matches!(ci.ask("GET", &long).status, 403 | 503));
+    }
+    assert_eq!(site.client("viewer").ask("GET", "/_ping").status, 503);
+    drop(stream);
+    site.gate.logged(|line| line["op"] == "system.events");
+    // There is room again.
+    fs::remove_file(&link).expect("removed");
+    symlink(&file, &link).expect("linked");
+    assert_eq!(site.client("viewer").ask("GET", "/_ping").status, 200);
+    let records = eventually(|| {
+        let records = read(&file);
+        match records
+            .iter()
+            .any(|r| r.operation == "system.ping" && r.status == 200)
+        {
+            true => Ok(records),
+            false => Err(format!("{} records", records.len())),
+        }
+    });
+    let events: Vec<_> = records
+        .iter()
+        .filter(|r| r.operation == "system.events")
+        .map(|r| (r.event, r.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        events,
+        [
+            (Event::Decided, None),
+            (Event::Request, Some("client_gone"))
+        ]
+    );
+    let refused = records.iter().filter(|r| r.client == "ci").count();
+    assert!((1..3000).contains(&refused), "{refused} refusals were kept");
+    let line = site
+        .gate
+        .logged(|line| line["message"] == "The audit can be written again");
+    assert!(line["dropped"].as_u64() > Some(0), "{line}");
+}
+
+#[test]
+fn a_gate_that_is_killed_leaves_the_decision_behind() {
+    let site = Site::start(POLICY, &[]);
+    let mut stream = site.client("viewer").events();
+    assert!(stream.event().is_ok());
+    site.gate.signal(Signal::KILL);
+    stream.ended();
+    let records = read(&site.audit);
+    let events: Vec<_> = records.iter().map(|r| (r.event, &*r.operation)).collect();
+    assert_eq!(events, [(Event::Decided, "system.events")]);
+    let learnt = dockgate()
+        .args(["policy", "learn"])
+        .arg(&site.audit)
+        .output()
+        .expect("runs");
+    assert!(said(&learnt).contains("system.events"), "{}", said(&learnt));
+}
+
+/// A record of a request of megabytes is as long as one of kilobytes.
+#[test]
+fn lines_of_the_log_and_the_audit_have_a_bound() {
+    let site = Site::start(POLICY, &[]);
+    for who in ["ci", "new"] {
+        let mut client = site.client(who);
+        let bad = "\\u0001".repeat(600_000);
+        let mounts: Vec<_> = (0..20_000).map(|n| format!("\"/etc/{n}:/{n}\"")).collect();
+        for body in [
+            format!(r#"{{"Image":"b","HostConfig":{{"Binds":["/{bad}:/x"]}}}}"#),
+            format!(
+                r#"{{"Image":"b","HostConfig":{{"Binds":[{}]}}}}"#,
+                mounts.join(",")
+            ),
+            format!(r#"{{"Image":"b","HostConfig":{{"NetworkMode":"{bad}"}}}}"#),
+        ] {
+            let _ = status(&mut client, &post("/v1.51/containers/create", &body));
+        }
+        let exec = format!(r#"{{"Cmd":["{bad}","x"]}}"#);
+        let _ = status(&mut client, &post("/v1.51/containers/web/exec", &exec));
+        let _ = client.ask(
+            "GET",
+            &format!("/v1.51/containers/{}/json", "%0a".repeat(300_000)),
+        );
+    }
+    site.record(|r| r.client == "new" && r.path.contains("%0a"));
+    let text = fs::read_to_string(&site.audit).expect("the audit");
+    assert!(text.lines().count() >= 10);
+    for line in text.lines() {
+        assert!(
+            line.len() <= MAX_LINE,
+            "{} bytes: {}",
+            line.len(),
+            &line[..1000]
+        );
+    }
+    let longest = site.gate.count(|line| line.to_string().len() > MAX_LINE);
+    assert_eq!(longest, 0);
 }
 
 /// Waits for the end of a gate that was asked to end.
