@@ -163,7 +163,7 @@ pub struct Client {
     /// Address of the gate, for the lines that are printed [default: the server certificate's first name]
     #[arg(long, value_name = "tcp://HOST:PORT")]
     pub host: Option<String>,
-    /// Replace files that exist
+    /// Replace files that exist, and give a name that is given already
     #[arg(long)]
     pub force: bool,
 }
@@ -174,7 +174,7 @@ pub struct List {
     /// Where the certificates are kept.
     #[command(flatten)]
     pub dir: DirArgs,
-    /// Also those that expired or were replaced by a renewal
+    /// Also those that expired
     #[arg(long)]
     pub all: bool,
     /// Print JSON
@@ -262,8 +262,11 @@ impl Reason {
 #[derive(Debug, Args)]
 pub struct Revoke {
     /// A client's name (all its certificates), a serial number in hex, or a certificate file
-    #[arg(value_name = "NAME|SERIAL|FILE")]
-    pub target: String,
+    #[arg(value_name = "NAME|SERIAL|FILE", required_unless_present = "server")]
+    pub target: Option<String>,
+    /// The server's certificates (all of them, or the one named by serial number or file), which NAME never means
+    #[arg(long)]
+    pub server: bool,
     /// Which CA signs.
     #[command(flatten)]
     pub ca: CaArgs,
@@ -308,25 +311,40 @@ pub struct Bundle {
 /// `certs sign`
 #[derive(Debug, Args)]
 pub struct Sign {
-    /// The request, in PEM
+    /// The request, in PEM; only its key is taken from it
     #[arg(value_name = "CSR.pem")]
     pub csr: PathBuf,
     /// Which CA signs.
     #[command(flatten)]
     pub ca: CaArgs,
-    /// For a server, whatever the request asks for
-    #[arg(long, group = "role")]
-    pub server: bool,
-    /// For a client, whatever the request asks for
+    /// For a client
     #[arg(long, group = "role")]
     pub client: bool,
+    /// For a server
+    #[arg(long, group = "role")]
+    pub server: bool,
+    /// Common name: of a client what policies and logs know it by, whatever the request calls itself
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Organisation (O), for policies
+    #[arg(long, value_name = "ORGANISATION")]
+    pub o: Option<String>,
+    /// Organisational unit (OU), for policies
+    #[arg(long, value_name = "UNIT")]
+    pub ou: Option<String>,
+    /// URI subject alternative name, such as spiffe://example.org/ci (repeatable)
+    #[arg(long, value_name = "URI")]
+    pub uri: Vec<String>,
+    /// Name or address of a server (repeat, or separate with commas)
+    #[arg(long, value_name = "NAME|ADDRESS", value_delimiter = ',')]
+    pub san: Vec<String>,
     /// Days it lives [default: 825 for a server, 90 for a client]
     #[arg(long, value_name = "N")]
     pub days: Option<u32>,
     /// Where the certificate goes [default: beside the request, with .crt.pem in place of its ending]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Replace a file that exists
+    /// Replace a file that exists, and give a name that is given already
     #[arg(long)]
     pub force: bool,
 }

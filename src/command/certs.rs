@@ -10,11 +10,12 @@ use zeroize::Zeroizing;
 use crate::cli::certs::{CaArgs, CertsArgs, CertsCommand};
 use pki::{
     CertsError, Passphrase,
+    inspect::Inspected,
     issue::Authority,
     san::{self, San},
     store::Paths,
 };
-use text::escape::{self, shell_word};
+use text::escape;
 
 mod bundle;
 mod client;
@@ -128,11 +129,36 @@ fn server_names(given: &[String]) -> Result<Vec<San>, CertsError> {
 
 /// `--dir` as later commands need it: left out where it is the default.
 fn dir_option(dir: &Path) -> String {
-    if dir == Path::new("certs") {
-        String::new()
-    } else {
-        format!(" --dir {}", shell_word(&dir.to_string_lossy()))
-    }
+    Paths::of(dir).option()
+}
+
+/// Every name that a new certificate gives its holder, one a line.
+fn granted(output: &mut Output, info: &Inspected) {
+    let mut field = |name: &str, values: &[String]| {
+        for value in values {
+            output.row(format!("  {name:<11}  {value}"));
+        }
+    };
+    field("name", info.common_name.as_slice());
+    field("O", &info.organizations);
+    field("OU", &info.organizational_units);
+    let sans: Vec<_> = info.sans.iter().map(ToString::to_string).collect();
+    field("names", &sans);
+}
+
+/// The same, as `CN=ci`, `OU=builders`, `URI:…`.
+fn granted_names(info: &Inspected) -> Vec<String> {
+    let of = |kind: &str, values: &[String]| -> Vec<String> {
+        values
+            .iter()
+            .map(|value| format!("{kind}={value}"))
+            .collect()
+    };
+    let mut names = of("CN", info.common_name.as_slice());
+    names.extend(of("O", &info.organizations));
+    names.extend(of("OU", &info.organizational_units));
+    names.extend(info.sans.iter().map(ToString::to_string));
+    names
 }
 
 fn names(sans: &[San]) -> String {

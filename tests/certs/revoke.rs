@@ -188,3 +188,112 @@ fn losing_the_index_or_the_list_brings_nobody_back() {
         );
     }
 }
+
+#[test]
+fn a_name_means_clients_and_the_server_is_taken_back_only_when_it_is_named_as_such() {
+    let dir = initialised();
+    let certs = dir.path().join("certs");
+    done(dir.path(), &["client", "ada"]);
+    let (server, client) = (
+        inspect_file(&certs.join("server-cert.pem")).serial,
+        inspect_file(&certs.join("clients/ada/cert.pem")).serial,
+    );
+    let file = certs.join("server-cert.pem");
+    for target in ["server", &server, arg(&file)] {
+        let said = refused(dir.path(), &["revoke", target]);
+        assert!(said.contains("certs revoke --server"), "{target}: {said}");
+    }
+    let ca = inspect_file(&certs.join("ca.pem")).serial;
+    refused(dir.path(), &["revoke", &ca]);
+    let said = refused(dir.path(), &["revoke", "--server", &client]);
+    assert!(
+        said.contains("is a client's")
+            && said.contains(&format!("`dockgate certs revoke {client}`")),
+        "{said}"
+    );
+    refused(dir.path(), &["revoke", "--server", "ada"]);
+    // Nothing was revoked by any of these.
+    assert!(!certs.join("crl.pem").exists());
+    let said = done(dir.path(), &["revoke", "--server"]);
+    assert!(
+        said.contains(&server)
+            && said.contains("1 revoked")
+            && said.contains("certs server --force"),
+        "{said}"
+    );
+    done(
+        dir.path(),
+        &["server", "--force", "--san", "docker.example"],
+    );
+    let second = inspect_file(&certs.join("server-cert.pem")).serial;
+    let said = done(dir.path(), &["revoke", "--server", &second]);
+    assert!(
+        said.contains(&second) && said.contains("2 revoked"),
+        "{said}"
+    );
+    // A file in the working directory does not come before a name.
+    std::fs::copy(&file, dir.path().join("ada")).expect("copy");
+    assert!(done(dir.path(), &["revoke", "ada"]).contains(&client));
+}
+
+#[test]
+fn the_list_has_every_certificate_that_would_be_let_in() {
+    let dir = initialised();
+    let certs = dir.path().join("certs");
+    done(dir.path(), &["client", "ada"]);
+    let cert = certs.join("clients/ada/cert.pem");
+    let first = inspect_file(&cert).serial;
+    done(dir.path(), &["renew", "ada"]);
+    let second = inspect_file(&cert).serial;
+    done(dir.path(), &["client", "bob", "--stdout"]);
+    done(dir.path(), &["client", "eve", "--out", "elsewhere"]);
+    let eve = inspect_file(&dir.path().join("elsewhere/cert.pem")).serial;
+    let said = done(dir.path(), &["list"]);
+    let row = |serial: &str| {
+        said.lines()
+            .find(|line| line.ends_with(serial))
+            .unwrap_or_else(|| panic!("{serial}: {said}"))
+    };
+    assert!(
+        row(&first).contains("replaced") && row(&second).contains("ok") && row(&eve).contains("ok"),
+        "{said}"
+    );
+    assert!(said.contains("bob"), "{said}");
+    done(dir.path(), &["revoke", "ada"]);
+    let said = done(dir.path(), &["list"]);
+    assert_eq!(said.matches("client  revoked").count(), 2, "{said}");
+    // The list was lost: the gate lets them in again, and this is said.
+    std::fs::remove_file(certs.join("crl.pem")).expect("remove");
+    let said = done(dir.path(), &["list"]);
+    assert!(
+        said.contains("so the gate lets it in")
+            && said.contains(&first)
+            && said.contains("next: dockgate certs crl"),
+        "{said}"
+    );
+    done(dir.path(), &["crl"]);
+    assert!(!done(dir.path(), &["list"]).contains("lets it in"));
+}
+
+#[test]
+fn what_another_tool_revoked_is_not_renewed() {
+    let dir = initialised();
+    let certs = dir.path().join("certs");
+    done(dir.path(), &["client", "ada"]);
+    done(dir.path(), &["client", "bob"]);
+    done(dir.path(), &["revoke", "ada"]);
+    // As a CA directory looks that openssl kept: the list alone knows.
+    std::fs::remove_file(certs.join("index.jsonl")).expect("remove");
+    let said = refused(dir.path(), &["renew", "ada"]);
+    assert!(
+        said.contains("is revoked") && said.contains("certs client ada --force"),
+        "{said}"
+    );
+    done(dir.path(), &["renew", "--all"]);
+    let serial = inspect_file(&certs.join("clients/ada/cert.pem")).serial;
+    assert!(
+        done(dir.path(), &["list"])
+            .lines()
+            .any(|line| line.contains("revoked") && line.ends_with(&serial))
+    );
+}

@@ -14,12 +14,12 @@ use time::OffsetDateTime;
 
 use super::{
     CertsError, Passphrase,
-    index::{Index, Kind},
+    index::Index,
     inspect::{Inspected, Role, raw_subject, timestamp},
     issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, Subject},
     key::{self, KeyType},
     san::{self, MAX_SANS, San},
-    store::{ClientRequest, Paths, Store, inspect_file},
+    store::{ClientRequest, Grant, Paths, Store, inspect_file},
     write::{self, Access, Existing},
 };
 
@@ -190,8 +190,9 @@ fn create(dir: &Path, wanted: &[San]) -> Result<Vec<Action>, CertsError> {
     };
     // The server certificate comes last: as long as it is missing, the next start carries on from here.
     if !store.paths.clients.exists() {
+        // A start that was cut short may have recorded a first client that nobody has.
+        let grant = store.grant_client(FIRST_CLIENT, Existing::Replace)?;
         let request = ClientRequest {
-            name: FIRST_CLIENT,
             organization: None,
             organizational_unit: None,
             uris: &[],
@@ -199,7 +200,7 @@ fn create(dir: &Path, wanted: &[San]) -> Result<Vec<Action>, CertsError> {
             key_type: KeyType::P256,
         };
         let dir = store.paths.client(FIRST_CLIENT);
-        let (made, key) = store.sign_client(&authority, &request)?;
+        let (made, key) = store.sign_client(&authority, &grant, &request)?;
         store.put_client(
             &dir,
             &authority,
@@ -268,7 +269,7 @@ fn renew(paths: &Paths, wanted: &[San], now: OffsetDateTime) -> Result<Action, C
         days: Days::UpTo(SERVER_DAYS),
         rsa: info.key.starts_with("RSA"),
     };
-    let made = store.sign(&authority, &leaf, &public, Kind::Server, "server")?;
+    let made = store.sign(&authority, &leaf, &public, &Grant::server())?;
     write::write(
         &paths.server_cert,
         made.chain_pem.as_bytes(),

@@ -88,9 +88,12 @@ impl Crl {
     }
 }
 
-/// Signs the list of everything this CA has revoked: what the index says and what the present list says, so that
-/// losing either brings nobody back. Returns it as read back from what was written.
-pub fn publish(store: &mut Store, authority: &Authority, days: u32) -> Result<Crl, CertsError> {
+/// Whether a list can be signed at all, asked before a revocation is recorded; the present list, if there is one.
+pub fn publishable(
+    store: &Store,
+    authority: &Authority,
+    days: u32,
+) -> Result<Option<Crl>, CertsError> {
     if days == 0 || days > 3650 {
         return Err(CertsError::refused(
             format!("a revocation list for {days} days"),
@@ -127,6 +130,14 @@ pub fn publish(store: &mut Store, authority: &Authority, days: u32) -> Result<Cr
             "use one --dir per CA; dockgate serve takes several lists (--tlscrl)",
         ));
     }
+    Ok(present)
+}
+
+/// Signs the list of everything this CA has revoked: what the index says and what the present list says, so that
+/// losing either brings nobody back. Returns it as read back from what was written.
+pub fn publish(store: &mut Store, authority: &Authority, days: u32) -> Result<Crl, CertsError> {
+    let present = publishable(store, authority, days)?;
+    let path = store.paths.crl.clone();
     let entries = merged(store, authority, present.as_ref());
     let at = now();
     let params = CertificateRevocationListParams {

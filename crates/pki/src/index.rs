@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     CertsError,
@@ -56,6 +56,21 @@ pub struct Issued {
     pub spki_sha256: String,
     /// Subject key identifier of the CA: a directory may serve more than one.
     pub issuer_key_id: Option<String>,
+}
+
+impl Issued {
+    /// Whether its validity has not ended.
+    #[must_use]
+    pub fn is_alive(&self, now: OffsetDateTime) -> bool {
+        // A date that cannot be read must not make a name free.
+        self.ends().is_none_or(|end| end > now)
+    }
+
+    /// When its validity ends.
+    #[must_use]
+    pub fn ends(&self) -> Option<OffsetDateTime> {
+        OffsetDateTime::parse(&self.not_after, &Rfc3339).ok()
+    }
 }
 
 /// A certificate that was taken back.

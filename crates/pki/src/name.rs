@@ -1,6 +1,7 @@
 //! Client names: a common name, and the directory that holds the client's files.
 
 use super::CertsError;
+use text::escape;
 
 /// Upper bound of a common name, in characters (RFC 5280 appendix A.1, `ub-common-name`).
 pub const MAX_NAME_CHARS: usize = 64;
@@ -30,8 +31,11 @@ pub fn check(name: &str) -> Result<(), CertsError> {
     if name.starts_with('.') || name.starts_with('-') {
         return refuse("starts with a dot or a dash");
     }
-    if name.chars().any(char::is_control) {
-        return refuse("contains a control character");
+    if name.chars().any(is_invisible) {
+        return refuse("contains a character that cannot be seen");
+    }
+    if name.contains(['=', ',', ';', '"', '<', '>']) {
+        return refuse("contains a character that separates the parts of a subject (= , ; \" < >)");
     }
     if name.contains(':') {
         return refuse("contains a colon, which `docker run -v` would split it at");
@@ -39,16 +43,43 @@ pub fn check(name: &str) -> Result<(), CertsError> {
     if name.chars().count() > MAX_NAME_CHARS {
         return refuse("is longer than 64 characters, the most a common name may have");
     }
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return refuse("is taken: it names one of dockgate's own certificates");
     }
+    if name.len() >= 16 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return refuse("looks like a serial number, which `certs revoke` takes too");
+    }
     Ok(())
+}
+
+/// Whether a name means one of dockgate's own certificates, in whatever case.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    let name = name.trim();
+    RESERVED
+        .iter()
+        .any(|reserved| reserved.eq_ignore_ascii_case(name))
+}
+
+/// Whether two names are one for whoever reads them.
+#[must_use]
+pub fn are_alike(one: &str, other: &str) -> bool {
+    one == other || one.to_lowercase() == other.to_lowercase()
+}
+
+/// Controls, separators, and what Unicode has to shape text without being seen: two names that differ in it look the same.
+fn is_invisible(c: char) -> bool {
+    escape::is_unsafe(c)
+        || c.is_whitespace() && c != ' '
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Checks an `O` or `OU` value (RFC 5280 appendix A.1: at most 64 characters).
 pub fn check_attribute(option: &str, value: &str) -> Result<(), CertsError> {
     if value.trim().is_empty()
-        || value.chars().any(char::is_control)
+        || value.chars().any(is_invisible)
         || value.chars().count() > MAX_NAME_CHARS
     {
         return Err(CertsError::refused(

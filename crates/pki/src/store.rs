@@ -6,15 +6,16 @@ use rustls_pki_types::CertificateDer;
 
 use super::{
     CertsError, Passphrase,
-    index::{Index, Kind},
+    index::{Index, Issued, Kind},
     inspect::{Inspected, Role, inspect},
     issue::{Authority, Days, Leaf, Sans, Subject},
     key::{Key, KeyType},
     layout::{self, Layout},
-    pem,
+    name, pem,
     san::San,
     write::{self, Access, Existing, Lock},
 };
+use text::escape::shell_word;
 
 /// Names of the files in a directory, whether they exist or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,16 @@ impl Paths {
         paths
     }
 
+    /// `--dir` as later commands need it: left out where it is the default.
+    #[must_use]
+    pub fn option(&self) -> String {
+        if self.dir == Path::new("certs") {
+            String::new()
+        } else {
+            format!(" --dir {}", shell_word(&self.dir.to_string_lossy()))
+        }
+    }
+
     /// The directory of one client.
     pub fn client(&self, name: &str) -> PathBuf {
         self.clients.join(name)
@@ -99,8 +110,6 @@ pub struct Store {
 /// What is asked of a new client certificate.
 #[derive(Clone, Debug)]
 pub struct ClientRequest<'a> {
-    /// The common name.
-    pub name: &'a str,
     /// `O`
     pub organization: Option<&'a str>,
     /// `OU`
@@ -124,7 +133,103 @@ pub struct Made {
     pub chain_pem: String,
 }
 
+/// A name that may be given to a certificate of a kind. [`Store::sign`] takes nothing else, so that no command can give a
+/// reserved name, an odd one, or one that somebody has already, without being asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    kind: Kind,
+    name: String,
+}
+
+impl Grant {
+    /// The one name of every server certificate.
+    #[must_use]
+    pub fn server() -> Self {
+        Self {
+            kind: Kind::Server,
+            name: "server".into(),
+        }
+    }
+
+    /// The name that the holder of a client certificate has already, for a renewal.
+    pub fn held(name: &str) -> Result<Self, CertsError> {
+        if name::is_reserved(name) {
+            return Err(CertsError::refused(
+                format!("{name:?} is the name of one of dockgate's own certificates"),
+                "make a certificate of another name with `dockgate certs client NAME`",
+            ));
+        }
+        Ok(Self {
+            kind: Kind::Client,
+            name: name.into(),
+        })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl Store {
+    /// A new client's name: well formed, and nobody's who could still come in with it, unless `existing` says so.
+    pub fn grant_client(&self, name: &str, existing: Existing) -> Result<Grant, CertsError> {
+        name::check(name)?;
+        let now = crate::issue::now();
+        let holder = self.holders(Kind::Client, now).find_map(|issued| {
+            name::are_alike(&issued.name, name).then(|| {
+                (
+                    issued.name.clone(),
+                    issued.serial.clone(),
+                    issued.not_after.clone(),
+                )
+            })
+        });
+        if let Some((held, serial, until)) = holder.filter(|_| existing == Existing::Keep) {
+            return Err(CertsError::refused(
+                format!("the name {held:?} is given: serial {serial} has it until {until}"),
+                format!(
+                    "`dockgate certs revoke {}{}` takes that one back; --force gives the name to a second certificate",
+                    shell_word(&held),
+                    self.paths.option()
+                ),
+            ));
+        }
+        Ok(Grant {
+            kind: Kind::Client,
+            name: name.into(),
+        })
+    }
+
+    /// The server's name for a certificate whose key is elsewhere: a second one is a second gate, for all that clients can see.
+    pub fn grant_server(&self, existing: Existing) -> Result<Grant, CertsError> {
+        let now = crate::issue::now();
+        let holder = self.holders(Kind::Server, now).next();
+        if let Some(issued) = holder.filter(|_| existing == Existing::Keep) {
+            return Err(CertsError::refused(
+                format!(
+                    "there is a server certificate: serial {} is good until {}",
+                    issued.serial, issued.not_after
+                ),
+                format!(
+                    "`dockgate certs renew server{}` renews it; --force makes a second one",
+                    self.paths.option()
+                ),
+            ));
+        }
+        Ok(Grant::server())
+    }
+
+    /// The certificates of a kind that are still good by the index.
+    fn holders(&self, kind: Kind, now: time::OffsetDateTime) -> impl Iterator<Item = &Issued> {
+        self.index.issued().filter(move |issued| {
+            issued.kind == kind
+                && issued.is_alive(now)
+                && self.index.revocation(&issued.serial).is_none()
+        })
+    }
+
     /// Opens a directory, creating it (0700) when missing, and waits for its lock.
     pub fn open(dir: &Path) -> Result<Self, CertsError> {
         write::create_private_dir(dir)?;
@@ -180,12 +285,16 @@ impl Store {
         let key = Key::generate(kind)?;
         let leaf = Leaf {
             role: Role::Server,
-            subject: server_subject(sans),
+            subject: Subject::New {
+                common_name: server_name(sans),
+                organization: None,
+                organizational_unit: None,
+            },
             sans: Sans::New(sans),
             days,
             rsa: key.is_rsa(),
         };
-        let made = self.sign(authority, &leaf, &key, Kind::Server, "server")?;
+        let made = self.sign(authority, &leaf, &key, &Grant::server())?;
         write::write(
             &self.paths.server_key,
             key.to_pem()?.as_bytes(),
@@ -205,13 +314,14 @@ impl Store {
     pub fn sign_client(
         &mut self,
         authority: &Authority,
+        grant: &Grant,
         request: &ClientRequest<'_>,
     ) -> Result<(Made, Key), CertsError> {
         let key = Key::generate(request.key_type)?;
         let leaf = Leaf {
             role: Role::Client,
             subject: Subject::New {
-                common_name: request.name,
+                common_name: &grant.name,
                 organization: request.organization,
                 organizational_unit: request.organizational_unit,
             },
@@ -219,7 +329,7 @@ impl Store {
             days: request.days,
             rsa: key.is_rsa(),
         };
-        let made = self.sign(authority, &leaf, &key, Kind::Client, request.name)?;
+        let made = self.sign(authority, &leaf, &key, grant)?;
         Ok((made, key))
     }
 
@@ -261,13 +371,12 @@ impl Store {
         authority: &Authority,
         leaf: &Leaf<'_>,
         public: &impl rcgen::PublicKeyData,
-        kind: Kind,
-        name: &str,
+        grant: &Grant,
     ) -> Result<Made, CertsError> {
         let der = authority.sign(leaf, public)?;
         let info = inspect(&der)
             .map_err(|why| CertsError::crypto("read back a certificate just signed", why))?;
-        self.index.record(kind, name, &info)?;
+        self.index.record(grant.kind, &grant.name, &info)?;
         Ok(Made {
             chain_pem: authority.chain_pem(&der),
             der,
@@ -288,20 +397,15 @@ pub fn inspect_file(path: &Path) -> Result<(CertificateDer<'static>, Inspected),
     Ok((first, info))
 }
 
-/// A server's subject: its first name, for people who read certificates; clients look at the names only.
-fn server_subject(sans: &[San]) -> Subject<'_> {
-    let common_name = sans
-        .iter()
+/// A server's common name: its first name, for people who read certificates; clients look at the names only.
+#[must_use]
+pub fn server_name(sans: &[San]) -> &str {
+    sans.iter()
         .find_map(|san| match san {
-            San::Dns(name) if name != "localhost" && name.len() <= super::name::MAX_NAME_CHARS => {
+            San::Dns(name) if name != "localhost" && name.len() <= name::MAX_NAME_CHARS => {
                 Some(name.as_str())
             }
             _ => None,
         })
-        .unwrap_or("dockgate");
-    Subject::New {
-        common_name,
-        organization: None,
-        organizational_unit: None,
-    }
+        .unwrap_or("dockgate")
 }

@@ -16,7 +16,7 @@ mod store;
 
 use crate::san::San;
 
-pub use certificate::{Certificate, Constraints, Details, Role, fingerprint, timestamp};
+pub use certificate::{Certificate, Constraints, Details, Role, fingerprint, san, timestamp};
 pub use list::{RevocationList, Revoked, Scope};
 pub use refusal::{Reason, Refusal};
 pub use revocation::{Revocation, Use};

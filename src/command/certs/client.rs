@@ -44,23 +44,23 @@ pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
     {
         refuse_existing(path, existing, &hint)?;
     }
+    let grant = store.grant_client(&args.name, existing)?;
     let authority = authority(&args.ca, &store.paths)?;
     let request = ClientRequest {
-        name: &args.name,
         organization: args.o.as_deref(),
         organizational_unit: args.ou.as_deref(),
         uris: &uris,
         days: Days::from_option(args.days, CLIENT_DAYS),
         key_type: args.key_type,
     };
-    let (made, key) = store.sign_client(&authority, &request)?;
+    let (made, key) = store.sign_client(&authority, &grant, &request)?;
     let address = bundle::address(args.host.as_deref(), &store.paths);
     let mut output = Output::default();
     output.line(format!(
-        "made a client certificate, {}, good until {}",
-        made.info.subject,
+        "made a client certificate, good until {}",
         timestamp(made.info.not_after)
     ));
+    super::granted(&mut output, &made.info);
     output.line(format!("  serial       {}", made.info.serial));
     let files = || {
         Ok::<_, CertsError>(Files {

@@ -57,7 +57,7 @@ pub(super) fn list(args: &List) -> Result<Output, CertsError> {
     };
     let mut rows = rows(&paths, crl.as_ref(), now)?;
     if !args.all {
-        rows.retain(|row| row.path.is_some() || !matches!(row.status, "expired" | "replaced"));
+        rows.retain(|row| row.path.is_some() || row.status != "expired");
     }
     let crl = crl.map(|crl| ListedCrl {
         path: paths.crl.clone(),
@@ -100,6 +100,19 @@ pub(super) fn list(args: &List) -> Result<Output, CertsError> {
             row.name, row.status, row.days_left, row.not_after, row.serial
         ));
     }
+    let unlisted: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.status == "unlisted")
+        .map(|row| row.serial.as_str())
+        .collect();
+    if !unlisted.is_empty() {
+        output.line(format!(
+            "unlisted: revoked here, but not on {}, so the gate lets it in: {}",
+            paths.crl.display(),
+            unlisted.join(", ")
+        ));
+        output.next(format!("dockgate certs crl{}", dir_option(&args.dir.dir)));
+    }
     if let Some(crl) = &crl {
         let until = crl.next_update.as_deref().unwrap_or("no date");
         output.line(format!(
@@ -124,8 +137,10 @@ pub(super) fn list(args: &List) -> Result<Output, CertsError> {
 fn rows(paths: &Paths, crl: Option<&Crl>, now: OffsetDateTime) -> Result<Vec<Row>, CertsError> {
     let index = Index::read(&paths.index)?;
     let revoked = |serial: &str| {
-        index.revocation(serial).is_some()
-            || crl.is_some_and(|crl| crl.entries.iter().any(|entry| entry.serial == serial))
+        if crl.is_some_and(|crl| crl.entries.iter().any(|entry| entry.serial == serial)) {
+            return Some("revoked");
+        }
+        index.revocation(serial).map(|_| "unlisted")
     };
     let mut rows = Vec::new();
     for (kind, name, path) in present(paths) {
@@ -154,11 +169,11 @@ fn rows(paths: &Paths, crl: Option<&Crl>, now: OffsetDateTime) -> Result<Vec<Row
             .iter()
             .any(|row| row.kind == issued.kind && row.name == issued.name && row.path.is_some());
         let status = match () {
-            () if revoked(&issued.serial) => "revoked",
             () if end <= now => "expired",
             () if replaced => "replaced",
             () => "ok",
         };
+        let status = revoked(&issued.serial).unwrap_or(status);
         rows.push(Row {
             name: issued.name.clone(),
             kind: issued.kind,
@@ -214,9 +229,9 @@ pub(super) fn present(paths: &Paths) -> Vec<(Kind, String, PathBuf)> {
     present
 }
 
-fn status(info: &Inspected, revoked: bool, now: OffsetDateTime) -> &'static str {
+fn status(info: &Inspected, revoked: Option<&'static str>, now: OffsetDateTime) -> &'static str {
     match () {
-        () if revoked => "revoked",
+        () if revoked.is_some() => revoked.unwrap_or_default(),
         () if now >= info.not_after => "expired",
         () if now >= info.renewal_due() => "due",
         () => "ok",

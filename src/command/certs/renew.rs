@@ -12,7 +12,7 @@ use pki::{
     inspect::{Inspected, Role, raw_sans, raw_subject, timestamp},
     issue::{Authority, Days, Leaf, Sans, Subject, now},
     key::{Key, KeyType},
-    store::{Store, inspect_file},
+    store::{Grant, Store, inspect_file},
     write::{self, Access, Existing},
 };
 use text::escape::shell_word;
@@ -30,19 +30,31 @@ pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
     let mut output = Output::default();
     let targets = targets(args, &store)?;
     let due = |info: &Inspected| !args.if_due || now() >= info.renewal_due();
+    // A list may name what the index does not know: another tool can have revoked with the same CA.
+    let crl = match store.paths.crl.is_file() {
+        true => Some(Crl::read(&store.paths.crl)?),
+        false => None,
+    };
     let crl_due = args.all
-        && store.paths.crl.is_file()
-        && (!args.if_due || Crl::read(&store.paths.crl)?.is_due(now()));
+        && crl
+            .as_ref()
+            .is_some_and(|crl| !args.if_due || crl.is_due(now()));
     let mut wanted = Vec::new();
     for target in targets {
         let (_, info) = inspect_file(&target.certificate)?;
-        let revoked = store.index.revocation(&info.serial).is_some();
+        let listed = |crl: &Crl| crl.entries.iter().any(|entry| entry.serial == info.serial);
+        let revoked =
+            store.index.revocation(&info.serial).is_some() || crl.as_ref().is_some_and(listed);
         if revoked && !args.all {
             return Err(CertsError::refused(
                 format!("{:?} (serial {}) is revoked", target.name, info.serial),
                 format!(
-                    "make a new one with `dockgate certs client {} --force`",
-                    shell_word(&target.name)
+                    "make a new one with `dockgate certs {}{} --force`",
+                    match target.kind {
+                        Kind::Server => "server".to_owned(),
+                        _ => format!("client {}", shell_word(&target.name)),
+                    },
+                    dir_option(&args.ca.dir.dir)
                 ),
             ));
         }
@@ -177,6 +189,10 @@ fn renew_one(
             "name the CA that issued it with --ca-cert FILE --ca-key FILE",
         ));
     }
+    let grant = match target.kind {
+        Kind::Server => Grant::server(),
+        _ => Grant::held(&target.name)?,
+    };
     let subject = raw_subject(&old).unwrap_or_default();
     let sans = raw_sans(&old);
     let leaf = Leaf {
@@ -192,7 +208,7 @@ fn renew_one(
     };
     let made = if args.new_key {
         let key = Key::generate(same_kind(&info.key))?;
-        let made = store.sign(authority, &leaf, &key, target.kind, &target.name)?;
+        let made = store.sign(authority, &leaf, &key, &grant)?;
         write::write(
             &target.key,
             key.to_pem()?.as_bytes(),
@@ -201,13 +217,7 @@ fn renew_one(
         )?;
         made
     } else {
-        store.sign(
-            authority,
-            &leaf,
-            &public_key(&old)?,
-            target.kind,
-            &target.name,
-        )?
+        store.sign(authority, &leaf, &public_key(&old)?, &grant)?
     };
     write::write(
         &target.certificate,
@@ -221,8 +231,9 @@ fn renew_one(
         "the same key"
     };
     Ok(format!(
-        "renewed {} with {key}, good until {}; the old one (serial {}) stays good until {}",
+        "renewed {} ({}) with {key}, good until {}; the old one (serial {}) stays good until {}",
         target.name,
+        super::granted_names(&made.info).join(", "),
         timestamp(made.info.not_after),
         info.serial,
         timestamp(info.not_after)

@@ -1,16 +1,14 @@
 //! `certs revoke` and `certs crl`.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-
-use super::{Output, authority, dir_option};
+use super::{Output, authority};
 use crate::cli::certs::{Crl as CrlArgs, Revoke};
 use pki::{
     CertsError,
     crl::{self, Crl},
     index::{Event, Kind, Revoked},
-    inspect::timestamp,
+    inspect::{Role, timestamp},
     issue::{Authority, now},
     store::{Store, inspect_file},
 };
@@ -18,7 +16,9 @@ use pki::{
 pub(super) fn revoke(args: &Revoke) -> Result<Output, CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let authority = authority(&args.ca, &store.paths)?;
-    let serials = serials(&args.target, &store, &authority)?;
+    crl::publishable(&store, &authority, args.crl_days)?;
+    let serials = serials(args, &store, &authority)?;
+    let what = args.target.as_deref().unwrap_or("server");
     let mut output = Output::default();
     for serial in serials {
         if let Some(revoked) = store.index.revocation(&serial) {
@@ -34,10 +34,16 @@ pub(super) fn revoke(args: &Revoke) -> Result<Output, CertsError> {
             reason: args.reason.word().into(),
             issuer_key_id: authority.info().subject_key_id.clone(),
         }))?;
-        output.line(format!("revoked {}, serial {serial}", args.target));
+        output.line(format!("revoked {what}, serial {serial}"));
     }
     let list = crl::publish(&mut store, &authority, args.crl_days)?;
     describe(&mut output, &store, &list);
+    if args.server {
+        output.line(format!(
+            "clients do not read revocation lists: make another pair with `dockgate certs server --force{}`",
+            store.paths.option()
+        ));
+    }
     Ok(output)
 }
 
@@ -61,40 +67,129 @@ fn describe(output: &mut Output, store: &Store, list: &Crl) {
     output.next(format!("serve with --tlscrl {path}; a running dockgate reads it within --reload-interval, or at once on SIGHUP"));
     output.line(format!(
         "before it lapses: dockgate certs crl{} (or renew --all --if-due from a timer)",
-        dir_option(&store.paths.dir)
+        store.paths.option()
     ));
 }
 
-/// The serial numbers a word stands for. A name stands for every certificate of that name that has not expired:
-/// a renewal leaves the earlier one valid, and taking back only the latest would let the holder in with the other.
-fn serials(target: &str, store: &Store, authority: &Authority) -> Result<Vec<String>, CertsError> {
-    let path = Path::new(target);
-    if path.is_file() {
-        return from_file(path, authority).map(|serial| vec![serial]);
+/// The serial numbers that are meant. A name means every certificate a client of that name still has: a renewal leaves the
+/// earlier one valid, and taking back only the latest would let the holder in with the other. What is a server's is only meant
+/// with `--server`, however it is named.
+fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<String>, CertsError> {
+    let kind = if args.server {
+        Kind::Server
+    } else {
+        Kind::Client
+    };
+    let Some(target) = args
+        .target
+        .as_deref()
+        .filter(|name| !args.server || *name != "server")
+    else {
+        let serials = by_name(kind, "server", store, authority)?;
+        return match serials.is_empty() {
+            true => Err(CertsError::refused(
+                format!(
+                    "there is no server certificate of this CA in {:?}",
+                    store.paths.dir
+                ),
+                "name it by its serial number or file",
+            )),
+            false => Ok(serials),
+        };
+    };
+    if !args.server {
+        if target == "server" {
+            return Err(CertsError::refused(
+                "the server is not a client, and a name means clients only",
+                format!(
+                    "`dockgate certs revoke --server{}` takes its certificates back",
+                    store.paths.option()
+                ),
+            ));
+        }
+        let serials = by_name(kind, target, store, authority)?;
+        if !serials.is_empty() {
+            return Ok(serials);
+        }
     }
+    let path = Path::new(target);
+    let serial = if path.is_file() {
+        from_file(path, authority)?
+    } else {
+        serial_number(target, store).ok_or_else(|| unknown(target, store))?
+    };
+    let is = kind_of(&serial, path, store);
+    if is == Some(Kind::Ca) {
+        return Err(CertsError::refused(
+            format!("serial {serial} is the CA's; its own list cannot revoke it"),
+            "take it out of --tlscacert instead",
+        ));
+    }
+    if is.is_some_and(|is| is != kind) {
+        let (whose, option) = match kind {
+            Kind::Client => ("a server's", " --server"),
+            _ => ("a client's", ""),
+        };
+        return Err(CertsError::refused(
+            format!("serial {serial} is {whose}"),
+            format!(
+                "`dockgate certs revoke{option} {serial}{}` takes it back",
+                store.paths.option()
+            ),
+        ));
+    }
+    Ok(vec![serial])
+}
+
+/// Every certificate of a name that has not expired: in the index, and where it lies.
+fn by_name(
+    kind: Kind,
+    name: &str,
+    store: &Store,
+    authority: &Authority,
+) -> Result<Vec<String>, CertsError> {
     let now = now();
-    let alive =
-        |not_after: &str| OffsetDateTime::parse(not_after, &Rfc3339).is_ok_and(|end| end > now);
     let mut serials: Vec<_> = store
         .index
         .issued()
-        .filter(|issued| {
-            issued.kind != Kind::Ca && issued.name == target && alive(&issued.not_after)
-        })
+        .filter(|issued| issued.kind == kind && issued.name == name && issued.is_alive(now))
         .filter(|issued| issued.issuer_key_id == authority.info().subject_key_id)
         .map(|issued| issued.serial.clone())
         .collect();
-    let own = store.paths.client(target).join("cert.pem");
-    if own.is_file() && pki::name::check(target).is_ok() {
-        serials.push(from_file(&own, authority)?);
+    for (_, _, path) in super::list::present(&store.paths)
+        .into_iter()
+        .filter(|(is, held, _)| *is == kind && held == name)
+    {
+        serials.push(from_file(&path, authority)?);
     }
-    serials.dedup();
-    if !serials.is_empty() {
-        return Ok(serials);
+    let mut seen = BTreeSet::new();
+    serials.retain(|serial| seen.insert(serial.clone()));
+    Ok(serials)
+}
+
+/// What a certificate is, by the index or else by what it may be used for.
+fn kind_of(serial: &str, path: &Path, store: &Store) -> Option<Kind> {
+    let issued = store.index.issued().find(|issued| issued.serial == serial);
+    if let Some(issued) = issued {
+        return Some(issued.kind);
     }
-    if let Some(serial) = serial_number(target, store) {
-        return Ok(vec![serial]);
-    }
+    let read = |path: &Path| Some(inspect_file(path).ok()?.1);
+    let info = read(path).or_else(|| {
+        super::list::present(&store.paths)
+            .into_iter()
+            .filter_map(|(.., path)| read(&path))
+            .find(|info| info.serial == serial)
+    })?;
+    Some(
+        match info.permits(Role::Server) && !info.permits(Role::Client) {
+            _ if info.is_ca => Kind::Ca,
+            true => Kind::Server,
+            false => Kind::Client,
+        },
+    )
+}
+
+fn unknown(target: &str, store: &Store) -> CertsError {
     let mut known: Vec<_> = store
         .index
         .issued()
@@ -109,21 +204,21 @@ fn serials(target: &str, store: &Store, authority: &Authority) -> Result<Vec<Str
         .filter(|name| strsim::damerau_levenshtein(name, target) <= 2)
         .collect::<Vec<_>>()
         .join(", ");
-    Err(CertsError::refused(
+    CertsError::refused(
         format!(
             "{target:?} is neither a client with a certificate that is still good, nor a serial number in hex, nor a file"
         ),
         if near.is_empty() && target.bytes().all(|b| b.is_ascii_hexdigit()) {
             format!(
                 "if it is a short serial number, write 0x{target}; names are in `dockgate certs list{}`",
-                dir_option(&store.paths.dir)
+                store.paths.option()
             )
         } else if near.is_empty() {
-            format!("see `dockgate certs list{}`", dir_option(&store.paths.dir))
+            format!("see `dockgate certs list{}`", store.paths.option())
         } else {
             format!("did you mean {near}?")
         },
-    ))
+    )
 }
 
 /// A serial number in hex, as tools print it. Short words such as `ada` or `c1` are hex too and more likely a name

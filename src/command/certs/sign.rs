@@ -1,81 +1,47 @@
 //! `certs sign`: a certificate for a key that was made elsewhere and never travels.
+//!
+//! A request proves that its sender has the key, and nothing else: name, kind and every further name are the operator's.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use rcgen::SubjectPublicKeyInfo;
 use x509_parser::{
-    certification_request::X509CertificationRequest,
-    extensions::{GeneralName, ParsedExtension},
-    prelude::FromDer,
+    certification_request::X509CertificationRequest, extensions::ParsedExtension, prelude::FromDer,
 };
 
-use super::{Output, authority};
+use super::{Output, authority, dir_option};
 use crate::cli::certs::Sign;
 use pki::{
     CertsError,
-    index::Kind,
     inspect::{Role, timestamp},
     issue::{CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, Subject},
-    pem,
+    name, pem,
     san::{self, San},
-    store::Store,
+    store::{Grant, Made, Store, server_name},
     write::{self, Access, Existing, refuse_existing},
 };
 use text::escape::shell_word;
 
-/// What is taken from a request: who, which key, which names. What it asks for beyond that is not granted.
+/// What a request proves, and what it asks for, which is told and not granted.
 struct Request {
-    subject: Vec<u8>,
-    common_name: String,
     public: SubjectPublicKeyInfo,
     rsa: bool,
-    sans: Vec<San>,
-    role: Option<Role>,
+    common_name: Option<String>,
+    /// `OU=admins`, `DNS:localhost`: each name and each use it asks for.
+    wishes: Vec<String>,
+    hosts: Vec<String>,
+    for_server: bool,
 }
 
 pub(super) fn sign(args: &Sign) -> Result<Output, CertsError> {
-    let request = read(args)?;
-    let role = match (args.server, args.client, request.role) {
-        (true, ..) => Role::Server,
-        (_, true, _) => Role::Client,
-        (.., Some(role)) => role,
-        _ => {
-            return Err(CertsError::refused(
-                format!(
-                    "{:?} does not say whether it is for a server or a client",
-                    args.csr
-                ),
-                "give --server or --client",
-            ));
-        }
-    };
-    let (kind, name) = match role {
-        Role::Server => (Kind::Server, "server".to_owned()),
-        Role::Client => (Kind::Client, request.common_name.clone()),
-    };
-    if role == Role::Client && request.common_name.is_empty() {
-        return Err(CertsError::refused(
-            format!(
-                "{:?} has no common name, by which policies and logs know a client",
-                args.csr
-            ),
-            "make the request with a subject such as /CN=ci",
-        ));
+    let request = read(&args.csr)?;
+    let role = role(args, &request)?;
+    for (option, value) in [("--o", &args.o), ("--ou", &args.ou)] {
+        value
+            .as_deref()
+            .map_or(Ok(()), |value| name::check_attribute(option, value))?;
     }
-    if role == Role::Server
-        && !request
-            .sans
-            .iter()
-            .any(|san| matches!(san, San::Dns(_) | San::Ip(_)))
-    {
-        return Err(CertsError::refused(
-            format!(
-                "{:?} asks for a server certificate without a subject alternative name, which matches no host",
-                args.csr
-            ),
-            "make the request with -addext subjectAltName=DNS:docker.example",
-        ));
-    }
+    let sans = names(args, role)?;
     let out = args
         .out
         .clone()
@@ -87,45 +53,150 @@ pub(super) fn sign(args: &Sign) -> Result<Output, CertsError> {
         "give --out another name, or --force to replace it",
     )?;
     let mut store = Store::open(&args.ca.dir.dir)?;
+    let grant = grant(args, role, &request, &store, existing)?;
     let authority = authority(&args.ca, &store.paths)?;
-    let default = if role == Role::Server {
-        SERVER_DAYS
-    } else {
-        CLIENT_DAYS
+    let common_name = match (role, &args.name) {
+        (Role::Client, _) => grant.name(),
+        (Role::Server, Some(given)) => given,
+        (Role::Server, None) => server_name(&sans),
     };
     let leaf = Leaf {
         role,
-        subject: Subject::Exact(&request.subject),
-        sans: Sans::New(&request.sans),
-        days: Days::from_option(args.days, default),
+        subject: Subject::New {
+            common_name,
+            organization: args.o.as_deref(),
+            organizational_unit: args.ou.as_deref(),
+        },
+        sans: Sans::New(&sans),
+        days: Days::from_option(
+            args.days,
+            match role {
+                Role::Server => SERVER_DAYS,
+                Role::Client => CLIENT_DAYS,
+            },
+        ),
         rsa: request.rsa,
     };
-    let made = store.sign(&authority, &leaf, &request.public, kind, &name)?;
+    let made = store.sign(&authority, &leaf, &request.public, &grant)?;
     write::write(&out, made.chain_pem.as_bytes(), Access::Public, existing)?;
-    let mut output = Output::default();
-    let word = if role == Role::Server {
-        "server"
-    } else {
-        "client"
-    };
-    output.line(format!(
-        "signed a {word} certificate, {}, good until {}",
-        made.info.subject,
-        timestamp(made.info.not_after)
-    ));
-    output.line(format!("  certificate  {}", out.display()));
-    output.line(format!("  serial       {}", made.info.serial));
-    output.next(format!(
-        "dockgate certs show {}",
-        shell_word(&out.to_string_lossy())
-    ));
-    Ok(output)
+    Ok(told(args, role, &made, &request, &out))
 }
 
-fn read(args: &Sign) -> Result<Request, CertsError> {
-    let path: &PathBuf = &args.csr;
+/// The operator's word on whether it is for a client or a server.
+fn role(args: &Sign, request: &Request) -> Result<Role, CertsError> {
+    match (args.server, args.client) {
+        (true, _) => Ok(Role::Server),
+        (_, true) => Ok(Role::Client),
+        _ => Err(CertsError::refused(
+            format!(
+                "whether {:?} is for a client or for a server is not the request's to say",
+                args.csr
+            ),
+            format!(
+                "give --client or --server: `{}`",
+                command(args, request, request.for_server)
+            ),
+        )),
+    }
+}
+
+fn names(args: &Sign, role: Role) -> Result<Vec<San>, CertsError> {
+    let mut sans = san::parse_all(&args.san)?;
+    if role == Role::Server && sans.is_empty() {
+        return Err(CertsError::refused(
+            "a server certificate without a subject alternative name matches no host",
+            "give the names and addresses clients use, such as --san docker.example",
+        ));
+    }
+    for uri in &args.uri {
+        sans.push(san::parse_uri(uri)?);
+    }
+    Ok(sans)
+}
+
+fn grant(
+    args: &Sign,
+    role: Role,
+    request: &Request,
+    store: &Store,
+    existing: Existing,
+) -> Result<Grant, CertsError> {
+    match (role, &args.name) {
+        (Role::Client, Some(name)) => store.grant_client(name, existing),
+        (Role::Client, None) => Err(CertsError::refused(
+            format!("the name of the client is not taken from {:?}", args.csr),
+            format!("give it with --name: `{}`", command(args, request, false)),
+        )),
+        (Role::Server, name) => {
+            name.as_deref().map_or(Ok(()), name::check)?;
+            store.grant_server(existing)
+        }
+    }
+}
+
+/// The command that would do what the request seems to want, as far as that may be had.
+fn command(args: &Sign, request: &Request, server: bool) -> String {
+    let csr = shell_word(&args.csr.to_string_lossy()).into_owned();
+    let dir = dir_option(&args.ca.dir.dir);
+    if server {
+        let hosts = match request.hosts.is_empty() {
+            true => "NAME".to_owned(),
+            false => request.hosts.join(","),
+        };
+        return format!(
+            "dockgate certs sign {csr} --server --san {}{dir}",
+            shell_word(&hosts)
+        );
+    }
+    let name = request
+        .common_name
+        .as_deref()
+        .filter(|name| name::check(name).is_ok())
+        .unwrap_or("NAME");
+    format!(
+        "dockgate certs sign {csr} --client --name {}{dir}",
+        shell_word(name)
+    )
+}
+
+/// Everything that was granted, and what was not.
+fn told(args: &Sign, role: Role, made: &Made, request: &Request, out: &Path) -> Output {
+    let mut output = Output::default();
+    let word = match role {
+        Role::Server => "server",
+        Role::Client => "client",
+    };
+    output.line(format!(
+        "signed a {word} certificate, good until {}",
+        timestamp(made.info.not_after)
+    ));
+    super::granted(&mut output, &made.info);
+    output.line(format!("  certificate  {}", out.display()));
+    output.line(format!("  serial       {}", made.info.serial));
+    let given = super::granted_names(&made.info);
+    let refused: Vec<_> = request
+        .wishes
+        .iter()
+        .filter(|wish| !given.contains(wish) && **wish != format!("use as a {word}"))
+        .map(String::as_str)
+        .collect();
+    if !refused.is_empty() {
+        output.line(format!(
+            "not granted, though the request asks for it: {}",
+            refused.join(", ")
+        ));
+    }
+    output.next(format!(
+        "dockgate certs show {}{}",
+        shell_word(&out.to_string_lossy()),
+        dir_option(&args.ca.dir.dir)
+    ));
+    output
+}
+
+fn read(path: &Path) -> Result<Request, CertsError> {
     let unexpected = |found: String, hint: &str| CertsError::Unexpected {
-        path: path.clone(),
+        path: path.into(),
         expected: "a CERTIFICATE REQUEST in PEM",
         found,
         hint: Some(hint.into()),
@@ -151,84 +222,79 @@ fn read(args: &Sign) -> Result<Request, CertsError> {
         )
     })?;
     let info = &csr.certification_request_info;
-    let common_name = info
-        .subject
-        .iter_common_name()
-        .next()
-        .and_then(|name| name.as_str().ok())
-        .unwrap_or_default()
-        .to_owned();
     let public = SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|error| {
         unexpected(
             format!("a request for a key of an unsupported kind ({error})"),
             "use RSA, ECDSA P-256, P-384, P-521 or Ed25519",
         )
     })?;
+    let rsa = matches!(
+        info.subject_pki.parsed(),
+        Ok(x509_parser::public_key::PublicKey::RSA(_))
+    );
     let mut request = Request {
-        subject: info.subject.as_raw().to_vec(),
-        common_name,
         public,
-        rsa: matches!(
-            info.subject_pki.parsed(),
-            Ok(x509_parser::public_key::PublicKey::RSA(_))
-        ),
-        sans: Vec::new(),
-        role: None,
+        rsa,
+        common_name: info
+            .subject
+            .iter_common_name()
+            .next()
+            .and_then(|name| name.as_str().ok())
+            .map(str::to_owned),
+        wishes: info
+            .subject
+            .iter_attributes()
+            .map(|attribute| {
+                let kind = x509_parser::objects::oid2abbrev(
+                    attribute.attr_type(),
+                    x509_parser::objects::oid_registry(),
+                );
+                let kind =
+                    kind.map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned);
+                format!("{kind}={}", attribute.as_str().unwrap_or("(not text)"))
+            })
+            .collect(),
+        hosts: Vec::new(),
+        for_server: false,
     };
     for extension in csr.requested_extensions().into_iter().flatten() {
-        match extension {
-            ParsedExtension::SubjectAlternativeName(names) => {
-                request.sans = names
-                    .general_names
-                    .iter()
-                    .map(requested_name)
-                    .collect::<Result<_, _>>()?;
-            }
-            ParsedExtension::ExtendedKeyUsage(usage) => {
-                request.role = match (usage.server_auth, usage.client_auth) {
-                    (true, false) => Some(Role::Server),
-                    (false, true) => Some(Role::Client),
-                    _ => None,
-                };
-            }
-            ParsedExtension::BasicConstraints(constraints) if constraints.ca => {
-                return Err(unexpected(
-                    "a request for a CA".into(),
-                    "dockgate signs servers and clients; a CA below this one would sign anything",
-                ));
-            }
-            _ => {}
+        if matches!(extension, ParsedExtension::BasicConstraints(constraints) if constraints.ca) {
+            return Err(unexpected(
+                "a request for a CA".into(),
+                "dockgate signs servers and clients; a CA below this one would sign anything",
+            ));
         }
+        request.wish(extension);
     }
     Ok(request)
 }
 
-fn requested_name(name: &GeneralName<'_>) -> Result<San, CertsError> {
-    match name {
-        GeneralName::DNSName(name) => San::parse(&format!("DNS:{name}")),
-        GeneralName::IPAddress(octets) => {
-            let address = match octets.len() {
-                4 => <[u8; 4]>::try_from(*octets)
-                    .ok()
-                    .map(std::net::IpAddr::from),
-                _ => <[u8; 16]>::try_from(*octets)
-                    .ok()
-                    .map(std::net::IpAddr::from),
-            };
-            address.map_or_else(
-                || {
-                    Err(CertsError::refused(
-                        "the request names an address that is neither IPv4 nor IPv6",
-                        "make the request again",
-                    ))
-                },
-                |address| San::parse(&address.to_string()),
-            )
+impl Request {
+    fn wish(&mut self, extension: &ParsedExtension<'_>) {
+        match extension {
+            ParsedExtension::SubjectAlternativeName(names) => {
+                for san in names.general_names.iter().map(pki::trust::san) {
+                    if let San::Dns(host) = &san
+                        && San::parse(host).is_ok()
+                    {
+                        self.hosts.push(host.clone());
+                    }
+                    if let San::Ip(address) = &san {
+                        self.hosts.push(address.to_string());
+                    }
+                    self.wishes.push(san.to_string());
+                }
+            }
+            ParsedExtension::ExtendedKeyUsage(usage) => {
+                self.for_server = usage.server_auth && !usage.client_auth;
+                if usage.server_auth {
+                    self.wishes.push("use as a server".into());
+                }
+                if usage.client_auth {
+                    self.wishes.push("use as a client".into());
+                }
+            }
+            _ => {}
         }
-        GeneralName::URI(uri) => san::parse_uri(uri),
-        other => Err(CertsError::refused(
-            format!("the request names {other}, a type dockgate does not issue"),
-            "use DNS names, IP addresses or URIs",
-        )),
     }
 }

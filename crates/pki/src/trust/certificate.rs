@@ -335,7 +335,9 @@ fn rfc3339<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S
     serializer.serialize_str(&timestamp(*at))
 }
 
-fn san(name: &GeneralName<'_>) -> San {
+/// A general name as plain text; what is invalid or unknown is told as such.
+#[must_use]
+pub fn san(name: &GeneralName<'_>) -> San {
     match name {
         GeneralName::DNSName(name) => San::Dns((*name).to_owned()),
         GeneralName::URI(uri) => San::Uri((*uri).to_owned()),
