@@ -26,6 +26,7 @@ use crate::connection::{Bounds, Front};
 use crate::engine::Upstream;
 use crate::house::{House, Surroundings, Survey};
 use crate::http::shared::{Deadlines, Limits, Shared};
+use crate::limits::MemoryBudget;
 use crate::listener::{self, Keepalive};
 use crate::observe::admin::{self, Admin};
 use crate::observe::audit::sink::{OnFailure, Sink, Target};
@@ -101,6 +102,7 @@ impl App {
                 header_lines: config.limits.header_lines,
                 session_max_age: config.limits.session_max_age,
             },
+            pending_bodies: Arc::new(MemoryBudget::new(config.limits.pending_bodies)),
             metrics: Arc::default(),
             draining: tokio_util::sync::CancellationToken::new(),
             policy: RwLock::new(Arc::new(policy)),

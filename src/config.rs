@@ -195,6 +195,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
             handshakes: r.value("max-handshakes", |text| value::count(text, 1)),
             head_bytes: r.value("max-head-size", head_size),
             header_lines: r.value("max-header-lines", |text| ranged(text, 16, 10_000)),
+            pending_bodies: r.value("max-pending-bodies", pending_bodies),
             requests_per_second_per_client: r
                 .optional::<NonZeroU32>("max-requests-per-second-per-client", value::rate),
         },
@@ -274,6 +275,15 @@ fn whole_seconds(text: &str) -> Result<Duration, Wrong> {
         return Err("expected whole seconds, at most 32767s".into());
     }
     Ok(time)
+}
+
+/// Room for one body of the longest `max_body`, at the least.
+fn pending_bodies(text: &str) -> Result<usize, Wrong> {
+    let bytes = value::size(text)?;
+    match bytes {
+        bytes if bytes >= 16 << 20 => Ok(bytes),
+        _ => Err("expected at least 16MiB".into()),
+    }
 }
 
 fn head_size(text: &str) -> Result<usize, Wrong> {

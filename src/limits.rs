@@ -1,7 +1,8 @@
-//! Small bounds: a token bucket, and a log line that does not repeat itself.
+//! Small bounds: a token bucket, a budget of memory, and a log line that does not repeat itself.
 
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// At most so many events a second, with bursts of one second's worth.
@@ -47,6 +48,95 @@ impl TokenBucket {
     fn level(&self, tokens: f64, last: Instant, now: Instant) -> f64 {
         let refill = now.saturating_duration_since(last).as_secs_f64() * self.rate;
         (tokens + refill).min(self.rate)
+    }
+}
+
+/// A number of bytes that many share.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    most: usize,
+    used: AtomicUsize,
+}
+
+impl MemoryBudget {
+    /// `most` bytes in all.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Self {
+            most,
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// Bytes that are taken.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// A share of a [`MemoryBudget`], given back when it is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<MemoryBudget>,
+    bytes: usize,
+}
+
+/// The budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many request bodies wait for a decision (max-pending-bodies)")]
+pub struct NoRoom;
+
+impl Reservation {
+    /// A share of nothing yet.
+    #[must_use]
+    pub fn new(budget: &Arc<MemoryBudget>) -> Self {
+        Self {
+            budget: budget.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Makes it `bytes` if it is less.
+    ///
+    /// # Errors
+    /// When that is more than is left; the share stays as it is.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
+            return Ok(());
+        };
+        let most = self.budget.most;
+        let take = |used: usize| used.checked_add(more).filter(|used| *used <= most);
+        self.budget
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .map_err(|_| NoRoom)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Whether it could be `bytes` now.
+    ///
+    /// # Errors
+    /// When that is more than is left.
+    pub fn fits(&self, bytes: usize) -> Result<(), NoRoom> {
+        let left = self.budget.most.saturating_sub(self.budget.used());
+        match bytes.saturating_sub(self.bytes) <= left {
+            true => Ok(()),
+            false => Err(NoRoom),
+        }
+    }
+
+    /// Gives everything back.
+    pub fn release(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -100,6 +190,24 @@ mod tests {
         );
         let later = (0..100).filter(|_| bucket.take(at(60_000)).is_ok()).count();
         assert_eq!(later, 10, "a long silence earns one second, not a minute");
+    }
+
+    #[test]
+    fn a_budget_is_never_overdrawn_and_comes_back_whole() {
+        let budget = Arc::new(MemoryBudget::new(100));
+        let (mut first, mut second) = (Reservation::new(&budget), Reservation::new(&budget));
+        assert_eq!(first.grow_to(60), Ok(()));
+        assert_eq!(first.grow_to(40), Ok(()), "it has more already");
+        assert_eq!(second.grow_to(41), Err(NoRoom));
+        assert_eq!(second.grow_to(40), Ok(()));
+        assert_eq!((budget.used(), first.grow_to(61)), (100, Err(NoRoom)));
+        assert_eq!(first.grow_to(usize::MAX), Err(NoRoom));
+        drop(second);
+        assert_eq!(first.grow_to(100), Ok(()));
+        first.release();
+        assert_eq!(budget.used(), 0);
+        drop(first);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -168,6 +168,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header lines of one head.
     pub header_lines: usize,
+    /// Bytes of all bodies that wait for a decision.
+    pub pending_bodies: usize,
     /// Requests per second of one client certificate.
     pub requests_per_second_per_client: Option<NonZeroU32>,
     /// Longest life of a hijacked session.

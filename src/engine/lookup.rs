@@ -9,6 +9,7 @@ use hyper::header::HOST;
 use tokio::time::timeout;
 
 use super::Upstream;
+use crate::limits::Reservation;
 use crate::net::ask::{AskError, ask};
 
 /// Longest wait for an answer.
@@ -33,19 +34,23 @@ pub enum LookupError {
 }
 
 impl Upstream {
-    /// `GET target`, on a connection of its own; answers status and body.
+    /// `GET target`, on a connection of its own; answers status and body, which `room` has room for.
     ///
     /// # Errors
-    /// When there is no complete answer within 10 s and 8 MiB.
-    pub async fn get(&self, target: &str) -> Result<(u16, Vec<u8>), LookupError> {
+    /// When there is no complete answer within 10 s and 8 MiB, or no room for it.
+    pub async fn get(
+        &self,
+        target: &str,
+        room: Option<&mut Reservation>,
+    ) -> Result<(u16, Vec<u8>), LookupError> {
         let request = Request::get(target)
             .header(HOST, "docker")
             .body(Full::<Bytes>::default())?;
-        let asked = ask(self.path(), self.connect_timeout, request, LIMIT);
+        let asked = ask(self.path(), self.connect_timeout, request, LIMIT, room);
         match timeout(DEADLINE, asked).await {
             Ok(answer) => {
                 let (status, body) = answer?;
-                Ok((status.as_u16(), body.to_vec()))
+                Ok((status.as_u16(), body))
             }
             Err(_) => Err(LookupError::TimedOut),
         }

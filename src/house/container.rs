@@ -373,7 +373,7 @@ async fn get<T: for<'de> Deserialize<'de>>(
     upstream: &Upstream,
     target: &str,
 ) -> Result<Option<T>, String> {
-    let (status, body) = upstream.get(target).await.map_err(|e| said(&e))?;
+    let (status, body) = upstream.get(target, None).await.map_err(|e| said(&e))?;
     match status {
         200 => serde_json::from_slice(&body)
             .map(Some)

@@ -20,6 +20,7 @@ use super::respond::{Refusal, Status};
 use super::response_authorization::ResponseAuthorization;
 use super::shared::Shared;
 use crate::engine::EngineStream;
+use crate::limits::Reservation;
 use crate::observe::metrics::Limit;
 use crate::observe::registry::{Admission, Entry};
 use crate::tls::socket::WideSocket;
@@ -55,6 +56,8 @@ struct Session<'a> {
     role: Option<(Arc<Policy>, ClientRef)>,
     /// Who has to be asked about the answer of the request at hand.
     authorization: Option<ResponseAuthorization>,
+    /// What the body of the request at hand takes of all that pending bodies may hold.
+    held: Reservation,
     fresh: bool,
 }
 
@@ -67,6 +70,7 @@ pub async fn serve(shared: Arc<Shared>, entry: Arc<Entry>, tls: Box<TlsStream<Wi
         engine: None,
         role: None,
         authorization: None,
+        held: Reservation::new(&shared.pending_bodies),
         fresh: true,
     };
     let last = loop {
@@ -98,10 +102,12 @@ impl<'a> Session<'a> {
         };
         // In two parts, so that what only the first one needs is not kept for as long as an answer may take.
         let mut admitted = self.admit(len).await;
-        match &mut admitted {
+        let after = match &mut admitted {
             Ok(ready) => self.forward(ready).await,
             Err(after) => *after,
-        }
+        };
+        self.held.release();
+        after
     }
 
     /// Reads the head of `len` bytes and decides on the request; one that goes no further has been answered.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Upstream;
 use crate::house::House;
+use crate::limits::MemoryBudget;
 use crate::observe::audit::sink::Sink;
 use crate::observe::metrics::Metrics;
 use crate::plugin::Plugin;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub deadlines: Deadlines,
     /// Bounds.
     pub limits: Limits,
+    /// What all bodies that wait for a decision hold.
+    pub pending_bodies: Arc<MemoryBudget>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.

@@ -1,17 +1,18 @@
 //! One HTTP exchange of the gate's own over a unix socket, on a connection that ends with it.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+
+use crate::limits::{NoRoom, Reservation};
 
 /// An exchange without a complete answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,14 +26,17 @@ pub enum AskError {
     Http(#[from] hyper::Error),
     /// The body failed.
     #[error("incomplete answer")]
-    Body(#[source] Box<dyn Error + Send + Sync>),
+    Body(#[source] hyper::Error),
+    /// There is no memory for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The body is too large.
     #[error("the answer is above {0} bytes")]
     TooLarge(usize),
 }
 
-/// Sends `request` and takes at most `limit` bytes of answer. The caller sets the deadline; `patience` bounds the wait for a
-/// place in a full accept queue.
+/// Sends `request` and takes at most `limit` bytes of answer, as far as `room` has room for them. The caller sets the
+/// deadline; `patience` bounds the wait for a place in a full accept queue.
 ///
 /// # Errors
 /// When the socket cannot be opened, or no complete answer within `limit` comes.
@@ -41,7 +45,8 @@ pub async fn ask(
     patience: Duration,
     request: Request<Full<Bytes>>,
     limit: usize,
-) -> Result<(StatusCode, Bytes), AskError> {
+    mut room: Option<&mut Reservation>,
+) -> Result<(StatusCode, Vec<u8>), AskError> {
     let stream = super::connect(socket, patience)
         .await
         .map_err(AskError::Connect)?;
@@ -49,15 +54,21 @@ pub async fn ask(
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), limit).collect().await;
-        let body = body.map_err(|e| {
-            if e.is::<LengthLimitError>() {
-                AskError::TooLarge(limit)
-            } else {
-                AskError::Body(e)
+        let mut from = response.into_body();
+        let mut body = Vec::new();
+        while let Some(frame) = from.frame().await {
+            let Ok(data) = frame.map_err(AskError::Body)?.into_data() else {
+                continue;
+            };
+            if body.len() + data.len() > limit {
+                return Err(AskError::TooLarge(limit));
             }
-        })?;
-        Ok((status, body.to_bytes()))
+            body.extend_from_slice(&data);
+            if let Some(room) = &mut room {
+                room.grow_to(body.capacity())?;
+            }
+        }
+        Ok((status, body))
     };
     // The connection has to be driven; its own fault, if any, reaches the answer.
     let driver = async {

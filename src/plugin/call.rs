@@ -91,7 +91,7 @@ async fn post<T: DeserializeOwned>(
         .header(ACCEPT, MEDIA_TYPE)
         .header(CONTENT_TYPE, MEDIA_TYPE)
         .body(Full::new(body))?;
-    let (status, body) = ask(socket, DEADLINE, request, LIMIT).await?;
+    let (status, body) = ask(socket, DEADLINE, request, LIMIT, None).await?;
     if status != StatusCode::OK {
         return Err(CallError::Status(status));
     }

@@ -67,6 +67,7 @@ fn sample(name: &str) -> &'static str {
         "log-level" => "debug",
         "log-format" => "json",
         "max-head-size" => "64KiB",
+        "max-pending-bodies" => "64MiB",
         name if name.starts_with("max-") || name == "workers" || name.ends_with("probes") => "17",
         name if name.ends_with("timeout") || name.ends_with("grace") || name.ends_with("age") => {
             "77s"

@@ -197,3 +197,51 @@ fn a_session_above_its_age_is_cut_and_a_long_request_is_not() {
         "{page}"
     );
 }
+
+#[test]
+fn bodies_that_wait_for_a_decision_share_a_budget_and_give_it_back() {
+    let dir = tempfile::tempdir().expect("create a temporary directory");
+    let policy = dir.path().join("policy.toml");
+    let text = "version = 1\nmax_body = \"64MiB\"\n[[client]]\nmatch = { any = true }\nrole = \"deployer\"\n";
+    std::fs::write(&policy, text).expect("write the policy");
+    let policy = policy.to_str().expect("a path in UTF-8");
+    let (gate, _engine) = with_engine(&["--max-pending-bodies", "16MiB", "--policy", policy]);
+    let alice = gate.pki.client("alice", 1);
+    let head = |length: usize, more: &str| {
+        format!(
+            "POST /v1.45/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n"
+        )
+    };
+    // Whether the gate would read a body of 12 MiB now: it says so before a byte of it is sent.
+    let reads_another = || {
+        let mut client = gate.connect(&alice);
+        client.send(head(12 << 20, "Expect: 100-continue\r\n"));
+        client.head()
+    };
+    assert!(reads_another().starts_with("HTTP/1.1 100 "));
+    let mut slow = gate.connect(&alice);
+    slow.send(head(6 << 20, ""));
+    slow.send(vec![b' '; 5 << 20]);
+    let refused = eventually(|| match reads_another() {
+        head if head.starts_with("HTTP/1.1 503 ") => Ok(head),
+        head => Err(head),
+    });
+    assert!(refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
+    // What fits is read and decided on.
+    let body = r#"{"Image":"busybox"}"#;
+    let mut small = gate.connect(&alice);
+    small.send(head(body.len(), "") + body);
+    // The scripted engine's own answer.
+    assert_eq!(small.answer().status, 404);
+    slow.send(vec![b' '; 1 << 20]);
+    assert_eq!(slow.answer().status, 403);
+    eventually(|| match reads_another() {
+        head if head.starts_with("HTTP/1.1 100 ") => Ok(()),
+        head => Err(head),
+    });
+    let page = get(gate.metrics(), "/metrics").text();
+    assert!(
+        page.contains("dockgate_limit_refusals_total{limit=\"max-pending-bodies\"} "),
+        "{page}"
+    );
+}

@@ -112,6 +112,7 @@ fn each_setting_that_takes_a_restart_is_named() {
             "audit-failure" => "\"continue\"",
             "metrics" => "\"127.0.0.1:1\"",
             "max-head-size" => "\"64KiB\"",
+            "max-pending-bodies" => "\"64MiB\"",
             "log-format" => "\"text\"",
             "audit" | "authz-plugin" | "control-socket" => "\"other\"",
             _ => match key.kind {

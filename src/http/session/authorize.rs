@@ -44,10 +44,9 @@ impl Session<'_> {
         question.certificates(&self.entry.chain);
         if question.shows_body() {
             if !body.is_done()
-                && self
+                && !self
                     .inspected_body(request, out, body, MAX_REQUEST_BODY)
                     .await?
-                    .is_none()
             {
                 let message = format!(
                     "the body is over {MAX_REQUEST_BODY} bytes, more than a plugin is shown"

@@ -9,6 +9,9 @@ use super::super::head::{Expect, RequestHead};
 use super::super::outgoing::Outgoing;
 use super::super::respond::{Refusal, Status};
 use super::{Session, Stop};
+use crate::limits::NoRoom;
+use crate::observe::metrics::Limit;
+use policy::BodyLength;
 
 /// The largest body of an attach or exec start.
 const MAX_TAKEOVER_BODY: usize = 64 * 1024;
@@ -64,6 +67,13 @@ impl Session<'_> {
         }
     }
 
+    fn no_room(&self, full: NoRoom) -> Stop {
+        self.shared.metrics.limited(Limit::PendingBodies);
+        let mut refusal = Refusal::new(Status::Unavailable, full.to_string());
+        refusal.retry_after = Some(1);
+        Stop::Refused(refusal)
+    }
+
     /// Reads a body to its end, framing included, behind what has `begun` it, or until it proves longer than `limit` bytes. A
     /// client that waits for `100 Continue` gets it.
     pub(super) async fn read_body(
@@ -77,6 +87,11 @@ impl Session<'_> {
         if body.is_done() && raw.len() <= limit {
             return Ok(Read::Whole(raw));
         }
+        if let BodyLength::Exact(length) = body.announced() {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let fits = self.held.fits(length.min(limit));
+            fits.map_err(|full| self.no_room(full))?;
+        }
         if request.expect == Expect::Continue && raw.is_empty() && self.client.held().is_empty() {
             let interim = self
                 .client
@@ -85,9 +100,13 @@ impl Session<'_> {
             interim.map_err(|_| Stop::Gone)?;
         }
         let deadline = self.shared.deadlines.head;
+        // A plugin is told the body in base64, in JSON, and until it answers all three are held.
+        let copies = if self.shared.plugin.is_some() { 4 } else { 1 };
         let read = async {
             loop {
                 self.first_of_body(body, &mut raw)?;
+                let held = self.held.grow_to(copies * raw.capacity());
+                held.map_err(|full| self.no_room(full))?;
                 if raw.len() > limit {
                     return Ok(Read::Beyond(std::mem::take(&mut raw)));
                 }

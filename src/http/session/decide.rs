@@ -15,6 +15,7 @@ use super::body::Read;
 use super::{Session, Stop};
 use crate::finding;
 use crate::house;
+use crate::limits::Reservation;
 use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Step};
 
 impl Session<'_> {
@@ -62,8 +63,8 @@ impl Session<'_> {
                     .inspected_body(request, out, body, pending.max_body())
                     .await?
                 {
-                    Some(bytes) => pending.body(&bytes),
-                    None => pending.too_large(),
+                    true => pending.body(out.body()),
+                    false => pending.too_large(),
                 },
                 Step::Paths(pending) => {
                     let paths = pending.host_paths().to_vec();
@@ -75,10 +76,14 @@ impl Session<'_> {
                         Err(_) => pending.lookup_failed("host paths could not be resolved"),
                     }
                 }
-                Step::Lookup(pending) => match Box::pin(self.look_up(pending.lookup())).await {
-                    Ok(answer) => pending.answer(&answer),
-                    Err(why) => pending.lookup_failed(&why),
-                },
+                Step::Lookup(pending) => {
+                    let mut room = Reservation::new(&self.shared.pending_bodies);
+                    let asked = Box::pin(self.look_up(pending.lookup(), &mut room)).await;
+                    match asked {
+                        Ok(answer) => pending.answer(&answer),
+                        Err(why) => pending.lookup_failed(&why),
+                    }
+                }
             };
         }
     }
@@ -109,7 +114,7 @@ impl Session<'_> {
         }
     }
 
-    /// Reads the whole body and puts it behind the head in `out`, with a length of its own; `None` if it is larger than
+    /// Reads the whole body and puts it behind the head in `out`, with a length of its own; `false` if it is larger than
     /// `limit` bytes, framing included. What of it stands there already, from a try with another limit, counts.
     pub(super) async fn inspected_body(
         &mut self,
@@ -117,7 +122,7 @@ impl Session<'_> {
         out: &mut Outgoing,
         body: &mut Framing,
         limit: usize,
-    ) -> Result<Option<Vec<u8>>, Stop> {
+    ) -> Result<bool, Stop> {
         let chunked = body.is_chunked();
         let begun = out.take_body();
         let raw = match self.read_body(request, body, begun, limit).await? {
@@ -125,16 +130,16 @@ impl Session<'_> {
             // Report mode lets it pass unseen: what has been read goes on, and the rest streams behind it.
             Read::Beyond(raw) => {
                 out.tail().extend_from_slice(&raw);
-                return Ok(None);
+                return Ok(false);
             }
         };
         let content = if chunked { framing::content(&raw) } else { raw };
         out.set_content(&content, chunked);
-        Ok(Some(content))
+        Ok(true)
     }
 
-    async fn look_up(&self, lookup: &Lookup) -> Result<Answer, String> {
-        let asked = self.shared.upstream.get(&lookup.target).await;
+    async fn look_up(&self, lookup: &Lookup, room: &mut Reservation) -> Result<Answer, String> {
+        let asked = self.shared.upstream.get(&lookup.target, Some(room)).await;
         let (status, body) = asked.map_err(|e| finding::chain(&e))?;
         Ok(Answer { status, body })
     }

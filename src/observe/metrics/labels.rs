@@ -76,18 +76,21 @@ pub enum Limit {
     HeadSize,
     /// Lines of a head.
     HeaderLines,
+    /// `max-pending-bodies`
+    PendingBodies,
     /// Requests per second of one client.
     RequestsPerSecond,
 }
 
 impl Limit {
     /// Every limit, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::Handshakes,
         Self::HeadSize,
         Self::HeaderLines,
+        Self::PendingBodies,
         Self::RequestsPerSecond,
     ];
 
@@ -100,6 +103,7 @@ impl Limit {
             Self::Handshakes => "max-handshakes",
             Self::HeadSize => "max-head-size",
             Self::HeaderLines => "max-header-lines",
+            Self::PendingBodies => "max-pending-bodies",
             Self::RequestsPerSecond => "max-requests-per-second-per-client",
         }
     }
