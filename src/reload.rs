@@ -31,7 +31,7 @@ use policy::Policy;
 use changes::{changed, names};
 use generation::{Found, Generation, has_lists, read, snapshot};
 
-pub use generation::{TrustFault, paths, policy, trust};
+pub use generation::{TrustFault, paths, policy, trust, trust_store};
 
 /// How often live certificates are compared with the clock.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);

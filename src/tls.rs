@@ -8,6 +8,7 @@ pub mod files;
 pub(crate) mod signatures;
 pub mod socket;
 pub mod verify;
+pub mod words;
 
 use std::io;
 use std::sync::Arc;
@@ -107,21 +108,20 @@ impl std::fmt::Display for Outcome {
 
 fn explain(error: &io::Error) -> String {
     use rustls::AlertDescription as Alert;
+    let said = words::io_error(error);
     match error
         .get_ref()
         .and_then(|e| e.downcast_ref::<rustls::Error>())
     {
         Some(rustls::Error::AlertReceived(
             Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown,
-        )) => {
-            format!(
-                "the client does not accept this server's certificate ({error}); check its --tlscacert and the name it dialled"
-            )
-        }
+        )) => format!(
+            "the client does not accept this server's certificate ({said}); check its --tlscacert and the name it dialled"
+        ),
         Some(rustls::Error::AlertReceived(Alert::CertificateExpired)) => {
             "the client says this server's certificate has expired".to_owned()
         }
-        _ => error.to_string(),
+        _ => said,
     }
 }
 

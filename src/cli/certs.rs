@@ -194,6 +194,12 @@ pub struct Show {
     /// CA to judge by instead [default: the one in --dir]
     #[arg(long, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
+    /// A gate's configuration file to judge by instead: its CAs, revocation lists, deny list and policy
+    #[arg(long, value_name = "FILE", conflicts_with = "ca_cert")]
+    pub config_file: Option<PathBuf>,
+    /// A policy file that says what the client may do
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -168,8 +168,8 @@ fn certified(path: &Path, ca: Option<&Path>) -> Result<Identity, PolicyError> {
     match ca {
         Some(ca) => admit(&certificates("CA file ", ca)?).map_err(|why| {
             let ca = ca.display();
-            wrong(format!(
-                "with the CAs of \"{ca}\" the gate would not let it connect: {why}"
+            PolicyError::Input(format!(
+                "no CA of \"{ca}\" vouches for \"{file}\" now, so the gate would not let it connect: {why}"
             ))
         }),
         None => {

@@ -89,6 +89,18 @@ pub enum TrustFault {
     Build(#[from] TrustError),
 }
 
+/// Whom the gate of a configuration lets in, and how many revocation lists it reads; without the server's own files. Blocks
+/// on the file system.
+///
+/// # Errors
+/// When a file is missing or wrong.
+pub fn trust_store(config: &Config) -> Result<(TrustStore, usize), TrustFault> {
+    let (client_ca, crls) = files::load_clients_trust(&paths(config))?;
+    let lists = crls.len();
+    let store = crate::tls::config::trust_store(&client_ca, crls, denied(&config.deny));
+    Ok((store.map_err(TrustError::of_clients)?, lists))
+}
+
 /// Reads the TLS files and builds a generation of trust, with the dates it ends on. Blocks on the file system.
 ///
 /// # Errors

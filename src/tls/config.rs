@@ -61,6 +61,13 @@ fn fault<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     }
 }
 
+impl TrustError {
+    /// What the CAs and lists of clients have wrong.
+    pub(crate) fn of_clients(what: String) -> Self {
+        fault("the client CA or its revocation lists cannot be used")(what)
+    }
+}
+
 impl Trust {
     /// Builds a generation.
     ///

@@ -54,8 +54,7 @@ pub struct TlsMaterial {
 
 /// Reads and cross-checks all files.
 pub fn load(paths: &TlsPaths) -> Result<TlsMaterial, FileError> {
-    let client_ca = certificates(Role::ClientCa, &paths.ca)?;
-    trust_anchors(Role::ClientCa, &paths.ca, &client_ca)?;
+    let (client_ca, crls) = load_clients_trust(paths)?;
     let cert_chain = certificates(Role::ServerCert, &paths.cert)?;
     let key = private_key(Role::ServerKey, &paths.key)?;
     check_pair(
@@ -64,13 +63,27 @@ pub fn load(paths: &TlsPaths) -> Result<TlsMaterial, FileError> {
         &cert_chain,
         &key,
     )?;
-    let crls = revocation_lists(paths)?;
     Ok(TlsMaterial {
         cert_chain,
         key,
         client_ca,
         crls,
     })
+}
+
+/// Reads what decides about clients alone: the CAs, and the revocation lists.
+pub fn load_clients_trust(
+    paths: &TlsPaths,
+) -> Result<
+    (
+        Vec<CertificateDer<'static>>,
+        Vec<CertificateRevocationListDer<'static>>,
+    ),
+    FileError,
+> {
+    let client_ca = certificates(Role::ClientCa, &paths.ca)?;
+    trust_anchors(Role::ClientCa, &paths.ca, &client_ca)?;
+    Ok((client_ca, revocation_lists(paths)?))
 }
 
 /// What a client brings: its CA for the server, its chain and its key.

@@ -46,8 +46,12 @@ fn a_ca_outside_its_own_validity_vouches_for_nobody() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let ca = dir.path().join("ca.pem");
     for (from, to, said) in [
-        (2020, 2021, "its CA expired on 2021-01-01"),
-        (4000, 4001, "its CA is not valid before 4000-01-01"),
+        (2020, 2021, "its CA \"CN=old CA\" expired on 2021-01-01"),
+        (
+            4000,
+            4001,
+            "its CA \"CN=old CA\" is not valid before 4000-01-01",
+        ),
         (2020, 4000, "dockgate would let it in as ci"),
     ] {
         let mut params = ca_params("old CA", 1);
@@ -89,7 +93,10 @@ fn a_revoked_ca_between_is_found_by_its_own_list() {
     fs::write(dir.path().join("ca.pem"), root.pem()).expect("written");
     let leaf = client(dir.path(), &between, &between.pem());
     for (serials, said) in [
-        (&[2][..], "dockgate would refuse it: it is revoked"),
+        (
+            &[2][..],
+            "dockgate would refuse it: its CA \"CN=between\" is revoked",
+        ),
         (&[9], "dockgate would let it in as ci"),
     ] {
         let lists = list(&between, &[]) + &list(&root, serials);
@@ -101,7 +108,7 @@ fn a_revoked_ca_between_is_found_by_its_own_list() {
     fs::write(dir.path().join("crl.pem"), list(&between, &[])).expect("written");
     let shown = done(dir.path(), &["show", &leaf, "--dir", arg(dir.path())]);
     assert!(
-        shown.contains("no revocation list of its issuer"),
+        shown.contains("there is no revocation list of \"CN=root\""),
         "{shown}"
     );
 }

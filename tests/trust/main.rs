@@ -3,6 +3,7 @@
 //! Every test runs the binary with real handshakes, certificates made by `dockgate certs` (odd ones by rcgen, under the
 //! same CA), and an engine that is a thread here.
 
+mod agreement;
 mod authorities;
 mod cuts;
 mod faults;

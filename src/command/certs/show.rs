@@ -1,13 +1,13 @@
 //! `certs show`: what a certificate says, and what dockgate would say to it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde::Serialize;
 
 use super::probe;
-use super::verdict::{self, Verdict};
+use super::verdict::{Judge, Verdict};
 use super::{Output, names};
 use crate::cli::certs::Show;
 use pki::{
@@ -15,7 +15,6 @@ use pki::{
     inspect::{Inspected, inspect, timestamp},
     issue::now,
     pem,
-    store::Paths,
 };
 
 /// One certificate of the chain, for `--json`.
@@ -64,7 +63,7 @@ pub(super) fn show(args: &Show) -> Result<Output, CertsError> {
     }
     if shown.first().is_some_and(|first| first.verdict.is_none()) {
         output.line(
-            "verdict        none: there is no CA to judge by; give --ca-cert FILE or --dir DIR",
+            "verdict        none: there is no CA to judge by; give --ca-cert FILE, --dir DIR or --config-file FILE",
         );
     }
     Ok(output)
@@ -75,25 +74,11 @@ fn verdict(
     chain: &[CertificateDer<'static>],
     asked_for: Option<&ServerName<'static>>,
 ) -> Result<Option<Verdict>, CertsError> {
-    let paths = Paths::of(&args.dir.dir);
-    let (ca, crl): (PathBuf, Option<PathBuf>) = match &args.ca_cert {
-        Some(ca) => (ca.clone(), None),
-        None => (paths.ca, Some(paths.crl).filter(|crl| crl.is_file())),
-    };
-    let Some(leaf) = chain
-        .first()
-        .filter(|_| args.ca_cert.is_some() || ca.is_file())
-    else {
+    let (Some(leaf), Some(judge)) = (chain.first(), Judge::of(args)?) else {
         return Ok(None);
     };
-    verdict::judge(
-        chain,
-        &read(&args.target, leaf)?,
-        &ca,
-        crl.as_deref(),
-        asked_for,
-    )
-    .map(Some)
+    let leaf = read(&args.target, leaf)?;
+    judge.judge(chain, &leaf, asked_for).map(Some)
 }
 
 fn read(target: &str, der: &CertificateDer<'_>) -> Result<Inspected, CertsError> {
@@ -179,5 +164,6 @@ fn describe(output: &mut Output, certificate: &Shown) {
     field("SPKI", spki);
     if let Some(verdict) = verdict {
         field("verdict", &verdict.text);
+        field("judged by", &verdict.judged_by);
     }
 }

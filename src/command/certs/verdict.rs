@@ -1,24 +1,23 @@
-//! What dockgate would say to a certificate: the same rustls verifiers the gate uses, and their answer in plain words.
+//! What dockgate would say to a certificate: the gate's own computation, and its answer in plain words.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use rustls::{
     CertificateError, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-    server::WebPkiClientVerifier,
 };
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use serde::Serialize;
 
 use super::probe::provider;
+use crate::cli::{ServeArgs, certs::Show};
+use crate::tls::{config::trust_store, words};
+use crate::{config, finding, reload};
 use pki::{
-    CertsError,
-    inspect::{Inspected, Role, inspect, timestamp},
-    issue::now,
-    pem,
-    san::San,
-    write,
+    Certificate, CertsError, Denied, Reason, Refusal, Role, San, TrustStore, identity::Identity,
+    inspect::timestamp, issue::now, pem, store::Paths, write,
 };
+use policy::Policy;
 
 /// A judgement, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,147 +26,238 @@ pub(crate) struct Verdict {
     pub(crate) accepted: bool,
     /// Why, as a sentence.
     pub(crate) text: String,
+    /// What it was judged by.
+    pub(crate) judged_by: String,
 }
 
-/// Judges a chain by the CA in `ca` and, where there is one, its revocation list in `crl`.
-pub(crate) fn judge(
-    chain: &[CertificateDer<'static>],
-    info: &Inspected,
-    ca: &Path,
-    crl: Option<&Path>,
-    asked_for: Option<&ServerName<'static>>,
-) -> Result<Verdict, CertsError> {
-    let cas = pem::certificates(ca)?;
-    let roots = of(&cas);
-    if roots.is_empty() {
-        return Ok(Verdict {
-            accepted: false,
-            text: format!("{} holds no CA that rustls can use", ca.display()),
-        });
-    }
-    let Some((leaf, intermediates)) = chain.split_first() else {
-        return Ok(Verdict {
-            accepted: false,
-            text: "there is no certificate".into(),
-        });
-    };
-    if info.is_ca {
-        let trusted = cas.contains(leaf);
-        let text = if trusted {
-            "a CA this gate trusts: it lets in the clients this CA signs"
-        } else {
-            "a CA this gate does not trust; add it to --tlscacert to let its clients in"
+/// What certificates are judged by.
+pub(crate) struct Judge {
+    store: TrustStore,
+    policy: Option<Policy>,
+    looked_at: String,
+}
+
+impl Judge {
+    /// What the arguments name: the configuration of a gate, a CA, or the directory with one and its list. `None` when there
+    /// is no CA.
+    pub(crate) fn of(args: &Show) -> Result<Option<Self>, CertsError> {
+        let mut judge = match (&args.config_file, &args.ca_cert) {
+            (Some(file), _) => Self::of_gate(file)?,
+            (None, Some(ca)) => Self::of_files(ca, None)?,
+            (None, None) => {
+                let Paths { ca, crl, .. } = Paths::of(&args.dir.dir);
+                if !ca.is_file() {
+                    return Ok(None);
+                }
+                Self::of_files(&ca, Some(crl.as_path()).filter(|crl| crl.is_file()))?
+            }
         };
-        return Ok(Verdict {
-            accepted: trusted,
-            text: text.into(),
-        });
+        if let Some(file) = &args.policy {
+            let policy = Policy::read(file).map_err(|error| {
+                let text = finding::chain(&error);
+                CertsError::refused(text, "`dockgate policy check FILE` says more")
+            })?;
+            judge.policy = Some(policy);
+            judge.looked_at += &format!(", the policy {}", file.display());
+        }
+        Ok(Some(judge))
     }
-    let server = asked_for.is_some()
-        || info.permits(Role::Server) && !info.permits(Role::Client)
-        || info.extended_key_usage.is_none() && !info.sans.is_empty();
-    if server {
-        let name = asked_for.cloned().or_else(|| first_name(info));
-        let Some(name) = name else {
-            return Ok(Verdict {
-                accepted: false,
-                text: "a server certificate without names: no client would accept it".into(),
-            });
+
+    fn of_gate(file: &Path) -> Result<Self, CertsError> {
+        let failed = |text: String| {
+            CertsError::refused(text, "`dockgate check --config-file FILE` says more")
         };
-        let judged = within(&cas, info, &|roots| {
-            WebPkiServerVerifier::builder_with_provider(roots, provider())
-                .build()
-                .map_err(|source| CertsError::crypto("judge a certificate", source))
-                .map(|verifier| {
-                    verifier
-                        .verify_server_cert(leaf, intermediates, &name, &[], UnixTime::now())
-                        .map(drop)
-                })
+        let args = ServeArgs {
+            config_file: Some(file.to_owned()),
+            ..ServeArgs::default()
+        };
+        let config = config::load(&args, std::env::vars_os()).map_err(|e| failed(e.to_string()))?;
+        let (store, lists) =
+            reload::trust_store(&config).map_err(|e| failed(finding::chain(&e)))?;
+        let policy = reload::policy(&config).map_err(|e| failed(finding::chain(&e)))?;
+        let looked_at = format!(
+            "the gate's configuration {}: its CAs, {lists} revocation lists, deny list and policy",
+            file.display()
+        );
+        Ok(Self {
+            store,
+            policy: Some(policy),
+            looked_at,
+        })
+    }
+
+    fn of_files(ca: &Path, crl: Option<&Path>) -> Result<Self, CertsError> {
+        let cas = pem::certificates(ca)?;
+        let lists = match crl {
+            Some(crl) => revocation_lists(crl)?,
+            None => Vec::new(),
+        };
+        let looked_at = match crl {
+            Some(crl) => format!("{} and {}", ca.display(), crl.display()),
+            None => format!("{}, no revocation list", ca.display()),
+        };
+        let store = trust_store(&cas, lists, Denied::default()).map_err(|found| {
+            CertsError::Unexpected {
+                path: ca.into(),
+                expected: "CAs that can be used",
+                found,
+                hint: None,
+            }
         })?;
-        return Ok(match judged {
-            Ok(()) => Verdict {
-                accepted: true,
-                text: format!(
-                    "good to serve with: clients that trust this CA accept it for {}",
-                    name.to_str()
-                ),
-            },
-            Err(reason) => Verdict {
-                accepted: false,
-                text: format!("clients would refuse it: {reason}"),
-            },
-        });
+        Ok(Self {
+            store,
+            policy: None,
+            looked_at: looked_at + ", no deny list and no policy",
+        })
     }
-    let crls = crl.map(revocation_lists).transpose()?;
-    let judged = within(&cas, info, &|roots| {
-        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
-        if let Some(crls) = crls.clone().filter(|crls| !crls.is_empty()) {
-            builder = builder.with_crls(crls).enforce_revocation_expiration();
-        }
-        builder
-            .build()
-            .map_err(|source| CertsError::crypto("judge a certificate", source))
-            .map(|verifier| {
-                verifier
-                    .verify_client_cert(leaf, intermediates, UnixTime::now())
-                    .map(drop)
-            })
-    })?;
-    Ok(match judged {
-        Ok(()) => Verdict {
-            accepted: true,
-            text: format!(
-                "dockgate would let it in as {}",
-                info.common_name.as_deref().unwrap_or(&info.subject)
-            ),
-        },
-        Err(reason) => Verdict {
-            accepted: false,
-            text: format!("dockgate would refuse it: {reason}"),
-        },
-    })
-}
 
-fn of<'a>(cas: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(cas.into_iter().cloned());
-    roots
-}
-
-/// What `verify` says with all CAs, and then with those that are themselves within their validity: the gate demands that
-/// too, as Go does, and a trust anchor has no dates of its own.
-fn within(
-    cas: &[CertificateDer<'static>],
-    info: &Inspected,
-    verify: &dyn Fn(Arc<RootCertStore>) -> Result<Result<(), rustls::Error>, CertsError>,
-) -> Result<Result<(), String>, CertsError> {
-    if let Err(error) = verify(Arc::new(of(cas)))? {
-        return Ok(Err(explain(&error, info)));
-    }
-    let now = now();
-    let mut outside = Vec::new();
-    let mut current = Vec::new();
-    for ca in cas {
-        match inspect(ca) {
-            Ok(dates) if (dates.not_before..=dates.not_after).contains(&now) => current.push(ca),
-            Ok(dates) => outside.push((ca, dates)),
-            Err(_) => {}
+    /// Judges a chain, leaf first, as a client's; and as a server's too where it was presented as one or is meant to be one.
+    pub(crate) fn judge(
+        &self,
+        chain: &[CertificateDer<'static>],
+        leaf: &Certificate,
+        asked_for: Option<&ServerName<'static>>,
+    ) -> Result<Verdict, CertsError> {
+        let verdict = |(accepted, text)| Verdict {
+            accepted,
+            text,
+            judged_by: self.looked_at.clone(),
+        };
+        if asked_for.is_some() {
+            return Ok(verdict(self.server(chain, leaf, asked_for)?));
         }
-    }
-    let current = of(current);
-    if !current.is_empty() && verify(Arc::new(current))?.is_ok() {
-        return Ok(Ok(()));
-    }
-    for (ca, dates) in outside {
-        if verify(Arc::new(of([ca])))?.is_ok() {
-            return Ok(Err(if dates.not_after < now {
-                format!("its CA expired on {}", timestamp(dates.not_after))
+        let (let_in, said) = self.client(chain, leaf);
+        let is_server = leaf.permits(Role::Server)
+            && (!leaf.permits(Role::Client)
+                || leaf.extended_key_usage.is_none() && !leaf.sans.is_empty());
+        Ok(verdict(if leaf.is_ca {
+            let trusted = self.store.cas().iter().any(|ca| ca.sha256 == leaf.sha256);
+            let what = if trusted {
+                "a CA this gate trusts: it lets in the clients this CA signs"
             } else {
-                format!("its CA is not valid before {}", timestamp(dates.not_before))
-            }));
+                "a CA this gate does not trust"
+            };
+            (trusted, format!("{what}; as a client's, {said}"))
+        } else if is_server {
+            let (good, text) = self.server(chain, leaf, None)?;
+            (good, format!("{text}; as a client's, {said}"))
+        } else {
+            (let_in, said)
+        }))
+    }
+
+    fn client(&self, chain: &[CertificateDer<'static>], leaf: &Certificate) -> (bool, String) {
+        match self.store.admit(chain, UnixTime::now()) {
+            Ok(admitted) => {
+                let mut text = format!("dockgate would let it in as {}", admitted.identity.label());
+                if let Some(policy) = &self.policy {
+                    text += &permitted(policy, &admitted.identity);
+                }
+                (true, text)
+            }
+            Err(refusal) => (
+                false,
+                format!("dockgate would refuse it: {}", why(&refusal, leaf)),
+            ),
         }
     }
-    Ok(Err("its CA cannot be read".into()))
+
+    fn server(
+        &self,
+        chain: &[CertificateDer<'static>],
+        info: &Certificate,
+        asked_for: Option<&ServerName<'static>>,
+    ) -> Result<(bool, String), CertsError> {
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Ok((false, "there is no certificate".into()));
+        };
+        let Some(name) = asked_for.cloned().or_else(|| first_name(info)) else {
+            let text = "a server certificate without names: no client would accept it";
+            return Ok((false, text.into()));
+        };
+        let mut roots = RootCertStore::empty();
+        let seconds = now().unix_timestamp();
+        let current = self.store.cas().iter().filter(|ca| ca.is_in_force(seconds));
+        roots.add_parsable_certificates(
+            current.map(|ca| CertificateDer::from(ca.details.der.clone())),
+        );
+        if roots.is_empty() {
+            return Ok((
+                false,
+                "clients would refuse it: its CA is outside its own validity".into(),
+            ));
+        }
+        let judged = WebPkiServerVerifier::builder_with_provider(roots.into(), provider())
+            .build()
+            .map_err(|source| CertsError::crypto("judge a certificate", source))?
+            .verify_server_cert(leaf, intermediates, &name, &[], UnixTime::now());
+        if let Err(error) = judged {
+            return Ok((
+                false,
+                format!("clients would refuse it: {}", explain(&error, info)),
+            ));
+        }
+        if info.passes_for_self_signed() {
+            return Ok((
+                false,
+                "clients built on OpenSSL (docker-py, node, curl) would refuse it: it has the same subject as its CA and no key \
+                 identifiers, so they take it for self-signed"
+                    .into(),
+            ));
+        }
+        let name = name.to_str();
+        Ok((
+            true,
+            format!("good to serve with: clients that trust this CA accept it for {name}"),
+        ))
+    }
+}
+
+/// What the policy gives a client that is let in.
+fn permitted(policy: &Policy, identity: &Identity) -> String {
+    let client = policy.client_for(identity);
+    let role = policy.role_name(client);
+    match policy.client(client) {
+        _ if policy.is_open() => ", with full access (no policy)".to_owned(),
+        Some(entry) => format!(", with the role {role:?} of the entry {:?}", entry.name),
+        None if policy.shuts_out(client) => {
+            ", but no entry of the policy matches it, so every request is denied".to_owned()
+        }
+        None => format!(", with the role {role:?}, since no entry of the policy matches it"),
+    }
+}
+
+/// Why a client's certificate is refused, in a sentence about it.
+fn why(refusal: &Refusal, leaf: &Certificate) -> String {
+    let detail = &refusal.detail;
+    match refusal.reason {
+        Reason::Expired => format!("it expired on {}", timestamp(leaf.not_after)),
+        Reason::NotYetValid => format!(
+            "it is not valid before {}; is the clock right?",
+            timestamp(leaf.not_before)
+        ),
+        Reason::UnknownIssuer if detail.is_empty() => {
+            format!("it was not issued by this CA but by {}", leaf.issuer)
+        }
+        Reason::Revoked if detail.is_empty() => "it is revoked".into(),
+        Reason::DenyListed if detail.is_empty() => "it is on the deny list".into(),
+        Reason::Revoked => format!("{detail} revoked"),
+        Reason::DenyListed => format!("{detail} on the deny list"),
+        Reason::WrongUsage => {
+            let usages = leaf.extended_key_usage.as_deref().unwrap_or_default();
+            let tail = if detail.is_empty() {
+                String::new()
+            } else {
+                format!("; {detail}")
+            };
+            format!(
+                "its extended key usage does not allow it ({}){tail}",
+                usages.join(", ")
+            )
+        }
+        Reason::IssuerExpired => format!("its {detail}"),
+        Reason::UnknownIssuer | Reason::RevocationUnknown | Reason::Invalid => detail.clone(),
+    }
 }
 
 fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, CertsError> {
@@ -180,7 +270,7 @@ fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'sta
         .collect())
 }
 
-fn first_name(info: &Inspected) -> Option<ServerName<'static>> {
+fn first_name(info: &Certificate) -> Option<ServerName<'static>> {
     info.sans.iter().find_map(|san| match san {
         San::Dns(name) => ServerName::try_from(name.replacen('*', "any", 1)).ok(),
         San::Ip(address) => Some(ServerName::from(*address)),
@@ -188,29 +278,38 @@ fn first_name(info: &Inspected) -> Option<ServerName<'static>> {
     })
 }
 
-fn explain(error: &rustls::Error, info: &Inspected) -> String {
+/// Why clients refuse a server's certificate.
+fn explain(error: &rustls::Error, info: &Certificate) -> String {
     let rustls::Error::InvalidCertificate(reason) = error else {
-        return error.to_string();
+        return words::tls_error(error);
     };
     match reason {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!("it expired on {}", timestamp(info.not_after)),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!("it is not valid before {}; is the clock right?", timestamp(info.not_before))
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("it expired on {}", timestamp(info.not_after))
         }
-        CertificateError::Revoked => "it is revoked".into(),
-        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
-            "the revocation list has lapsed; `dockgate certs crl` signs it again".into()
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => format!(
+            "it is not valid before {}; is the clock right?",
+            timestamp(info.not_before)
+        ),
+        CertificateError::UnknownIssuer => {
+            format!("it was not issued by this CA but by {}", info.issuer)
         }
-        CertificateError::UnknownRevocationStatus => "no revocation list of its issuer is at hand".into(),
-        CertificateError::UnknownIssuer => format!("it was not issued by this CA but by {}", info.issuer),
-        CertificateError::BadSignature => "its signature does not fit this CA's key: a CA of the same name but another key signed it".into(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            format!("its extended key usage does not allow it ({})", info.extended_key_usage.as_ref().map_or_else(String::new, |usages| usages.join(", ")))
+            let usages = info.extended_key_usage.as_deref().unwrap_or_default();
+            format!(
+                "its extended key usage does not allow it ({})",
+                usages.join(", ")
+            )
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             let names: Vec<_> = info.sans.iter().map(ToString::to_string).collect();
-            format!("it does not name the host that was asked for, only {}", if names.is_empty() { "nothing".into() } else { names.join(", ") })
+            let names = if names.is_empty() {
+                "nothing".into()
+            } else {
+                names.join(", ")
+            };
+            format!("it does not name the host that was asked for, only {names}")
         }
-        other => other.to_string(),
+        other => words::certificate(other).to_owned(),
     }
 }

@@ -210,8 +210,7 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
 /// OpenSSL takes a certificate whose issuer and subject are one name for self-signed, unless key identifiers say otherwise.
 fn same_subject(leaf: &Certificate, cas: &[Certificate], path: &Path, out: &mut Vec<Finding>) {
     let is_its_own = cas.iter().any(|ca| ca.details.spki == leaf.details.spki);
-    let distinct = leaf.authority_key_id.is_some() && leaf.authority_key_id != leaf.subject_key_id;
-    if leaf.self_issued && !is_its_own && !distinct {
+    if leaf.passes_for_self_signed() && !is_its_own {
         out.push(
             Finding::error(format!(
                 "server certificate {:?} has the same subject as its CA ({}) and no key identifiers: OpenSSL-based clients \

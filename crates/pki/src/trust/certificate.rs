@@ -72,6 +72,8 @@ pub struct Details {
     pub version: u32,
     /// All common names, in order.
     pub common_names: Vec<String>,
+    /// The whole certificate.
+    pub der: Vec<u8>,
     /// The subject's own bytes.
     pub subject: Vec<u8>,
     /// The issuer's own bytes.
@@ -194,6 +196,7 @@ impl Certificate {
             details: Details {
                 version: certificate.version().0.saturating_add(1),
                 common_names,
+                der: der.to_vec(),
                 subject: subject.as_raw().to_vec(),
                 issuer: certificate.issuer().as_raw().to_vec(),
                 spki: spki.to_vec(),
@@ -299,6 +302,15 @@ impl Certificate {
         self.key_usage
             .as_ref()
             .is_none_or(|usages| usages.contains(&usage))
+    }
+
+    /// Whether clients built on OpenSSL take it for self-signed: its issuer is its subject, and no key identifiers say
+    /// otherwise.
+    #[must_use]
+    pub fn passes_for_self_signed(&self) -> bool {
+        let other_key =
+            self.authority_key_id.is_some() && self.authority_key_id != self.subject_key_id;
+        self.self_issued && !other_key
     }
 
     /// The moment two thirds of the validity are over: when renewal is due.

@@ -1,6 +1,7 @@
 //! Kinds of public keys: what they are called, and whether the gate can check signatures with them.
 
 use rustls_pki_types::SignatureVerificationAlgorithm;
+use x509_parser::asn1_rs::Tag;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::{PublicKey, RSAPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -39,7 +40,8 @@ pub(crate) fn of(spki: &[u8]) -> String {
 
 fn elliptic(key: &SubjectPublicKeyInfo<'_>) -> String {
     let parameters = key.algorithm.parameters.as_ref();
-    let Some(curve) = parameters.and_then(|it| it.as_oid().ok()) else {
+    let named = parameters.filter(|it| it.tag() == Tag::Oid);
+    let Some(curve) = named.and_then(|it| it.as_oid().ok()) else {
         return "ECDSA with explicit parameters".to_owned();
     };
     match curve.to_id_string().as_str() {

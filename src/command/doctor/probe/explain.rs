@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use crate::command::doctor::probe::answer::Head;
 use crate::command::doctor::probe::{MAX_ANSWER, Probe, Verdict};
 use crate::finding::Finding;
+use crate::tls::words;
 use pki::Certificate;
 
 impl Probe<'_> {
@@ -22,11 +23,15 @@ impl Probe<'_> {
             Some(Error::AlertReceived(alert)) => self.explain_alert(*alert),
             Some(Error::InvalidCertificate(cause)) => self.explain_server(cause, &verdict.chain()),
             Some(Error::InvalidMessage(_)) => self.plain(),
-            Some(Error::PeerIncompatible(what)) => {
-                Finding::error(format!("the server's TLS is out of date: {what:?}"))
-                    .hint("it must speak TLS 1.2 or 1.3: upgrade it, or put dockgate in its place")
-            }
-            Some(other) => Finding::error(format!("the TLS handshake fails: {other}")),
+            Some(what @ Error::PeerIncompatible(_)) => Finding::error(format!(
+                "the server's TLS is out of date: {}",
+                words::tls_error(what)
+            ))
+            .hint("it must speak TLS 1.2 or 1.3: upgrade it, or put dockgate in its place"),
+            Some(other) => Finding::error(format!(
+                "the TLS handshake fails: {}",
+                words::tls_error(other)
+            )),
             None => match err.kind() {
                 io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Finding::error(format!(
                     "{addr} accepts connections, but does not answer within {:?}",
@@ -78,10 +83,10 @@ impl Probe<'_> {
                 Finding::error("the server speaks neither TLS 1.2 nor 1.3").hint("upgrade it, or put dockgate in its place")
             }
             AlertDescription::BadCertificate | AlertDescription::CertificateUnknown | AlertDescription::HandshakeFailure => {
-                Finding::error(format!("the server refuses the client certificate ({subject}, issued by {issuer}): {alert:?}"))
+                Finding::error(format!("the server refuses the client certificate ({subject}, issued by {issuer}): {}", words::alert_name(alert)))
                     .hint("its log names the reason; a certificate from the wrong CA is the most common one")
             }
-            other => Finding::error(format!("the server ends the handshake with the alert {other:?}")).hint("its log says why"),
+            other => Finding::error(format!("the server ends the handshake with the alert {}", words::alert_name(other))).hint("its log says why"),
         }
     }
 
@@ -121,7 +126,7 @@ impl Probe<'_> {
                 Finding::error(format!("the server's certificate ({subject}) has an extendedKeyUsage without serverAuth"))
                     .hint("on the server: `dockgate certs server` makes one that has it")
             }
-            other => Finding::error(format!("the server's certificate ({subject}) cannot be accepted: {other}"))
+            other => Finding::error(format!("the server's certificate ({subject}) cannot be accepted: {}", words::certificate(other)))
                 .hint("on the server: `dockgate certs server` makes a sound one"),
         }
     }
