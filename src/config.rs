@@ -240,9 +240,12 @@ fn protected(r: &mut Resolver) -> ProtectedNames {
                 false => Err("expected an absolute path of the engine's host".into()),
             }
         }),
-        volumes: r.list("protected-volumes", |text, _| match text {
-            "" => Err("expected a volume's name".into()),
-            name => Ok(name.to_owned()),
+        volumes: r.list("protected-volumes", |text, _| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-*".contains(&b);
+            match !text.is_empty() && text.len() <= 255 && text.bytes().all(plain) {
+                true => Ok(text.to_owned()),
+                false => Err("expected a volume's name; `*` stands for any text".into()),
+            }
         }),
         images: r.list("protected-images", |text, _| {
             ImagePattern::parse(text).map_err(Into::into)

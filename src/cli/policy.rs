@@ -35,9 +35,15 @@ pub struct CheckArgs {
     /// The CA file of the listener, to warn of names that several CAs could issue
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Exit with 1 if anybody but an `admin` could become root on the host
+    /// Exit with 1 if anybody but an `admin` could become root on the host, or if that cannot be told
     #[arg(long)]
     pub fail_on_root: bool,
+    /// List the operations of this role
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    pub role: Option<String>,
+    /// List the operations of every role that a client has
+    #[arg(long, short, conflicts_with = "json")]
+    pub verbose: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

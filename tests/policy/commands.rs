@@ -89,13 +89,15 @@ fn check_says_what_each_client_may_do_and_whether_it_leads_to_root() {
         "1 traefik (cn)",
         "2 ci (cn)",
         "yes  (unrestricted)",
-        "symlinks inside are followed",
+        "yes  (binds \"/srv/team/**\" may be written: a link to /",
         "ok: 3 clients, 1 role",
     ] {
         assert!(said.text.contains(line), "{line:?} in\n{}", said.text);
     }
+    let narrow = POLICY.replace("binds  = [\"/srv/team/**\"]\n", "");
+    desk.file("narrow.toml", &narrow);
     assert_eq!(
-        desk.run("check policy.toml --fail-on-root", "")
+        desk.run("check narrow.toml --fail-on-root", "")
             .expect("a policy")
             .code,
         0,
@@ -117,6 +119,110 @@ fn check_says_what_each_client_may_do_and_whether_it_leads_to_root() {
             .to_string()
             .contains("bad.toml:2: unknown key \"clients\"")
     );
+}
+
+#[test]
+fn check_lists_the_operations_of_a_role_when_it_is_asked_to() {
+    let desk = Desk::new();
+    let said = desk.run("check policy.toml --role team", "");
+    let said = said.expect("a policy").text;
+    assert!(said.contains("\n\nrole team: "), "{said}");
+    let lines: Vec<Vec<&str>> = said
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    for line in [
+        "exec create start resize inspect",
+        "volume list inspect create delete",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        assert!(lines.contains(&words), "{line:?} in\n{said}");
+    }
+    assert!(!said.contains("role traefik: "), "{said}");
+    // A built-in role that no client has can be looked at too.
+    let said = desk.run("check policy.toml --role monitor", "");
+    assert!(said.expect("a policy").text.contains("\n\nrole monitor: "));
+    let said = desk
+        .run("check policy.toml --verbose", "")
+        .expect("a policy");
+    for role in [
+        "role team: ",
+        "role traefik: ",
+        "role admin: every operation",
+    ] {
+        assert!(said.text.contains(role), "{role:?} in\n{}", said.text);
+    }
+    let odd = desk.run("check policy.toml --role teem", "");
+    let odd = odd.expect_err("no such role").to_string();
+    assert!(odd.contains("has no role \"teem\""), "{odd}");
+}
+
+#[test]
+fn check_warns_of_an_entry_that_gives_less_behind_one_that_may_match_the_same() {
+    let warned = |first: &str, second: &str| {
+        let desk = Desk::new();
+        let entry = |entry: &str| format!("[[client]]\n{entry}\n");
+        let text = format!(
+            "version = 1\n{}{}[role.tight]\nbase = \"deployer\"\n[role.loose]\nbase = \"deployer\"\n[role.loose.limits]\nprivileged = true\n",
+            entry(first),
+            entry(second)
+        );
+        desk.file("two.toml", &text);
+        let said = desk.run("check two.toml", "").expect("a policy").text;
+        said.contains("gives less than")
+    };
+    let ops = "match = { ou = \"ops\" }\nrole = \"operator\"";
+    for second in [
+        "match = { cn = \"old-laptop\" }\nrole = \"none\"",
+        "match = { o = \"Example\" }\nrole = \"monitor\"",
+        "match = { ou = \"trainees\" }\nrole = \"read-only\"",
+        "match = { dns = \"*.edge.example\" }\nrole = \"monitor\"",
+        "match = { spiffe = \"spiffe://a/b\" }\nrole = \"monitor\"",
+    ] {
+        assert!(warned(ops, second), "{second}");
+    }
+    let admin = "match = { spiffe = \"spiffe://corp/*/x\" }\nrole = \"admin\"";
+    let less = |key: &str| format!("match = {{ {key} }}\nrole = \"monitor\"");
+    assert!(warned(admin, &less("uri = \"spiffe://corp/a/**\"")));
+    assert!(!warned(admin, &less("uri = \"spiffe://corp/a/y\"")));
+    assert!(!warned(admin, &less("spiffe = \"spiffe://other/**\"")));
+    // The same operations, and limits that lead to root or not.
+    assert!(warned(
+        "match = { ou = \"a\" }\nrole = \"loose\"",
+        "match = { ou = \"b\" }\nrole = \"tight\""
+    ));
+    // One certificate has one common name, and one key.
+    let cn = "match = { cn = \"ada\" }\nrole = \"admin\"";
+    assert!(!warned(cn, &less("cn = \"bob\"")));
+    assert!(warned(
+        cn,
+        &less("cn = [\"bob\", \"ada\"]").replace("cn =", "ou = \"x\", cn =")
+    ));
+    // Who gives more may stand behind, and everybody's entry comes last.
+    assert!(!warned(
+        "match = { cn = \"old-laptop\" }\nrole = \"none\"",
+        ops
+    ));
+    assert!(!warned(ops, "match = { any = true }\nrole = \"none\""));
+}
+
+#[test]
+fn no_example_has_an_entry_in_the_shadow_of_another() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/policy");
+    let mut found = 0;
+    for entry in std::fs::read_dir(examples).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|end| end != "toml") {
+            continue;
+        }
+        found += 1;
+        let said = Desk::new().run(&format!("check {}", path.display()), "");
+        let text = said.expect("a policy").text;
+        for word in ["gives less than", "never matches"] {
+            assert!(!text.contains(word), "{}: {text}", path.display());
+        }
+    }
+    assert!(found > 9, "{found}");
 }
 
 #[test]

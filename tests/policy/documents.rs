@@ -317,3 +317,39 @@ fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_den
         assert!(!refusing.admit(&power), "{}", key.name());
     }
 }
+
+#[test]
+fn each_built_in_roles_row_names_all_its_operations_and_no_other() {
+    let page = fs::read_to_string(root().join("docs/reference/policy.md")).expect("the page");
+    let (_, section) = page
+        .split_once("\n## Built-in roles\n")
+        .expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("another section");
+    let text = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"none\"\n";
+    let policy = Policy::parse("t", text).expect("a policy");
+    let role = |name: &str| policy.roles.iter().find(|role| role.name == name);
+    let mut rows = 0;
+    for row in section.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, may) = row.split_once("` | ").expect("a row");
+        let described = role(name).unwrap_or_else(|| panic!("{name} is no built-in role"));
+        rows += 1;
+        if described.unlimited() {
+            continue;
+        }
+        let mut said = BTreeSet::new();
+        for word in may
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| *word != "tags")
+        {
+            match role(word) {
+                Some(other) => said.extend(other.allowed.iter().map(Operation::id)),
+                None => _ = said.insert(Operation::from_id(word).expect("an operation").id()),
+            }
+        }
+        let may: BTreeSet<_> = described.allowed.iter().map(Operation::id).collect();
+        assert_eq!(said, may, "{name}");
+    }
+    assert_eq!(rows, 12);
+}

@@ -27,7 +27,7 @@ fn every_fault_has_its_line_and_a_suggestion() {
         ),
         ("version = 2\n", "policy.toml:1: version: expected 1"),
         ("", "version is missing, expected `version = 1`"),
-        ("version = 1\n", "no [[client]] entry"),
+        ("version = 1\n", "no `[[client]]` entry"),
         (
             "version = 1\n[[client]]\nmatch = { cn = \"a\" }\nrole = \"opertor\"\n",
             "policy.toml:4: role \"opertor\" does not exist\nhint: did you mean \"operator\"?",
@@ -112,6 +112,7 @@ fn every_fault_has_its_line_and_a_suggestion() {
             "version = 1\n[role.x.limits]\nimages = [\"reg*/x\"]\n",
             "images:",
         ),
+        ("version = 1\nclient = []\n", "no `[[client]]` entry"),
         (
             "version = 1\nmode = \"enforced\"\n",
             "mode: expected \"enforce\" or \"report\"",
@@ -229,4 +230,40 @@ fn a_file_that_nobody_would_write_is_not_read_to_its_end() {
         Some("it is over 4 MiB, the most that is read")
     );
     assert!(Policy::read(std::path::Path::new("/dev/zero")).is_err());
+}
+
+#[test]
+fn an_empty_list_that_would_match_nothing_is_an_error() {
+    let parse = |keys: &str| {
+        let text = format!("version = 1\n[[client]]\nmatch = {{ {keys} }}\nrole = \"monitor\"\n");
+        Policy::parse("policy.toml", &text)
+    };
+    for key in [
+        "cn",
+        "o",
+        "ou",
+        "dns",
+        "email",
+        "uri",
+        "spiffe",
+        "spki",
+        "issuer_spki",
+    ] {
+        for keys in [format!("{key} = []"), format!("{key} = [], any = true")] {
+            assert!(parse(&keys).is_err(), "{keys}");
+        }
+        let beside = match key {
+            "cn" => "o = \"x\"",
+            _ => "cn = \"x\"",
+        };
+        let said = parse(&format!("{beside}, {key} = []")).expect_err("an empty list");
+        let expected = format!(
+            "policy.toml:3: {key}: an empty list matches nothing, expected at least one value"
+        );
+        assert!(said.to_string().contains(&expected), "{said}");
+        assert!(parse(beside).is_ok());
+    }
+    // A limit is a list of what is allowed, and may allow nothing.
+    let text = "version = 1\n[[client]]\nmatch = { cn = \"x\" }\nrole = \"r\"\n[role.r]\nallow = []\n[role.r.limits]\nimages = []\nvolumes = []\n";
+    assert!(Policy::parse("policy.toml", text).is_ok());
 }

@@ -1,7 +1,7 @@
 //! What the built-in roles and the toggles open, and whether a role leads to root.
 
 use docker_api::{Kind, Operation, Risk};
-use policy::risk::reach;
+use policy::risk::{Answer, reach};
 use policy::{Policy, Role, expand};
 
 use crate::support::{limits, role};
@@ -188,7 +188,7 @@ fn a_role_that_leads_to_root_says_by_what() {
         .root
     };
     assert!(road(&limits("")).is_empty());
-    assert!(road(&limits("binds = [\"/srv/a/**\", \"/etc/ssl/certs/**:ro\"]")).is_empty());
+    assert!(road(&limits("binds = [\"/etc/ssl/certs/**:ro\"]")).is_empty());
     for (text, word) in [
         ("privileged = true", "privileged"),
         ("host_namespaces = [\"pid\"]", "pid"),
@@ -202,6 +202,28 @@ fn a_role_that_leads_to_root_says_by_what() {
         ("capabilities = [\"ALL\"]", "ALL"),
         ("devices = [\"/dev/sda\"]", "/dev/sda"),
         ("security_opts = [\"seccomp=unconfined\"]", "seccomp"),
+        ("volumes = [\"*\"]", "volumes \"*\""),
+        ("volumes = [\"team\", \"**\"]", "volumes \"*\""),
+        ("binds = [\"/etc/**:ro\"]", "/etc/shadow"),
+        ("binds = [\"/home/**\"]", "/home"),
+        ("binds = [\"/home/**:ro\"]", "/home"),
+        ("binds = [\"/home/ada/work:ro\"]", "/home"),
+        ("binds = [\"/srv/**\"]", "a link to /"),
+        ("binds = [\"/srv/team/**\"]", "a link to /"),
+        (
+            "binds = [\"/srv/team\", \"/srv/team/cache:ro\"]",
+            "a link to /",
+        ),
+        ("log_drivers = [\"syslog\"]", "log_drivers has \"syslog\""),
+        (
+            "log_drivers = [\"local\", \"gelf\"]",
+            "log_drivers has \"gelf\"",
+        ),
+        ("log_drivers = [\"fluentd\"]", "log_drivers has \"fluentd\""),
+        (
+            "annotations = [\"run.oci.keep_original_groups\"]",
+            "annotations has",
+        ),
     ] {
         assert!(
             road(&limits(text)).iter().any(|road| road.contains(word)),
@@ -229,4 +251,63 @@ fn a_role_that_leads_to_root_says_by_what() {
     }
     assert!(road(&role("base = \"monitor\"\nallow = [\"exec.*\"]")).is_empty());
     assert_eq!(reach(&built_in("admin")).root, ["unrestricted"]);
+}
+
+#[test]
+fn what_cannot_be_known_is_not_called_no() {
+    let answer = |policy: &Policy| {
+        let role = policy.roles.iter().find(|role| role.name == "team");
+        reach(role.expect("the role")).answer()
+    };
+    // `deployer` has no build, which by itself cannot be told.
+    let deployer = |limits: &str| {
+        answer(&role(&format!(
+            "base = \"deployer\"\n[role.team.limits]\nimages = [\"registry.example.com/team/**\"]\n{limits}"
+        )))
+    };
+    assert_eq!(deployer("volumes = [\"team-*\"]"), Answer::No);
+    assert_eq!(deployer("binds = [\"/etc/ssl/certs:ro\"]"), Answer::No);
+    assert_eq!(
+        deployer("log_drivers = [\"json-file\", \"none\"]"),
+        Answer::No
+    );
+    for name in [
+        "none",
+        "monitor",
+        "read-only",
+        "operator",
+        "traefik",
+        "prometheus",
+        "cadvisor",
+    ] {
+        assert_eq!(reach(&built_in(name)).answer(), Answer::No, "{name}");
+    }
+    for limits in [
+        "binds = [\"/data/**:ro\"]",
+        "binds = [\"/etc/nginx:ro\"]",
+        "binds = [\"/var/log:ro\"]",
+        "binds = [\"/srv/team\"]",
+        "runtimes = [\"runsc\"]",
+        "log_drivers = [\"loki\"]",
+        "network_drivers = [\"weave\"]",
+        "device_requests = [\"gpu\"]",
+        "unknown_fields = [\"HostConfig.NewThing\"]",
+        "host_namespaces = [\"ipc\"]",
+        "security_opts = [\"apparmor=team\"]",
+        "subnets = [\"10.0.0.0/8\"]",
+        "groups = [\"5\"]\nbinds = [\"/etc/ssl/certs:ro\"]",
+    ] {
+        assert_eq!(deployer(limits), Answer::CannotTell, "{limits}");
+    }
+    for role_text in [
+        "base = \"builder\"\n[role.team.limits]\ntags = [\"team/**\"]",
+        "allow = [\"image.load\"]",
+        "allow = [\"image.tag\"]\n[role.team.limits]\ntags = [\"**\"]",
+        "allow = [\"plugin.disable\"]",
+        "allow = [\"swarm.unlockkey\"]",
+    ] {
+        assert_eq!(answer(&role(role_text)), Answer::CannotTell, "{role_text}");
+    }
+    let tag = "allow = [\"image.tag\"]\n[role.team.limits]\ntags = [\"team/**\"]";
+    assert_eq!(answer(&role(tag)), Answer::No);
 }

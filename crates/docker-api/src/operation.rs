@@ -273,7 +273,7 @@ operations! {
     PluginDelete: "plugin" "delete" "plugin.delete", "DELETE" "/plugins/{name}", Delete, None, None, Write;
     SwarmInspect: "swarm" "inspect" "swarm.inspect", "GET" "/swarm", Inspect, None, None, RootEquivalent;
     SwarmUnlockkey: "swarm" "unlockkey" "swarm.unlockkey", "GET" "/swarm/unlockkey", Inspect, None, None, SensitiveRead;
-    SwarmInit: "swarm" "init" "swarm.init", "POST" "/swarm/init", Admin, None, None, Write;
+    SwarmInit: "swarm" "init" "swarm.init", "POST" "/swarm/init", Admin, None, None, RootEquivalent;
     SwarmJoin: "swarm" "join" "swarm.join", "POST" "/swarm/join", Admin, None, None, RootEquivalent;
     SwarmLeave: "swarm" "leave" "swarm.leave", "POST" "/swarm/leave", Admin, None, None, Write;
     SwarmUpdate: "swarm" "update" "swarm.update", "POST" "/swarm/update", Admin, None, None, RootEquivalent;

@@ -96,6 +96,26 @@ impl Matcher {
             && superset(&self.issuer_spki, &other.issuer_spki)
     }
 
+    /// Whether some certificate may match both; used to find entries whose order decides.
+    pub fn may_meet(&self, other: &Matcher) -> bool {
+        fn meet<T: PartialEq>(mine: &[T], theirs: &[T]) -> bool {
+            mine.is_empty() || theirs.is_empty() || mine.iter().any(|value| theirs.contains(value))
+        }
+        // A certificate may have several names of the other kinds, one for each.
+        let one_uri = |own: &[String], all: &[&[String]]| {
+            own.is_empty()
+                || all
+                    .iter()
+                    .filter(|list| !list.is_empty())
+                    .all(|list| own.iter().any(|a| list.iter().any(|b| uri_meets(a, b))))
+        };
+        meet(&self.common_names, &other.common_names)
+            && meet(&self.spki, &other.spki)
+            && meet(&self.issuer_spki, &other.issuer_spki)
+            && one_uri(&self.spiffe, &[&other.spiffe, &other.uris])
+            && one_uri(&other.spiffe, &[&self.spiffe, &self.uris])
+    }
+
     /// The keys of the table, for lists: `cn, issuer_spki`.
     pub fn keys(&self) -> Vec<&'static str> {
         let lists = [
@@ -145,6 +165,19 @@ fn email_matches(pattern: &str, address: &str) -> bool {
 fn uri_covers(pattern: &str, other: &str) -> bool {
     let open = |pattern: &str| pattern.ends_with("/**");
     pattern == other || uri_matches(pattern, other) && (open(pattern) || !open(other))
+}
+
+/// Whether a URI may match both patterns.
+fn uri_meets(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.split('/'), b.split('/'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some("**"), _) | (_, Some("**")) => return true,
+            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+            _ => return false,
+        }
+    }
 }
 
 /// `*` is one whole segment, `**` at the end any number. Nothing is decoded; what needs decoding matches nothing.

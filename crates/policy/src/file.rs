@@ -144,6 +144,9 @@ impl Reader<'_> {
         match table.get("client") {
             Some(node) => {
                 let entries = self.list(node, "client");
+                if entries.is_some_and(|entries| entries.is_empty()) {
+                    self.fault(node.span().start, NO_ENTRY.into(), None);
+                }
                 for entry in entries.into_iter().flatten() {
                     if let Some(client) =
                         self.client(entry, &names, policy.clients.len(), &policy.roles)
@@ -152,11 +155,7 @@ impl Reader<'_> {
                     }
                 }
             }
-            None => self.fault(
-                0,
-                "no [[client]] entry: nobody could do anything".into(),
-                None,
-            ),
+            None => self.fault(0, NO_ENTRY.into(), None),
         }
         Some(policy)
     }
@@ -252,7 +251,7 @@ impl Reader<'_> {
             ("spiffe", &mut matcher.spiffe),
         ] {
             let Some(node) = table.get(key) else { continue };
-            for (at, value) in self.texts(node, key) {
+            for (at, value) in self.choices(node, key) {
                 if let Some(problem) = pattern_problem(key, &value) {
                     self.fault(at, format!("{key}: {problem}, found \"{value}\""), None);
                 }
@@ -264,7 +263,7 @@ impl Reader<'_> {
             ("issuer_spki", &mut matcher.issuer_spki),
         ] {
             let Some(node) = table.get(key) else { continue };
-            for (at, value) in self.texts(node, key) {
+            for (at, value) in self.choices(node, key) {
                 match pin(&value) {
                     Some(pin) => list.push(pin),
                     None => {
@@ -288,6 +287,9 @@ impl Reader<'_> {
         (self.faults.len() == before).then_some(matcher)
     }
 }
+
+/// A policy that lets nobody in is a mistake.
+const NO_ENTRY: &str = "no `[[client]]` entry: every request would be denied";
 
 fn default_name(matcher: &Matcher, index: usize) -> String {
     let lists = [

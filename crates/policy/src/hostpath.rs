@@ -88,12 +88,28 @@ impl PathPattern {
     /// Whether the pattern reaches `path`, something below it or something above it: a directory that is bound brings
     /// all below it along, with `/**` or without.
     pub fn touches(&self, path: &str) -> bool {
-        let under = |path: &str, base: &str| {
-            path.strip_prefix(base.trim_end_matches('/'))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        under(path, &self.base) || under(&self.base, path)
+        is_below(path, &self.base) || is_below(&self.base, path)
     }
+}
+
+impl PathPattern {
+    /// Whether all that the pattern allows is `path` or lies below it.
+    pub fn lies_in(&self, path: &str) -> bool {
+        is_below(&self.base, path)
+    }
+
+    /// Whether what the pattern allows to be written holds something that the other allows to be bound: a container could put
+    /// a link in its place.
+    pub fn holds(&self, other: &PathPattern) -> bool {
+        let strictly = other.base != self.base && is_below(&other.base, &self.base);
+        self.below || strictly
+    }
+}
+
+/// Whether `path` is `base` or lies below it; both clean.
+fn is_below(path: &str, base: &str) -> bool {
+    path.strip_prefix(base.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl fmt::Display for PathPattern {

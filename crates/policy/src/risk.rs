@@ -9,10 +9,56 @@ use super::{Limits, Mode, Policy, Role, TARGETED};
 /// What a role can come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// Roads to root on the host; empty means none that this program knows.
+    /// Roads to root on the host, or to the credentials of what else runs there.
     pub root: Vec<String>,
+    /// What may be such a road: this program cannot know.
+    pub unknown: Vec<String>,
     /// What weakens the role without being a road to root by itself.
     pub warnings: Vec<String>,
+}
+
+/// Whether a role leads to root on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Answer {
+    /// By none of the ways that this program knows, and it knows all that the role is given.
+    No,
+    /// It depends on what this program cannot see.
+    CannotTell,
+    /// It does.
+    Yes,
+}
+
+impl Answer {
+    /// The word in tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Answer::No => "no",
+            Answer::CannotTell => "cannot tell",
+            Answer::Yes => "yes",
+        }
+    }
+}
+
+impl Reach {
+    /// The answer in one word.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        match (self.root.is_empty(), self.unknown.is_empty()) {
+            (false, _) => Answer::Yes,
+            (true, false) => Answer::CannotTell,
+            (true, true) => Answer::No,
+        }
+    }
+
+    /// What makes it so; empty for a no.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        match self.answer() {
+            Answer::Yes => &self.root,
+            _ => &self.unknown,
+        }
+    }
 }
 
 /// Host directories from which root follows when they can be written.
@@ -21,6 +67,7 @@ const CRITICAL: &[&str] = &[
     "/boot",
     "/dev",
     "/etc",
+    "/home",
     "/lib",
     "/lib64",
     "/opt",
@@ -39,12 +86,59 @@ const CRITICAL: &[&str] = &[
 const SECRET: &[&str] = &[
     "/dev",
     "/etc/shadow",
+    "/etc/docker",
+    "/etc/kubernetes",
+    "/etc/ssh",
+    "/etc/ssl/private",
+    "/home",
     "/proc",
     "/root",
     "/run",
     "/var/lib/docker",
+    "/var/lib/kubelet",
     "/var/run",
 ];
+
+/// Host directories that every user of the host may read, and that hold nobody's secrets.
+const PUBLIC: &[&str] = &[
+    "/etc/group",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/localtime",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/pki/ca-trust",
+    "/etc/resolv.conf",
+    "/etc/ssl/certs",
+    "/etc/timezone",
+    "/lib/modules",
+    "/sys",
+    "/usr/include",
+    "/usr/lib/modules",
+    "/usr/share",
+    "/usr/src",
+];
+
+/// Log drivers that keep what a container writes on this host.
+const LOCAL_LOGS: &[&str] = &["journald", "json-file", "local", "none"];
+
+/// Log drivers that send it to an address or a socket of the client's choice.
+const REMOTE_LOGS: &[&str] = &[
+    "awslogs",
+    "etwlogs",
+    "fluentd",
+    "gcplogs",
+    "gelf",
+    "logentries",
+    "splunk",
+    "syslog",
+];
+
+/// Network drivers that come with the engine and do nothing to the host's interfaces without options.
+const PLAIN_NETWORKS: &[&str] = &["bridge", "ipvlan", "macvlan", "none", "null", "overlay"];
+
+/// Runtimes that are runc.
+const RUNC: &[&str] = &["io.containerd.runc.v2", "runc"];
 
 /// Capabilities that do not reach the host by themselves.
 const HARMLESS: &[&str] = &[
@@ -75,6 +169,7 @@ pub fn of_strangers(policy: &Policy) -> Option<&'static str> {
 }
 
 /// Finds the roads to root of a role.
+#[must_use]
 pub fn reach(role: &Role) -> Reach {
     let mut reach = Reach::default();
     let Some(limits) = &role.limits else {
@@ -114,31 +209,65 @@ pub fn reach(role: &Role) -> Reach {
     }
     let shapes = role.allowed.common(judged.union(targeted));
     if !shapes.is_empty() {
-        for road in by_limits(limits) {
-            reach.root.push(road);
+        by_limits(limits, &mut reach);
+        binds(limits, &mut reach);
+        doubts(limits, &mut reach.unknown);
+        if limits.images.iter().any(super::ImagePattern::is_everything) {
+            reach.warnings.push("images is not limited".into());
         }
-        caveats(limits, &mut reach.warnings);
     }
-    if role.allowed.contains(Operation::ImageLoad) {
-        reach.warnings.push(
-            "image.load can re-point any local tag, which others may run with more rights".into(),
-        );
-    }
-    if role.allowed.contains(Operation::PluginDisable) {
-        reach
-            .warnings
-            .push("plugin.disable can switch off an authorization plugin".into());
-    }
-    if role.allowed.contains(Operation::SwarmUnlockkey) {
-        reach
-            .warnings
-            .push("swarm.unlockkey gives the key to the cluster's store".into());
-    }
+    by_operation(role, limits, &mut reach);
     reach
 }
 
-fn by_limits(limits: &Limits) -> Vec<String> {
-    let mut roads = Vec::new();
+/// What an operation opens beside what the limits of containers say.
+fn by_operation(role: &Role, limits: &Limits, reach: &mut Reach) {
+    let writes = [
+        Operation::ImageBuild,
+        Operation::ImageCommit,
+        Operation::ImageImport,
+        Operation::ImageTag,
+    ];
+    let every_name = limits
+        .tags
+        .iter()
+        .flatten()
+        .any(super::ImagePattern::is_everything);
+    if let Some(operation) = writes.iter().find(|op| role.allowed.contains(**op))
+        && every_name
+    {
+        reach.unknown.push(format!(
+            "tags \"**\": {operation} can give any name another content, and others may run that with more rights"
+        ));
+    }
+    if role.allowed.contains(Operation::ImageBuild) {
+        reach.unknown.push(
+            "image.build: what a base image adds by ONBUILD, and where names lead, cannot be seen"
+                .into(),
+        );
+    }
+    for (operation, why) in [
+        (
+            Operation::ImageLoad,
+            "image.load can give any local name another content, and others may run that with more rights",
+        ),
+        (
+            Operation::PluginDisable,
+            "plugin.disable can switch off an authorization plugin",
+        ),
+        (
+            Operation::SwarmUnlockkey,
+            "swarm.unlockkey gives the key to the cluster's store",
+        ),
+    ] {
+        if role.allowed.contains(operation) {
+            reach.unknown.push(why.into());
+        }
+    }
+}
+
+fn by_limits(limits: &Limits, reach: &mut Reach) {
+    let roads = &mut reach.root;
     if limits.privileged {
         roads.push("privileged = true".to_owned());
     }
@@ -147,17 +276,21 @@ fn by_limits(limits: &Limits) -> Vec<String> {
             Namespace::Pid | Namespace::User | Namespace::Cgroup | Namespace::Network => {
                 roads.push(format!("host_namespaces has \"{}\"", namespace.name()));
             }
-            Namespace::Ipc | Namespace::Uts => {}
+            Namespace::Ipc => reach.unknown.push(
+                "host_namespaces has \"ipc\": what other programs share there cannot be known"
+                    .into(),
+            ),
+            Namespace::Uts => {}
         }
     }
     if limits.join_containers {
         roads.push("join_containers = true (a privileged container can be joined)".into());
     }
-    for pattern in &limits.binds {
-        let list = if pattern.writable() { CRITICAL } else { SECRET };
-        if let Some(path) = list.iter().find(|path| pattern.touches(path)) {
-            roads.push(format!("binds \"{pattern}\" reaches {path}"));
-        }
+    // A pattern of stars alone.
+    if limits.volumes.iter().any(|volume| is_any(volume)) {
+        roads.push(
+            "volumes \"*\" reaches the volumes of every other tool, with its credentials".into(),
+        );
     }
     for capability in &limits.capabilities {
         if !super::limits::DEFAULT_CAPABILITIES.contains(&capability.as_str())
@@ -188,39 +321,91 @@ fn by_limits(limits: &Limits) -> Vec<String> {
             roads.push(format!("security_opts has \"{option}\""));
         }
     }
-    roads
-}
-
-fn caveats(limits: &Limits, warnings: &mut Vec<String>) {
-    let writable: Vec<String> = limits
-        .binds
-        .iter()
-        .filter(|pattern| pattern.writable())
-        .map(ToString::to_string)
-        .collect();
-    if !writable.is_empty() {
-        warnings.push(format!(
-            "binds {}: symlinks inside are followed by the daemon",
-            writable.join(", ")
+    for driver in limits.log_drivers.iter().map(String::as_str) {
+        if REMOTE_LOGS.contains(&driver) {
+            roads.push(format!(
+                "log_drivers has \"{driver}\", whose options make the engine connect to any address or socket"
+            ));
+        } else if !LOCAL_LOGS.contains(&driver) {
+            let doubt = format!("log_drivers has \"{driver}\", which this program does not know");
+            reach.unknown.push(doubt);
+        }
+    }
+    for annotation in &limits.annotations {
+        roads.push(format!(
+            "annotations has \"{annotation}\", which the runtime and its hooks obey"
         ));
     }
-    if limits.images.iter().any(super::ImagePattern::is_everything) {
-        warnings.push("images is not limited".into());
+}
+
+/// Whether a pattern of volumes fits every name.
+fn is_any(pattern: &str) -> bool {
+    !pattern.is_empty() && pattern.bytes().all(|b| b == b'*')
+}
+
+/// What host paths lead to.
+fn binds(limits: &Limits, reach: &mut Reach) {
+    for pattern in &limits.binds {
+        let list = if pattern.writable() { CRITICAL } else { SECRET };
+        if let Some(path) = list.iter().find(|path| pattern.touches(path)) {
+            reach
+                .root
+                .push(format!("binds \"{pattern}\" reaches {path}"));
+        } else if !pattern.writable() {
+            if !PUBLIC.iter().any(|path| pattern.lies_in(path)) {
+                reach.unknown.push(format!(
+                    "binds \"{pattern}\": whether others keep credentials there cannot be known"
+                ));
+            }
+        } else if limits.binds.iter().any(|other| pattern.holds(other)) {
+            reach.root.push(format!(
+                "binds \"{pattern}\" may be written: a link to / that a container makes there is followed by the next bind"
+            ));
+        } else {
+            reach.unknown.push(format!(
+                "binds \"{pattern}\" may be written: whether others use what lies there cannot be known"
+            ));
+        }
     }
-    for runtime in limits.runtimes.iter().filter(|runtime| *runtime != "runc") {
-        warnings.push(format!(
+}
+
+/// What only somebody who knows the host can judge.
+fn doubts(limits: &Limits, unknown: &mut Vec<String>) {
+    let runtimes = limits.runtimes.iter().map(String::as_str);
+    for runtime in runtimes.filter(|runtime| !RUNC.contains(runtime)) {
+        unknown.push(format!(
             "runtimes has \"{runtime}\", whose isolation this program does not know"
         ));
     }
     for field in &limits.unknown_fields {
-        warnings.push(format!("unknown_fields lets \"{field}\" pass unseen"));
+        unknown.push(format!("unknown_fields lets \"{field}\" pass unseen"));
     }
     for request in &limits.device_requests {
-        warnings.push(format!(
+        unknown.push(format!(
             "device_requests has \"{request}\"; a CDI specification may add mounts and hooks"
         ));
     }
-    if !limits.groups.is_empty() && !writable.is_empty() {
-        warnings.push("groups with binds can reach files the host keeps for those groups".into());
+    for option in &limits.security_opts {
+        let loosened = ["unconfined", "disable", "unmask", "systempaths"];
+        let plain = option == "no-new-privileges";
+        if !plain && !loosened.iter().any(|word| option.contains(word)) {
+            unknown.push(format!(
+                "security_opts has \"{option}\", a profile that this program does not know"
+            ));
+        }
+    }
+    let drivers = limits.network_drivers.iter().map(String::as_str);
+    for driver in drivers.filter(|driver| !PLAIN_NETWORKS.contains(driver)) {
+        unknown.push(format!(
+            "network_drivers has \"{driver}\", which this program does not know"
+        ));
+    }
+    for subnet in &limits.subnets {
+        unknown.push(format!(
+            "subnets has {subnet}: what the host sends there reaches the network's containers"
+        ));
+    }
+    if !limits.groups.is_empty() && !limits.binds.is_empty() {
+        unknown.push("groups with binds can reach files the host keeps for those groups".into());
     }
 }

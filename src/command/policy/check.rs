@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::cli::policy::CheckArgs;
 use docker_api::{Operation, Risk};
-use policy::risk::{Reach, of_strangers, reach};
-use policy::{Fault, Mode, Policy, PolicyError, Role};
+use policy::risk::{Answer, Reach, of_strangers, reach};
+use policy::{Client, Fault, Mode, Policy, PolicyError, Role};
 
 use super::{Outcome, certificates, columns};
 
@@ -29,50 +29,116 @@ pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
         Some(path) => certificates("CA file ", path)?.len(),
         None => 1,
     };
+    if let Some(name) = &args.role
+        && !policy.roles.iter().any(|role| role.name == *name)
+    {
+        let text = format!("--role: \"{}\" has no role \"{name}\"", args.file.display());
+        return Err(PolicyError::Input(text));
+    }
     let reaches: Vec<Option<Reach>> = policy
         .clients
         .iter()
         .map(|client| policy.roles.get(client.role).map(reach))
         .collect();
     let warnings = warnings(&policy, issuers);
-    let rooted = match args.fail_on_root {
+    let note = match args.fail_on_root {
         true => rooted(&policy, &reaches),
-        false => Vec::new(),
+        false => String::new(),
     };
-    let note = match rooted.is_empty() {
-        true => String::new(),
-        false => format!(
-            "--fail-on-root: {} could become root on the host",
-            rooted.join(", ")
-        ),
-    };
-    let text = if args.json {
+    let mut text = if args.json {
         json(&policy, &reaches, &warnings)
     } else {
-        table(&policy, &reaches, &warnings, rooted.is_empty())
+        table(&policy, &reaches, &warnings, note.is_empty())
     };
+    if !args.json && (args.verbose || args.role.is_some()) {
+        for role in shown(&policy, args) {
+            text.push_str("\n\n");
+            text.push_str(&operations(role));
+        }
+    }
     Ok(Outcome {
         text,
-        code: u8::from(!rooted.is_empty()),
+        code: u8::from(!note.is_empty()),
         note,
     })
 }
 
-/// Who could become root on the host without being meant to, as an `admin` is.
-fn rooted(policy: &Policy, reaches: &[Option<Reach>]) -> Vec<String> {
-    let mut found = Vec::new();
+/// The roles whose operations are asked for: the one that is named, or all that a client has.
+fn shown<'p>(policy: &'p Policy, args: &CheckArgs) -> Vec<&'p Role> {
+    let used = |index: usize| policy.clients.iter().any(|client| client.role == index);
+    let roles = policy.roles.iter().enumerate();
+    roles
+        .filter(|(index, role)| match &args.role {
+            Some(name) => role.name == *name,
+            None => used(*index),
+        })
+        .map(|(_, role)| role)
+        .collect()
+}
+
+/// A role's operations, a line for each resource.
+fn operations(role: &Role) -> String {
+    if role.unlimited() {
+        return format!("role {}: every operation", role.name);
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for operation in role.allowed.iter() {
+        match rows.last_mut() {
+            Some(row) if row[1] == operation.resource() => {
+                row[2].push(' ');
+                row[2].push_str(operation.verb());
+            }
+            _ => rows.push(vec![
+                String::new(),
+                operation.resource().to_owned(),
+                operation.verb().to_owned(),
+            ]),
+        }
+    }
+    let mut lines = vec![format!(
+        "role {}: {}",
+        role.name,
+        plural(role.allowed.iter().count(), "operation")
+    )];
+    lines.extend(columns(&rows));
+    lines.join("\n")
+}
+
+/// Who could become root on the host without being meant to, as an `admin` is, and of whom it cannot be told; empty for nobody.
+fn rooted(policy: &Policy, reaches: &[Option<Reach>]) -> String {
+    let (mut rooted, mut doubtful) = (Vec::new(), Vec::new());
     for (client, reach) in policy.clients.iter().zip(reaches) {
         let limited = |role: &Role| !role.unlimited();
-        if policy.roles.get(client.role).is_some_and(limited)
-            && reach.as_ref().is_some_and(|reach| !reach.root.is_empty())
-        {
-            found.push(format!("client \"{}\"", client.name));
+        if !policy.roles.get(client.role).is_some_and(limited) {
+            continue;
+        }
+        let name = format!("client \"{}\"", client.name);
+        match reach.as_ref().map(Reach::answer) {
+            Some(Answer::Yes) => rooted.push(name),
+            Some(Answer::CannotTell) => doubtful.push(name),
+            Some(Answer::No) | None => {}
         }
     }
     if of_strangers(policy).is_some() {
-        found.push(STRANGERS.to_owned());
+        rooted.push(STRANGERS.to_owned());
     }
-    found
+    let mut said = Vec::new();
+    if !rooted.is_empty() {
+        said.push(format!(
+            "{} could become root on the host",
+            rooted.join(", ")
+        ));
+    }
+    if !doubtful.is_empty() {
+        said.push(format!(
+            "whether {} could become root on the host cannot be told",
+            doubtful.join(", ")
+        ));
+    }
+    match said.is_empty() {
+        true => String::new(),
+        false => format!("--fail-on-root: {}", said.join("; ")),
+    }
 }
 
 /// Who has no entry.
@@ -90,6 +156,26 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
                 client.line,
                 format!(
                     "client \"{}\" never matches: \"{}\" comes first",
+                    client.name, earlier.name
+                ),
+            ));
+        }
+        let role = |client: &Client| policy.roles.get(client.role);
+        let wider = policy.clients[..index].iter().find(|earlier| {
+            // Whoever lists keys means those certificates, whatever else they match.
+            earlier.matcher.spki.is_empty()
+                && earlier.matcher.may_meet(&client.matcher)
+                && !earlier.matcher.covers(&client.matcher)
+                && !client.matcher.covers(&earlier.matcher)
+                && role(earlier)
+                    .zip(role(client))
+                    .is_some_and(|(more, less)| gives_less(less, more))
+        });
+        if let Some(earlier) = wider {
+            found.push((
+                client.line,
+                format!(
+                    "client \"{}\" gives less than \"{}\", which comes first and may match the same certificate",
                     client.name, earlier.name
                 ),
             ));
@@ -151,6 +237,16 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
     found
 }
 
+/// Whether a role allows less than another.
+fn gives_less(less: &Role, more: &Role) -> bool {
+    if less.unlimited() || more.unlimited() {
+        return more.unlimited() && !less.unlimited();
+    }
+    let (own, other) = (less.allowed, more.allowed);
+    own.minus(other).is_empty()
+        && (!other.minus(own).is_empty() || reach(less).answer() < reach(more).answer())
+}
+
 /// How many reading and other operations a role has.
 fn counts(role: &Role) -> (usize, usize) {
     let reads = role
@@ -183,10 +279,10 @@ fn table(
                 (reads.to_string(), writes.to_string())
             }
         };
-        let root = if reach.root.is_empty() {
-            "no".to_owned()
-        } else {
-            format!("yes  ({})", reach.root.join("; "))
+        let word = reach.answer().word();
+        let root = match reach.reasons() {
+            [] => word.to_owned(),
+            reasons => format!("{word}  ({})", reasons.join("; ")),
         };
         let name = format!(
             "{} {} ({})",
@@ -249,7 +345,9 @@ fn json(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]
                 "mode": if role.mode == Mode::Report { "report" } else { "enforce" },
                 "unrestricted": role.unlimited(),
                 "operations": role.allowed.iter().map(Operation::id).collect::<Vec<_>>(),
+                "host_root": reach.answer().word(),
                 "root": reach.root,
+                "cannot_tell": reach.unknown,
             }))
         })
         .collect();

@@ -64,6 +64,18 @@ impl Reader<'_> {
         }
     }
 
+    /// The same where one of them must fit: an empty list would fit nothing.
+    pub(super) fn choices(&mut self, node: &Node<'_>, key: &str) -> Vec<(usize, String)> {
+        if matches!(node.get_ref(), DeValue::Array(items) if items.is_empty()) {
+            self.fault(
+                node.span().start,
+                format!("{key}: an empty list matches nothing, expected at least one value"),
+                Some(format!("leave {key} out if it does not matter")),
+            );
+        }
+        self.texts(node, key)
+    }
+
     /// The same of a key that may be missing.
     pub(super) fn listed(&mut self, table: &DeTable<'_>, key: &str) -> Vec<(usize, String)> {
         table
