@@ -133,6 +133,9 @@ pub struct LearnArgs {
     /// Only this client entry or common name
     #[arg(long, value_name = "NAME")]
     pub client: Option<String>,
+    /// Grant what was only ever refused, too
+    #[arg(long)]
+    pub with_denied: bool,
 }
 
 /// Arguments of `policy diff`.

@@ -7,8 +7,8 @@ mod learn;
 mod test;
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -71,60 +71,88 @@ pub fn outcome(args: &PolicyArgs, input: &mut dyn Read) -> Result<Outcome, Polic
     }
 }
 
+/// The longest file that is read whole: the largest body that a policy may have read.
+const LONGEST_FILE: u64 = 64 << 20;
+
+/// The longest line of an audit or of cases.
+const LONGEST_LINE: usize = 64 << 20;
+
 fn read(path: &Path) -> Result<Vec<u8>, PolicyError> {
-    fs::read(path).map_err(|source| PolicyError::Read {
+    let failed = |source| PolicyError::Read {
         what: "file",
         path: path.into(),
         source,
-    })
-}
-
-fn text(path: &Path) -> Result<String, PolicyError> {
-    String::from_utf8(read(path)?)
-        .map_err(|_| PolicyError::Input(format!("\"{}\" is not UTF-8 text", path.display())))
-}
-
-/// The records of an audit file; a line that is none is an error, since a verdict on half an audit misleads.
-fn records(path: &Path) -> Result<Vec<Record>, PolicyError> {
-    let mut records = Vec::new();
-    for (index, line) in text(path)?
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
-        let record = serde_json::from_str(line).map_err(|error| {
-            PolicyError::Input(format!(
-                "{}:{}: expected an audit record: {error}",
-                path.display(),
-                index + 1
-            ))
-        })?;
-        records.push(record);
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(LONGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        let text = format!("\"{}\" is over {} MiB", path.display(), LONGEST_FILE >> 20);
+        return Err(PolicyError::Input(text));
     }
-    Ok(records)
+    Ok(bytes)
 }
 
-/// The requests among the records, each once: by the record of its end, or of its decision where the end is missing. Heads that
-/// could not be read are not requests.
-fn requests(records: &[Record]) -> Vec<&Record> {
-    let mut found: Vec<&Record> = Vec::new();
-    let mut decided: HashMap<(&str, &str), usize> = HashMap::new();
-    for record in records {
-        let key = (&*record.request, &*record.time);
-        match (record.event, decided.get(&key)) {
+/// Calls `each` with every request of an audit file, once: by the record that has its end, or by that of its decision where
+/// the end is missing. Heads that could not be read are not requests. What is held of the file is what has not ended.
+///
+/// A line that is not a record is an error, since a verdict on half an audit misleads.
+fn for_each_request(path: &Path, mut each: impl FnMut(&Record)) -> Result<(), PolicyError> {
+    let mut decided: HashMap<(String, String), Record> = HashMap::new();
+    for_each_line(path, |number, line| {
+        let record: Record = serde_json::from_str(line).map_err(|error| {
+            let place = format!("{}:{number}", path.display());
+            PolicyError::Input(format!("{place}: expected an audit record: {error}"))
+        })?;
+        let key = (record.request.clone(), record.time.clone());
+        match (record.event, decided.remove(&key).is_some()) {
             (Event::Decided, _) => {
-                decided.insert(key, found.len());
-                found.push(record);
+                decided.insert(key, record);
             }
-            (Event::Request | Event::SessionStart | Event::SessionEnd, Some(at)) => {
-                found[*at] = record;
-            }
-            (Event::SessionEnd, None) => {}
-            _ if record.rule.as_deref() == Some("http") => {}
-            (Event::Request | Event::SessionStart, None) => found.push(record),
+            (_, true) => each(&record),
+            (Event::SessionEnd, false) => {}
+            (Event::Request, false) if record.rule.as_deref() == Some("http") => {}
+            (Event::Request | Event::SessionStart, false) => each(&record),
+        }
+        Ok(())
+    })?;
+    decided.values().for_each(each);
+    Ok(())
+}
+
+/// Calls `each` with every line that is not blank, and its number.
+fn for_each_line(
+    path: &Path,
+    mut each: impl FnMut(usize, &str) -> Result<(), PolicyError>,
+) -> Result<(), PolicyError> {
+    let failed = |source| PolicyError::Read {
+        what: "file",
+        path: path.into(),
+        source,
+    };
+    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let most = LONGEST_LINE as u64 + 1;
+        let read = Read::take(&mut file, most).read_until(b'\n', &mut line);
+        if read.map_err(failed)? == 0 {
+            break;
+        }
+        let place = || format!("{}:{number}", path.display());
+        if line.len() > LONGEST_LINE {
+            let text = format!("{}: a line over {} MiB", place(), LONGEST_LINE >> 20);
+            return Err(PolicyError::Input(text));
+        }
+        let text = str::from_utf8(&line)
+            .map_err(|_| PolicyError::Input(format!("{}: not UTF-8 text", place())))?;
+        if !text.trim().is_empty() {
+            each(number, text.trim_end())?;
         }
     }
-    found
+    Ok(())
 }
 
 fn identity(who: &WhoArgs, ca: Option<&Path>) -> Result<Identity, PolicyError> {

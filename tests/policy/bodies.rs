@@ -328,3 +328,29 @@ fn an_update_changes_limits_and_no_devices() {
     ask(r#"{"Privileged":true}"#).denied("unknown_fields");
     let _ = ask(r#"{"Memory":1048576,"RestartPolicy":{"Name":"always"}}"#).allowed();
 }
+
+#[test]
+fn a_body_of_the_wrong_type_names_its_place_and_what_was_expected() {
+    let policy = limits("");
+    for (body, said) in [
+        ("[]", "body: an array, expected an object"),
+        ("7", "body: a number, expected an object"),
+        ("null", "body: null, expected an object"),
+        (
+            r#"{"Image":"b","Env":"A=1"}"#,
+            "Env: a string, expected an array of strings",
+        ),
+        (
+            r#"{"Image":"b","Env":["A=1",7]}"#,
+            "Env[1]: a number, expected a string",
+        ),
+        (
+            r#"{"Image":"b","HostConfig":{"Mounts":[{"Type":7}]}}"#,
+            "HostConfig.Mounts[0].Type: a number, expected a string",
+        ),
+    ] {
+        let ask = Ask::new(&policy, "POST", "/containers/create").body(body);
+        let denied = ask.run().0.expect_err("refused");
+        assert_eq!(denied.detail, said, "{body}");
+    }
+}

@@ -409,3 +409,40 @@ fn every_rule_that_the_policy_names_is_known_to_the_cases() {
         assert!(said.is_ok(), "{rule}: {said:?}");
     }
 }
+
+#[test]
+fn a_case_has_a_certificate_with_one_name_of_a_kind_or_several() {
+    let desk = Desk::new();
+    desk.file(
+        "names.toml",
+        "version = 1\n[[client]]\nmatch = { spiffe = \"spiffe://a/b\" }\nrole = \"monitor\"\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"monitor\"\n[[client]]\nmatch = { uri = \"spiffe://a/c\" }\nrole = \"monitor\"\n",
+    );
+    let case = |who: &str, expect: &str| {
+        format!(r#"{{{who},"method":"GET","target":"/info","expect":"{expect}"}}"#)
+    };
+    let cases = [
+        case(r#""cn":"ci""#, "allow"),
+        case(r#""cn":["ci"]"#, "allow"),
+        case(r#""cn":["ci","admin"]"#, "deny"),
+        case(r#""uri":["spiffe://a/b"]"#, "allow"),
+        case(r#""uri":["spiffe://a/b","spiffe://a/x"]"#, "deny"),
+        case(r#""uri":["spiffe://a/b","spiffe://a/c"]"#, "allow"),
+        case(r#""spiffe":["spiffe://a/b"]"#, "allow"),
+        case(r#""cn":[]"#, "deny"),
+    ];
+    desk.file("cases.jsonl", &cases.join("\n"));
+    let said = desk.run("test names.toml cases.jsonl", "").expect("ran");
+    assert_eq!(
+        (said.code, &*said.text),
+        (0, "8 passed, 0 failed"),
+        "{}",
+        said.text
+    );
+    desk.file("cases.jsonl", &case(r#""cn":7"#, "allow"));
+    let wrong = desk.run("test names.toml cases.jsonl", "");
+    let wrong = wrong.expect_err("a number is not a name").to_string();
+    assert!(
+        wrong.contains("expected a string or a list of strings"),
+        "{wrong}"
+    );
+}

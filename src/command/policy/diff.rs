@@ -9,19 +9,18 @@ use crate::observe::audit::Record;
 use docker_api::Operation;
 use policy::{Policy, PolicyError, Power, Powers, Verdict};
 
-use super::{Outcome, recorded, records, requests};
+use super::{Outcome, for_each_request, recorded};
 
 /// Judges every request of the audit by both policies.
 pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
     let (old, new) = (Policy::read(&args.old)?, Policy::read(&args.new)?);
-    let records = records(&args.against)?;
     let mut changes: BTreeMap<(String, String, String, String), usize> = BTreeMap::new();
-    let found = requests(&records);
-    let requests = found.len();
-    for record in found {
+    let mut requests = 0;
+    for_each_request(&args.against, |record| {
+        requests += 1;
         let (before, after) = (verdict(&old, record), verdict(&new, record));
         if before.allowed() == after.allowed() {
-            continue;
+            return;
         }
         let who = record
             .certificate
@@ -36,7 +35,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
             after.to_string(),
         );
         *changes.entry(key).or_default() += 1;
-    }
+    })?;
     if requests == 0 {
         return Err(PolicyError::Input(format!(
             "\"{}\" has no request",

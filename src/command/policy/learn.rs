@@ -2,14 +2,14 @@
 
 mod print;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::cli::policy::LearnArgs;
 use crate::observe::audit::{Decision, Record};
 use docker_api::Operation;
 use policy::{ImageName, Limits, Matcher, Policy, PolicyError, Power, Role};
 
-use super::{Outcome, recorded, records, requests};
+use super::{Outcome, for_each_request, recorded};
 
 /// What one certificate did.
 #[derive(Default)]
@@ -27,8 +27,10 @@ struct Uses {
     /// By a client of the policy, and let through.
     passed: usize,
     denied: usize,
+    /// Let through, by whomever.
+    forwarded: usize,
     /// By a certificate without an entry.
-    strange: usize,
+    unmatched: usize,
     /// Without a look at what was asked for.
     blind: usize,
     /// A value that only `**` lets pass.
@@ -37,10 +39,11 @@ struct Uses {
 
 impl Uses {
     fn count(&mut self, record: &Record) {
-        let (denied, strange) = (record.decision == Decision::Deny, record.client == "-");
+        let (denied, unmatched) = (record.decision == Decision::Deny, record.client == "-");
         self.denied += usize::from(denied);
-        self.strange += usize::from(strange);
-        self.passed += usize::from(!denied && !strange);
+        self.forwarded += usize::from(!denied);
+        self.unmatched += usize::from(unmatched);
+        self.passed += usize::from(!denied && !unmatched);
     }
 }
 
@@ -58,19 +61,25 @@ impl Seen {
 /// Key and value of the `match` that tells a certificate from others, with the order in which the keys must be tried.
 type Match = (usize, &'static str, String);
 
+/// What was found to be written into the limits for a key and a value, since an audit says the same again and again.
+type Generals = HashMap<(String, String), Option<String>>;
+
+/// How many of them are kept.
+const MOST_GENERALS: usize = 10_000;
+
 /// Reads the audit and prints a policy.
 pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
     let mut clients: BTreeMap<Match, Seen> = BTreeMap::new();
     let looked_into = Role::looked_into();
     let mut blind = BTreeSet::new();
-    let records = records(&args.audit)?;
-    for record in requests(&records) {
+    let mut general = Generals::new();
+    for_each_request(&args.audit, |record| {
         let wanted = |name: &String| record.client == *name || record.certificate.cn.contains(name);
         if args.client.as_ref().is_some_and(|name| !wanted(name)) {
-            continue;
+            return;
         }
         let seen = clients.entry(key(record)).or_default();
-        note(seen, record);
+        note(seen, record, &mut general);
         if let Some(operation) = Operation::from_id(&record.operation)
             && looked_into.contains(operation)
             && unjudged(record, operation)
@@ -78,7 +87,7 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
             seen.right("allow", operation.to_string()).blind += 1;
             blind.insert(operation.to_string());
         }
-    }
+    })?;
     if clients.is_empty() {
         let whose = args
             .client
@@ -89,7 +98,7 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
             args.audit.display()
         )));
     }
-    let text = print::policy(&clients)?;
+    let text = print::policy(&clients, args.with_denied)?;
     let blind: Vec<String> = blind.into_iter().collect();
     let note = match blind.is_empty() {
         true => String::new(),
@@ -119,6 +128,7 @@ fn unjudged(record: &Record, operation: Operation) -> bool {
             Some("operation") => record.decision == Decision::Deny,
             _ => false,
         }
+        || record.facts_omitted > 0
         || create && record.facts.is_empty()
 }
 
@@ -159,7 +169,7 @@ fn by(key: &str, name: &str) -> Matcher {
     matcher
 }
 
-fn note(seen: &mut Seen, record: &Record) {
+fn note(seen: &mut Seen, record: &Record, general: &mut Generals) {
     seen.whole.count(record);
     match Operation::from_id(&record.operation) {
         Some(Operation::BuildSession | Operation::BuildGrpc) => {
@@ -177,7 +187,17 @@ fn note(seen: &mut Seen, record: &Record) {
             continue;
         };
         told |= record.rule.as_deref() == Some(power.rule()) && speaks_of(record, &power);
-        match (limit(key, value, &power), power.fact()) {
+        let text = match general.get(&(key.clone(), value.clone())) {
+            Some(known) => known.clone(),
+            None => {
+                let text = limit(key, value, &power);
+                if general.len() < MOST_GENERALS {
+                    general.insert((key.clone(), value.clone()), text.clone());
+                }
+                text
+            }
+        };
+        match (text, power.fact()) {
             (Some(text), Some((key, _))) => {
                 let id = Some(value.clone()).filter(|_| text == "**");
                 let uses = seen.right(key, text);

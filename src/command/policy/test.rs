@@ -9,7 +9,27 @@ use crate::cli::policy::{TestArgs, WhoArgs};
 use policy::{Policy, PolicyError, nearest, rules};
 
 use super::explain::{Verdict, Walk, walk};
-use super::{Outcome, identity, text};
+use super::{Outcome, for_each_line, identity};
+
+/// The names of one kind in a certificate: one, or a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
+enum Names {
+    #[default]
+    None,
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Names {
+    fn list(&self) -> Vec<String> {
+        match self {
+            Names::None => Vec::new(),
+            Names::One(name) => vec![name.clone()],
+            Names::Several(names) => names.clone(),
+        }
+    }
+}
 
 /// One line of the cases.
 #[derive(Debug, Deserialize)]
@@ -18,17 +38,17 @@ struct Case {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    cn: Option<String>,
+    cn: Names,
     #[serde(default)]
-    o: Option<String>,
+    o: Names,
     #[serde(default)]
-    ou: Option<String>,
+    ou: Names,
     #[serde(default)]
-    dns: Option<String>,
+    dns: Names,
     #[serde(default)]
-    email: Option<String>,
+    email: Names,
     #[serde(default, alias = "spiffe")]
-    uri: Option<String>,
+    uri: Names,
     #[serde(default)]
     spki: Option<String>,
     #[serde(default)]
@@ -58,69 +78,22 @@ pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
     let policy = Policy::read(&args.file)?;
     let mut lines = Vec::new();
     let (mut passed, mut failed) = (0, 0);
-    for (index, line) in text(&args.cases)?
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
-        let place = format!("{}:{}", args.cases.display(), index + 1);
-        let case: Case = serde_json::from_str(line)
-            .map_err(|error| PolicyError::Input(format!("{place}: expected a case: {error}")))?;
-        if !["allow", "deny", "would_deny", "malformed", "unknown"].contains(&case.expect.as_str())
-        {
-            let text = format!(
-                "{place}: expect: expected allow, deny, would_deny, malformed or unknown, found \"{}\"",
-                case.expect
-            );
-            return Err(PolicyError::Input(text));
-        }
-        if case.body.is_some() && case.body_text.is_some() {
-            let text = format!("{place}: expected body or body_text, found both");
-            return Err(PolicyError::Input(text));
-        }
-        if let Some(rule) = case
-            .rule
-            .as_deref()
-            .filter(|rule| !rules().any(|known| known == *rule))
-        {
-            let hint = nearest(rule, rules());
-            let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
-            let text = format!("{place}: rule: \"{rule}\" does not exist{hint}");
-            return Err(PolicyError::Input(text));
-        }
-        let (verdict, rule, detail) = judge(&policy, &case)?;
-        let ok =
-            verdict == case.expect && case.rule.as_ref().is_none_or(|expected| *expected == rule);
-        if ok {
+    for_each_line(&args.cases, |number, line| {
+        let place = format!("{}:{number}", args.cases.display());
+        let case = read(&place, line)?;
+        let found = judge(&policy, &case)?;
+        let rule = case.rule.as_ref();
+        if found.verdict == case.expect && rule.is_none_or(|expected| *expected == found.rule) {
             passed += 1;
-            continue;
-        }
-        failed += 1;
-        let name = case
-            .name
-            .unwrap_or_else(|| format!("{} {}", case.method, case.target));
-        if args.json {
-            let line = json!({ "case": name, "place": place, "expected": case.expect, "found": verdict, "rule": rule, "detail": detail });
-            lines.push(line.to_string());
         } else {
-            let expected = case.rule.map_or(case.expect.clone(), |rule| {
-                format!("{} by {rule}", case.expect)
-            });
-            let found = if rule.is_empty() {
-                verdict
-            } else {
-                format!("{verdict} by {rule}: {detail}")
-            };
-            lines.push(format!(
-                "{place}: {name}: expected {expected}, found {found}"
-            ));
+            failed += 1;
+            lines.push(failure(&place, &case, &found, args.json));
         }
-    }
+        Ok(())
+    })?;
     if passed + failed == 0 {
-        return Err(PolicyError::Input(format!(
-            "\"{}\" has no case",
-            args.cases.display()
-        )));
+        let text = format!("\"{}\" has no case", args.cases.display());
+        return Err(PolicyError::Input(text));
     }
     lines.push(match args.json {
         true => json!({ "passed": passed, "failed": failed }).to_string(),
@@ -133,16 +106,72 @@ pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
     })
 }
 
-fn judge(policy: &Policy, case: &Case) -> Result<(String, String, String), PolicyError> {
-    let many = |name: &Option<String>| name.iter().cloned().collect();
+/// One case, with everything in it that must be known.
+fn read(place: &str, line: &str) -> Result<Case, PolicyError> {
+    let case: Case = serde_json::from_str(line)
+        .map_err(|error| PolicyError::Input(format!("{place}: expected a case: {error}")))?;
+    if !["allow", "deny", "would_deny", "malformed", "unknown"].contains(&case.expect.as_str()) {
+        let text = format!(
+            "{place}: expect: expected allow, deny, would_deny, malformed or unknown, found \"{}\"",
+            case.expect
+        );
+        return Err(PolicyError::Input(text));
+    }
+    if case.body.is_some() && case.body_text.is_some() {
+        let text = format!("{place}: expected body or body_text, found both");
+        return Err(PolicyError::Input(text));
+    }
+    match &case.rule {
+        Some(rule) if !rules().any(|known| known == rule) => {
+            let hint = nearest(rule, rules());
+            let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
+            let text = format!("{place}: rule: \"{rule}\" does not exist{hint}");
+            Err(PolicyError::Input(text))
+        }
+        _ => Ok(case),
+    }
+}
+
+/// What a case came to.
+struct Found {
+    verdict: &'static str,
+    rule: String,
+    detail: String,
+}
+
+fn failure(place: &str, case: &Case, found: &Found, as_json: bool) -> String {
+    let Found {
+        verdict,
+        rule,
+        detail,
+    } = found;
+    let name = match &case.name {
+        Some(name) => name.clone(),
+        None => format!("{} {}", case.method, case.target),
+    };
+    if as_json {
+        return json!({ "case": name, "place": place, "expected": case.expect, "found": verdict, "rule": rule, "detail": detail }).to_string();
+    }
+    let expected = match &case.rule {
+        Some(rule) => format!("{} by {rule}", case.expect),
+        None => case.expect.clone(),
+    };
+    let found = match rule.is_empty() {
+        true => (*verdict).to_owned(),
+        false => format!("{verdict} by {rule}: {detail}"),
+    };
+    format!("{place}: {name}: expected {expected}, found {found}")
+}
+
+fn judge(policy: &Policy, case: &Case) -> Result<Found, PolicyError> {
     let who = WhoArgs {
         cert: None,
-        cn: many(&case.cn),
-        o: many(&case.o),
-        ou: many(&case.ou),
-        dns: many(&case.dns),
-        email: many(&case.email),
-        uri: many(&case.uri),
+        cn: case.cn.list(),
+        o: case.o.list(),
+        ou: case.ou.list(),
+        dns: case.dns.list(),
+        email: case.email.list(),
+        uri: case.uri.list(),
         spki: case.spki.clone(),
         issuer_spki: case.issuer_spki.clone(),
     };
@@ -174,18 +203,18 @@ fn judge(policy: &Policy, case: &Case) -> Result<(String, String, String), Polic
             container: None,
         },
     );
-    let none = String::new();
+    let found = |verdict, rule: &str, detail: &str| Found {
+        verdict,
+        rule: rule.to_owned(),
+        detail: detail.to_owned(),
+    };
     Ok(match verdict {
         Verdict::Allow(permitted) => match permitted.would_deny() {
-            Some(denied) => (
-                "would_deny".into(),
-                denied.rule.into(),
-                denied.detail.clone(),
-            ),
-            None => ("allow".into(), none.clone(), none),
+            Some(denied) => found("would_deny", denied.rule, &denied.detail),
+            None => found("allow", "", ""),
         },
-        Verdict::Deny(denied) => ("deny".into(), denied.rule.into(), denied.detail.clone()),
-        Verdict::Malformed(why) => ("malformed".into(), none, why),
-        Verdict::Unknown(lookup) => ("unknown".into(), none, lookup),
+        Verdict::Deny(denied) => found("deny", denied.rule, &denied.detail),
+        Verdict::Malformed(why) => found("malformed", "", &why),
+        Verdict::Unknown(lookup) => found("unknown", "", &lookup),
     })
 }

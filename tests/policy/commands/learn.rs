@@ -11,9 +11,13 @@ use crate::support::{Ask, role};
 
 /// What is learnt, and what is said beside it.
 fn learnt(records: &[Record]) -> (String, String) {
+    learnt_by("learn audit.jsonl", records)
+}
+
+fn learnt_by(command: &str, records: &[Record]) -> (String, String) {
     let desk = Desk::new();
     audit(&desk, records);
-    let said = desk.run("learn audit.jsonl", "");
+    let said = desk.run(command, "");
     let said = said.unwrap_or_else(|error| panic!("{error}\n{records:?}"));
     (said.text, said.note)
 }
@@ -184,7 +188,7 @@ fn values_that_the_defaults_allow_stay_beside_those_that_they_do_not() {
 }
 
 #[test]
-fn rights_that_were_never_granted_are_marked() {
+fn what_was_only_ever_refused_is_granted_when_asked_for_and_named_when_not() {
     let mut denied = create(
         "ci",
         &[("images", "x"), ("privileged", "true"), ("binds", "/etc")],
@@ -202,7 +206,23 @@ fn rights_that_were_never_granted_are_marked() {
     stranger.client = "-".into();
     stranger.rule = Some("client".into());
     stranger.decision = Decision::Deny;
-    let (text, note) = learnt(&[denied.clone(), denied, killed, granted, stranger]);
+    let records = [denied.clone(), denied, killed, granted, stranger];
+    let (text, note) = learnt(&records);
+    for part in [
+        "# only ever refused, and not granted without --with-denied:\n#     allow \"container.kill\" (1 time)\n#     binds \"/etc\" (2 times)\n#     privileged \"true\" (2 times)\nallow = [\"container.create\"]\n",
+        "binds = [\"/srv/a\"]\n",
+        "images = [\"docker.io/library/x\"]\n",
+        "\n# unknown to the policy: none of its entries matched\n[[client]]\nmatch = { cn = \"eve\" }",
+        "#     allow \"container.list\" (1 time)\nallow = []",
+    ] {
+        has(&text, part);
+    }
+    assert_eq!(note, "");
+    assert!(
+        text.starts_with("version = 1\n"),
+        "nothing leads to root: {text}"
+    );
+    let (text, note) = learnt_by("learn audit.jsonl --with-denied", &records);
     for part in [
         "privileged = true # denied 2 times\n",
         "    \"/etc\", # denied 2 times\n",
@@ -230,7 +250,7 @@ fn what_was_not_looked_into_is_not_invented() {
     (open.mode, open.role, open.client) = ("none".into(), "admin".into(), "any".into());
     let mut listed = open.clone();
     listed.operation = "container.list".into();
-    let (text, note) = learnt(&[open.clone(), open, listed]);
+    let (text, note) = learnt(&[open.clone(), open.clone(), listed]);
     has(
         &text,
         "\"container.create\", # its limits are unknown: 2 times recorded without them\n",
@@ -240,6 +260,10 @@ fn what_was_not_looked_into_is_not_invented() {
         &note,
         "what was asked for was not recorded of container.create\nhint: record under a policy with `mode = \"report\"`",
     );
+    // What a record had no room for may have been anything.
+    let mut long = create("ci", &[("images", "x")]);
+    long.facts_omitted = 1;
+    has(&learnt(&[long]).1, "container.create");
     // Refused before a look at the body.
     let mut early = create("ci", &[]);
     early.operation = "exec.create".into();

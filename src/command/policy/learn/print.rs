@@ -9,8 +9,11 @@ use policy::{Key, Limits, Policy, PolicyError, TAGGING};
 use super::{Match, Seen, Uses, by_default};
 
 /// The file. What is printed must be a policy; the reader is the judge.
-pub(super) fn policy(clients: &BTreeMap<Match, Seen>) -> Result<String, PolicyError> {
-    let body = body(clients);
+pub(super) fn policy(
+    clients: &BTreeMap<Match, Seen>,
+    with_denied: bool,
+) -> Result<String, PolicyError> {
+    let body = body(clients, with_denied);
     let learnt = Policy::parse("the learnt policy", &body)?;
     let mut out = String::new();
     for client in &learnt.clients {
@@ -28,11 +31,11 @@ pub(super) fn policy(clients: &BTreeMap<Match, Seen>) -> Result<String, PolicyEr
     Ok(out + &body)
 }
 
-fn body(clients: &BTreeMap<Match, Seen>) -> String {
+fn body(clients: &BTreeMap<Match, Seen>, with_denied: bool) -> String {
     let mut out = String::from("version = 1\n");
     for (number, ((_, key, value), seen)) in clients.iter().enumerate() {
         out.push('\n');
-        if seen.whole.passed == 0 && seen.whole.strange > 0 {
+        if seen.whole.passed == 0 && seen.whole.unmatched > 0 {
             comment(
                 &mut out,
                 "unknown to the policy: none of its entries matched",
@@ -45,30 +48,46 @@ fn body(clients: &BTreeMap<Match, Seen>) -> String {
         ));
     }
     for (number, seen) in clients.values().enumerate() {
-        role(&mut out, &format!("learnt-{}", number + 1), seen);
+        let name = format!("learnt-{}", number + 1);
+        role(&mut out, &name, seen, with_denied);
     }
     out
 }
 
-fn role(out: &mut String, name: &str, seen: &Seen) {
+fn role(out: &mut String, name: &str, seen: &Seen, with_denied: bool) {
     out.push_str(&format!("\n[role.{name}]\n"));
     for refused in &seen.refused {
         comment(out, refused);
     }
-    let tagging = |op: &Operation| seen.rights.contains_key(&("allow", op.to_string()));
-    let defaults = Limits::default();
-    let mut keys: Vec<&str> = seen.rights.keys().map(|(key, _)| *key).collect();
+    let (granted, refused): (Vec<_>, Vec<_>) = seen
+        .rights
+        .iter()
+        .partition(|(_, uses)| with_denied || uses.forwarded > 0);
+    if !refused.is_empty() {
+        comment(
+            out,
+            "only ever refused, and not granted without --with-denied:",
+        );
+    }
+    for ((key, value), uses) in refused {
+        let line = format!("    {key} {} ({})", quoted(value), times(uses.denied));
+        comment(out, &line);
+    }
+    let values = |key: &str| -> Vec<(&str, &Uses)> {
+        let rights = granted.iter().filter(|((of, _), _)| *of == key);
+        rights.map(|((_, value), uses)| (&**value, *uses)).collect()
+    };
+    let allowed = values("allow");
+    let tagging = |op: &Operation| allowed.iter().any(|(id, _)| *id == op.id());
+    let mut keys: Vec<&str> = granted.iter().map(|((key, _), _)| *key).collect();
     keys.retain(|key| *key != "allow");
     if TAGGING.iter().any(tagging) {
         keys.push("tags");
     }
     keys.sort_unstable();
     keys.dedup();
-    let values = |key: &str| -> Vec<(&str, &Uses)> {
-        let rights = seen.rights.iter().filter(|((of, _), _)| *of == key);
-        rights.map(|((_, value), uses)| (&**value, uses)).collect()
-    };
-    list(out, "allow", &values("allow"));
+    list(out, "allow", &allowed);
+    let defaults = Limits::default();
     let mut head = format!("\n[role.{name}.limits]\n");
     for key in keys {
         let values = values(key);
@@ -84,6 +103,7 @@ fn role(out: &mut String, name: &str, seen: &Seen) {
 fn list(out: &mut String, key: &str, values: &[(&str, &Uses)]) {
     out.push_str(key);
     match values {
+        [] => out.push_str(" = []\n"),
         [(value, uses)] if is_flag(key) || remark(uses).is_empty() => {
             out.push_str(" = ");
             out.push_str(&one(key, value));
@@ -115,7 +135,7 @@ fn end(out: &mut String, remark: &str) {
 /// What must be known of a right before it is granted.
 fn remark(uses: &Uses) -> String {
     let mut parts = Vec::new();
-    if uses.passed == 0 && uses.strange > 0 {
+    if uses.passed == 0 && uses.unmatched > 0 {
         parts.push("unknown to the policy".to_owned());
     }
     if uses.passed == 0 && uses.denied > 0 {
