@@ -1,4 +1,4 @@
-"""The table: made from a run's JSON, written into the README, compared with it."""
+"""The table: made from a run's JSON, written into docs/comparison.md, compared with it."""
 
 import re
 from pathlib import Path
@@ -28,23 +28,23 @@ def table(result):
     return "\n".join(lines)
 
 
-def _split(readme):
-    text = Path(readme).read_text()
+def _split(page):
+    text = Path(page).read_text()
     match = re.search(f"{re.escape(BEGIN)}\n(.*?){re.escape(END)}", text, re.S)
     if not match:
-        raise SystemExit(f"compare: {readme} must hold the lines {BEGIN} and {END}")
+        raise SystemExit(f"compare: {page} must hold the lines {BEGIN} and {END}")
     return text, match
 
 
-def write(result, readme):
-    """Puts the table between the README's two marks."""
-    text, match = _split(readme)
-    Path(readme).write_text(text[:match.start(1)] + table(result) + "\n" + text[match.end(1):])
+def write(result, page):
+    """Puts the table between the two marks of the page."""
+    text, match = _split(page)
+    Path(page).write_text(text[:match.start(1)] + table(result) + "\n" + text[match.end(1):])
 
 
-def differences(result, readme):
-    """Where the README says something else than this run about what works: lines for a person."""
-    _, match = _split(readme)
+def differences(result, page):
+    """Where the page says something else than this run about what works: lines for a person."""
+    _, match = _split(page)
     rows = {}
     lines = [line for line in match[1].splitlines() if line.startswith("|")]
     titles = [word.strip() for word in lines[0].split("|")[2:-1]]
@@ -60,7 +60,7 @@ def differences(result, readme):
             says = rows.get(row["title"], {}).get(column["title"])
             verdict = None if says is None else "ok" if says == "ok" else "not run" if says.startswith("*not run") else "fails"
             if verdict != cell["verdict"]:
-                found.append(f"{row['title']} / {column['title']}: the README says {says!r}, this run: {_cell(cell)}")
+                found.append(f"{row['title']} / {column['title']}: the page says {says!r}, this run: {_cell(cell)}")
     known = {row["title"] for row in result["rows"]}
-    found += [f"{title}: in the README and not in this run" for title in rows if title not in known]
+    found += [f"{title}: on the page and not in this run" for title in rows if title not in known]
     return found
