@@ -6,6 +6,7 @@
 //! machines per request cost more than everything else together. The strict relay here is small enough to read, and is
 //! compared with hyper's reading by property tests.
 
+pub mod body_judge;
 pub mod client;
 pub mod exchange;
 pub mod framing;

@@ -12,7 +12,7 @@ use dockgate::http::framing::Framing;
 use dockgate::http::head::{self, Emit};
 use dockgate::observe::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
 use pki::identity::Identity;
-use policy::{BodyLength, Policy, Request, Step};
+use policy::{BodyLength, EngineHeaders, Policy, Request, Step};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
 
 /// A request as Docker's CLI sends it.
@@ -219,6 +219,7 @@ fn decisions(c: &mut Criterion) {
         classified: &list,
         content_type: None,
         content_encoding: None,
+        headers: EngineHeaders::default(),
         body: BodyLength::Empty,
     };
     group.bench_function("decide/plain", |b| {
@@ -230,6 +231,7 @@ fn decisions(c: &mut Criterion) {
         classified: &create,
         content_type: Some("application/json"),
         content_encoding: None,
+        headers: EngineHeaders::default(),
         body: BodyLength::Exact(body.len() as u64),
     };
     group.throughput(Throughput::Bytes(body.len() as u64));

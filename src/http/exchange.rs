@@ -176,6 +176,9 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Err(Fault::EngineChunk(bad))) => {
                     return Some(self.fail(Failure::EngineChunk(bad)));
                 }
+                Poll::Ready(Err(Fault::Refused(denied))) => {
+                    return Some(self.fail(Failure::Policy(denied)));
+                }
             }
         }
         if matches!(self.up, Up::Sent) && self.deadline.is_none() {

@@ -18,6 +18,7 @@ use memchr::{memchr_iter, memmem};
 use super::framing::Framing;
 use docker_api::TargetError;
 use fields::{Fields, Lines, place, write_lines};
+use policy::EngineHeaders;
 
 pub(crate) use fields::head_only;
 pub use fields::{Expect, fields};
@@ -68,6 +69,8 @@ pub struct RequestHead {
     pub content_type: Option<Range<usize>>,
     /// Where the value of `Content-Encoding` stands in the head.
     pub content_encoding: Option<Range<usize>>,
+    /// Which of the engine's own fields are there.
+    pub engine: EngineHeaders,
 }
 
 /// The request target in origin form.
@@ -216,6 +219,10 @@ pub fn request_within(
         return Err(HeadError::Malformed("incomplete request line"));
     };
     let fields = Fields::read(parsed.headers)?;
+    let mut engine = EngineHeaders::default();
+    for header in parsed.headers.iter() {
+        engine.note(header.name);
+    }
     let http10 = minor == 0;
     if !fields.host && !http10 {
         return Err(HeadError::Malformed("a request needs one Host header"));
@@ -265,6 +272,7 @@ pub fn request_within(
         framing,
         content_type: place(head, fields.content_type),
         content_encoding: place(head, fields.content_encoding),
+        engine,
     })
 }
 

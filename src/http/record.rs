@@ -154,6 +154,15 @@ impl<'a> RequestRecord<'a> {
         }
     }
 
+    /// Notes a denial that came while the body went on, and was not enforced.
+    pub fn would_deny(&mut self, denied: &Denied) {
+        self.decided(Decision::WouldDeny, Some((denied.rule, &denied.detail)));
+        if let Some(record) = self.record() {
+            record.denied(denied);
+            record.decision = Decision::WouldDeny;
+        }
+    }
+
     fn decided(&mut self, decision: Decision, why: Option<(&'static str, &str)>) {
         if let Some(judgement) = &mut self.judgement {
             judgement.decision = Some(decision);

@@ -7,6 +7,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use super::body_judge::BodyJudge;
 use super::client::ClientStream;
 use super::framing::{BadChunk, Framing, Taken};
 use crate::engine::EngineStream;
@@ -87,6 +88,8 @@ pub enum Fault {
     ClientChunk(BadChunk),
     /// The engine's chunked body is malformed.
     EngineChunk(BadChunk),
+    /// The policy refuses a part of the client's body.
+    Refused(Box<policy::Denied>),
 }
 
 /// The two sides of one client connection while bytes move.
@@ -104,6 +107,8 @@ pub struct Relay<'a> {
     pub meter: &'a Meter,
     /// Whether the engine sent bytes behind a complete body; its connection must not be used again.
     pub surplus: bool,
+    /// Looks at the client's body before it goes on, where the policy wants to.
+    pub judge: Option<BodyJudge>,
 }
 
 impl Relay<'_> {
@@ -166,6 +171,9 @@ impl Relay<'_> {
         let more = self.client.has_more();
         let lent = ready!(self.client.poll_lend(cx)).map_err(Fault::Client)?;
         let taken = body.take(lent).map_err(Fault::ClientChunk)?;
+        if let Some(judge) = &mut self.judge {
+            judge.look(&taken).map_err(Fault::Refused)?;
+        }
         let used = taken.used;
         if !more {
             // What the engine does not take at once has to outlive the loan.
@@ -221,6 +229,9 @@ impl Relay<'_> {
                 break;
             }
             let taken = body.take(lent).map_err(Fault::ClientChunk)?;
+            if let Some(judge) = &mut self.judge {
+                judge.look(&taken).map_err(Fault::Refused)?;
+            }
             let n = taken.used;
             *filled = fill(bulk, *filled, &taken);
             self.client.consume(n);

@@ -166,6 +166,7 @@ impl<'a> Session<'a> {
             classified: &classified,
             content_type: content_type.as_deref(),
             content_encoding: content_encoding.as_deref(),
+            headers: request.engine,
             body: request.framing.announced(),
         };
         let mut body = request.framing.clone();

@@ -96,6 +96,9 @@ impl<'a> Tunnel<'a> {
             Poll::Ready(Err(Fault::ClientChunk(bad) | Fault::EngineChunk(bad))) => {
                 Poll::Ready(End::EngineFailed(io::Error::other(bad)))
             }
+            Poll::Ready(Err(Fault::Refused(denied))) => {
+                Poll::Ready(End::EngineFailed(io::Error::other(denied.to_string())))
+            }
         }
     }
 }

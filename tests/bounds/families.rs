@@ -2,7 +2,7 @@
 
 use docker_api::classify;
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, Denied, Permitted, Policy, Request, Step};
+use policy::{Answer, BodyLength, Denied, EngineHeaders, Permitted, Policy, Request, Step};
 
 /// A request that `n` makes longer.
 pub(crate) struct Family {
@@ -237,6 +237,7 @@ pub(crate) fn decide(
         classified: &classified,
         content_type: Some("application/json"),
         content_encoding: None,
+        headers: EngineHeaders::default(),
         body: match body.len() {
             0 => BodyLength::Empty,
             length => BodyLength::Exact(length as u64),

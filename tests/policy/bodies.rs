@@ -1,6 +1,6 @@
 //! Bodies with two readings are refused; the plain reading beside each passes.
 
-use policy::{BodyLength, Request, Step};
+use policy::{BodyLength, EngineHeaders, Request, Step};
 
 use crate::support::{Ask, cn, create_allowed, create_denied, limits, role};
 
@@ -189,6 +189,7 @@ fn an_empty_body_is_no_body_and_a_create_needs_one() {
         classified: &classified,
         content_type: None,
         content_encoding: None,
+        headers: EngineHeaders::default(),
         body: BodyLength::Unknown,
     };
     let Step::Body(pending) = policy.decide(client, &request) else {
@@ -223,6 +224,7 @@ fn a_body_over_the_limit_is_refused_with_413_and_never_passed() {
         classified: &classified,
         content_type: None,
         content_encoding: None,
+        headers: EngineHeaders::default(),
         body: BodyLength::Unknown,
     };
     let Step::Body(pending) = policy.decide(policy.client_for(&cn("x")), &request) else {

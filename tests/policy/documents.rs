@@ -278,6 +278,7 @@ fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_den
         (Key::DeviceRequests, "gpu"),
         (Key::Images, "registry.example.com/a/b"),
         (Key::Tags, "registry.example.com/a/b"),
+        (Key::Fetch, "files.example.com"),
         (Key::SecurityOpts, "label=disable"),
         (Key::Runtimes, "kata"),
         (Key::Sysctls, "net.ipv4.ip_forward"),

@@ -258,9 +258,9 @@ fn runtimes_sysctls_annotations_groups_and_log_drivers_are_listed() {
 #[test]
 fn options_without_a_log_driver_are_those_of_a_driver_nobody_named() {
     let policy = role(
-        "base = \"deployer\"\nallow = [\"service.*\"]\n[role.team.limits]\nlog_drivers = [\"fluentd\"]",
+        "base = \"deployer\"\nallow = [\"service.*\"]\n[role.team.limits]\nlog_drivers = [\"fluentd\"]\nfetch = [\"logs.example.com:24224\"]",
     );
-    let socket = r#"{"fluentd-address":"unix:///run/x.sock"}"#;
+    let socket = r#"{"fluentd-address":"tcp://logs.example.com:24224"}"#;
     for driver in ["", r#""Type":"","#] {
         let log = format!(r#""LogConfig":{{{driver}"Config":{socket}}}"#);
         create_denied(&policy, &log, "log_drivers");

@@ -191,6 +191,91 @@ fn a_pull_by_digest_and_tag_has_two_readings() {
     let _ = Ask::new(&policy, "POST", target).allowed();
 }
 
+#[test]
+fn every_way_to_write_a_name_is_held_to_tags() {
+    let policy = |tags: &str| {
+        crate::support::role(&format!(
+            "allow = [\"*\"]\ntarget_check = false\n[role.team.limits]\ntags = {tags}"
+        ))
+    };
+    let (some, every) = (policy("[\"team/**\"]"), policy("[\"**\"]"));
+    for (target, name) in [
+        ("/commit?container=a&repo=NAME", true),
+        ("/images/create?fromSrc=-&repo=NAME", true),
+        ("/images/a/tag?repo=NAME", true),
+        ("/build?t=NAME", true),
+        ("/plugins/create?name=NAME", true),
+        ("/plugins/pull?remote=a/p&name=NAME", true),
+        ("/plugins/NAME/upgrade?remote=a/p", true),
+        ("/plugins/NAME/push", true),
+        ("/images/NAME/push?tag=1", true),
+        ("/images/NAME/push", true),
+        ("/images/load", false),
+    ] {
+        let (good, evil) = (
+            target.replace("NAME", "team/x"),
+            target.replace("NAME", "busybox"),
+        );
+        let _ = Ask::new(&every, "POST", &evil).allowed();
+        Ask::new(&some, "POST", &evil).denied("tags");
+        if name {
+            let _ = Ask::new(&some, "POST", &good).allowed();
+        } else {
+            Ask::new(&some, "POST", &good).denied("tags");
+        }
+    }
+}
+
+#[test]
+fn every_way_to_take_an_image_is_held_to_images() {
+    let policy = crate::support::role(
+        "allow = [\"*\"]\n[role.team.limits]\ntags = []\nimages = [\"team/**\"]",
+    );
+    for (method, target) in [
+        ("POST", "/images/create?fromImage=NAME&tag=1"),
+        ("POST", "/images/create?fromImage=NAME"),
+        ("GET", "/distribution/NAME/json"),
+        ("GET", "/plugins/privileges?remote=NAME"),
+        ("POST", "/plugins/pull?remote=NAME"),
+        ("GET", "/images/NAME/get"),
+        ("GET", "/images/get?names=team/a&names=NAME"),
+    ] {
+        let evil = target.replace("NAME", "busybox");
+        Ask::new(&policy, method, &evil).denied("images");
+        let good = target.replace("NAME", "team/x");
+        let _ = Ask::new(&policy, method, &good).allowed();
+    }
+}
+
+#[test]
+fn a_pull_without_a_tag_is_one_of_every_tag() {
+    let one = limits("images = [\"busybox:1\"]");
+    for query in [
+        "fromImage=busybox",
+        "fromImage=busybox:",
+        "fromImage=busybox&tag=",
+    ] {
+        let target = format!("/images/create?{query}");
+        Ask::new(&one, "POST", &target).denied("images");
+        let _ = Ask::new(&limits("images = [\"busybox\"]"), "POST", &target).allowed();
+        let _ = Ask::new(&limits(""), "POST", &target).allowed();
+    }
+    let latest = limits("images = [\"busybox:latest\"]");
+    Ask::new(&latest, "POST", "/images/create?fromImage=busybox").denied("images");
+    let _ = Ask::new(
+        &latest,
+        "POST",
+        "/images/create?fromImage=busybox&tag=latest",
+    )
+    .allowed();
+    let _ = Ask::new(&one, "POST", "/images/create?fromImage=busybox&tag=1").allowed();
+    // Nobody lists every tag by naming one.
+    let push = crate::support::role(
+        "allow = [\"image.push\"]\n[role.team.limits]\ntags = [\"team/app:all-tags\"]",
+    );
+    Ask::new(&push, "POST", "/images/team/app/push").denied("tags");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

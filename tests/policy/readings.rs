@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use docker_api::classify;
 use docker_api::json::{self, Value};
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, DEFAULT_MAX_BODY, Policy, Request, Step};
+use policy::{Answer, BodyLength, DEFAULT_MAX_BODY, EngineHeaders, Policy, Request, Step};
 use serde::{Deserialize, Serialize};
 
 /// The fields that an inspect tells back as the engine understood them.
@@ -164,6 +164,7 @@ pub(crate) fn passes(policy: &Policy, who: &Identity, body: &[u8]) -> bool {
         classified: &classified,
         content_type: Some("application/json"),
         content_encoding: None,
+        headers: EngineHeaders::default(),
         body: BodyLength::Exact(body.len() as u64),
     };
     let mut step = policy.decide(policy.client_for(who), &request);

@@ -301,13 +301,13 @@ fn what_cannot_be_known_is_not_called_no() {
     }
     for role_text in [
         "base = \"builder\"\n[role.team.limits]\ntags = [\"team/**\"]",
-        "allow = [\"image.load\"]",
+        "allow = [\"image.load\"]\n[role.team.limits]\ntags = [\"**\"]",
         "allow = [\"image.tag\"]\n[role.team.limits]\ntags = [\"**\"]",
         "allow = [\"plugin.disable\"]",
         "allow = [\"swarm.unlockkey\"]",
     ] {
         assert_eq!(answer(&role(role_text)), Answer::CannotTell, "{role_text}");
     }
-    let tag = "allow = [\"image.tag\"]\n[role.team.limits]\ntags = [\"team/**\"]";
+    let tag = "allow = [\"image.tag\", \"image.load\"]\n[role.team.limits]\ntags = [\"team/**\"]";
     assert_eq!(answer(&role(tag)), Answer::No);
 }

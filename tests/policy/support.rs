@@ -2,7 +2,7 @@
 
 use docker_api::classify;
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, Denied, Permitted, Policy, Request, Step};
+use policy::{Answer, BodyLength, Denied, EngineHeaders, Permitted, Policy, Request, Step};
 
 /// An identity with one common name.
 pub(crate) fn cn(name: &str) -> Identity {
@@ -45,6 +45,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) target: &'a str,
     pub(crate) content_type: &'a str,
     pub(crate) encoding: Option<&'a str>,
+    pub(crate) headers: EngineHeaders,
     pub(crate) body: &'a [u8],
     /// The engine's answers, by target; everything else is 404.
     pub(crate) engine: Vec<(&'a str, u16, &'a str)>,
@@ -60,6 +61,7 @@ impl<'a> Ask<'a> {
             target,
             content_type: "application/json",
             encoding: None,
+            headers: EngineHeaders::default(),
             body: b"",
             engine: Vec::new(),
             links: Vec::new(),
@@ -89,6 +91,7 @@ impl<'a> Ask<'a> {
             classified: &classified,
             content_type: Some(self.content_type).filter(|_| !self.body.is_empty()),
             content_encoding: self.encoding,
+            headers: self.headers,
             body,
         };
         let mut asked = Vec::new();

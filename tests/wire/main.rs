@@ -9,6 +9,7 @@
 mod answers;
 mod broken;
 mod connections;
+mod contexts;
 mod drain;
 mod early;
 mod faults;

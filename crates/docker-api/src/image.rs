@@ -13,6 +13,9 @@ pub struct Reference {
     pub digest: Option<String>,
 }
 
+/// What stands in a tag's place where every tag is meant; no image has such a tag.
+pub const ALL_TAGS: &str = ":*";
+
 /// What a client may mean by an image string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageName {
@@ -20,6 +23,8 @@ pub enum ImageName {
     Named(Reference),
     /// An image id or a prefix of one: the engine may find any local image by it.
     Id(String),
+    /// Every tag of a name, written with [`ALL_TAGS`] behind it.
+    AllTags(Reference),
 }
 
 impl ImageName {
@@ -32,7 +37,10 @@ impl ImageName {
         if hex(text) || text.strip_prefix("sha256:").is_some_and(hex) {
             return Some(ImageName::Id(text.to_owned()));
         }
-        Reference::parse(text).map(ImageName::Named)
+        match text.strip_suffix(ALL_TAGS) {
+            Some(name) => Reference::parse(name).map(ImageName::AllTags),
+            None => Reference::parse(text).map(ImageName::Named),
+        }
     }
 }
 
@@ -58,6 +66,15 @@ impl Reference {
         }
         let name = format!("{domain}/{path}");
         (name.len() <= 255 + domain.len()).then_some(Reference { name, tag, digest })
+    }
+}
+
+impl Reference {
+    /// The registry that the name is of, with its port if it has one.
+    pub fn registry(&self) -> &str {
+        self.name
+            .split_once('/')
+            .map_or(self.name.as_str(), |(registry, _)| registry)
     }
 }
 
@@ -229,12 +246,22 @@ impl ImagePattern {
         self.parts.is_empty() && self.rest
     }
 
+    /// The registry that the pattern names; `None` if it allows every one.
+    pub fn registry(&self) -> Option<&str> {
+        self.parts.first().map(String::as_str)
+    }
+
     /// Whether the pattern allows `image`.
     pub fn admits(&self, image: &ImageName) -> bool {
-        let ImageName::Named(reference) = image else {
-            return self.is_everything();
+        let (reference, all) = match image {
+            ImageName::Named(reference) => (reference, false),
+            ImageName::AllTags(reference) => (reference, true),
+            ImageName::Id(_) => return self.is_everything(),
         };
         if let Some(tag) = &self.tag {
+            if all {
+                return false;
+            }
             // A digest decides what runs, whatever tag stands beside it.
             if reference.digest.is_some() || reference.tag.as_deref().unwrap_or("latest") != tag {
                 return false;

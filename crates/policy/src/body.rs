@@ -5,6 +5,7 @@ use docker_api::Operation;
 use super::findings::{Findings, Unresolved};
 use super::reach::{self, View, items, text, texts};
 use super::schema::{self, Field, Path, Unknown, conform};
+use super::upload::dockerfile;
 use crate::limits::Key;
 use docker_api::json::Value;
 
@@ -27,11 +28,16 @@ pub(super) fn inspected(operation: Operation) -> Option<Presence> {
         | Operation::NetworkConnect
         | Operation::NetworkDisconnect
         | Operation::ServiceCreate
-        | Operation::ServiceUpdate => Some(Presence::Required),
+        | Operation::ServiceUpdate
+        | Operation::SwarmInit
+        | Operation::SwarmJoin
+        | Operation::SwarmUpdate => Some(Presence::Required),
         Operation::ContainerStart
         | Operation::ContainerUpdate
         | Operation::ExecStart
-        | Operation::ImageCommit => Some(Presence::Optional),
+        | Operation::ImageCommit
+        | Operation::CheckpointCreate
+        | Operation::SystemAuth => Some(Presence::Optional),
         _ => None,
     }
 }
@@ -49,12 +55,26 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
         Operation::NetworkConnect => schema::NETWORK_CONNECT,
         Operation::NetworkDisconnect => schema::NETWORK_DISCONNECT,
         Operation::ServiceCreate | Operation::ServiceUpdate => schema::SERVICE,
+        Operation::SystemAuth => schema::AUTH,
+        Operation::CheckpointCreate => schema::CHECKPOINT,
+        Operation::SwarmInit => schema::SWARM_INIT,
+        Operation::SwarmJoin => schema::SWARM_JOIN,
+        Operation::SwarmUpdate => schema::SWARM_SPEC,
         _ => &[],
     };
     if *body == Value::Null && inspected(operation) == Some(Presence::Required) {
         return out.never("body", "body", "null, expected an object");
     }
     conform(body, fields, Unknown::Refused, &Path::ROOT, out);
+    if matches!(
+        operation,
+        Operation::ContainerCreate | Operation::ImageCommit
+    ) {
+        // A commit puts them into an image, and the next build on it runs them.
+        for (index, line) in texts(body, "OnBuild") {
+            dockerfile::read_instructions(line, &format!("OnBuild[{index}]"), out);
+        }
+    }
     match operation {
         Operation::ContainerCreate => create(body, out),
         Operation::ExecCreate if body.get("Privileged") == Some(&Value::Bool(true)) => {
@@ -76,7 +96,51 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
             }
         }
         Operation::ServiceCreate | Operation::ServiceUpdate => service(body, out),
+        Operation::SystemAuth => {
+            if let Some(address) = text(body, "serveraddress") {
+                reach::address(address, "serveraddress", out);
+            }
+        }
+        Operation::CheckpointCreate => {
+            if let Some(directory) = text(body, "CheckpointDir") {
+                out.never("checkpoints", "CheckpointDir", directory);
+            }
+        }
+        Operation::SwarmInit | Operation::SwarmJoin => swarm_node(body, out),
+        Operation::SwarmUpdate => swarm_spec(body, "", out),
         _ => {}
+    }
+}
+
+/// The addresses that a node of a swarm talks to, or tells others to talk to.
+fn swarm_node(body: &Value<'_>, out: &mut Findings<'_>) {
+    if let Some(address) = text(body, "AdvertiseAddr") {
+        reach::address(address, "AdvertiseAddr", out);
+    }
+    for (index, address) in texts(body, "RemoteAddrs") {
+        reach::address(address, &format!("RemoteAddrs[{index}]"), out);
+    }
+    if let Some(spec) = body.get("Spec") {
+        swarm_spec(spec, "Spec.", out);
+    }
+}
+
+/// What a swarm's settings make every manager connect to.
+fn swarm_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+    let authority = spec.get("CAConfig");
+    for (index, external) in authority
+        .into_iter()
+        .flat_map(|ca| items(ca, "ExternalCAs"))
+    {
+        let field = format!("{at}CAConfig.ExternalCAs[{index}].URL");
+        reach::address(text(external, "URL").unwrap_or_default(), &field, out);
+    }
+    if let Some(log) = spec
+        .get("TaskDefaults")
+        .and_then(|defaults| defaults.get("LogDriver"))
+    {
+        let field = format!("{at}TaskDefaults.LogDriver");
+        reach::log_driver(log, "Name", "Options", &field, out);
     }
 }
 
@@ -272,11 +336,9 @@ fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 }
 
 fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
-    out.ask(
-        format!("{at}.Image"),
-        text(spec, "Image").unwrap_or_default(),
-        Key::Images,
-    );
+    // Managers ask the registry for the image's digest, and nodes pull it.
+    let image = text(spec, "Image").unwrap_or_default();
+    reach::source(image, &format!("{at}.Image"), out);
     if let Some(mounts) = spec.get("Mounts") {
         reach::mounts(mounts, &format!("{at}.Mounts"), out);
     }

@@ -10,6 +10,7 @@ use super::body::{self, Presence};
 use super::findings::{Findings, Powers, Unresolved};
 use super::parameters::Parameters;
 use super::power::printable;
+use super::upload::Context;
 use super::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 
 /// The permission to send one request upstream. Only the policy makes it.
@@ -21,6 +22,7 @@ pub struct Permitted {
     would_deny: Option<Box<Denied>>,
     command: Option<Vec<String>>,
     asked: Powers,
+    context: Option<Box<Context>>,
     _made_by_policy: (),
 }
 
@@ -32,6 +34,7 @@ impl Permitted {
             would_deny: None,
             command: None,
             asked: Powers::default(),
+            context: None,
             _made_by_policy: (),
         }
     }
@@ -55,6 +58,11 @@ impl Permitted {
     /// The command line of an `exec.create`, for the audit record.
     pub fn command(&self) -> Option<&[String]> {
         self.command.as_deref()
+    }
+
+    /// What the body has to be judged by while it streams to the engine, if it has to be.
+    pub fn context(&self) -> Option<&Context> {
+        self.context.as_deref()
     }
 
     /// What the request asked for, in normal form.
@@ -187,7 +195,10 @@ impl Policy {
             return Step::Permitted(Permitted::new(request.classified.operation));
         }
         let allowed = role.allowed.contains(operation);
-        if allowed && !self.looks_into(role, operation) && request.body == BodyLength::Empty {
+        let bare = request.body == BodyLength::Empty
+            && request.classified.query().is_none_or(str::is_empty)
+            && request.headers.unlisted(operation).is_none();
+        if allowed && !self.looks_into(role, operation) && bare {
             return Step::Permitted(Permitted::new(operation));
         }
         Pending::start(self, role, client, request, allowed)

@@ -14,20 +14,24 @@ mod body;
 mod client;
 mod decision;
 mod error;
+mod fetch;
 mod file;
 mod findings;
+mod headers;
 mod hostpath;
 mod limits;
 mod operations;
 mod parameters;
 mod power;
 mod protected;
+mod ps;
 mod reach;
 pub mod risk;
 mod roles;
 mod schema;
 mod subnet;
 pub mod toggles;
+pub mod upload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,11 +43,14 @@ pub use client::Matcher;
 pub use decision::{Answer, Denied, Lookup, Pending, Permitted, Step, Verdict};
 pub use docker_api::image::{ImageName, ImagePattern, Reference};
 pub use error::{Fault, PolicyError};
+pub use fetch::{Host, HostPattern};
 pub use file::{nearest, pin};
 pub use findings::Powers;
+pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
 pub use limits::{Capabilities, Fields, Globs, Key, Limits, Words, glob};
 pub use operations::{OperationSet, expand};
+pub use parameters::{Rule, listed as parameters_of};
 pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
 pub use protected::{OwnContainer, Protected};
 pub use subnet::Subnet;
@@ -116,6 +123,7 @@ pub const TAGGING: &[Operation] = &[
     Operation::ImageTag,
     Operation::ImageCommit,
     Operation::ImageImport,
+    Operation::ImageLoad,
     Operation::ImagePush,
 ];
 
@@ -228,6 +236,8 @@ pub struct Request<'r> {
     pub content_type: Option<&'r str>,
     /// `Content-Encoding`.
     pub content_encoding: Option<&'r str>,
+    /// Which of the engine's own fields are there.
+    pub headers: EngineHeaders,
     /// The body's length.
     pub body: BodyLength,
 }

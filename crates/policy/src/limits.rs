@@ -6,6 +6,7 @@
 
 mod kinds;
 
+use super::fetch::{self, Host, HostPattern};
 use super::power::{Namespace, Power};
 use super::subnet::Subnet;
 use super::{ImagePattern, PathPattern};
@@ -102,9 +103,11 @@ limits! {
     DeviceRequests device_requests: Words = &[],
         "drivers, capabilities (`gpu`) and CDI names, each";
     Images images: Vec<ImagePattern> = &["**"],
-        "images run, mounted, pulled or tagged, and of containers that exec and the like go into (what a build takes `FROM` is not seen), normalised (`busybox` is `docker.io/library/busybox`); whole components, `*` one, `**` at the end any number, `:tag` exact. Image ids and all-hexadecimal names pass only with `**`";
+        "images run, mounted, fetched, saved or tagged, taken by a classic build with `FROM` or `COPY --from`, and of containers that exec and the like go into, normalised (`busybox` is `docker.io/library/busybox`); whole components, `*` one, `**` at the end any number, `:tag` exact. Image ids and all-hexadecimal names pass only with `**`";
     Tags tags: Option<Vec<ImagePattern>> = &[],
-        "names that build, tag, commit, import and push may write; required where those are granted";
+        "names that build, tag, commit, import, load and push may write; required where those are granted. `image.load` and a push or pull of every tag need a pattern without a tag, `image.load` the pattern `**`";
+    Fetch fetch: Vec<HostPattern> = &[],
+        "hosts that the engine may be made to connect to, beside Docker Hub and the registries that `images` and `tags` name: `files.example.com`, `10.0.0.5:5000`, `*.example.com`, `*`. Under `images = [\"**\"]` only Docker Hub counts as named. Addresses, names of this machine, of its neighbours and of a cloud's metadata only as themselves";
     SecurityOpts security_opts: Words = &["no-new-privileges"],
         "exact strings. `MaskedPaths` and `ReadonlyPaths` must be null";
     Runtimes runtimes: Words = &["runc"],
@@ -144,15 +147,54 @@ impl Limits {
 
     /// Whether the limits allow what is asked for.
     pub fn admit(&self, power: &Power) -> bool {
-        power.key().is_some_and(|key| self.of(key).admits(power))
+        match power.key() {
+            Some(Key::Fetch) => {
+                self.fetch.admits(power)
+                    || Host::parse(&power.value).is_some_and(|host| self.names(&host))
+            }
+            Some(key) => self.of(key).admits(power),
+            None => false,
+        }
     }
 
     /// What would be allowed in place of a refused power; empty if nothing would.
     pub fn allowed(&self, power: &Power) -> String {
         match power.key() {
             Some(key) if key.is_flag() => format!("limits.{} = true", key.name()),
+            Some(Key::Fetch) => self.hosts().join(", "),
             Some(key) => self.of(key).allowed(),
             None => String::new(),
         }
+    }
+}
+
+impl Limits {
+    /// Whether a host is Docker Hub or a registry that `images` or `tags` name.
+    fn names(&self, host: &Host) -> bool {
+        host.is_hub()
+            || self
+                .registries()
+                .any(|registry| Host::parse(registry).as_ref() == Some(host))
+    }
+
+    /// The registries that `images` and `tags` name.
+    fn registries(&self) -> impl Iterator<Item = &str> {
+        let tags = self.tags.as_deref().unwrap_or_default();
+        self.images
+            .iter()
+            .chain(tags)
+            .filter_map(ImagePattern::registry)
+    }
+
+    /// What may be connected to, as a message names it.
+    fn hosts(&self) -> Vec<String> {
+        let mut hosts = vec![fetch::HUB[0].to_owned()];
+        let listed = self.fetch.iter().map(ToString::to_string);
+        for host in self.registries().map(str::to_owned).chain(listed) {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
     }
 }

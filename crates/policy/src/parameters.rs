@@ -1,22 +1,28 @@
-//! Query parameters of the operations that are judged: only the listed ones pass, each once unless it may repeat.
+//! Query parameters: only those of the [`table`] pass, each once unless it may repeat, and some ask for a power.
+
+mod table;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use docker_api::{Operation, query, work};
+use docker_api::image::{ALL_TAGS, Reference};
+use docker_api::{Operation, json, query, work};
 
 use super::findings::Findings;
 use super::power::{Means, Namespace};
-use super::reach;
 use super::schema::cut;
+use super::upload::dockerfile;
+use super::{ps, reach};
 use crate::limits::Key;
-use docker_api::image::Reference;
+
+pub use table::listed;
 
 /// Parameters of one request; docker sends a dozen, and a build as many more as it has tags and hosts.
 const MOST: usize = 100;
 
 /// What a parameter is to the judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
+pub enum Rule {
     /// Says nothing that matters; may stand once.
     Once,
     /// Says nothing that matters; may repeat.
@@ -27,111 +33,7 @@ enum Rule {
     False(&'static str),
 }
 
-use Rule::{Empty, False, Once, Repeats};
-
-/// The parameters of an operation, or `None` if it takes any.
-fn listed(operation: Operation) -> Option<&'static [(&'static str, Rule)]> {
-    Some(match operation {
-        Operation::ContainerCreate => &[("name", Once), ("platform", Once)],
-        Operation::ContainerStart => &[
-            ("detachKeys", Once),
-            ("checkpoint", Empty("checkpoints")),
-            ("checkpoint-dir", Empty("checkpoints")),
-        ],
-        Operation::ContainerUpdate
-        | Operation::ContainerExport
-        | Operation::ExecCreate
-        | Operation::ExecStart
-        | Operation::VolumeCreate
-        | Operation::NetworkCreate
-        | Operation::NetworkConnect
-        | Operation::ServiceCreate => &[],
-        Operation::ContainerAttach | Operation::ContainerAttachWs => &[
-            ("detachKeys", Once),
-            ("logs", Once),
-            ("stream", Once),
-            ("stdin", Once),
-            ("stdout", Once),
-            ("stderr", Once),
-        ],
-        Operation::ContainerArchiveGet | Operation::ContainerArchiveStat => &[("path", Once)],
-        Operation::ContainerArchivePut => &[
-            ("path", Once),
-            ("noOverwriteDirNonDir", Once),
-            ("copyUIDGID", Once),
-        ],
-        Operation::ServiceUpdate => &[
-            ("version", Once),
-            ("registryAuthFrom", Once),
-            ("rollback", Empty("services")),
-        ],
-        Operation::ImagePull => &[
-            ("fromImage", Once),
-            ("tag", Once),
-            ("platform", Once),
-            ("fromSrc", Empty("images")),
-            ("repo", Empty("images")),
-            ("message", Once),
-            ("changes", Empty("images")),
-        ],
-        Operation::ImageImport => &[
-            ("fromImage", Empty("images")),
-            ("fromSrc", Once),
-            ("repo", Once),
-            ("tag", Once),
-            ("message", Once),
-            ("changes", Repeats),
-            ("platform", Once),
-        ],
-        Operation::ImagePush => &[("tag", Once), ("platform", Once)],
-        Operation::ImageTag => &[("repo", Once), ("tag", Once)],
-        Operation::ImageCommit => &[
-            ("container", Once),
-            ("repo", Once),
-            ("tag", Once),
-            ("comment", Once),
-            ("author", Once),
-            ("pause", Once),
-            ("changes", Repeats),
-        ],
-        Operation::ImageBuild => &[
-            ("dockerfile", Once),
-            ("t", Repeats),
-            ("q", Once),
-            ("nocache", Once),
-            ("cachefrom", Once),
-            ("pull", Once),
-            ("rm", Once),
-            ("forcerm", Once),
-            ("memory", Once),
-            ("memswap", Once),
-            ("cpushares", Once),
-            ("cpusetcpus", Once),
-            ("cpusetmems", Once),
-            ("cpuperiod", Once),
-            ("cpuquota", Once),
-            ("buildargs", Once),
-            ("shmsize", Once),
-            ("squash", Once),
-            ("labels", Once),
-            ("platform", Once),
-            ("target", Once),
-            ("ulimits", Once),
-            ("buildid", Once),
-            ("extrahosts", Repeats),
-            ("networkmode", Once),
-            ("securityopt", Once),
-            ("version", Once),
-            ("session", Once),
-            ("remote", Empty("build")),
-            ("outputs", Empty("build")),
-            ("cgroupparent", Empty("cgroup-parent")),
-            ("isolation", Empty("isolation")),
-            ("privileged", False("privileged")),
-        ],
-        _ => return None,
-    })
-}
+use Rule::{Empty, False, Repeats};
 
 /// A value as a message may show it: an address may carry a name and a password (RFC 3986 §3.2.1).
 fn without_password(value: &str) -> Cow<'_, str> {
@@ -145,9 +47,26 @@ fn without_password(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether an operation's parameters are judged.
+/// Whether more is judged of an operation's parameters, or of the name in its path, than whether they are listed.
 pub(super) fn inspected(operation: Operation) -> bool {
-    listed(operation).is_some()
+    matches!(
+        operation,
+        Operation::DistributionInspect
+            | Operation::ImageBuild
+            | Operation::ImageImport
+            | Operation::ImageLoad
+            | Operation::ImagePull
+            | Operation::ImagePush
+            | Operation::ImageSave
+            | Operation::ImageSaveMany
+            | Operation::ImageSearch
+            | Operation::ImageTag
+            | Operation::PluginCreate
+            | Operation::PluginPrivileges
+            | Operation::PluginPull
+            | Operation::PluginPush
+            | Operation::PluginUpgrade
+    )
 }
 
 /// The parameters that the judge and the lookups go on with.
@@ -163,6 +82,26 @@ impl Parameters {
             .iter()
             .find(|(name, _)| name == key)
             .map_or("", |(_, value)| value)
+    }
+
+    /// A build's arguments; `None` if they have no reading, or more than one.
+    pub(super) fn build_arguments(&self) -> Option<HashMap<String, Option<String>>> {
+        let text = self.get("buildargs");
+        if text.is_empty() {
+            return Some(HashMap::new());
+        }
+        let argument = |(name, value): &(Cow<'_, str>, json::Value<'_>)| {
+            let value = match value {
+                json::Value::Null => None,
+                value => Some(value.text()?.to_owned()),
+            };
+            Some((name.to_string(), value))
+        };
+        match json::parse(text.as_bytes(), text.len()).ok()? {
+            json::Value::Null => Some(HashMap::new()),
+            json::Value::Object(members) => members.iter().map(argument).collect(),
+            _ => None,
+        }
     }
 
     fn all<'p>(&'p self, key: &'p str) -> impl Iterator<Item = &'p str> {
@@ -205,9 +144,7 @@ pub(super) fn read(
     out: &mut Findings<'_>,
 ) -> Parameters {
     let mut parameters = Parameters::default();
-    let Some(listed) = listed(operation) else {
-        return parameters;
-    };
+    let listed = table::listed(operation);
     let mut seen = vec![false; listed.len()];
     for (count, pair) in query::pairs(text.unwrap_or_default()).enumerate() {
         let (key, value) = match pair {
@@ -250,39 +187,85 @@ pub(super) fn read(
             .pairs
             .push((key.into_owned(), value.into_owned()));
     }
-    match operation {
-        Operation::ImagePull => pull(&parameters, out),
-        Operation::ImageImport => {
-            let source = parameters.get("fromSrc");
-            if source != "-" {
-                out.never("tags", "?fromSrc", without_password(source));
-            }
-            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
-        }
-        Operation::ImageCommit => {
-            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
-        }
-        Operation::ImageTag => {
-            // A name that may be run must not come to stand for an image that may not.
-            out.ask("name", name.unwrap_or_default(), Key::Images);
-            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
-        }
-        Operation::ImagePush => {
-            // Without a tag the engine pushes every tag: an invented one passes only patterns that name no tag.
-            let one = Some(parameters.get("tag"))
-                .filter(|tag| !tag.is_empty())
-                .unwrap_or("all-tags");
-            tag(name.unwrap_or_default(), one, "name", out);
-        }
-        Operation::ImageBuild => build(&parameters, out),
-        _ => {}
-    }
+    judged(operation, name.unwrap_or_default(), &parameters, out);
     parameters
 }
 
-/// `fromImage` and `tag`, joined as the engine joins them: a `tag` with a colon is a digest.
+/// What the parameters and the name in the path ask for together.
+fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut Findings<'_>) {
+    match operation {
+        Operation::ContainerTop => {
+            let words = parameters.get("ps_args");
+            if !ps::safe(words) {
+                out.never("ps-args", "?ps_args", words);
+            }
+        }
+        Operation::ImagePull => pull(parameters, out),
+        Operation::ImageImport => {
+            let source = parameters.get("fromSrc");
+            if source != "-" {
+                reach::address(source, "?fromSrc", out);
+            }
+            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
+            changes(parameters, out);
+        }
+        Operation::ImageCommit => {
+            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
+            changes(parameters, out);
+        }
+        Operation::ImageTag => {
+            // A name that may be run must not come to stand for an image that may not.
+            out.ask("name", name, Key::Images);
+            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
+        }
+        Operation::ImagePush => {
+            // Without a tag the engine pushes every tag.
+            match parameters.get("tag") {
+                "" => all_tags(name, "name", Key::Tags, out),
+                one => tag(name, one, "name", out),
+            }
+            reach::registry(name, "name", out);
+        }
+        // The archive says which names it writes, in a file that may come last.
+        Operation::ImageLoad => out.ask("body", "the names in the archive", Key::Tags),
+        Operation::ImageSave => out.ask("name", name, Key::Images),
+        Operation::ImageSaveMany => {
+            for name in parameters.all("names") {
+                out.ask("?names", name, Key::Images);
+            }
+        }
+        Operation::ImageSearch => search(parameters.get("term"), out),
+        Operation::DistributionInspect => reach::source(name, "name", out),
+        Operation::ImageBuild => build(parameters, out),
+        Operation::PluginPrivileges => reach::source(parameters.get("remote"), "?remote", out),
+        Operation::PluginPull => {
+            reach::source(parameters.get("remote"), "?remote", out);
+            tag(parameters.get("name"), "", "?name", out);
+        }
+        Operation::PluginUpgrade => {
+            reach::source(parameters.get("remote"), "?remote", out);
+            tag(name, "", "name", out);
+        }
+        Operation::PluginCreate => tag(parameters.get("name"), "", "?name", out),
+        Operation::PluginPush => {
+            tag(name, "", "name", out);
+            reach::registry(name, "name", out);
+        }
+        _ => {}
+    }
+}
+
+/// Instructions of a commit or an import: what `ONBUILD` says runs in the next build on the image.
+fn changes(parameters: &Parameters, out: &mut Findings<'_>) {
+    let lines: Vec<&str> = parameters.all("changes").collect();
+    dockerfile::read_instructions(&lines.join("\n"), "?changes", out);
+}
+
+/// `fromImage` and `tag`, joined as the engine joins them: a `tag` with a colon is a digest, and without either every tag comes.
 fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
+    // "pull -a" of old clients ends the name with a colon.
     let (image, tag) = (parameters.get("fromImage"), parameters.get("tag"));
+    let image = image.strip_suffix(':').unwrap_or(image);
     if image.contains('@') && !tag.is_empty() {
         let both = format!("{image}, with a digest and ?tag={tag}");
         return out.never("images", "?fromImage", both);
@@ -293,11 +276,34 @@ fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
         tag => format!("{}:{tag}", without_tag(image)),
     };
     // A pull by a bare id does not exist: hexadecimal text is a name here.
-    let value = match Reference::parse(&value) {
-        Some(reference) => reference.to_string(),
-        None => value,
+    match Reference::parse(&value) {
+        Some(reference) if reference.tag.is_none() && reference.digest.is_none() => {
+            all_tags(&value, "?fromImage", Key::Images, out);
+        }
+        Some(reference) => out.ask("?fromImage", reference.to_string(), Key::Images),
+        None => out.ask("?fromImage", &value, Key::Images),
+    }
+    reach::registry(&value, "?fromImage", out);
+}
+
+/// Every tag of a name, which only a pattern without a tag admits.
+fn all_tags(name: &str, field: &str, key: Key, out: &mut Findings<'_>) {
+    let value = match Reference::parse(name) {
+        Some(reference) => format!("{}{ALL_TAGS}", reference.name),
+        None => name.to_owned(),
     };
-    out.ask("?fromImage", value, Key::Images);
+    out.ask(field, value, key);
+}
+
+/// The registry that is searched stands before the first slash of the term.
+fn search(term: &str, out: &mut Findings<'_>) {
+    match term.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {
+            reach::address(first, "?term", out);
+        }
+        _ if term.contains("://") => reach::address(term, "?term", out),
+        _ => {}
+    }
 }
 
 fn without_tag(image: &str) -> &str {
@@ -328,6 +334,17 @@ fn build(parameters: &Parameters, out: &mut Findings<'_>) {
     for name in parameters.all("t").filter(|name| !name.is_empty()) {
         tag(name, "", "?t", out);
     }
+    match json_texts(parameters.get("cachefrom")) {
+        Some(images) => {
+            for image in images {
+                out.ask("?cachefrom", image, Key::Images);
+            }
+        }
+        None => out.never("build", "?cachefrom", "not a JSON list of texts"),
+    }
+    if parameters.build_arguments().is_none() {
+        out.never("build", "?buildargs", "not a JSON object of texts");
+    }
     match parameters.get("networkmode") {
         "" | "default" | "bridge" | "none" => {}
         "host" => out.ask("?networkmode", "host", Means::Namespace(Namespace::Network)),
@@ -345,5 +362,20 @@ fn build(parameters: &Parameters, out: &mut Findings<'_>) {
     match parameters.get("securityopt") {
         "" | "null" | "[]" => {}
         options => out.never("security_opts", "?securityopt", options),
+    }
+}
+
+/// The strings of a parameter that is a JSON list; `None` if it is none.
+fn json_texts(list: &str) -> Option<Vec<String>> {
+    if list.is_empty() {
+        return Some(Vec::new());
+    }
+    match json::parse(list.as_bytes(), list.len()).ok()? {
+        json::Value::Null => Some(Vec::new()),
+        json::Value::Array(items) => items
+            .iter()
+            .map(|item| item.text().map(str::to_owned))
+            .collect(),
+        _ => None,
     }
 }

@@ -91,10 +91,12 @@ pub const FIXED_RULES: &[&str] = &[
     "field-names",
     "field-types",
     "form-body",
+    "headers",
     "isolation",
     "operation",
     "parameters",
     "protected",
+    "ps-args",
     "services",
     "target-check",
 ];

@@ -4,7 +4,7 @@
 //! This module only compares. Which files, volumes and container these are is found out by `crate::house`.
 
 use docker_api::Operation;
-use docker_api::image::{ImageName, ImagePattern, Reference};
+use docker_api::image::{ALL_TAGS, ImageName, ImagePattern, Reference};
 use docker_api::json::Value;
 
 use super::TARGETED;
@@ -186,6 +186,7 @@ impl Protected {
 
     /// A name to be written. One that cannot be read could be any.
     fn named_image(&self, name: &str) -> Option<&'static str> {
+        let name = name.strip_suffix(ALL_TAGS).unwrap_or(name);
         let ours = match Reference::parse(name) {
             Some(mut reference) => {
                 // Another tag is still the gate's repository.

@@ -4,6 +4,7 @@
 //! [`mounts`] and the smaller helpers) for swarm services.
 
 mod devices;
+mod outbound;
 mod storage;
 
 use super::findings::{Findings, Unresolved};
@@ -15,6 +16,7 @@ use docker_api::json::Value;
 use storage::{bind, tmpfs};
 
 pub(super) use devices::resources;
+pub(super) use outbound::{address, registry, source};
 pub(super) use storage::{mounts, volume_driver};
 
 /// Which reading of `HostConfig`: in a body `null` is the default, an inspected container shows the defaults in full.
@@ -130,10 +132,14 @@ pub(super) fn log_driver(
     at: &str,
     out: &mut Findings<'_>,
 ) {
-    if let Some(driver) = text(log, name) {
-        return out.ask(format!("{at}.{name}"), driver, Key::LogDrivers);
-    }
     let options_at = format!("{at}.{options}");
+    if let Some(driver) = text(log, name) {
+        out.ask(format!("{at}.{name}"), driver, Key::LogDrivers);
+        if let Some(options) = log.get(options) {
+            outbound::log_options(options, &options_at, out);
+        }
+        return;
+    }
     for (key, _) in log.get(options).map(Value::members).unwrap_or_default() {
         if !LOG_OPTIONS.contains(&key.as_ref()) {
             out.never(

@@ -2,6 +2,7 @@
 
 use docker_api::{Operation, Risk};
 
+use super::fetch::HostPattern;
 use super::operations::OperationSet;
 use super::power::Namespace;
 use super::{Limits, Mode, Policy, Role, TARGETED};
@@ -220,12 +221,28 @@ pub fn reach(role: &Role) -> Reach {
     reach
 }
 
+/// Whether an operation makes the engine connect to a host that the client names.
+fn connects(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::DistributionInspect
+            | Operation::ImageBuild
+            | Operation::ImageImport
+            | Operation::ImagePull
+            | Operation::ImagePush
+            | Operation::ImageSearch
+            | Operation::PluginPrivileges
+            | Operation::SystemAuth
+    )
+}
+
 /// What an operation opens beside what the limits of containers say.
 fn by_operation(role: &Role, limits: &Limits, reach: &mut Reach) {
     let writes = [
         Operation::ImageBuild,
         Operation::ImageCommit,
         Operation::ImageImport,
+        Operation::ImageLoad,
         Operation::ImageTag,
     ];
     let every_name = limits
@@ -246,11 +263,20 @@ fn by_operation(role: &Role, limits: &Limits, reach: &mut Reach) {
                 .into(),
         );
     }
+    if role.allowed.iter().any(connects) {
+        for pattern in limits.fetch.iter().filter(|pattern| pattern.reaches_near()) {
+            let why = format!("fetch has \"{pattern}\"");
+            match pattern {
+                HostPattern::One(host) if !host.is_metadata() => {
+                    reach.unknown.push(format!("{why}: what answers there cannot be known"));
+                }
+                _ => reach.root.push(format!(
+                    "{why}: what trusts this host's address, and a cloud's credentials, can be reached"
+                )),
+            }
+        }
+    }
     for (operation, why) in [
-        (
-            Operation::ImageLoad,
-            "image.load can give any local name another content, and others may run that with more rights",
-        ),
         (
             Operation::PluginDisable,
             "plugin.disable can switch off an authorization plugin",

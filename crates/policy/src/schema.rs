@@ -15,8 +15,9 @@ use docker_api::json::Value;
 use docker_api::work;
 
 pub(super) use fields::{
-    COMMIT, CREATE, EXEC_CREATE, EXEC_START, HOST_CONFIG, NETWORK_CONNECT, NETWORK_CREATE,
-    NETWORK_DISCONNECT, SERVICE, UPDATE, VOLUME_CREATE,
+    AUTH, CHECKPOINT, COMMIT, CREATE, EXEC_CREATE, EXEC_START, HOST_CONFIG, NETWORK_CONNECT,
+    NETWORK_CREATE, NETWORK_DISCONNECT, SERVICE, SWARM_INIT, SWARM_JOIN, SWARM_SPEC, UPDATE,
+    VOLUME_CREATE,
 };
 
 /// The type a field must have; `null` is always accepted, since Go leaves the field as it was.

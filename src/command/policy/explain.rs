@@ -10,8 +10,8 @@ use crate::cli::policy::ExplainArgs;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    Answer, BodyLength, Client, ClientRef, Denied, Mode, Permitted, Policy, PolicyError, Powers,
-    Request, Step,
+    Answer, BodyLength, Client, ClientRef, Denied, EngineHeaders, Mode, Permitted, Policy,
+    PolicyError, Powers, Request, Step,
 };
 
 use super::{Outcome, columns, identity, read};
@@ -40,6 +40,18 @@ pub(super) struct Walk<'w> {
     pub(super) container: Option<&'w [u8]>,
 }
 
+/// A body that the gate would judge on its way, where there is one.
+fn streamed(permitted: Permitted, body: &[u8]) -> Verdict {
+    let Some(context) = permitted.context().filter(|_| !body.is_empty()) else {
+        return Verdict::Allow(permitted);
+    };
+    let mut judge = context.judge();
+    match judge.push(body).and_then(|()| judge.finish()) {
+        Err(denied) if context.mode() == Mode::Enforce => Verdict::Deny(denied),
+        _ => Verdict::Allow(permitted),
+    }
+}
+
 /// Decides as the gate would.
 pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdict {
     let classified = match classify(walk.method, walk.target) {
@@ -56,12 +68,13 @@ pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdi
         classified: &classified,
         content_type,
         content_encoding: None,
+        headers: EngineHeaders::default(),
         body,
     };
     let mut step = policy.decide(client, &request);
     loop {
         step = match step {
-            Step::Permitted(permitted) => return Verdict::Allow(permitted),
+            Step::Permitted(permitted) => return streamed(permitted, walk.body),
             Step::Denied(denied) => return Verdict::Deny(denied),
             Step::Body(pending) => pending.body(walk.body),
             // Links are the host's, and this is a desk.

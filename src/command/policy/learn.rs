@@ -231,7 +231,9 @@ fn speaks_of(record: &Record, power: &Power) -> bool {
 /// else as it was. The gate's own reader and judge decide on it.
 fn limit(key: &str, value: &str, power: &Power) -> Option<String> {
     let general = match (key, ImageName::parse(value)) {
-        ("images" | "tags", Some(ImageName::Named(reference))) => reference.name,
+        ("images" | "tags", Some(ImageName::Named(reference) | ImageName::AllTags(reference))) => {
+            reference.name
+        }
         ("images" | "tags", _) => "**".to_owned(),
         _ => value.to_owned(),
     };

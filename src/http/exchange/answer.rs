@@ -69,6 +69,9 @@ impl Exchange<'_> {
                         Poll::Ready(Err(Fault::EngineChunk(bad) | Fault::ClientChunk(bad))) => {
                             return Some(self.fail(Failure::EngineChunk(bad)));
                         }
+                        Poll::Ready(Err(Fault::Refused(denied))) => {
+                            return Some(self.fail(Failure::Policy(denied)));
+                        }
                         Poll::Ready(Err(Fault::Client(_))) => return Some(End::ClientGone),
                     }
                 }

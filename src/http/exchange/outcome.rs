@@ -65,6 +65,9 @@ pub enum Failure {
     /// The authorization plugin does not let the answer back.
     #[error(transparent)]
     Plugin(Denied),
+    /// The policy does not let the request's body go on.
+    #[error("{0}")]
+    Policy(Box<policy::Denied>),
     /// The engine switched protocols unasked.
     #[error("the Docker Engine switched protocols on a request that does not allow it")]
     EngineSwitched,

@@ -152,7 +152,7 @@ fn unrecorded(record: &mut RequestRecord<'_>, error: &io::Error) -> Stop {
     Stop::Refused(Refusal::new(Status::Unavailable, message))
 }
 
-fn refusal(denied: &Denied) -> Refusal {
+pub(super) fn refusal(denied: &Denied) -> Refusal {
     let status = match denied.status {
         404 => Status::NotFound,
         413 => Status::ContentTooLarge,

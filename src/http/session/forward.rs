@@ -5,18 +5,20 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use super::super::body_judge::BodyJudge;
 use super::super::exchange::{End, Exchange, Facts, Failure};
 use super::super::framing::Framing;
 use super::super::record::RequestRecord;
 use super::super::relay::{Pending, Relay};
 use super::super::respond::{Refusal, Status};
 use super::super::tunnel::{self, Tunnel};
+use super::decide::refusal;
 use super::{After, LINGER, Ready, Session, Stop, gone, takes_over};
 use crate::engine::{ConnectError, EngineStream};
 use crate::observe::metrics::UpstreamError;
 use crate::socket;
 use docker_api::Hijack;
-use policy::Permitted;
+use policy::{BodyLength, Permitted};
 
 impl<'a> Session<'a> {
     /// Sends the request on and sees it to its end.
@@ -29,6 +31,15 @@ impl<'a> Session<'a> {
             record,
         } = ready;
         let takes_over = takes_over(record.hijack);
+        // A plugin may have had the body read whole, which took the chunks off it.
+        let length = match body.is_done() {
+            true => BodyLength::Exact(out.body().len() as u64),
+            false => body.announced(),
+        };
+        let mut judge = permit
+            .context()
+            .filter(|_| !request.framing.is_done())
+            .map(|context| BodyJudge::new(context, length));
         let read = if takes_over {
             self.takeover_body(request, body, out).await
         } else {
@@ -41,6 +52,12 @@ impl<'a> Session<'a> {
                 return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
             }
             Err(Stop::Gone) => return gone(record),
+        }
+        if let Some(judge) = &mut judge
+            && let Err(denied) = judge.look_at(out.body())
+        {
+            record.denied(&denied);
+            return Box::pin(self.finish_refused(refusal(&denied), is_head, body, record)).await;
         }
         let facts = Facts {
             is_head,
@@ -72,6 +89,7 @@ impl<'a> Session<'a> {
                 down: Pending::default(),
                 meter: &self.entry.meter,
                 surplus: false,
+                judge: judge.take(),
             };
             let sent = Instant::now();
             let mut exchange = Exchange::new(relay, facts, body.clone(), &self.shared.draining);
@@ -81,6 +99,9 @@ impl<'a> Session<'a> {
             let rest = exchange.body().clone();
             record.answered(sent, exchange.answered);
             let mut relay = exchange.into_relay();
+            if let Some(denied) = relay.judge.as_mut().and_then(|judge| judge.reported.take()) {
+                record.would_deny(&denied);
+            }
             match end {
                 End::Stale => {
                     up = relay.up;
@@ -129,6 +150,13 @@ impl<'a> Session<'a> {
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
+                End::Unanswered(Failure::Policy(denied)) => {
+                    // The engine must not get what it has for a whole body, and not wait for the rest.
+                    drop(engine);
+                    record.denied(&denied);
+                    return Box::pin(self.finish_refused(refusal(&denied), is_head, &rest, record))
+                        .await;
+                }
                 End::Unanswered(Failure::Plugin(denied)) => {
                     let denied = denied.to_string();
                     record.denied_by_plugin(&denied);
@@ -140,6 +168,11 @@ impl<'a> Session<'a> {
                     warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
+                }
+                End::Cut(Failure::Policy(denied)) => {
+                    record.denied(&denied);
+                    record.finish(status, Some(&denied.to_string()));
+                    return After::Drop;
                 }
                 End::Cut(Failure::Request(bad)) => {
                     record.finish(status, Some(&bad.to_string()));

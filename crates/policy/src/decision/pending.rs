@@ -8,9 +8,10 @@ use crate::findings::Findings;
 use crate::parameters::{self, Parameters};
 use crate::power::Means;
 use crate::schema::cut;
+use crate::upload::Context;
 use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 use docker_api::Operation;
-use docker_api::json;
+use docker_api::{json, query};
 
 use super::{Denied, Lookup, Pending, Permitted, Stage, Step};
 
@@ -65,9 +66,6 @@ impl<'p> Pending<'p> {
                 403,
             );
         }
-        if !policy.looks_into(role, operation) {
-            return pending.permit();
-        }
         pending.findings.shallow =
             operation == Operation::ContainerCreate && before_1_44(request.classified.version());
         pending.parameters = parameters::read(
@@ -77,6 +75,10 @@ impl<'p> Pending<'p> {
             &mut pending.findings,
         );
         pending.protected_names();
+        if let Some(name) = request.headers.unlisted(operation) {
+            let why = "not one this operation takes";
+            pending.findings.never("headers", name, why);
+        }
         if let Some(step) = pending.judge() {
             return step;
         }
@@ -227,12 +229,34 @@ impl<'p> Pending<'p> {
             denied.asked.clone_from(self.findings.asked());
             self.operation = self.classified.operation;
         }
+        let context = self.context().map(Box::new);
         Step::Permitted(Permitted {
             target: self.target,
             command: self.command,
             asked: self.findings.asked().clone(),
             would_deny: self.reported,
+            context,
             ..Permitted::new(self.operation)
+        })
+    }
+}
+
+impl Pending<'_> {
+    /// What a classic build's context has to be judged by; BuildKit's is not in the body.
+    fn context(&self) -> Option<Context> {
+        let classic = matches!(self.parameters.get("version"), "" | "1");
+        if self.operation != Operation::ImageBuild || !classic {
+            return None;
+        }
+        Some(Context {
+            client: self.policy.client_name(self.client).to_owned(),
+            role: self.role.name.clone(),
+            limits: self.role.limits.clone()?,
+            protected: self.policy.protected.clone(),
+            mode: self.role.mode,
+            pull: query::boolean(self.parameters.get("pull")),
+            dockerfile: self.parameters.get("dockerfile").to_owned(),
+            arguments: self.parameters.build_arguments().unwrap_or_default(),
         })
     }
 }

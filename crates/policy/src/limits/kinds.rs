@@ -5,6 +5,7 @@ use std::ops::Deref;
 use docker_api::image::{ImageName, ImagePattern};
 use docker_api::work;
 
+use crate::fetch::{Host, HostPattern};
 use crate::file::{Problem, Values, nearest};
 use crate::hostpath::PathPattern;
 use crate::power::{Means, Namespace, Power};
@@ -335,6 +336,34 @@ impl Limit for Option<Vec<ImagePattern>> {
             Some(list) => listed(list),
             None => "none".into(),
         }
+    }
+}
+
+impl Kind for Vec<HostPattern> {
+    fn of(words: &[&str]) -> Self {
+        words
+            .iter()
+            .flat_map(|word| HostPattern::parse(word))
+            .collect()
+    }
+}
+
+impl Limit for Vec<HostPattern> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.each(|text| HostPattern::parse(text).map_err(Problem::from));
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        Host::parse(&power.value)
+            .is_some_and(|host| self.iter().any(|pattern| pattern.admits(&host)))
+    }
+
+    fn allowed(&self) -> String {
+        joined(self)
+    }
+
+    fn written(&self) -> String {
+        listed(self)
     }
 }
 

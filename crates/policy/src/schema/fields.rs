@@ -2,11 +2,13 @@
 //!
 //! Kept one field a word, so that a new API version is a short diff.
 
+mod engine;
 mod service;
 
 use super::Field;
 use super::Type::{Bool, Command, Free, List, Map, Number, Object, Objects, Text, Texts};
 
+pub(crate) use engine::{AUTH, CHECKPOINT, SWARM_INIT, SWARM_JOIN, SWARM_SPEC};
 pub(crate) use service::SERVICE;
 
 const HEALTHCHECK: &[Field] = &[
