@@ -116,10 +116,13 @@ impl App {
             handshakes: config.limits.handshakes,
             handshake_timeout: config.handshake_timeout,
         };
-        let registry = Registry::with_limits(PerClient {
-            connections: config.limits.connections_per_client,
-            requests_per_second: config.limits.requests_per_second_per_client,
-        });
+        let registry = Registry::with_limits(
+            PerClient {
+                connections: config.limits.connections_per_client,
+                requests_per_second: config.limits.requests_per_second_per_client,
+            },
+            config.limits.handshakes,
+        );
         let front = Front::new(Arc::new(shared), Arc::new(registry), trust, bounds);
         front.expiry.look(&dates, OffsetDateTime::now_utc());
         let count = match config.workers {
@@ -243,6 +246,11 @@ impl App {
                 std::future::pending().await
             });
         }
+        let throttled = front.clone();
+        observers.spawn(async move {
+            throttled.report_throttled().await;
+            Ok(())
+        });
         let audit = front.shared.audit.clone();
         if let Some(audit) = audit.clone() {
             observers.spawn(async move { audit.keep().await });
@@ -258,7 +266,13 @@ impl App {
             let (front, workers) = (front.clone(), workers.clone());
             accepting.spawn(async move {
                 listener::accept_loop(listener, keepalive, |socket, peer| {
-                    workers.spawn(front.tasks.track_future(front.clone().serve(socket, peer)));
+                    let (front, workers) = (front.clone(), workers.clone());
+                    async move {
+                        let id = front.registry.number();
+                        let place = front.registry.pending.admit(id, peer).await;
+                        let serving = front.clone().serve(socket, id, peer, place);
+                        workers.spawn(front.tasks.track_future(serving));
+                    }
                 })
                 .await
             });

@@ -13,11 +13,11 @@ use tracing::{debug, info, warn};
 
 use crate::http::session;
 use crate::http::shared::Shared;
-use crate::limits::LogThrottle;
+use crate::limits::{LogThrottle, LogThrottles};
 use crate::listener;
 use crate::observe::expiry::Warner;
 use crate::observe::metrics::{Expiry, Limit};
-use crate::observe::registry::{Admission, Cut, Entry, Registry};
+use crate::observe::registry::{Activity, Admission, Cut, Entry, Place, Registry, Source};
 use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
 use pki::TrustStore;
@@ -49,7 +49,7 @@ pub struct Front {
     /// Tracks every connection's task, so that a drain can wait for them.
     pub tasks: TaskTracker,
     connections: AtomicUsize,
-    handshakes: AtomicUsize,
+    refusals: LogThrottles<(&'static str, Source)>,
     complaints: [LogThrottle; Limit::ALL.len()],
 }
 
@@ -84,7 +84,7 @@ impl Front {
             expiry: Warner::default(),
             tasks: TaskTracker::new(),
             connections: AtomicUsize::new(0),
-            handshakes: AtomicUsize::new(0),
+            refusals: LogThrottles::new(COMPLAIN_EVERY, std::time::Instant::now()),
             complaints: [const { LogThrottle::new(COMPLAIN_EVERY) }; Limit::ALL.len()],
         }
     }
@@ -98,9 +98,14 @@ impl Front {
             .expiry
     }
 
-    /// Serves one accepted socket to its end.
-    pub async fn serve(self: Arc<Self>, socket: std::net::TcpStream, peer: SocketAddr) {
-        let id = self.registry.number();
+    /// Serves one accepted socket to its end. `place` is its place among the handshakes, if it has one.
+    pub async fn serve(
+        self: Arc<Self>,
+        socket: std::net::TcpStream,
+        id: u64,
+        peer: SocketAddr,
+        place: Option<Place>,
+    ) {
         let metrics = &self.shared.metrics;
         metrics.accepted();
         let Some(_connection) = Counted::enter(&self.connections, self.bounds.connections) else {
@@ -108,16 +113,15 @@ impl Front {
             self.complain(id, peer, Limit::Connections, self.bounds.connections);
             return;
         };
+        let Some(place) = place else {
+            metrics.limited(Limit::Handshakes);
+            self.complain(id, peer, Limit::Handshakes, self.bounds.handshakes);
+            return;
+        };
         let Ok(tcp) = listener::adopt(socket) else {
             return;
         };
         let accepted = {
-            let Some(_handshake) = Counted::enter(&self.handshakes, self.bounds.handshakes) else {
-                metrics.limited(Limit::Handshakes);
-                self.complain(id, peer, Limit::Handshakes, self.bounds.handshakes);
-                return;
-            };
-            let _shaking = self.registry.shake(id, peer);
             let trust = self
                 .trust
                 .read()
@@ -125,15 +129,20 @@ impl Front {
                 .clone();
             let (server, verifier) = trust.handshake();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
-            let accepted = Box::pin(tls::accept(
+            let handshake = Box::pin(tls::accept(
                 tcp,
                 TlsAcceptor::from(server),
                 &verifier,
                 deadline,
-            ))
-            .await;
+                || place.heard(),
+            ));
+            let accepted = tokio::select! {
+                accepted = handshake => accepted,
+                () = place.displaced() => Err(Outcome::Displaced),
+            };
             (accepted, trust.store)
         };
+        drop(place);
         let (accepted, store) = accepted;
         let accepted = match accepted {
             Ok(accepted) => {
@@ -142,7 +151,10 @@ impl Front {
             }
             Err(outcome) => {
                 metrics.handshake(outcome.id());
-                return report(id, peer, &outcome);
+                if matches!(outcome, Outcome::Displaced) {
+                    metrics.limited(Limit::Handshakes);
+                }
+                return self.report(id, peer, &outcome);
             }
         };
         self.expiry.client_seen(&accepted.identity);
@@ -167,20 +179,7 @@ impl Front {
             () = Box::pin(session::serve(self.shared.clone(), entry.clone(), accepted.stream)) => return,
         };
         metrics.cut(&cut);
-        let (up, down) = entry.meter.totals();
-        let level_is_warn = !matches!(cut, Cut::Drain | Cut::Kicked);
-        let (method_path, op) = (activity.path, activity.operation.id());
-        if level_is_warn {
-            warn!(
-                conn.id = id, client.addr = %peer, client.id = %entry.identity, op, path = method_path, busy = activity.busy,
-                bytes.in = up, bytes.out = down, reason = cut.id(), error = %cut, "Connection cut"
-            );
-        } else {
-            info!(
-                conn.id = id, client.addr = %peer, client.id = %entry.identity, op, path = method_path, busy = activity.busy,
-                bytes.in = up, bytes.out = down, reason = cut.id(), error = %cut, "Connection cut"
-            );
-        }
+        report_cut(&entry, &activity, &cut);
     }
 
     /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
@@ -209,14 +208,53 @@ impl Front {
             );
         }
     }
+
+    /// Says why a peer did not get in. Any peer can cause that, so it is throttled; but it answers the first question of
+    /// everyone whose client does not get in.
+    fn report(&self, id: u64, peer: SocketAddr, outcome: &Outcome) {
+        if let Outcome::Probe = outcome {
+            return debug!(conn.id = id, client.addr = %peer, "Probe");
+        }
+        if self.refusals.admits((outcome.id(), Source::of(peer))) {
+            warn!(
+                conn.id = id, client.addr = %peer, reason = outcome.id(), error = %outcome, hint = outcome.hint(),
+                "Handshake refused"
+            );
+        }
+    }
+
+    /// Logs what has been throttled, with counts, for as long as it is polled.
+    pub async fn report_throttled(&self) {
+        loop {
+            tokio::time::sleep(COMPLAIN_EVERY).await;
+            let (told, others) = self.refusals.unsaid(std::time::Instant::now());
+            for ((reason, source), times) in told {
+                warn!(client.addr = %source, reason, times, "More handshakes refused");
+            }
+            if others > 0 {
+                warn!(
+                    times = others,
+                    "More handshakes refused, of other addresses"
+                );
+            }
+        }
+    }
 }
 
-fn report(id: u64, peer: SocketAddr, outcome: &Outcome) {
-    match outcome {
-        Outcome::Probe => debug!(conn.id = id, client.addr = %peer, "Probe"),
-        // Any peer can cause these, but they answer the first question of everyone whose client does not get in.
-        _ => {
-            info!(conn.id = id, client.addr = %peer, reason = outcome.id(), error = %outcome, "Handshake refused");
-        }
+/// A cut connection is one event, whose level says whether somebody meant it.
+fn report_cut(entry: &Entry, activity: &Activity, cut: &Cut) {
+    macro_rules! say {
+        ($level:ident) => {{
+            let (up, down) = entry.meter.totals();
+            $level!(
+                conn.id = entry.id, client.addr = %entry.peer, client.id = %entry.identity, op = activity.operation.id(),
+                path = activity.path, busy = activity.busy, bytes.in = up, bytes.out = down, reason = cut.id(),
+                error = %cut, "Connection cut"
+            );
+        }};
+    }
+    match cut {
+        Cut::Drain | Cut::Kicked => say!(info),
+        Cut::Untrusted(_) | Cut::Expired | Cut::RoleLost | Cut::TooOld => say!(warn),
     }
 }

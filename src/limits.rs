@@ -1,5 +1,7 @@
 //! Small bounds: a token bucket, a budget of memory, and a log line that does not repeat itself.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -170,6 +172,95 @@ impl LogThrottle {
     }
 }
 
+/// Lines of one key that are logged in a row.
+const IN_A_ROW: u32 = 20;
+
+/// Lines of all keys together in one window; then those of other keys are one key.
+const IN_ALL: u32 = 200;
+
+/// Keys that are told apart in one window.
+const KEYS: usize = 1024;
+
+/// Lets many kinds of lines be logged, each a few times in a window, and counts what went unsaid. What strangers cause is
+/// logged through this: neither one of them nor many can fill a disk.
+#[derive(Debug)]
+pub struct LogThrottles<K> {
+    window: Duration,
+    state: Mutex<Throttled<K>>,
+}
+
+#[derive(Debug)]
+struct Throttled<K> {
+    began: Instant,
+    said: u32,
+    by_key: HashMap<K, Unsaid>,
+    /// Of the keys that there was no room for.
+    others: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Unsaid {
+    said: u32,
+    unsaid: u64,
+}
+
+impl<K: Eq + Hash + Copy> LogThrottles<K> {
+    /// With windows of that length, the first of which begins now.
+    #[must_use]
+    pub fn new(window: Duration, now: Instant) -> Self {
+        Self {
+            window,
+            state: Mutex::new(Throttled {
+                began: now,
+                said: 0,
+                by_key: HashMap::new(),
+                others: 0,
+            }),
+        }
+    }
+
+    /// Whether an occasion is logged, or only counted.
+    pub fn admits(&self, key: K) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *state;
+        if !state.by_key.contains_key(&key) && state.by_key.len() >= KEYS {
+            state.others += 1;
+            return false;
+        }
+        let one = state.by_key.entry(key).or_default();
+        if one.said < IN_A_ROW && state.said < IN_ALL {
+            one.said += 1;
+            state.said += 1;
+            return true;
+        }
+        one.unsaid += 1;
+        false
+    }
+
+    /// What went unsaid in the window that has ended, if one has; the last is what belongs to no key that was told apart.
+    pub fn unsaid(&self, now: Instant) -> (Vec<(K, u64)>, u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(state.began) < self.window {
+            return (Vec::new(), 0);
+        }
+        state.began = now;
+        state.said = 0;
+        let mut unsaid: Vec<_> = std::mem::take(&mut state.by_key)
+            .into_iter()
+            .filter(|(_, one)| one.unsaid > 0)
+            .map(|(key, one)| (key, one.unsaid))
+            .collect();
+        // The loudest are told apart, the rest is a number.
+        unsaid.sort_unstable_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let quiet = unsaid.split_off(unsaid.len().min(IN_A_ROW as usize));
+        let others = std::mem::take(&mut state.others);
+        (
+            unsaid,
+            others + quiet.iter().map(|(_, count)| count).sum::<u64>(),
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +299,36 @@ mod tests {
         assert_eq!(budget.used(), 0);
         drop(first);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn each_key_is_logged_a_few_times_in_a_window_and_then_counted() {
+        let start = Instant::now();
+        let throttles = LogThrottles::new(Duration::from_secs(10), start);
+        assert_eq!(throttles.unsaid(start), (vec![], 0));
+        let said = (0..40_000).filter(|_| throttles.admits("garbage")).count();
+        assert_eq!(said, IN_A_ROW as usize);
+        assert!(throttles.admits("expired"), "another kind is not held back");
+        assert_eq!(
+            throttles.unsaid(start + Duration::from_secs(9)),
+            (vec![], 0)
+        );
+        let window = start + Duration::from_secs(10);
+        assert_eq!(throttles.unsaid(window), (vec![("garbage", 39_980)], 0));
+        assert!(throttles.admits("garbage"), "a new window");
+    }
+
+    #[test]
+    fn many_keys_are_bounded_together() {
+        let start = Instant::now();
+        let throttles = LogThrottles::new(Duration::from_secs(10), start);
+        let said = (0..100_000_u32)
+            .filter(|key| throttles.admits(*key))
+            .count();
+        assert_eq!(said, IN_ALL as usize);
+        let (told, others) = throttles.unsaid(start + Duration::from_secs(10));
+        let sum = told.iter().map(|(_, count)| count).sum::<u64>() + others;
+        assert_eq!((told.len() <= 20, sum), (true, 100_000 - 200));
     }
 
     #[test]

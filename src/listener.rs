@@ -1,4 +1,4 @@
-//! Accepts connections, and never stops accepting: not for a slow handshake, a full table, or want of file descriptors.
+//! Accepts connections, as long as there is a place for a handshake; nothing else stops it for longer than a moment.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -45,14 +45,15 @@ pub fn bind(addr: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Calls `on_connection` with each accepted socket. Runs until dropped.
+/// Calls `on_connection` with each accepted socket. As long as that waits for a place, connections wait in the kernel's backlog.
+/// Runs until dropped.
 ///
 /// # Errors
 /// When the listener cannot be registered with the runtime.
-pub async fn accept_loop(
+pub async fn accept_loop<S: Future<Output = ()>>(
     listener: TcpListener,
     keepalive: Keepalive,
-    mut on_connection: impl FnMut(std::net::TcpStream, SocketAddr),
+    on_connection: impl Fn(std::net::TcpStream, SocketAddr) -> S,
 ) -> io::Result<()> {
     prepare(&listener, keepalive);
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -61,7 +62,7 @@ pub async fn accept_loop(
         let accepted = listener.accept().await;
         // Handed over as a plain socket: it will be registered with its worker's runtime, not with this one.
         match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
-            Ok((socket, peer)) => on_connection(socket, peer),
+            Ok((socket, peer)) => on_connection(socket, peer).await,
             Err(e) if is_peers(&e) => {}
             Err(e) => {
                 if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {

@@ -33,6 +33,9 @@ const HANDSHAKE: u8 = 22;
 /// How long, and for how many bytes, a refused peer is listened to before its socket closes.
 const REFUSED_DRAIN: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
 
+/// How long a peer may send nothing: clients send their first message at once.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// dockerd's answer to plain HTTP on its TLS port (Go, `net/http`).
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
@@ -62,6 +65,14 @@ pub enum Outcome {
     Probe,
     /// It spoke plain HTTP, and was told so.
     PlainHttp,
+    /// It sent nothing in time.
+    Silent,
+    /// It gave its place to another peer, since places were short.
+    Displaced,
+    /// It sent a PROXY protocol header of this version.
+    ProxyProtocol(u8),
+    /// It spoke SSH.
+    Ssh,
     /// It speaks nothing newer than TLS 1.1.
     OldVersion,
     /// The deadline passed.
@@ -81,6 +92,10 @@ impl Outcome {
         match self {
             Self::Probe => "probe",
             Self::PlainHttp => "plain_http",
+            Self::Silent => "silent",
+            Self::Displaced => "displaced",
+            Self::ProxyProtocol(_) => "proxy_protocol",
+            Self::Ssh => "ssh",
             Self::OldVersion => "old_version",
             Self::TimedOut => "timed_out",
             Self::Refused(refusal) => refusal.reason.id(),
@@ -90,11 +105,36 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::ProxyProtocol(_) => Some(
+                "switch it off at the load balancer: no `send-proxy` in HAProxy's server line, `proxy_protocol off;` in nginx, proxy_protocol_v2.enabled=false for AWS",
+            ),
+            Self::Ssh => {
+                Some("DOCKER_HOST must be tcp://HOST:PORT for this port, ssh:// is for port 22")
+            }
+            Self::PlainHttp => {
+                Some("set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or https:// instead of http://")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Probe => f.write_str("closed before sending anything"),
-            Self::PlainHttp => f.write_str("plain HTTP on the TLS port; the client must use TLS (DOCKER_TLS_VERIFY=1)"),
+            Self::PlainHttp => f.write_str("plain HTTP on the TLS port; the client must use TLS"),
+            Self::Silent => write!(f, "the peer sent nothing within {SILENCE:?}"),
+            Self::Displaced => f.write_str("the handshake gave its place to another peer: too many were in progress (max-handshakes)"),
+            Self::ProxyProtocol(version) => {
+                write!(f, "a PROXY protocol header (version {version}) in front of TLS, which is not read here")
+            }
+            Self::Ssh => f.write_str("SSH on the TLS port"),
             Self::OldVersion => f.write_str("the client speaks TLS 1.1 or older; it must speak TLS 1.2 or 1.3"),
             Self::TimedOut => f.write_str("the handshake did not finish within its deadline"),
             Self::Refused(refusal) => refusal.fmt(f),
@@ -126,7 +166,7 @@ fn explain(error: &io::Error) -> String {
 }
 
 /// Performs the handshake; `verifier` is the one `acceptor` was made with, and belongs to this handshake alone. `deadline`
-/// covers all of it: dripping bytes does not extend it.
+/// covers all of it: dripping bytes does not extend it. `on_first_bytes` is called when the peer has sent something.
 ///
 /// # Errors
 /// The outcome, after the peer has been told and its socket closed.
@@ -135,19 +175,24 @@ pub async fn accept(
     acceptor: TlsAcceptor,
     verifier: &ClientVerifier,
     deadline: Instant,
+    on_first_bytes: impl FnOnce(),
 ) -> Result<Accepted, Outcome> {
     let mut socket = WideSocket::new(tcp);
-    match timeout_at(deadline, socket.peek()).await {
-        Err(_) => return Err(Outcome::TimedOut),
+    let silence = deadline.min(Instant::now() + SILENCE);
+    let other = match timeout_at(silence, socket.peek()).await {
+        Err(_) => return Err(Outcome::Silent),
         Ok(Err(_)) | Ok(Ok([])) => return Err(Outcome::Probe),
-        Ok(Ok([first, ..])) if first.is_ascii_alphabetic() => {
+        Ok(Ok(first)) => other_protocol(first),
+    };
+    on_first_bytes();
+    if let Some(other) = other {
+        if matches!(other, Outcome::PlainHttp) {
             let _ = timeout_at(deadline, socket.write_all(PLAIN_HTTP)).await;
-            socket
-                .linger_and_close(REFUSED_DRAIN.0, REFUSED_DRAIN.1)
-                .await;
-            return Err(Outcome::PlainHttp);
         }
-        Ok(Ok(_)) => {}
+        socket
+            .linger_and_close(REFUSED_DRAIN.0, REFUSED_DRAIN.1)
+            .await;
+        return Err(other);
     }
     // rustls would look for TLS 1.2's extensions first and blame their absence (handshake_failure).
     if is_old(socket.buffered()) {
@@ -176,6 +221,24 @@ pub async fn accept(
                 },
             )
         }
+    }
+}
+
+/// What a peer speaks whose first bytes are no record of TLS, where that can be told.
+fn other_protocol(first: &[u8]) -> Option<Outcome> {
+    /// The start of a header of version 2 (HAProxy's proxy-protocol.txt, 2.2).
+    const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    if first.starts_with(b"PROXY ") {
+        Some(Outcome::ProxyProtocol(1))
+    } else if first.len() >= 5 && VERSION_2.starts_with(&first[..first.len().min(VERSION_2.len())])
+    {
+        Some(Outcome::ProxyProtocol(2))
+    } else if first.starts_with(b"SSH-") {
+        Some(Outcome::Ssh)
+    } else if first.first().is_some_and(u8::is_ascii_alphabetic) {
+        Some(Outcome::PlainHttp)
+    } else {
+        None
     }
 }
 

@@ -17,11 +17,13 @@ use tokio::sync::Notify;
 use docker_api::Operation;
 use pki::identity::Identity;
 
+mod pending;
 mod share;
 mod view;
 
+pub use pending::{Handshake, Pending, Place, Source};
 pub use share::{Admission, PerClient};
-pub use view::{Handshake, Shaking, State, Totals};
+pub use view::{State, Totals};
 
 use share::{Share, Shares};
 
@@ -249,10 +251,11 @@ impl Entry {
 }
 
 /// The table of live connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     table: Mutex<Table>,
-    shaking: Mutex<HashMap<u64, Handshake>>,
+    /// Connections whose client is not known yet.
+    pub pending: Arc<Pending>,
     next: AtomicU64,
     per_client: PerClient,
 }
@@ -292,12 +295,24 @@ impl Drop for Registered {
     }
 }
 
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            table: Mutex::default(),
+            pending: Arc::new(Pending::new(usize::MAX)),
+            next: AtomicU64::default(),
+            per_client: PerClient::default(),
+        }
+    }
+}
+
 impl Registry {
-    /// A table that keeps each client within `per_client`.
+    /// A table that keeps each client within `per_client`, and has places for so many handshakes.
     #[must_use]
-    pub fn with_limits(per_client: PerClient) -> Self {
+    pub fn with_limits(per_client: PerClient, handshakes: usize) -> Self {
         Self {
             per_client,
+            pending: Arc::new(Pending::new(handshakes)),
             ..Self::default()
         }
     }

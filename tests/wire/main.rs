@@ -6,6 +6,7 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
+mod admission;
 mod answers;
 mod broken;
 mod connections;

@@ -3,7 +3,7 @@
 use docker_api::{Hijack, Kind, Operation, Risk, Streams};
 
 /// How handshakes end: `ok`, then every word of `tls::Outcome::id`.
-pub const HANDSHAKES: [&str; 16] = [
+pub const HANDSHAKES: [&str; 20] = [
     "ok",
     "probe",
     "plain_http",
@@ -11,6 +11,10 @@ pub const HANDSHAKES: [&str; 16] = [
     "timed_out",
     "no_certificate",
     "failed",
+    "silent",
+    "displaced",
+    "proxy_protocol",
+    "ssh",
     "expired",
     "not_yet_valid",
     "issuer_expired",

@@ -9,6 +9,10 @@ fn known(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Probe
         | Outcome::PlainHttp
+        | Outcome::Silent
+        | Outcome::Displaced
+        | Outcome::ProxyProtocol(_)
+        | Outcome::Ssh
         | Outcome::OldVersion
         | Outcome::TimedOut
         | Outcome::Refused(_)
@@ -36,6 +40,10 @@ fn every_outcome_of_a_handshake_has_its_own_counter() {
     for outcome in [
         Outcome::Probe,
         Outcome::PlainHttp,
+        Outcome::Silent,
+        Outcome::Displaced,
+        Outcome::ProxyProtocol(2),
+        Outcome::Ssh,
         Outcome::OldVersion,
         Outcome::TimedOut,
         Outcome::NoCertificate,

@@ -1,37 +1,12 @@
 //! What the outside may see of the table: handshakes in progress, states, and sums for the gauges.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::pending::Handshake;
 use super::{Entry, Registry};
-
-/// A handshake in progress.
-#[derive(Clone, Copy, Debug)]
-pub struct Handshake {
-    /// Number of the connection.
-    pub id: u64,
-    /// The peer's address.
-    pub peer: SocketAddr,
-    /// Since when.
-    pub since: Instant,
-}
-
-/// A handshake's place in the table; dropping it leaves the table.
-#[derive(Debug)]
-pub struct Shaking {
-    registry: Arc<Registry>,
-    id: u64,
-}
-
-impl Drop for Shaking {
-    fn drop(&mut self) {
-        self.registry.shaking().remove(&self.id);
-    }
-}
 
 /// What a connection is doing, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,30 +70,17 @@ impl Entry {
 }
 
 impl Registry {
-    /// Notes a handshake.
-    #[must_use]
-    pub fn shake(self: &Arc<Self>, id: u64, peer: SocketAddr) -> Shaking {
-        let since = Instant::now();
-        self.shaking().insert(id, Handshake { id, peer, since });
-        Shaking {
-            registry: self.clone(),
-            id,
-        }
-    }
-
     /// The handshakes in progress, oldest first.
     #[must_use]
     pub fn handshakes(&self) -> Vec<Handshake> {
-        let mut all: Vec<_> = self.shaking().values().copied().collect();
-        all.sort_unstable_by_key(|h| h.id);
-        all
+        self.pending.snapshot()
     }
 
     /// Sums over the table.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut totals = Totals {
-            handshakes: self.shaking().len(),
+            handshakes: self.pending.count(),
             ..Totals::default()
         };
         // Copied under the lock, which also guards what has left: no byte is counted twice or missed.
@@ -148,9 +110,5 @@ impl Registry {
         totals.client_expiry = expiry.into_values().collect();
         totals.client_expiry.sort_unstable();
         totals
-    }
-
-    fn shaking(&self) -> MutexGuard<'_, HashMap<u64, Handshake>> {
-        self.shaking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
