@@ -305,8 +305,11 @@ impl App {
     fn observers(&self) -> (Admin, Control) {
         let draining = self.front.shared.draining.clone();
         let health = Arc::new(Health::new(self.config.upstream.clone(), draining));
+        let front = self.front.clone();
         let admin = Admin {
-            front: self.front.clone(),
+            metrics: front.shared.metrics.clone(),
+            registry: front.registry.clone(),
+            expiry: Arc::new(move || front.lapses()),
             health: health.clone(),
         };
         let text = |path: &Path| path.display().to_string();
@@ -318,7 +321,7 @@ impl App {
             policy: self.config.policy.as_deref().map(text),
         };
         let control = Control {
-            front: self.front.clone(),
+            registry: self.front.registry.clone(),
             health,
             about,
         };

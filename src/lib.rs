@@ -1,6 +1,6 @@
 //! dockgate: the gate between a network and a Docker Engine.
 //!
-//! The life of a request: `listener` accepts, `front` tracks the connection, `tls` turns it into a verified identity, `http`
+//! The life of a request: `listener` accepts, `connection` tracks it, `tls` turns it into a verified identity, `http`
 //! reads heads and asks `policy`, `engine` reaches the Docker Engine, and `observe` keeps the record.
 //!
 //! Pure crates lie below: `docker_api` (what a request means), `policy` (what it may), `pki` (who asks), `text` (what people read).
@@ -19,35 +19,35 @@ pub mod reload;
 // The path of a request.
 pub mod connection;
 
-pub mod listener;
-
 pub mod worker;
 
 pub mod http;
 
 pub mod tls;
 
-pub mod engine;
-
 pub mod house;
+
+pub mod engine;
 
 pub mod plugin;
 
 // What is known while it runs.
 pub mod observe;
 
-pub mod limits;
-
 pub mod shutdown;
 
 // What is known before it runs.
-pub mod config;
-
 pub mod cli;
+
+pub mod config;
 
 // Vocabulary and tools.
 pub mod finding;
 
+pub mod listener;
+
 pub mod net;
 
 pub mod socket;
+
+pub mod limits;

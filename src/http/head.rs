@@ -20,8 +20,8 @@ use docker_api::TargetError;
 use fields::{Fields, Lines, place, write_lines};
 use policy::EngineHeaders;
 
+pub use fields::Expect;
 pub(crate) use fields::head_only;
-pub use fields::{Expect, fields};
 
 /// Header lines accepted in one head; the engine (Go 1.27) has the same bound.
 pub const MAX_LINES: usize = 500;

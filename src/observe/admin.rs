@@ -12,21 +12,28 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::connection::Front;
 use crate::listener;
 use crate::observe::health::Health;
 use crate::observe::log as logging;
-use crate::observe::metrics::{Scene, Syntax};
+use crate::observe::metrics::{Expiry, Metrics, Scene, Syntax};
+use crate::observe::registry::Registry;
 use serve::{Answer, json, text};
 
 const NOTHING_ELSE: &str =
     "dockgate: there is nothing here; this listener answers GET /live, /ready and /metrics\n";
 
+/// Gives the dates of the trust in force.
+pub type ExpirySource = Arc<dyn Fn() -> Expiry + Send + Sync>;
+
 /// What probes and scrapers ask about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Admin {
-    /// The gate.
-    pub front: Arc<Front>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The live connections.
+    pub registry: Arc<Registry>,
+    /// When the parts of the trust in force end.
+    pub expiry: ExpirySource,
     /// The engine.
     pub health: Arc<Health>,
 }
@@ -85,9 +92,9 @@ impl Admin {
     async fn scene(&self) -> Scene {
         let ready = self.health.ready().await;
         Scene {
-            metrics: self.front.shared.metrics.clone(),
-            totals: self.front.registry.totals(),
-            expiry: self.front.lapses(),
+            metrics: self.metrics.clone(),
+            totals: self.registry.totals(),
+            expiry: (self.expiry)(),
             engine_up: ready.engine == crate::observe::health::Engine::Ok,
             draining: ready.draining,
             log_lines_dropped: logging::dropped(),

@@ -10,8 +10,6 @@ use docker_api::Operation;
 use pki::identity::Identity;
 use pki::pem::encode_certificates;
 
-use crate::http::head;
-
 /// Fields with secrets of the client's, which dockerd keeps from plugins too.
 const SECRET: &[&str] = &["authorization", "x-registry-config", "x-registry-auth"];
 
@@ -128,10 +126,19 @@ impl Request {
     }
 }
 
+/// The names and values of a head that was accepted.
+fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = head.split(|b| *b == b'\n').skip(1);
+    lines.filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}
+
 /// The fields of a head, named as Go names them, each with its last value, less the secrets and `Host`.
 #[must_use]
 pub fn fields(head: &[u8]) -> BTreeMap<String, String> {
-    head::fields(head)
+    lines(head)
         .map(|(name, value)| {
             (
                 String::from_utf8_lossy(name),

@@ -277,15 +277,6 @@ pub(super) fn place(head: &[u8], value: Option<&[u8]>) -> Option<Range<usize>> {
     Some(start..start + value.len())
 }
 
-/// The names and values of a head that was accepted.
-pub fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let lines = head.split(|b| *b == b'\n').skip(1);
-    lines.filter_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    })
-}
-
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|b| *b == b',')

@@ -12,10 +12,9 @@ use tokio::net::unix::UCred;
 use tracing::info;
 
 use super::{Connection, Connections, ControlSocket, Kick, Kicked, Refused, Status};
-use crate::connection::Front;
 use crate::observe::admin::serve::{self, Answer, json};
 use crate::observe::health::Health;
-use crate::observe::registry::Cut;
+use crate::observe::registry::{Cut, Registry};
 
 /// Bytes of a request's body: room for ten thousand numbers.
 const MAX_BODY: usize = 128 * 1024;
@@ -40,8 +39,8 @@ pub struct About {
 /// What the control commands look at and act on.
 #[derive(Debug)]
 pub struct Control {
-    /// The gate.
-    pub front: Arc<Front>,
+    /// The live connections.
+    pub registry: Arc<Registry>,
     /// The engine.
     pub health: Arc<Health>,
     /// What does not change.
@@ -99,7 +98,7 @@ impl Control {
     }
 
     fn connections(&self) -> Connections {
-        let registry = &self.front.registry;
+        let registry = &self.registry;
         let mut connections: Vec<_> = registry
             .snapshot()
             .iter()
@@ -114,7 +113,7 @@ impl Control {
 
     fn kick(&self, kick: &Kick, who: Option<UCred>) -> Kicked {
         let mut kicked = Kicked::default();
-        for entry in self.front.registry.snapshot() {
+        for entry in self.registry.snapshot() {
             if !kick.matches(&entry) {
                 continue;
             }
@@ -134,7 +133,7 @@ impl Control {
     }
 
     fn status(&self) -> Status {
-        let totals = self.front.registry.totals();
+        let totals = self.registry.totals();
         let about = self.about.clone();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
