@@ -1,6 +1,5 @@
 //! What `serve` tells a person at the start: what it serves, whom it lets in, until when, and a command to paste.
 
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -11,17 +10,17 @@ use pki::Certificate;
 use policy::{Role, toggles};
 use text::escape::shell_word;
 
-/// The text, one screen at most.
+/// The text, one screen at most. What certificates say is in it as it is; whoever prints it escapes it.
 #[must_use]
-pub fn text(app: &App) -> String {
+pub fn lines(app: &App) -> Vec<String> {
     let config = app.config();
-    let mut out = format!(
-        "dockgate {} serves unix://{}\n",
+    let mut out = vec![format!(
+        "dockgate {} serves unix://{}",
         env!("CARGO_PKG_VERSION"),
         config.upstream.display()
-    );
+    )];
     for address in app.addresses() {
-        let _ = writeln!(out, "  listening   tcp://{address}");
+        out.push(format!("  listening   tcp://{address}"));
     }
     let mut names: Vec<String> = Vec::new();
     if let Ok(material) = files::load(&reload::paths(config)) {
@@ -30,75 +29,37 @@ pub fn text(app: &App) -> String {
             .first()
             .map(|der| Certificate::read(der))
         {
-            let _ = writeln!(
-                out,
+            out.push(format!(
                 "  server      {}, valid until {}",
                 server.subject,
                 server.not_after.date()
-            );
+            ));
             names = server.sans.iter().map(ToString::to_string).collect();
-            let _ = writeln!(out, "              for {}", names.join(", "));
+            out.push(format!("              for {}", names.join(", ")));
         }
         for ca in material
             .client_ca
             .iter()
             .filter_map(|ca| Certificate::read(ca).ok())
         {
-            let _ = writeln!(
-                out,
+            out.push(format!(
                 "  lets in     clients of {}, valid until {}",
                 ca.subject,
                 ca.not_after.date()
-            );
-            let _ = writeln!(out, "              SHA-256 {}", ca.sha256);
+            ));
+            out.push(format!("              SHA-256 {}", ca.sha256));
         }
     }
-    let policy = app.policy();
-    let plugin = config.authz_plugin.as_deref().map(Path::display);
-    let mut access = match &config.policy {
-        Some(path) => {
-            let mut text = format!("by the policy {}", path.display());
-            for role in policy.roles.iter().filter(|role| role.toggled) {
-                let _ = write!(
-                    text,
-                    "\n              role {}, made of toggles, may\n{}",
-                    role.name,
-                    opened(role)
-                );
-            }
-            text
-        }
-        None if policy.is_open() => match &plugin {
-            Some(path) => format!("by the authorization plugin at {path} alone (no policy)"),
-            None => {
-                "every certificate of this CA has full access to the engine (no policy)".to_owned()
-            }
-        },
-        None => {
-            let tables: Vec<_> = policy.roles.iter().map(opened).collect();
-            format!(
-                "by the toggles of the environment, which open\n{}",
-                tables.join("\n")
-            )
-        }
-    };
-    if let Some(path) = plugin.filter(|_| !policy.is_open()) {
-        let _ = write!(
-            access,
-            "\n              and by the authorization plugin at {path}"
-        );
-    }
-    let _ = writeln!(out, "  access      {access}");
+    access(app, &mut out);
     for action in app.auto.iter().flat_map(|auto| &auto.actions) {
-        let _ = writeln!(
-            out,
+        out.push(format!(
             "  {:<11} {action}",
             if action.is_warning() {
                 "warning"
             } else {
                 "did"
             }
-        );
+        ));
     }
     if let Some(dir) = app.auto.as_ref().and_then(|auto| auto.client_dir.as_ref())
         && let Some(address) = app.addresses().first()
@@ -108,21 +69,64 @@ pub fn text(app: &App) -> String {
     out
 }
 
-/// The table of a role that toggles made.
-fn opened(role: &Role) -> String {
-    let table = toggles::table(role).replace('\n', "\n              ");
-    format!("              {table}")
+/// What decides on requests: a policy, toggles, a plugin, or nothing.
+fn access(app: &App, out: &mut Vec<String>) {
+    let (config, policy) = (app.config(), app.policy());
+    let plugin = config.authz_plugin.as_deref().map(Path::display);
+    match &config.policy {
+        Some(path) => {
+            out.push(format!("  access      by the policy {}", path.display()));
+            for role in policy.roles.iter().filter(|role| role.toggled) {
+                out.push(format!("              role {}, made of toggles, may", role.name));
+                opened(role, out);
+            }
+        }
+        None if policy.is_open() => out.push(match &plugin {
+            Some(path) => {
+                format!("  access      by the authorization plugin at {path} alone (no policy)")
+            }
+            None => "  access      every certificate of this CA has full access to the engine (no policy)"
+                .to_owned(),
+        }),
+        None => {
+            out.push("  access      by the toggles of the environment, which open".to_owned());
+            for role in &policy.roles {
+                opened(role, out);
+            }
+        }
+    }
+    if let Some(path) = plugin.filter(|_| !policy.is_open()) {
+        out.push(format!(
+            "              and by the authorization plugin at {path}"
+        ));
+    }
 }
 
-fn try_it(out: &mut String, dir: &Path, host: &str, port: u16) {
+/// The table of a role that toggles made.
+fn opened(role: &Role, out: &mut Vec<String>) {
+    for line in toggles::table(role).lines() {
+        out.push(format!("              {line}"));
+    }
+}
+
+fn try_it(out: &mut Vec<String>, dir: &Path, host: &str, port: u16) {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let dir = dir.to_string_lossy();
-    let dir = shell_word(&dir);
-    let _ = write!(
-        out,
-        "\nTry it:\n  DOCKER_HOST=tcp://{host}:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={dir} docker ps\n  \
-         curl --cert {dir}/cert.pem --key {dir}/key.pem --cacert {dir}/ca.pem https://{host}:{port}/version\n\n"
-    );
+    let file = |name: &str| shell_word(&dir.join(name).to_string_lossy()).into_owned();
+    out.extend([
+        String::new(),
+        "Try it:".to_owned(),
+        format!(
+            "  DOCKER_HOST=tcp://{host}:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker ps",
+            shell_word(&dir.to_string_lossy())
+        ),
+        format!(
+            "  curl --cert {} --key {} --cacert {} https://{host}:{port}/version",
+            file("cert.pem"),
+            file("key.pem"),
+            file("ca.pem")
+        ),
+        String::new(),
+    ]);
 }
 
 /// A name that the server certificate (`names`, as `DNS:` and the like) is valid for and that reaches this listener from

@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::fmt;
+
 use text::escape;
 
 /// An error and its causes as one line, without anything of a key. A cause that the text above it has quoted already is not
@@ -54,6 +55,8 @@ pub struct Finding {
     pub text: String,
     /// One thing to do, printed on a line of its own.
     pub hint: Option<String>,
+    /// Further lines, such as a table.
+    pub details: Vec<String>,
 }
 
 impl Finding {
@@ -79,27 +82,31 @@ impl Finding {
         self
     }
 
+    /// Adds further lines.
+    #[must_use]
+    pub fn details(mut self, lines: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.details.extend(lines.into_iter().map(Into::into));
+        self
+    }
+
     fn new(severity: Severity, text: impl Into<String>) -> Self {
         Self {
             severity,
             text: escape::redact(text.into()),
             hint: None,
+            details: Vec::new(),
         }
     }
 }
 
+/// On one line, for logs and tests; commands print findings through their output.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<8} {}", self.severity.word(), self.text)?;
-        if let Some(hint) = &self.hint {
-            for (i, line) in hint.lines().enumerate() {
-                write!(
-                    f,
-                    "\n         {} {line}",
-                    if i == 0 { "hint:" } else { "     " }
-                )?;
-            }
+        let text = escape::line(&self.text);
+        write!(f, "{:<8} {text}", self.severity.word())?;
+        match &self.hint {
+            Some(hint) => write!(f, " hint: {}", escape::line(hint)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

@@ -1,13 +1,9 @@
 //! `dockgate certs …`: each command does one thing, says what it made, and names the next useful command.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
-
-use zeroize::Zeroizing;
+use std::path::Path;
 
 use crate::cli::certs::{CaArgs, CertsArgs, CertsCommand};
+use crate::command::output::{Exit, Failure, Output};
 use pki::{
     CertsError, Passphrase,
     inspect::Inspected,
@@ -15,7 +11,6 @@ use pki::{
     san::{self, San},
     store::Paths,
 };
-use text::escape;
 
 mod bundle;
 mod client;
@@ -29,72 +24,23 @@ mod sign;
 mod verdict;
 
 /// Runs one command and prints what it has to say.
-pub fn run(args: &CertsArgs) -> Result<(), CertsError> {
-    let output = match &args.command {
-        CertsCommand::Init(args) => init::init(args),
-        CertsCommand::Server(args) => init::server(args),
-        CertsCommand::Client(args) => client::client(args),
-        CertsCommand::Bundle(args) => client::bundle(args),
-        CertsCommand::List(args) => list::list(args),
-        CertsCommand::Show(args) => show::show(args),
-        CertsCommand::Renew(args) => renew::renew(args),
-        CertsCommand::Revoke(args) => revoke::revoke(args),
-        CertsCommand::Crl(args) => revoke::crl(args),
-        CertsCommand::Sign(args) => sign::sign(args),
+///
+/// # Errors
+/// When it cannot do what was asked.
+pub fn run(args: &CertsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    match &args.command {
+        CertsCommand::Init(args) => init::init(args, output),
+        CertsCommand::Server(args) => init::server(args, output),
+        CertsCommand::Client(args) => client::client(args, output),
+        CertsCommand::Bundle(args) => client::bundle(args, output),
+        CertsCommand::List(args) => list::list(args, output),
+        CertsCommand::Show(args) => show::show(args, output),
+        CertsCommand::Renew(args) => renew::renew(args, output),
+        CertsCommand::Revoke(args) => revoke::revoke(args, output),
+        CertsCommand::Crl(args) => revoke::crl(args, output),
+        CertsCommand::Sign(args) => sign::sign(args, output),
     }?;
-    output.print()
-}
-
-/// What a command prints: text for people, or secrets for a pipe with the text beside them.
-#[derive(Default)]
-struct Output {
-    text: String,
-    secret: Option<Zeroizing<Vec<u8>>>,
-    /// Printed last; the exit code is then a failure.
-    failure: Option<CertsError>,
-}
-
-impl Output {
-    /// A sentence of ours: what it quotes of files, options and certificates can neither drive a terminal nor show a key.
-    fn line(&mut self, line: impl AsRef<str>) {
-        self.text
-            .push_str(&escape::line(&escape::redacted(line.as_ref())));
-        self.text.push('\n');
-    }
-
-    /// What a certificate says, as it is, except for what a terminal would obey.
-    fn row(&mut self, row: impl AsRef<str>) {
-        self.text.push_str(&escape::line(row.as_ref()));
-        self.text.push('\n');
-    }
-
-    fn json(&mut self, value: &impl serde::Serialize) -> Result<(), CertsError> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|source| CertsError::crypto("encode JSON", source))?;
-        self.text.push_str(&text);
-        self.text.push('\n');
-        Ok(())
-    }
-
-    /// The next useful command, set off from what was done.
-    fn next(&mut self, line: impl AsRef<str>) {
-        self.line(format!("next: {}", line.as_ref()));
-    }
-
-    fn print(self) -> Result<(), CertsError> {
-        let written = match &self.secret {
-            Some(secret) => io::stdout()
-                .write_all(secret)
-                .and_then(|()| io::stderr().write_all(self.text.as_bytes())),
-            None => io::stdout().write_all(self.text.as_bytes()),
-        };
-        match written.and_then(|()| io::stdout().flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(CertsError::io("write", "standard output", error))
-            }
-            _ => self.failure.map_or(Ok(()), Err),
-        }
-    }
+    Ok(Exit::OK)
 }
 
 /// The CA that signs: the one named, or the one in the directory.
@@ -133,7 +79,7 @@ fn dir_option(dir: &Path) -> String {
 }
 
 /// Every name that a new certificate gives its holder, one a line.
-fn granted(output: &mut Output, info: &Inspected) {
+fn granted(output: &mut Output<'_>, info: &Inspected) {
     let mut field = |name: &str, values: &[String]| {
         for value in values {
             output.row(format!("  {name:<11}  {value}"));

@@ -18,6 +18,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use time::OffsetDateTime;
 
 use crate::cli::CheckArgs;
+use crate::command::output::{Exit, Output};
 use crate::config::error::ConfigError;
 use crate::config::listen::Listen;
 use crate::config::origin::Setting;
@@ -31,19 +32,14 @@ use text::escape;
 /// Longest wait for the engine's answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Everything is in order, warnings apart.
-pub const EXIT_OK: u8 = 0;
-/// Something would keep `serve` or its clients from working.
-pub const EXIT_CONFIG: u8 = 78;
-
 /// Runs the check and answers with the exit code: 0, or 78 (2 for a mistake on the command line). `policy` reads the policy:
 /// the file it is given, else what stands in for one; it finds nothing where there is none.
 pub fn run(
     args: &CheckArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
     policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
-    out: &mut impl Write,
-) -> io::Result<u8> {
+    out: &mut Output<'_>,
+) -> Exit {
     report(config::load(&args.serve, env), args.offline, policy, out)
 }
 
@@ -52,8 +48,8 @@ pub fn report(
     config: Result<Config, ConfigError>,
     offline: bool,
     policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
-    out: &mut impl Write,
-) -> io::Result<u8> {
+    out: &mut Output<'_>,
+) -> Exit {
     let config = match config {
         Ok(config) => config,
         Err(err) => {
@@ -64,13 +60,13 @@ pub fn report(
                     hint: problem.hint.clone(),
                     ..Finding::error(text)
                 };
-                writeln!(out, "{finding}")?;
+                out.finding(None, &finding);
             }
-            return Ok(err.exit_code());
+            return Exit::of(err.exit_code());
         }
     };
-    settings(&config, out)?;
-    writeln!(out)?;
+    settings(&config, out);
+    out.line("");
     let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
     findings.extend(certificates(&config));
     let restraints = policy(config.policy.as_deref());
@@ -94,36 +90,31 @@ pub fn report(
         findings.extend(engine(&config.upstream));
     }
     for finding in &findings {
-        writeln!(out, "{finding}")?;
+        out.finding(None, finding);
     }
     let failed = findings
         .iter()
         .any(|finding| finding.severity == Severity::Error);
-    Ok(if failed { EXIT_CONFIG } else { EXIT_OK })
+    if failed {
+        Exit::CONFIGURATION
+    } else {
+        Exit::OK
+    }
 }
 
-fn settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
-    let name_width = config
+fn settings(config: &Config, out: &mut Output<'_>) {
+    let rows: Vec<_> = config
         .settings
         .iter()
-        .map(|s| s.name.len())
-        .max()
-        .unwrap_or_default();
-    let shown: Vec<String> = config.settings.iter().map(value).collect();
-    let value_width = shown
-        .iter()
-        .map(|value| value.chars().count())
-        .max()
-        .unwrap_or_default()
-        .min(40);
-    for (setting, value) in config.settings.iter().zip(&shown) {
-        writeln!(
-            out,
-            "{:<name_width$}  {value:<value_width$}  {}",
-            setting.name, setting.origin
-        )?;
-    }
-    Ok(())
+        .map(|setting| {
+            [
+                setting.name.to_owned(),
+                value(setting),
+                setting.origin.to_string(),
+            ]
+        })
+        .collect();
+    out.table(&rows, &[]);
 }
 
 /// A value as the table has it; what must not be seen is not there.

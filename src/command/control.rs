@@ -7,60 +7,56 @@ mod healthcheck;
 mod render;
 mod top;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::{ControlArgs, HealthcheckArgs, KickArgs, PsArgs, TopArgs};
-use crate::config::{self, error::ConfigError};
-use crate::observe::control::client::{ClientError, ControlClient};
-use crate::observe::control::{Connections, Kick, Kicked};
+use crate::command::output::{Exit, Failure, Output};
+use crate::config;
+use crate::observe::control::client::ControlClient;
+use crate::observe::control::{Kick, Kicked};
 
 /// For one answer of the gate.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("the control socket is off (control-socket = \"off\")")]
-    Off,
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("cannot write the answer: {0}")]
-    Output(#[from] io::Error),
-}
-
 /// Runs `dockgate ps`.
-#[must_use]
-pub fn ps(args: &PsArgs) -> ExitCode {
-    finish(run(async {
+///
+/// # Errors
+/// When the gate cannot be asked.
+pub fn ps(args: &PsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    block_on(async {
         let client = client(&args.control)?;
         let mut live = client.connections().await?;
         if let Some(wanted) = &args.client {
             live.connections.retain(|c| c.is_of(wanted));
         }
-        print_connections(&live, args.json)?;
-        Ok(ExitCode::SUCCESS)
-    }))
+        if args.json {
+            output.json(&live);
+        } else {
+            render::table(output, &live.connections, None);
+        }
+        Ok(Exit::OK)
+    })
 }
 
 /// Runs `dockgate top`.
-#[must_use]
-pub fn top(args: &TopArgs) -> ExitCode {
-    finish(run(async {
+///
+/// # Errors
+/// When the gate cannot be asked.
+pub fn top(args: &TopArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    block_on(async {
         let client = client(&args.control)?;
-        top::watch(&client, Duration::from_secs(args.interval)).await?;
-        Ok(ExitCode::SUCCESS)
-    }))
+        top::watch(&client, Duration::from_secs(args.interval), output).await?;
+        Ok(Exit::OK)
+    })
 }
 
 /// Runs `dockgate kick`; fails when nobody was cut.
-#[must_use]
-pub fn kick(args: &KickArgs) -> ExitCode {
-    finish(run(async {
+///
+/// # Errors
+/// When the gate cannot be asked.
+pub fn kick(args: &KickArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    block_on(async {
         let targets = &args.targets;
         let kick = Kick {
             ids: targets.connections.clone(),
@@ -70,80 +66,56 @@ pub fn kick(args: &KickArgs) -> ExitCode {
             all: targets.all,
         };
         let kicked = client(&args.control)?.kick(&kick).await?;
-        print_kicked(&kicked, args.json)?;
+        print_kicked(output, &kicked, args.json);
         Ok(if kicked.kicked.is_empty() {
-            ExitCode::FAILURE
+            Exit::FAILED
         } else {
-            ExitCode::SUCCESS
+            Exit::OK
         })
-    }))
+    })
 }
 
 /// Runs `dockgate healthcheck`: exit 0 when the gate is ready, else 1, with one sentence.
-#[must_use]
-pub fn healthcheck(args: &HealthcheckArgs) -> ExitCode {
-    finish(run(healthcheck::ask(args)))
+///
+/// # Errors
+/// When the gate cannot be asked.
+pub fn healthcheck(args: &HealthcheckArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    block_on(healthcheck::ask(args, output))
 }
 
-fn run<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
+        .build()
+        .map_err(|error| Failure::of(Exit::FAILED, &error))?
         .block_on(work)
 }
 
-fn finish(end: Result<ExitCode, Fault>) -> ExitCode {
-    match end {
-        Ok(code) => code,
-        // `dockgate ps | head` has had enough.
-        Err(Fault::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(fault) => {
-            eprintln!("dockgate: {fault}");
-            if let Fault::Client(e) = &fault
-                && let Some(hint) = e.hint()
-            {
-                eprintln!("hint: {hint}");
-            }
-            match fault {
-                Fault::Config(e) => ExitCode::from(e.exit_code()),
-                _ => ExitCode::FAILURE,
-            }
-        }
-    }
+fn socket(args: &ControlArgs) -> Result<PathBuf, Failure> {
+    config::control_socket(args, std::env::vars_os())?.ok_or_else(|| {
+        Failure::new(
+            Exit::FAILED,
+            "the control socket is off (control-socket = \"off\")",
+        )
+    })
 }
 
-fn socket(args: &ControlArgs) -> Result<PathBuf, Fault> {
-    config::control_socket(args, std::env::vars_os())?.ok_or(Fault::Off)
-}
-
-fn client(args: &ControlArgs) -> Result<ControlClient, Fault> {
+fn client(args: &ControlArgs) -> Result<ControlClient, Failure> {
     Ok(ControlClient::new(socket(args)?, DEADLINE))
 }
 
-fn print_connections(live: &Connections, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn print_kicked(output: &mut Output<'_>, kicked: &Kicked, json: bool) {
     if json {
-        serde_json::to_writer_pretty(&mut out, live)?;
-        return writeln!(out);
-    }
-    out.write_all(render::table(&live.connections, None).as_bytes())
-}
-
-fn print_kicked(kicked: &Kicked, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, kicked)?;
-        return writeln!(out);
+        output.json(kicked);
+        return;
     }
     for connection in &kicked.kicked {
-        writeln!(out, "cut {}", render::sentence(connection))?;
+        output.row(format!("cut {}", render::sentence(connection)));
     }
-    out.flush()?;
     for id in &kicked.missing {
-        eprintln!("dockgate: connection {id} is not live");
+        output.note(format!("connection {id} is not live"));
     }
     if kicked.kicked.is_empty() && kicked.missing.is_empty() {
-        eprintln!("dockgate: no live connection matches");
+        output.note("no live connection matches");
     }
-    Ok(())
 }

@@ -5,12 +5,12 @@
 //! has the deadline of `--timeout`. Nothing is changed on either side.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::json;
 
 use crate::cli::DoctorArgs;
+use crate::command::output::{Exit, Failure, Output};
 use crate::config::value;
 use crate::finding::{Finding, Severity};
 use text::escape;
@@ -18,13 +18,6 @@ use text::escape;
 mod client;
 mod host;
 mod probe;
-
-/// All steps are in order, warnings apart.
-pub const EXIT_OK: u8 = 0;
-/// A step failed.
-pub const EXIT_FAILED: u8 = 1;
-/// The command line cannot be understood.
-pub const EXIT_USAGE: u8 = 2;
 
 /// What was looked at and what came of it.
 #[derive(Debug, Default)]
@@ -55,68 +48,52 @@ impl Report {
 }
 
 /// Walks, prints, and answers with the exit code. `policy` reads the policy file, or what stands in for one.
+///
+/// # Errors
+/// When the command line cannot be understood.
 pub fn run(
     args: &DoctorArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
     policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
-    out: &mut impl Write,
-) -> io::Result<u8> {
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
     let env: Vec<(OsString, OsString)> = env.into_iter().collect();
-    let timeout = match value::time(&args.timeout) {
-        Ok(timeout) => timeout,
-        Err(wrong) => {
-            writeln!(
-                out,
-                "--timeout {}: {}",
-                escape::quoted(&args.timeout),
-                wrong.message
-            )?;
-            return Ok(EXIT_USAGE);
-        }
-    };
+    let timeout = value::time(&args.timeout).map_err(|wrong| {
+        let text = format!(
+            "--timeout {}: {}",
+            escape::quoted(&args.timeout),
+            wrong.message
+        );
+        Failure::new(Exit::USAGE, text).hint(wrong.hint)
+    })?;
     let report = match &args.target {
         None => host::examine(&args.serve, env, policy),
-        Some(target) => match client::Target::parse(target) {
-            Ok(target) => client::examine(&target, &args.serve, &env, timeout),
-            Err(message) => {
-                writeln!(out, "{}: {message}", escape::quoted(target))?;
-                return Ok(EXIT_USAGE);
-            }
-        },
+        Some(target) => {
+            let target = client::Target::parse(target).map_err(|message| {
+                Failure::new(
+                    Exit::USAGE,
+                    format!("{}: {message}", escape::quoted(target)),
+                )
+            })?;
+            client::examine(&target, &args.serve, &env, timeout)
+        }
     };
     if args.json {
-        print_json(args.target.as_deref(), &report, out)?;
+        out.json(&document(args.target.as_deref(), &report));
     } else {
-        print_text(&report, out)?;
+        for (step, finding) in &report.steps {
+            out.finding(Some(step), finding);
+        }
     }
     Ok(if report.is_healthy() {
-        EXIT_OK
+        Exit::OK
     } else {
-        EXIT_FAILED
+        Exit::FAILED
     })
 }
 
-fn print_text(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    for (step, finding) in &report.steps {
-        writeln!(
-            out,
-            "{step:<14} {:<8} {}",
-            finding.severity.word(),
-            finding.text
-        )?;
-        if let Some(hint) = &finding.hint {
-            writeln!(out, "{:23} hint: {hint}", "")?;
-        }
-    }
-    Ok(())
-}
-
-fn print_json(target: Option<&str>, report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn document(target: Option<&str>, report: &Report) -> serde_json::Value {
     let step = |(step, finding): &(&str, Finding)| json!({"step": step, "result": finding.severity.word(), "text": finding.text, "hint": finding.hint});
     let steps: Vec<_> = report.steps.iter().map(step).collect();
-    writeln!(
-        out,
-        "{:#}",
-        json!({"target": target.map(escape::without_credentials), "healthy": report.is_healthy(), "steps": steps})
-    )
+    json!({"target": target.map(escape::without_credentials), "healthy": report.is_healthy(), "steps": steps})
 }

@@ -8,19 +8,20 @@ mod test;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
-use std::process::ExitCode;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::cli::policy::{PolicyArgs, PolicyCommand, WhoArgs};
+use crate::command::output::{Exit, Failure, Output};
 use crate::observe::audit::{Event, Record};
 use crate::tls::config::trust_store;
 use pki::identity::Identity;
 
 use policy::{PolicyError, pin};
+use text::escape;
 
 /// What a command has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,28 +34,49 @@ pub struct Outcome {
     pub code: u8,
 }
 
-/// Runs a `policy` command on standard input and output.
+impl Outcome {
+    /// Lines of an answer; none of them can be two.
+    fn of(lines: impl IntoIterator<Item = impl AsRef<str>>, code: u8) -> Self {
+        let lines: Vec<String> = lines
+            .into_iter()
+            .map(|line| escape::line(line.as_ref()).into_owned())
+            .collect();
+        Self {
+            text: lines.join("\n"),
+            note: String::new(),
+            code,
+        }
+    }
+
+    /// Adds a sentence beside the answer.
+    fn note(mut self, note: String) -> Self {
+        self.note = note;
+        self
+    }
+}
+
+/// Runs a `policy` command on standard input.
 ///
 /// # Errors
-/// [`PolicyError`] if a file cannot be read or has faults, or the answer cannot be written: exit code 78, which is no
-/// verdict of any of them.
-pub fn run(args: &PolicyArgs) -> Result<ExitCode, PolicyError> {
+/// If a file cannot be read or has faults: exit code 78, which is no verdict of any of them.
+pub fn run(args: &PolicyArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     // At a terminal nobody types a body.
     let outcome = match io::stdin().is_terminal() {
         true => outcome(args, &mut io::empty())?,
         false => outcome(args, &mut io::stdin())?,
     };
     if !outcome.note.is_empty() {
-        let _ = writeln!(io::stderr(), "dockgate: {}", outcome.note);
+        let (note, hint) = match outcome.note.split_once("\nhint: ") {
+            Some((note, hint)) => (note, Some(hint)),
+            None => (&*outcome.note, None),
+        };
+        output.fail(&Failure::new(Exit::OK, note).hint(hint));
     }
-    let mut out = io::stdout();
-    match writeln!(out, "{}", outcome.text).and_then(|()| out.flush()) {
-        // Who reads only the first lines (`| head`) has read enough.
-        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
-            Err(PolicyError::Write(source))
-        }
-        _ => Ok(ExitCode::from(outcome.code)),
+    if outcome.text.is_empty() {
+        output.line("");
     }
+    output.lines(&outcome.text);
+    Ok(Exit::of(outcome.code))
 }
 
 /// The same, for a caller with streams of its own.
@@ -264,30 +286,4 @@ fn recorded(record: &Record) -> Identity {
     identity.spki = pin(&certificate.spki).unwrap_or_default();
     identity.issuer_spki = certificate.issuer_spki.as_deref().and_then(pin);
     identity
-}
-
-/// The rows of a table, columns aligned by spaces.
-fn columns(rows: &[Vec<String>]) -> Vec<String> {
-    let widths: Vec<usize> = (0..rows.iter().map(Vec::len).max().unwrap_or(0))
-        .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    rows.iter()
-        .map(|row| {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(cell);
-                line.extend(std::iter::repeat_n(
-                    ' ',
-                    width.saturating_sub(cell.chars().count()) + 2,
-                ));
-            }
-            line.trim_end().to_owned()
-        })
-        .collect()
 }

@@ -11,6 +11,7 @@ use std::thread;
 
 use dockgate::cli::{DoctorArgs, ServeArgs};
 use dockgate::command::doctor;
+use dockgate::command::output::Output;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SerialNumber};
 
 use crate::pki::{Pki, lasting};
@@ -46,14 +47,22 @@ fn doctor(target: Option<&str>, serve: ServeArgs, json: bool) -> (u8, String) {
         assert_eq!(named, None);
         Vec::new()
     };
-    let code = doctor::run(
+    let mut err = Vec::new();
+    let end = doctor::run(
         &args,
         Vec::<(OsString, OsString)>::new(),
         no_policy,
-        &mut out,
-    )
-    .unwrap();
-    (code, String::from_utf8(out).unwrap())
+        &mut Output::to(&mut out, &mut err),
+    );
+    let code = match end {
+        Ok(exit) => exit,
+        Err(failure) => {
+            Output::to(&mut out, &mut err).fail(&failure);
+            failure.exit
+        }
+    };
+    out.extend(err);
+    (code.code(), String::from_utf8(out).unwrap())
 }
 
 /// The last line that is no hint must be the failure, with these words; a hint must follow.
@@ -319,6 +328,9 @@ fn the_host_is_walked_from_the_socket_on() {
 fn a_target_that_is_none_is_a_usage_error() {
     assert_eq!(
         doctor(Some("tcp://host:port"), ServeArgs::default(), false),
-        (2, "\"tcp://host:port\": expected tcp://HOST:PORT\n".into())
+        (
+            2,
+            "dockgate: \"tcp://host:port\": expected tcp://HOST:PORT\n".into()
+        )
     );
 }

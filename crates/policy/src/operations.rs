@@ -102,14 +102,9 @@ pub fn expand(pattern: &str) -> Result<OperationSet, String> {
     if !set.is_empty() {
         return Ok(set);
     }
-    let near = Operation::ALL
-        .iter()
-        .map(|op| op.id())
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    Err(
-        match near.filter(|near| strsim::jaro_winkler(near, name) > 0.8 && *near != name) {
-            Some(near) => format!("\"{pattern}\" matches no operation, did you mean \"{near}\"?"),
-            None => format!("\"{pattern}\" matches no operation"),
-        },
-    )
+    let near = text::nearest(name, Operation::ALL.iter().map(|op| op.id()));
+    Err(match near.filter(|near| *near != name) {
+        Some(near) => format!("\"{pattern}\" matches no operation, did you mean \"{near}\"?"),
+        None => format!("\"{pattern}\" matches no operation"),
+    })
 }

@@ -221,7 +221,7 @@ fn meant(key: &str) -> Option<&'static str> {
         if same(name) || same(name.trim_start_matches("ALLOW_")) || one_letter {
             1.0
         } else {
-            strsim::jaro_winkler(name, &upper)
+            text::likeness(name, &upper)
         }
     };
     let (near, name) = NAMES

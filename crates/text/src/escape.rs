@@ -83,6 +83,25 @@ pub fn json(text: &str, out: &mut String) {
     out.push_str(&text[plain..]);
 }
 
+/// A JSON document with what JSON lets pass (DEL, C1, separators, bidirectional controls) escaped as well. Only line feeds, which
+/// cannot be within its strings, stay.
+#[must_use]
+pub fn json_document(document: &str) -> Cow<'_, str> {
+    let bad = |c: char| c != '\n' && is_unsafe(c);
+    if !document.chars().any(bad) {
+        return Cow::Borrowed(document);
+    }
+    let mut out = String::with_capacity(document.len() + 16);
+    for c in document.chars() {
+        if bad(c) {
+            push_escaped(c, &mut out);
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn push_escaped(c: char, out: &mut String) {
     match c {
         '\n' => out.push_str("\\n"),

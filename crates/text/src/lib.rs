@@ -2,4 +2,9 @@
 //!
 //! Pure: no files, no clock, no terminal.
 
+mod columns;
 pub mod escape;
+mod nearest;
+
+pub use columns::{Align, columns};
+pub use nearest::{likeness, nearest, nearest_of};

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::bundle::{self, Files};
-use super::{Output, authority, dir_option};
+use super::{authority, dir_option};
 use crate::cli::certs::{Bundle, Client};
+use crate::command::output::Output;
 use pki::{
     CertsError,
     inspect::timestamp,
@@ -15,7 +16,7 @@ use pki::{
 };
 use text::escape::shell_word;
 
-pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
+pub(super) fn client(args: &Client, output: &mut Output<'_>) -> Result<(), CertsError> {
     name::check(&args.name)?;
     for (option, value) in [("--o", &args.o), ("--ou", &args.ou)] {
         value
@@ -55,12 +56,14 @@ pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
     };
     let (made, key) = store.sign_client(&authority, &grant, &request)?;
     let address = bundle::address(args.host.as_deref(), &store.paths);
-    let mut output = Output::default();
+    if args.stdout {
+        output.stand_aside();
+    }
     output.line(format!(
         "made a client certificate, good until {}",
         timestamp(made.info.not_after)
     ));
-    super::granted(&mut output, &made.info);
+    super::granted(output, &made.info);
     output.line(format!("  serial       {}", made.info.serial));
     let files = || {
         Ok::<_, CertsError>(Files {
@@ -82,8 +85,9 @@ pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
             bundle::context_line(&args.name, &address, "")
         ));
     } else if args.stdout {
-        output.secret = Some(files()?.to_pem());
+        let secret = files()?.to_pem();
         store.put_client(&home, &authority, &made.chain_pem, None, existing)?;
+        output.secret(&secret);
         output.line("  key, certificate and CA were printed; the key is kept nowhere else");
     } else {
         store.put_client(target, &authority, &made.chain_pem, Some(&key), existing)?;
@@ -99,10 +103,10 @@ pub(super) fn client(args: &Client) -> Result<Output, CertsError> {
             ));
         }
     }
-    Ok(output)
+    Ok(())
 }
 
-pub(super) fn bundle(args: &Bundle) -> Result<Output, CertsError> {
+pub(super) fn bundle(args: &Bundle, output: &mut Output<'_>) -> Result<(), CertsError> {
     name::check(&args.name)?;
     let paths = Paths::of(&args.dir.dir);
     let home = paths.client(&args.name);
@@ -126,7 +130,6 @@ pub(super) fn bundle(args: &Bundle) -> Result<Output, CertsError> {
         &bundle::readme(&args.name, &address),
         Existing::from_force(args.force),
     )?;
-    let mut output = Output::default();
     output.line(format!(
         "packed {} with ca.pem, cert.pem, key.pem and README.txt; it holds a secret key",
         out.display()
@@ -145,7 +148,7 @@ pub(super) fn bundle(args: &Bundle) -> Result<Output, CertsError> {
     if address.contains("//HOST:") {
         output.line("(write the gate's address in place of HOST, or give --host tcp://…)");
     }
-    Ok(output)
+    Ok(())
 }
 
 /// The paste-ready line that uses a client's directory.

@@ -1,7 +1,8 @@
 //! `certs init` and `certs server`.
 
-use super::{Output, authority, dir_option, names, server_names};
+use super::{authority, dir_option, names, server_names};
 use crate::cli::certs::{Init, Server};
+use crate::command::output::Output;
 use pki::{
     CertsError, Passphrase,
     inspect::timestamp,
@@ -13,7 +14,7 @@ use pki::{
 };
 use text::escape::shell_word;
 
-pub(super) fn init(args: &Init) -> Result<Output, CertsError> {
+pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsError> {
     let sans = server_names(&args.san)?;
     let dir = &args.ca.dir.dir;
     let existing = Existing::from_force(args.force);
@@ -37,7 +38,6 @@ pub(super) fn init(args: &Init) -> Result<Output, CertsError> {
     {
         refuse_existing(path, existing, &hint)?;
     }
-    let mut output = Output::default();
     let authority = if imported {
         let authority = authority(&args.ca, &store.paths)?;
         store.put_ca(&authority, None, existing)?;
@@ -73,13 +73,13 @@ pub(super) fn init(args: &Init) -> Result<Output, CertsError> {
         authority
     };
     let made = store.make_server(&authority, &sans, days, args.key_type, existing)?;
-    describe_server(&mut output, &store.paths, &made);
+    describe_server(output, &store.paths, &made);
     output.next(format!("dockgate certs client NAME{}", dir_option(dir)));
     output.line(format!("then: {}", serve_line(&store.paths)));
-    Ok(output)
+    Ok(())
 }
 
-pub(super) fn server(args: &Server) -> Result<Output, CertsError> {
+pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), CertsError> {
     let sans = server_names(&args.san)?;
     let existing = Existing::from_force(args.force);
     let mut store = Store::open(&args.ca.dir.dir)?;
@@ -101,10 +101,9 @@ pub(super) fn server(args: &Server) -> Result<Output, CertsError> {
     if !store.paths.ca.is_file() {
         store.put_ca(&authority, None, Existing::Keep)?;
     }
-    let mut output = Output::default();
-    describe_server(&mut output, &store.paths, &made);
+    describe_server(output, &store.paths, &made);
     output.next(serve_line(&store.paths));
-    Ok(output)
+    Ok(())
 }
 
 fn new_authority(args: &Init) -> Result<Authority, CertsError> {
@@ -118,7 +117,7 @@ fn new_authority(args: &Init) -> Result<Authority, CertsError> {
     Authority::create(&common_name, Key::generate(args.key_type)?, args.ca_days)
 }
 
-fn describe_server(output: &mut Output, paths: &Paths, made: &Made) {
+fn describe_server(output: &mut Output<'_>, paths: &Paths, made: &Made) {
     output.line(format!(
         "made a server certificate, good until {}",
         timestamp(made.info.not_after)

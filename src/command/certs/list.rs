@@ -5,8 +5,9 @@ use std::{fs, path::PathBuf};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Output, dir_option};
+use super::dir_option;
 use crate::cli::certs::List;
+use crate::command::output::Output;
 use pki::{
     CertsError,
     crl::Crl,
@@ -47,7 +48,7 @@ struct ListedCrl {
     revoked: Vec<String>,
 }
 
-pub(super) fn list(args: &List) -> Result<Output, CertsError> {
+pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsError> {
     let paths = Paths::of(&args.dir.dir);
     let now = now();
     let crl = if paths.crl.is_file() {
@@ -65,19 +66,18 @@ pub(super) fn list(args: &List) -> Result<Output, CertsError> {
         next_update: crl.next_update.map(timestamp),
         revoked: crl.entries.into_iter().map(|entry| entry.serial).collect(),
     });
-    let mut output = Output::default();
     if args.json {
         let listing = Listing {
             certificates: rows,
             crl,
         };
-        output.json(&listing)?;
-        return Ok(output);
+        output.json(&listing);
+        return Ok(());
     }
     if rows.is_empty() {
         output.line(format!("no certificates in {}", paths.dir.display()));
         output.next(format!("dockgate certs init{}", dir_option(&args.dir.dir)));
-        return Ok(output);
+        return Ok(());
     }
     let width = rows
         .iter()
@@ -131,7 +131,7 @@ pub(super) fn list(args: &List) -> Result<Output, CertsError> {
             dir_option(&args.dir.dir)
         ));
     }
-    Ok(output)
+    Ok(())
 }
 
 fn rows(paths: &Paths, crl: Option<&Crl>, now: OffsetDateTime) -> Result<Vec<Row>, CertsError> {

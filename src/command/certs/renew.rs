@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Output, authority, dir_option, list::present};
+use super::{authority, dir_option, list::present};
 use crate::cli::certs::Renew;
+use crate::command::output::Output;
 use pki::{
     CertsError,
     auto::public_key,
@@ -25,9 +26,8 @@ struct Target {
     key: PathBuf,
 }
 
-pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
+pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
-    let mut output = Output::default();
     let targets = targets(args, &store)?;
     let due = |info: &Inspected| !args.if_due || now() >= info.renewal_due();
     // A list may name what the index does not know: another tool can have revoked with the same CA.
@@ -64,7 +64,7 @@ pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
     }
     if wanted.is_empty() && !crl_due {
         output.line("nothing is due");
-        return Ok(output);
+        return Ok(());
     }
     let authority = authority(&args.ca, &store.paths)?;
     let mut failures = Vec::new();
@@ -88,7 +88,7 @@ pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
         output.next("dockgate reads the new server certificate within --reload-interval, or at once on SIGHUP");
     }
     if !failures.is_empty() {
-        output.failure = Some(CertsError::refused(
+        return Err(CertsError::refused(
             format!(
                 "{} of {} certificates could not be renewed: {}",
                 failures.len(),
@@ -98,7 +98,7 @@ pub(super) fn renew(args: &Renew) -> Result<Output, CertsError> {
             "renew them one by one to see what each needs",
         ));
     }
-    Ok(output)
+    Ok(())
 }
 
 fn targets(args: &Renew, store: &Store) -> Result<Vec<Target>, CertsError> {

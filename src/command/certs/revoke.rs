@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::{Output, authority};
+use super::authority;
 use crate::cli::certs::{Crl as CrlArgs, Revoke};
+use crate::command::output::Output;
 use pki::{
     CertsError,
     crl::{self, Crl},
@@ -13,13 +14,12 @@ use pki::{
     store::{Store, inspect_file},
 };
 
-pub(super) fn revoke(args: &Revoke) -> Result<Output, CertsError> {
+pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let authority = authority(&args.ca, &store.paths)?;
     crl::publishable(&store, &authority, args.crl_days)?;
     let serials = serials(args, &store, &authority)?;
     let what = args.target.as_deref().unwrap_or("server");
-    let mut output = Output::default();
     for serial in serials {
         if let Some(revoked) = store.index.revocation(&serial) {
             output.line(format!(
@@ -37,26 +37,25 @@ pub(super) fn revoke(args: &Revoke) -> Result<Output, CertsError> {
         output.line(format!("revoked {what}, serial {serial}"));
     }
     let list = crl::publish(&mut store, &authority, args.crl_days)?;
-    describe(&mut output, &store, &list);
+    describe(output, &store, &list);
     if args.server {
         output.line(format!(
             "clients do not read revocation lists: make another pair with `dockgate certs server --force{}`",
             store.paths.option()
         ));
     }
-    Ok(output)
+    Ok(())
 }
 
-pub(super) fn crl(args: &CrlArgs) -> Result<Output, CertsError> {
+pub(super) fn crl(args: &CrlArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let authority = authority(&args.ca, &store.paths)?;
     let list = crl::publish(&mut store, &authority, args.days)?;
-    let mut output = Output::default();
-    describe(&mut output, &store, &list);
-    Ok(output)
+    describe(output, &store, &list);
+    Ok(())
 }
 
-fn describe(output: &mut Output, store: &Store, list: &Crl) {
+fn describe(output: &mut Output<'_>, store: &Store, list: &Crl) {
     let path = store.paths.crl.display();
     let until = list.next_update.map(timestamp).unwrap_or_default();
     output.line(format!(
@@ -201,7 +200,7 @@ fn unknown(target: &str, store: &Store) -> CertsError {
     let near = known
         .iter()
         .copied()
-        .filter(|name| strsim::damerau_levenshtein(name, target) <= 2)
+        .filter(|name| text::nearest(target, [*name]).is_some())
         .collect::<Vec<_>>()
         .join(", ");
     CertsError::refused(

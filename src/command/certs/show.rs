@@ -6,10 +6,11 @@ use data_encoding::{BASE64, HEXLOWER};
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde::Serialize;
 
+use super::names;
 use super::probe;
 use super::verdict::{Judge, Verdict};
-use super::{Output, names};
 use crate::cli::certs::Show;
+use crate::command::output::Output;
 use pki::{
     CertsError,
     inspect::{Inspected, inspect, timestamp},
@@ -29,7 +30,7 @@ struct Shown {
     verdict: Option<Verdict>,
 }
 
-pub(super) fn show(args: &Show) -> Result<Output, CertsError> {
+pub(super) fn show(args: &Show, output: &mut Output<'_>) -> Result<(), CertsError> {
     let (chain, asked_for) = if args.target.contains("://") {
         let presented = probe::fetch(&args.target)?;
         (presented.chain, Some(presented.name))
@@ -50,23 +51,22 @@ pub(super) fn show(args: &Show) -> Result<Output, CertsError> {
     if let Some(first) = shown.first_mut() {
         first.verdict = verdict;
     }
-    let mut output = Output::default();
     if args.json {
-        output.json(&shown)?;
-        return Ok(output);
+        output.json(&shown);
+        return Ok(());
     }
     for (position, certificate) in shown.iter().enumerate() {
         if position > 0 {
             output.line("");
         }
-        describe(&mut output, certificate);
+        describe(output, certificate);
     }
     if shown.first().is_some_and(|first| first.verdict.is_none()) {
         output.line(
             "verdict        none: there is no CA to judge by; give --ca-cert FILE, --dir DIR or --config-file FILE",
         );
     }
-    Ok(output)
+    Ok(())
 }
 
 fn verdict(
@@ -96,7 +96,7 @@ fn pin(hex: &str) -> String {
     format!("sha256:{}", BASE64.encode(&digest))
 }
 
-fn describe(output: &mut Output, certificate: &Shown) {
+fn describe(output: &mut Output<'_>, certificate: &Shown) {
     let Shown {
         info,
         days_left,

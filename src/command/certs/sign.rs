@@ -9,8 +9,9 @@ use x509_parser::{
     certification_request::X509CertificationRequest, extensions::ParsedExtension, prelude::FromDer,
 };
 
-use super::{Output, authority, dir_option};
+use super::{authority, dir_option};
 use crate::cli::certs::Sign;
+use crate::command::output::Output;
 use pki::{
     CertsError,
     inspect::{Role, timestamp},
@@ -33,7 +34,7 @@ struct Request {
     for_server: bool,
 }
 
-pub(super) fn sign(args: &Sign) -> Result<Output, CertsError> {
+pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsError> {
     let request = read(&args.csr)?;
     let role = role(args, &request)?;
     for (option, value) in [("--o", &args.o), ("--ou", &args.ou)] {
@@ -79,7 +80,8 @@ pub(super) fn sign(args: &Sign) -> Result<Output, CertsError> {
     };
     let made = store.sign(&authority, &leaf, &request.public, &grant)?;
     write::write(&out, made.chain_pem.as_bytes(), Access::Public, existing)?;
-    Ok(told(args, role, &made, &request, &out))
+    tell(output, args, role, &made, &request, &out);
+    Ok(())
 }
 
 /// The operator's word on whether it is for a client or a server.
@@ -160,8 +162,14 @@ fn command(args: &Sign, request: &Request, server: bool) -> String {
 }
 
 /// Everything that was granted, and what was not.
-fn told(args: &Sign, role: Role, made: &Made, request: &Request, out: &Path) -> Output {
-    let mut output = Output::default();
+fn tell(
+    output: &mut Output<'_>,
+    args: &Sign,
+    role: Role,
+    made: &Made,
+    request: &Request,
+    out: &Path,
+) {
     let word = match role {
         Role::Server => "server",
         Role::Client => "client",
@@ -170,7 +178,7 @@ fn told(args: &Sign, role: Role, made: &Made, request: &Request, out: &Path) -> 
         "signed a {word} certificate, good until {}",
         timestamp(made.info.not_after)
     ));
-    super::granted(&mut output, &made.info);
+    super::granted(output, &made.info);
     output.line(format!("  certificate  {}", out.display()));
     output.line(format!("  serial       {}", made.info.serial));
     let given = super::granted_names(&made.info);
@@ -191,7 +199,6 @@ fn told(args: &Sign, role: Role, made: &Made, request: &Request, out: &Path) -> 
         shell_word(&out.to_string_lossy()),
         dir_option(&args.ca.dir.dir)
     ));
-    output
 }
 
 fn read(path: &Path) -> Result<Request, CertsError> {

@@ -1,27 +1,26 @@
 //! `dockgate healthcheck`: the control socket if there is one, else the metrics listener.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::ExitCode;
 use std::time::Duration;
 
-use super::Fault;
 use crate::cli::HealthcheckArgs;
+use crate::command::output::{Exit, Failure, Output};
 use crate::config;
 use crate::observe::control::client::{ClientError, ControlClient, ready_by_tcp};
 use crate::observe::health::Ready;
 
-pub(super) async fn ask(args: &HealthcheckArgs) -> Result<ExitCode, Fault> {
+pub(super) async fn ask(args: &HealthcheckArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let ready = reach(args).await?;
     if ready.ready {
-        println!("{ready}");
-        Ok(ExitCode::SUCCESS)
+        output.line(ready.to_string());
+        Ok(Exit::OK)
     } else {
-        eprintln!("dockgate: {ready}");
-        Ok(ExitCode::FAILURE)
+        output.note(ready.to_string());
+        Ok(Exit::FAILED)
     }
 }
 
-async fn reach(args: &HealthcheckArgs) -> Result<Ready, Fault> {
+async fn reach(args: &HealthcheckArgs) -> Result<Ready, Failure> {
     let deadline = Duration::from_secs(args.timeout);
     let env = || std::env::vars_os();
     let absent = match config::control_socket(&args.control, env())? {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::observe::control::Connection;
-use text::escape;
+use text::{Align, columns, escape};
+
+use crate::command::output::Output;
 
 /// Bytes per second, in and out, by connection number.
 pub(super) type Rates = HashMap<u64, (f64, f64)>;
@@ -22,15 +24,25 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// Columns that hold numbers line up at the right.
-const RIGHT: [bool; 10] = [
-    true, false, false, false, false, false, true, true, true, true,
-];
+const ALIGN: [Align; 10] = {
+    use Align::{Left, Right};
+    [
+        Right, Left, Left, Left, Left, Left, Right, Right, Right, Right,
+    ]
+};
 
 /// Longest name or path shown in a table; `--json` has them whole.
 const WIDEST: usize = 60;
 
-/// A table with a heading. With `rates` the last two columns are bytes per second.
-pub(super) fn table(connections: &[Connection], rates: Option<&Rates>) -> String {
+/// A table with a heading.
+pub(super) fn table(output: &mut Output<'_>, connections: &[Connection], rates: Option<&Rates>) {
+    for line in lines(connections, rates) {
+        output.row(line);
+    }
+}
+
+/// The table's lines. With `rates` the last two columns are bytes per second.
+pub(super) fn lines(connections: &[Connection], rates: Option<&Rates>) -> Vec<String> {
     let mut rows = vec![COLUMNS.map(str::to_owned)];
     if rates.is_some() {
         rows[0][8] = "IN/S".to_owned();
@@ -54,28 +66,7 @@ pub(super) fn table(connections: &[Connection], rates: Option<&Rates>) -> String
             bytes(bytes_out),
         ]);
     }
-    let widths: Vec<usize> = (0..COLUMNS.len())
-        .map(|n| rows.iter().map(|row| width(&row[n])).max().unwrap_or(0))
-        .collect();
-    let mut out = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (n, cell) in row.iter().enumerate() {
-            let pad = " ".repeat(widths[n] - width(cell));
-            let (before, after) = if RIGHT[n] {
-                (pad, String::new())
-            } else {
-                (String::new(), pad)
-            };
-            line.push_str(&before);
-            line.push_str(cell);
-            line.push_str(&after);
-            line.push_str("  ");
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
+    columns(&rows, &ALIGN)
 }
 
 /// One connection in words.
@@ -176,16 +167,16 @@ mod tests {
 
     #[test]
     fn a_name_cannot_drive_the_terminal() {
-        let text = table(&[connection()], None) + &sentence(&connection());
+        let text = lines(&[connection()], None).join("\n") + "\n" + &sentence(&connection());
         assert!(text.contains("al\\u001b[2Jice\\u202e\\n"), "{text}");
         let bad = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
         assert!(!text.contains(bad), "{text}");
-        assert_eq!(table(&[connection()], None).lines().count(), 2);
+        assert_eq!(lines(&[connection()], None).len(), 2);
     }
 
     #[test]
     fn columns_line_up_and_long_paths_keep_both_ends() {
-        let text = table(&[connection()], None);
+        let text = lines(&[connection()], None).join("\n");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0].find("STATE"), lines[1].find("tunnel"), "{text}");
         assert!(lines[1].contains("/v1.51/exec/fff") && lines[1].contains("…"));

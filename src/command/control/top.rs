@@ -1,13 +1,13 @@
 //! `dockgate top`: the table again and again, on the terminal's second screen, until ctrl-C.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::Fault;
 use super::render::{self, Rates};
+use crate::command::output::{Failure, Output};
 use crate::observe::control::client::ControlClient;
 use crate::observe::control::{Connection, Status};
 
@@ -23,29 +23,6 @@ const REST_OF_SCREEN: &str = "\x1b[J";
 /// A terminal that does not say its size.
 const USUAL: (usize, usize) = (80, 24);
 
-/// Gives the terminal back, however the command ends.
-struct Screen;
-
-impl Screen {
-    fn enter() -> io::Result<Self> {
-        show(ENTER)?;
-        Ok(Self)
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing back.
-        let _ = show(LEAVE);
-    }
-}
-
-fn show(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
-}
-
 /// The last look at the connections.
 struct Look {
     at: Instant,
@@ -53,12 +30,18 @@ struct Look {
 }
 
 /// Shows the table every `interval`; once only when standard output is no terminal.
-pub(super) async fn watch(client: &ControlClient, interval: Duration) -> Result<(), Fault> {
-    if !io::stdout().is_terminal() {
+pub(super) async fn watch(
+    client: &ControlClient,
+    interval: Duration,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    if !output.is_terminal() {
         let status = client.status().await?;
         let live = client.connections().await?;
-        let page = heading(&status) + &render::table(&live.connections, None);
-        return Ok(show(&page)?);
+        output.row(heading(&status));
+        output.line("");
+        render::table(output, &live.connections, None);
+        return Ok(());
     }
     let mut ends = [
         signal(SignalKind::interrupt())?,
@@ -66,32 +49,48 @@ pub(super) async fn watch(client: &ControlClient, interval: Duration) -> Result<
         signal(SignalKind::hangup())?,
     ];
     let mut resized = signal(SignalKind::window_change())?;
-    let [interrupt, terminate, hangup] = &mut ends;
     let mut before: Option<Look> = None;
     // The first look comes before the screen is taken: an error stays readable.
-    let mut page = look(client, &mut before).await?;
-    let _screen = Screen::enter()?;
-    loop {
-        show(&fit(&page, size()))?;
+    let page = look(client, &mut before).await?;
+    output.screen(ENTER);
+    let end = tokio::select! {
+        end = show(client, interval, output, (page, &mut before), &mut resized) => end,
+        () = any(&mut ends) => Ok(()),
+    };
+    output.screen(LEAVE);
+    end
+}
+
+/// Shows one page after another until the reader or the gate is gone.
+async fn show(
+    client: &ControlClient,
+    interval: Duration,
+    output: &mut Output<'_>,
+    (mut page, before): (String, &mut Option<Look>),
+    resized: &mut Signal,
+) -> Result<(), Failure> {
+    while !output.is_closed() {
+        output.screen(&fit(&page, size()));
         let due = tokio::time::sleep(interval);
         tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hangup.recv() => return Ok(()),
             _ = resized.recv() => continue,
-            () = due => {}
+            () = due => page = look(client, before).await?,
         }
-        tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hangup.recv() => return Ok(()),
-            next = look(client, &mut before) => page = next?,
-        }
+    }
+    Ok(())
+}
+
+async fn any(ends: &mut [Signal; 3]) {
+    let [interrupt, terminate, hangup] = ends;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 
 /// Asks the gate, and compares with the last time.
-async fn look(client: &ControlClient, before: &mut Option<Look>) -> Result<String, Fault> {
+async fn look(client: &ControlClient, before: &mut Option<Look>) -> Result<String, Failure> {
     let status = client.status().await?;
     let mut live = client.connections().await?.connections;
     let at = Instant::now();
@@ -107,7 +106,12 @@ async fn look(client: &ControlClient, before: &mut Option<Look>) -> Result<Strin
             .total_cmp(&weight(a))
             .then(a.idle_ms.cmp(&b.idle_ms))
     });
-    Ok(heading(&status) + &render::table(&live, Some(&rates)))
+    let mut page = heading(&status);
+    for line in std::iter::once(String::new()).chain(render::lines(&live, Some(&rates))) {
+        page.push('\n');
+        page.push_str(&line);
+    }
+    Ok(page)
 }
 
 fn rates(before: Option<&Look>, now: &[Connection], at: Instant) -> Rates {
@@ -135,7 +139,7 @@ fn rates(before: Option<&Look>, now: &[Connection], at: Instant) -> Rates {
 fn heading(status: &Status) -> String {
     let draining = if status.draining { ", draining" } else { "" };
     format!(
-        "dockgate {} (pid {}), up {}{draining}: {} connections, {} tunnels, {} in, {} out; engine {}\n\n",
+        "dockgate {} (pid {}), up {}{draining}: {} connections, {} tunnels, {} in, {} out; engine {}",
         status.version,
         status.pid,
         render::time(status.uptime_ms),

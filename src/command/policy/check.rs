@@ -7,7 +7,8 @@ use docker_api::{Operation, Risk};
 use policy::risk::{Answer, Reach, of_strangers, reach};
 use policy::{Client, Fault, Mode, Policy, PolicyError, Role};
 
-use super::{Outcome, certificates, columns};
+use super::{Outcome, certificates};
+use text::columns;
 
 /// What a faulty file exits with, as without `--json` (`EX_CONFIG` of sysexits.h).
 const FAULTY: u8 = 78;
@@ -17,11 +18,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
     let policy = match Policy::read(&args.file) {
         Err(PolicyError::Invalid { file, faults }) if args.json => {
             let text = faulty(&file, &faults);
-            return Ok(Outcome {
-                text,
-                note: String::new(),
-                code: FAULTY,
-            });
+            return Ok(Outcome::of([text], FAULTY));
         }
         read => read?,
     };
@@ -45,22 +42,18 @@ pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
         true => rooted(&policy, &reaches),
         false => String::new(),
     };
-    let mut text = if args.json {
-        json(&policy, &reaches, &warnings)
+    let mut lines = if args.json {
+        vec![json(&policy, &reaches, &warnings)]
     } else {
         table(&policy, &reaches, &warnings, note.is_empty())
     };
     if !args.json && (args.verbose || args.role.is_some()) {
         for role in shown(&policy, args) {
-            text.push_str("\n\n");
-            text.push_str(&operations(role));
+            lines.push(String::new());
+            lines.extend(operations(role));
         }
     }
-    Ok(Outcome {
-        text,
-        code: u8::from(!note.is_empty()),
-        note,
-    })
+    Ok(Outcome::of(lines, u8::from(!note.is_empty())).note(note))
 }
 
 /// The roles whose operations are asked for: the one that is named, or all that a client has.
@@ -77,9 +70,9 @@ fn shown<'p>(policy: &'p Policy, args: &CheckArgs) -> Vec<&'p Role> {
 }
 
 /// A role's operations, a line for each resource.
-fn operations(role: &Role) -> String {
+fn operations(role: &Role) -> Vec<String> {
     if role.unlimited() {
-        return format!("role {}: every operation", role.name);
+        return vec![format!("role {}: every operation", role.name)];
     }
     let mut rows: Vec<Vec<String>> = Vec::new();
     for operation in role.allowed.iter() {
@@ -100,8 +93,8 @@ fn operations(role: &Role) -> String {
         role.name,
         plural(role.allowed.iter().count(), "operation")
     )];
-    lines.extend(columns(&rows));
-    lines.join("\n")
+    lines.extend(columns(&rows, &[]));
+    lines
 }
 
 /// Who could become root on the host without being meant to, as an `admin` is, and of whom it cannot be told; empty for nobody.
@@ -262,7 +255,7 @@ fn table(
     reaches: &[Option<Reach>],
     warnings: &[(usize, String)],
     ok: bool,
-) -> String {
+) -> Vec<String> {
     let mut rows = vec![
         ["client", "role", "reads", "writes", "host root"]
             .map(str::to_owned)
@@ -300,7 +293,7 @@ fn table(
                 .to_vec(),
         );
     }
-    let mut lines = columns(&rows);
+    let mut lines = columns(&rows, &[]);
     for (line, warning) in warnings {
         match line {
             0 => lines.push(format!("warning: {warning}")),
@@ -314,7 +307,7 @@ fn table(
         plural(policy.clients.len(), "client"),
         plural(roles, "role")
     ));
-    lines.join("\n")
+    lines
 }
 
 fn plural(count: usize, what: &str) -> String {

@@ -54,11 +54,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
         let changed: usize = changes.values().sum();
         lines.push(format!("{changed} of {requests} requests change verdict"));
     }
-    Ok(Outcome {
-        text: lines.join("\n"),
-        note: String::new(),
-        code,
-    })
+    Ok(Outcome::of(lines, code))
 }
 
 fn verdict(policy: &Policy, record: &Record) -> Verdict {

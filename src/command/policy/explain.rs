@@ -14,7 +14,8 @@ use policy::{
     PolicyError, Powers, Request, Step,
 };
 
-use super::{Outcome, columns, identity, read};
+use super::{Outcome, identity, read};
+use text::columns;
 
 /// How a walk ends.
 pub(super) enum Verdict {
@@ -102,11 +103,7 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, P
     let identity = identity(&args.who, args.ca.as_deref())?;
     let client = policy.client_for(&identity);
     if let Some(entry) = in_doubt(&policy, client, &identity) {
-        return Ok(Outcome {
-            text: doubt(entry, args, &identity),
-            note: String::new(),
-            code: 2,
-        });
+        return Ok(Outcome::of(doubt(entry, args, &identity), 2));
     }
     let body = match &args.body {
         Some(path) => read(path)?,
@@ -146,15 +143,11 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, P
         Verdict::Deny(_) | Verdict::Malformed(_) => 3,
         Verdict::Unknown(_) => 2,
     };
-    let text = match args.json {
-        true => json(&policy, client, &verdict),
-        false => lines(&policy, client, &identity, args, &verdict).join("\n"),
+    let lines = match args.json {
+        true => vec![json(&policy, client, &verdict)],
+        false => lines(&policy, client, &identity, args, &verdict),
     };
-    Ok(Outcome {
-        text,
-        note: String::new(),
-        code,
-    })
+    Ok(Outcome::of(lines, code))
 }
 
 /// The entry that the certificate may belong to, which only its issuer could tell.
@@ -167,22 +160,27 @@ fn in_doubt<'p>(policy: &'p Policy, client: ClientRef, who: &Identity) -> Option
     })
 }
 
-fn doubt(entry: &Client, args: &ExplainArgs, who: &Identity) -> String {
+fn doubt(entry: &Client, args: &ExplainArgs, who: &Identity) -> Vec<String> {
     if args.json {
-        return json!({ "verdict": "unknown", "client": entry.name, "needs": "issuer_spki" })
-            .to_string();
+        return vec![
+            json!({ "verdict": "unknown", "client": entry.name, "needs": "issuer_spki" })
+                .to_string(),
+        ];
     }
     let or = match args.who.cert {
         Some(_) => "the listener's CA file with --ca, or ",
         None => "",
     };
-    format!(
-        "identity  {}\nclient    cannot tell whether it is \"{}\" ({}:{}), which asks for issuer_spki\nhint: give {or}the issuer's pin with --issuer-spki",
-        names(who),
-        entry.name,
-        args.file.display(),
-        entry.line
-    )
+    vec![
+        format!("identity  {}", names(who)),
+        format!(
+            "client    cannot tell whether it is \"{}\" ({}:{}), which asks for issuer_spki",
+            entry.name,
+            args.file.display(),
+            entry.line
+        ),
+        format!("hint: give {or}the issuer's pin with --issuer-spki"),
+    ]
 }
 
 /// The names of an identity, for one line.
@@ -201,7 +199,7 @@ fn names(who: &Identity) -> String {
         .collect();
     match given.is_empty() {
         true => "no names".to_owned(),
-        false => given.join(" ").replace(char::is_control, "\u{fffd}"),
+        false => given.join(" "),
     }
 }
 
@@ -336,7 +334,7 @@ fn lines(
         }
     };
     row(&["decision", &decision]);
-    let mut lines = columns(&rows);
+    let mut lines = columns(&rows, &[]);
     match verdict {
         Verdict::Deny(denied) => lines.push(format!("message   dockgate: {denied}")),
         Verdict::Unknown(_) => {

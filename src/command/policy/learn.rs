@@ -107,11 +107,7 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
             blind.join(", ")
         ),
     };
-    Ok(Outcome {
-        text: text.trim_end().to_owned(),
-        note,
-        code: 0,
-    })
+    Ok(Outcome::of(text.trim_end().lines(), 0).note(note))
 }
 
 /// Whether the record says nothing of what the request asked for, though a limited role's would be judged by it.

@@ -99,11 +99,7 @@ pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
         true => json!({ "passed": passed, "failed": failed }).to_string(),
         false => format!("{passed} passed, {failed} failed"),
     });
-    Ok(Outcome {
-        text: lines.join("\n"),
-        note: String::new(),
-        code: u8::from(failed > 0),
-    })
+    Ok(Outcome::of(lines, u8::from(failed > 0)))
 }
 
 /// One case, with everything in it that must be known.

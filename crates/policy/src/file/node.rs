@@ -212,9 +212,5 @@ impl<'v, 't> Values<'v, 't> {
 
 /// The known word that was probably meant, as a hint.
 pub fn nearest<'k>(word: &str, among: impl Iterator<Item = &'k str>) -> Option<String> {
-    among
-        .map(|known| (strsim::jaro_winkler(known, word), known))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(score, _)| *score > 0.75)
-        .map(|(_, known)| format!("did you mean \"{known}\"?"))
+    text::nearest_of(word, among, 0.75).map(|known| format!("did you mean \"{known}\"?"))
 }

@@ -7,6 +7,7 @@ use policy::risk::reach;
 use policy::{Key, Limits, Policy, PolicyError, TAGGING};
 
 use super::{Match, Seen, Uses, by_default};
+use text::escape;
 
 /// The file. What is printed must be a policy; the reader is the judge.
 pub(super) fn policy(
@@ -175,10 +176,7 @@ pub(super) fn one(key: &str, value: &str) -> String {
 /// A comment to the end of the line; what a peer sent cannot end it.
 fn comment(out: &mut String, text: &str) {
     out.push_str("# ");
-    out.extend(
-        text.chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c }),
-    );
+    out.push_str(&escape::line(text));
     out.push('\n');
 }
 
@@ -189,7 +187,7 @@ pub(super) fn quoted(text: &str) -> String {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if escape::is_unsafe(c) => out.push_str(&format!("\\u{:04X}", u32::from(c))),
             c => out.push(c),
         }
     }

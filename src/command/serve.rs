@@ -1,0 +1,135 @@
+//! `dockgate serve`: from the configuration to a gate that runs until it is told to stop.
+
+use tracing::{error, info, warn};
+
+use super::restraint::ignored_toggles;
+use crate::app::App;
+use crate::cli::ServeArgs;
+use crate::command::output::{Exit, Failure, Output};
+use crate::config::{self, AuditSink, Config, LogFormat};
+use crate::observe::log as logging;
+use crate::shutdown::{Asked, Signals};
+use crate::{banner, reload};
+use policy::toggles;
+
+/// Serves.
+///
+/// # Errors
+/// When the gate cannot start, or ends for another reason than a signal.
+pub(super) fn run(args: &ServeArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let config = config::load(args, std::env::vars_os())?;
+    let format = format(config.log.format);
+    logging::start(reload::level(config.log.level), format)
+        .map_err(|error| Failure::of(Exit::FAILED, &error))?;
+    let end = serve(args, config, output);
+    let end = match end {
+        // Said once, in the form that whoever reads this stream expects.
+        Err(failure) if failure.exit != Exit::CONFIGURATION && format == logging::Format::Json => {
+            for (error, hint) in &failure.faults {
+                error!(error, hint, "Cannot go on");
+            }
+            Ok(failure.exit)
+        }
+        end => end,
+    };
+    logging::flush();
+    end
+}
+
+fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    for note in &config.notes {
+        warn!("{note}");
+    }
+    if config.policy.is_some()
+        && let Some(toggles) = ignored_toggles()
+    {
+        warn!(
+            toggles,
+            "The environment's toggles are ignored: the policy file is in force"
+        );
+    }
+    let app = App::build(config)?;
+    let failed = |error: &std::io::Error| Failure::of(Exit::FAILED, error);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(&error))?;
+    let served = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        announce(&app, output);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
+        let (ask, reloader) = app.reloader(args.clone());
+        let watch = async move {
+            let mut stop = Some(stop);
+            loop {
+                match (signals.next().await, stop.take()) {
+                    (Asked::Reload, kept) => {
+                        stop = kept;
+                        ask.notify_one();
+                    }
+                    (Asked::Stop, Some(stop)) => _ = stop.send(()),
+                    (Asked::Stop, None) => break,
+                }
+            }
+            let _ = hurry.send(());
+            std::future::pending::<()>().await;
+        };
+        let end = app.run(async { _ = stopped.await }, async { _ = hurried.await });
+        tokio::select! {
+            ended = end => ended,
+            () = watch => Ok(()),
+            () = reloader.run() => Ok(()),
+        }
+    });
+    served.map_err(|error| failed(&error))?;
+    Ok(Exit::OK)
+}
+
+fn announce(app: &App, output: &mut Output<'_>) {
+    for address in app.addresses() {
+        info!(addr = %address, upstream = %app.config().upstream.display(), "Listening");
+    }
+    let policy = app.policy();
+    if policy.is_open() {
+        match &app.config().authz_plugin {
+            Some(path) => info!(
+                policy = "none",
+                plugin = %path.display(),
+                "The authorization plugin alone decides"
+            ),
+            None => info!(
+                policy = "none",
+                "Every certificate of the CA has full access to the engine"
+            ),
+        }
+    }
+    for role in policy.roles.iter().filter(|role| role.toggled) {
+        for line in toggles::table(role).lines() {
+            match app.config().policy {
+                Some(_) => info!(role = role.name, opened = line, "A role made of toggles"),
+                None => info!(
+                    policy = "toggles",
+                    opened = line,
+                    "The environment's toggles are the policy"
+                ),
+            }
+        }
+    }
+    // Where the audit goes to standard output, nothing else does.
+    if app.config().audit == Some(AuditSink::Stdout) {
+        output.stand_aside();
+    }
+    for line in banner::lines(app) {
+        output.row(line);
+    }
+    output.flush();
+}
+
+fn format(format: LogFormat) -> logging::Format {
+    match format {
+        LogFormat::Auto => logging::automatic(),
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+    }
+}
