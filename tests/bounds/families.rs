@@ -1,8 +1,12 @@
 //! Families of requests that grow with a number: what a hostile client would send to make a short text expensive.
 
+use std::convert::Infallible;
+
 use docker_api::classify;
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, Denied, EngineHeaders, Permitted, Policy, Request, Step};
+use policy::{
+    Answer, BodyLength, Denied, EngineHeaders, Known, Lookup, Permitted, Policy, Request,
+};
 
 /// A request that `n` makes longer.
 pub(crate) struct Family {
@@ -243,16 +247,21 @@ pub(crate) fn decide(
             length => BodyLength::Exact(length as u64),
         },
     };
-    let mut step = policy.decide(policy.client_for(&anybody()), &request);
-    loop {
-        step = match step {
-            Step::Permitted(permitted) => return Ok(permitted),
-            Step::Denied(denied) => return Err(denied),
-            Step::Body(pending) => pending.body(body.as_bytes()),
-            Step::Paths(pending) => pending.resolved(&[]),
-            Step::Lookup(pending) => pending.answer(answer),
-        };
+    struct Always<'a>(&'a str, &'a Answer);
+    impl Known for Always<'_> {
+        type Error = Infallible;
+
+        fn body(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+
+        fn answer(&mut self, _: &Lookup) -> Result<Answer, Infallible> {
+            Ok(self.1.clone())
+        }
     }
+    let client = policy.client_for(&anybody());
+    let Ok(decided) = policy.decide_knowing(client, &request, &mut Always(body, answer));
+    decided
 }
 
 /// An engine that has nothing.

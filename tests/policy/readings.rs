@@ -4,11 +4,12 @@
 //! then told. The real-engine suite holds the record against the engine it runs, and generates further bodies.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use docker_api::classify;
 use docker_api::json::{self, Value};
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, DEFAULT_MAX_BODY, EngineHeaders, Policy, Request, Step};
+use policy::{Answer, BodyLength, DEFAULT_MAX_BODY, EngineHeaders, Known, Lookup, Policy, Request};
 use serde::{Deserialize, Serialize};
 
 /// The fields that an inspect tells back as the engine understood them.
@@ -167,17 +168,21 @@ pub(crate) fn passes(policy: &Policy, who: &Identity, body: &[u8]) -> bool {
         headers: EngineHeaders::default(),
         body: BodyLength::Exact(body.len() as u64),
     };
-    let mut step = policy.decide(policy.client_for(who), &request);
-    loop {
-        step = match step {
-            Step::Permitted(_) => return true,
-            Step::Denied(_) => return false,
-            Step::Body(pending) => pending.body(body),
-            Step::Paths(pending) => pending.resolved(&[]),
-            Step::Lookup(pending) => pending.answer(&Answer {
+    struct NoEngine<'a>(&'a [u8]);
+    impl Known for NoEngine<'_> {
+        type Error = Infallible;
+
+        fn body(&self) -> &[u8] {
+            self.0
+        }
+
+        fn answer(&mut self, _: &Lookup) -> Result<Answer, Infallible> {
+            Ok(Answer {
                 status: 404,
                 body: Vec::new(),
-            }),
-        };
+            })
+        }
     }
+    let Ok(decided) = policy.decide_knowing(policy.client_for(who), &request, &mut NoEngine(body));
+    decided.is_ok()
 }

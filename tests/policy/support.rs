@@ -1,8 +1,12 @@
 //! A policy, a certificate and a request: what the gate would say.
 
+use std::convert::Infallible;
+
 use docker_api::classify;
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, Denied, EngineHeaders, Permitted, Policy, Request, Step};
+use policy::{
+    Answer, BodyLength, Denied, EngineHeaders, Known, Lookup, Permitted, Policy, Request,
+};
 
 /// An identity with one common name.
 pub(crate) fn cn(name: &str) -> Identity {
@@ -94,39 +98,12 @@ impl<'a> Ask<'a> {
             headers: self.headers,
             body,
         };
-        let mut asked = Vec::new();
-        let mut step = self.policy.decide(client, &request);
-        loop {
-            step = match step {
-                Step::Permitted(permitted) => return (Ok(permitted), asked),
-                Step::Denied(denied) => return (Err(denied), asked),
-                Step::Body(pending) => pending.body(self.body),
-                Step::Paths(pending) => {
-                    let paths: Vec<_> = pending
-                        .host_paths()
-                        .iter()
-                        .map(
-                            |path| match self.links.iter().find(|(from, _)| from == path) {
-                                Some((_, to)) => (*to).to_owned(),
-                                None => path.clone(),
-                            },
-                        )
-                        .collect();
-                    pending.resolved(&paths)
-                }
-                Step::Lookup(pending) => {
-                    let wanted = &pending.lookup().target;
-                    asked.push(wanted.clone());
-                    let known = self.engine.iter().find(|(target, ..)| target == wanted);
-                    let (status, body) =
-                        known.map_or((404, ""), |(_, status, body)| (*status, *body));
-                    pending.answer(&Answer {
-                        status,
-                        body: body.as_bytes().to_vec(),
-                    })
-                }
-            };
-        }
+        let mut engine = Scripted {
+            ask: self,
+            asked: Vec::new(),
+        };
+        let Ok(decided) = self.policy.decide_knowing(client, &request, &mut engine);
+        (decided, engine.asked)
     }
 
     #[track_caller]
@@ -159,6 +136,39 @@ impl<'a> Ask<'a> {
                 *denied
             }
         }
+    }
+}
+
+/// What the engine and the host would say.
+struct Scripted<'a> {
+    ask: &'a Ask<'a>,
+    asked: Vec<String>,
+}
+
+impl Known for Scripted<'_> {
+    type Error = Infallible;
+
+    fn body(&self) -> &[u8] {
+        self.ask.body
+    }
+
+    fn answer(&mut self, lookup: &Lookup) -> Result<Answer, Infallible> {
+        self.asked.push(lookup.target.clone());
+        let mut known = self.ask.engine.iter();
+        let known = known.find(|(target, ..)| *target == lookup.target);
+        let (status, body) = known.map_or((404, ""), |(_, status, body)| (*status, *body));
+        Ok(Answer {
+            status,
+            body: body.as_bytes().to_vec(),
+        })
+    }
+
+    fn follow(&mut self, paths: &[String]) -> Vec<String> {
+        let target = |path: &String| {
+            let link = self.ask.links.iter().find(|(from, _)| from == path);
+            link.map_or(path.clone(), |(_, to)| (*to).to_owned())
+        };
+        paths.iter().map(target).collect()
     }
 }
 

@@ -189,7 +189,7 @@ impl Policy {
                 command: None,
                 asked: Powers::default(),
             };
-            return self.strange(request.classified.operation, denied);
+            return self.unmatched(request.classified.operation, denied);
         };
         if role.unlimited() {
             return Step::Permitted(Permitted::new(request.classified.operation));
@@ -212,7 +212,7 @@ impl Policy {
 
 impl Policy {
     /// A certificate without an entry: refused, or in report mode noted and let through like everybody else.
-    fn strange(&self, operation: Operation, denied: Denied) -> Step<'_> {
+    fn unmatched(&self, operation: Operation, denied: Denied) -> Step<'_> {
         let denied = Box::new(denied);
         match self.mode {
             Mode::Enforce => Step::Denied(denied),

@@ -29,6 +29,7 @@ mod reach;
 pub mod risk;
 mod roles;
 mod schema;
+mod source;
 mod subnet;
 pub mod toggles;
 pub mod upload;
@@ -53,6 +54,7 @@ pub use operations::{OperationSet, expand};
 pub use parameters::{Rule, listed as parameters_of};
 pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
 pub use protected::{OwnContainer, Protected};
+pub use source::{Known, Source};
 pub use subnet::Subnet;
 
 /// Largest body that is read for inspection unless `max_body` says otherwise: 4 MiB, as the engine's own plugins get.

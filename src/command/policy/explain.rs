@@ -10,8 +10,8 @@ use crate::cli::policy::ExplainArgs;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    Answer, BodyLength, Client, ClientRef, Denied, EngineHeaders, Mode, Permitted, Policy,
-    PolicyError, Powers, Request, Step,
+    Answer, BodyLength, Client, ClientRef, Denied, EngineHeaders, Known, Lookup, Mode, Permitted,
+    Policy, PolicyError, Powers, Request,
 };
 
 use super::{Outcome, identity, read};
@@ -72,28 +72,37 @@ pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdi
         headers: EngineHeaders::default(),
         body,
     };
-    let mut step = policy.decide(client, &request);
-    loop {
-        step = match step {
-            Step::Permitted(permitted) => return streamed(permitted, walk.body),
-            Step::Denied(denied) => return Verdict::Deny(denied),
-            Step::Body(pending) => pending.body(walk.body),
-            // Links are the host's, and this is a desk.
-            Step::Paths(pending) => pending.resolved(&[]),
-            Step::Lookup(pending) => {
-                let target = &pending.lookup().target;
-                let general = walk
-                    .container
-                    .filter(|_| target.starts_with("/containers/"));
-                let (status, body) = match (walk.answers.get(target), general) {
-                    (Some(Some(body)), _) => (200, body.clone()),
-                    (Some(None), _) => (404, Vec::new()),
-                    (None, Some(body)) => (200, body.to_vec()),
-                    (None, None) => return Verdict::Unknown(target.clone()),
-                };
-                pending.answer(&Answer { status, body })
-            }
-        }
+    let mut known = Given(walk);
+    match policy.decide_knowing(client, &request, &mut known) {
+        Ok(Ok(permitted)) => streamed(permitted, walk.body),
+        Ok(Err(denied)) => Verdict::Deny(denied),
+        Err(target) => Verdict::Unknown(target),
+    }
+}
+
+/// What the command line has of a request; the error is the target of a look-up that it does not answer.
+struct Given<'g>(&'g Walk<'g>);
+
+impl Known for Given<'_> {
+    type Error = String;
+
+    fn body(&self) -> &[u8] {
+        self.0.body
+    }
+
+    fn answer(&mut self, lookup: &Lookup) -> Result<Answer, String> {
+        let target = &lookup.target;
+        let general = self
+            .0
+            .container
+            .filter(|_| target.starts_with("/containers/"));
+        let (status, body) = match (self.0.answers.get(target), general) {
+            (Some(Some(body)), _) => (200, body.clone()),
+            (Some(None), _) => (404, Vec::new()),
+            (None, Some(body)) => (200, body.to_vec()),
+            (None, None) => return Err(target.clone()),
+        };
+        Ok(Answer { status, body })
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Session, Stop};
 use crate::finding;
 use crate::house;
 use crate::limits::Reservation;
-use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Step};
+use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Source};
 
 impl Session<'_> {
     /// Decides on a request; `out` holds the head that would go on, and gets the body where it had to be read.
@@ -40,51 +40,29 @@ impl Session<'_> {
             false => (policy, client),
         };
         let mut question = self.question(record, out)?;
-        let mut step = policy.decide(client, facts);
-        loop {
-            step = match step {
-                Step::Permitted(permit) => {
-                    if let Some(target) = permit.target() {
-                        out.retarget(target);
-                    }
-                    record.permitted(&permit);
-                    self.authorize(record, question.take(), request, out, body)
-                        .await?;
-                    return match record.goes_on() {
-                        Ok(()) => Ok(permit),
-                        Err(e) => Err(unrecorded(record, &e)),
-                    };
+        let mut source = Asking {
+            session: self,
+            request,
+            out: &mut *out,
+            body: &mut *body,
+        };
+        match policy.decide_with(client, facts, &mut source).await? {
+            Ok(permit) => {
+                if let Some(target) = permit.target() {
+                    out.retarget(target);
                 }
-                Step::Denied(denied) => {
-                    record.denied(&denied);
-                    return Err(Stop::Refused(refusal(&denied)));
+                record.permitted(&permit);
+                self.authorize(record, question.take(), request, out, body)
+                    .await?;
+                match record.goes_on() {
+                    Ok(()) => Ok(permit),
+                    Err(e) => Err(unrecorded(record, &e)),
                 }
-                Step::Body(pending) => match self
-                    .inspected_body(request, out, body, pending.max_body())
-                    .await?
-                {
-                    true => pending.body(out.body()),
-                    false => pending.too_large(),
-                },
-                Step::Paths(pending) => {
-                    let paths = pending.host_paths().to_vec();
-                    let protected = pending.protected_paths().to_vec();
-                    let looked =
-                        tokio::task::spawn_blocking(move || house::lead_to(&paths, &protected));
-                    match looked.await {
-                        Ok(paths) => pending.resolved(&paths),
-                        Err(_) => pending.lookup_failed("host paths could not be resolved"),
-                    }
-                }
-                Step::Lookup(pending) => {
-                    let mut room = Reservation::new(&self.shared.pending_bodies);
-                    let asked = Box::pin(self.look_up(pending.lookup(), &mut room)).await;
-                    match asked {
-                        Ok(answer) => pending.answer(&answer),
-                        Err(why) => pending.lookup_failed(&why),
-                    }
-                }
-            };
+            }
+            Err(denied) => {
+                record.denied(&denied);
+                Err(Stop::Refused(refusal(&denied)))
+            }
         }
     }
 
@@ -137,11 +115,45 @@ impl Session<'_> {
         out.set_content(&content, chunked);
         Ok(true)
     }
+}
 
-    async fn look_up(&self, lookup: &Lookup, room: &mut Reservation) -> Result<Answer, String> {
-        let asked = self.shared.upstream.get(&lookup.target, Some(room)).await;
-        let (status, body) = asked.map_err(|e| finding::chain(&e))?;
-        Ok(Answer { status, body })
+/// What a decision may have to see of a request: its body from the client, the rest from the engine and the host.
+struct Asking<'r, 's> {
+    session: &'r mut Session<'s>,
+    request: &'r RequestHead,
+    out: &'r mut Outgoing,
+    body: &'r mut Framing,
+}
+
+impl Source for Asking<'_, '_> {
+    type Error = Stop;
+
+    async fn body(&mut self, most: usize) -> Result<Option<&[u8]>, Stop> {
+        let read = self
+            .session
+            .inspected_body(self.request, self.out, self.body, most);
+        Ok(read.await?.then(|| self.out.body()))
+    }
+
+    async fn look_up(&mut self, lookup: &Lookup) -> Result<Result<Answer, String>, Stop> {
+        let shared = self.session.shared;
+        let mut room = Reservation::new(&shared.pending_bodies);
+        let asked = Box::pin(shared.upstream.get(&lookup.target, Some(&mut room))).await;
+        Ok(asked
+            .map(|(status, body)| Answer { status, body })
+            .map_err(|e| finding::chain(&e)))
+    }
+
+    async fn follow(
+        &mut self,
+        paths: &[String],
+        protected: &[String],
+    ) -> Result<Result<Vec<String>, String>, Stop> {
+        let (paths, protected) = (paths.to_vec(), protected.to_vec());
+        let looked = tokio::task::spawn_blocking(move || house::lead_to(&paths, &protected));
+        Ok(looked
+            .await
+            .map_err(|_| "host paths could not be resolved".to_owned()))
     }
 }
 
