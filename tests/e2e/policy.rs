@@ -6,6 +6,7 @@ mod bodies;
 mod clients;
 mod fields;
 mod live;
+mod protected;
 mod readings;
 mod requests;
 mod router;
@@ -31,6 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         clients::cases(),
         audit::cases(),
         live::cases(),
+        protected::cases(),
     ]
     .into_iter()
     .flatten()

@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn reload(roles: &Roles<'_>, text: &str, said: &str) -> Verdict<String> {
+pub(super) fn reload(roles: &Roles<'_>, text: &str, said: &str) -> Verdict<String> {
     fs::write(&roles.policy, text).context("write the policy")?;
     hang_up(roles, said)
 }

@@ -107,11 +107,11 @@ impl<'p> Pending<'p> {
         if targeted {
             self.target = self.with_id(id);
         }
+        let protected = &self.policy.protected;
+        protected.inspected_container(&found, "container", targeted, &mut self.findings);
         if targeted && self.role.target_check {
             body::target(&found, &mut self.findings);
         }
-        let protected = &self.policy.protected;
-        protected.inspected_container(&found, "container", targeted, &mut self.findings);
         match self.judge() {
             Some(step) => step,
             None => self.resolve(),
