@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::error::Wrong;
 use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
+use pki::store::Paths;
 use policy::ImagePattern;
 
 /// Everything `serve` needs to know.
@@ -71,6 +72,32 @@ pub struct Config {
 }
 
 impl Config {
+    /// The TLS files in force: those that are named or found, or those that `auto-certs` makes.
+    #[must_use]
+    pub fn tls_paths(&self) -> TlsPaths {
+        match (&self.tls, &self.auto_certs) {
+            (Some(paths), _) => paths.clone(),
+            (None, Some(auto)) => {
+                // By the names that are there, as `auto::ensure` has them.
+                let Paths {
+                    ca,
+                    server_cert: cert,
+                    server_key: key,
+                    crl,
+                    ..
+                } = Paths::of(&auto.dir);
+                TlsPaths {
+                    ca,
+                    cert,
+                    key,
+                    crl: auto.crl.clone(),
+                    crl_if_present: Some(crl),
+                }
+            }
+            (None, None) => unreachable!("a configuration must have TLS files or automatic ones"),
+        }
+    }
+
     /// Where a setting came from, by its name in the file.
     pub fn origin(&self, name: &str) -> &Origin {
         self.settings

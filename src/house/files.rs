@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{AuditSink, Config};
-use crate::reload;
 use policy::ImagePattern;
 
 use super::container::Mounts;
@@ -56,7 +55,7 @@ impl Survey {
                 .named_paths
                 .extend(spellings(path).iter().map(|path| text(path)));
         }
-        let tls = reload::paths(config);
+        let tls = config.tls_paths();
         for file in [&tls.ca, &tls.cert, &tls.key] {
             survey.add(file, Extent::File);
         }

@@ -9,7 +9,6 @@ use crate::house::Survey;
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError};
-use pki::store::Paths;
 use pki::{Certificate, Denied, Serial, TrustStore, Use, identity};
 use policy::{Policy, PolicyError, toggles};
 
@@ -137,27 +136,7 @@ pub fn policy(config: &Config) -> Result<Policy, PolicyError> {
 /// The TLS files in force.
 #[must_use]
 pub fn paths(config: &Config) -> TlsPaths {
-    match (&config.tls, &config.auto_certs) {
-        (Some(paths), _) => paths.clone(),
-        (None, Some(auto)) => {
-            // By the names that are there, as `auto::ensure` has them.
-            let Paths {
-                ca,
-                server_cert: cert,
-                server_key: key,
-                crl,
-                ..
-            } = Paths::of(&auto.dir);
-            TlsPaths {
-                ca,
-                cert,
-                key,
-                crl: auto.crl.clone(),
-                crl_if_present: Some(crl),
-            }
-        }
-        (None, None) => unreachable!("a configuration must have TLS files or automatic ones"),
-    }
+    config.tls_paths()
 }
 
 fn denied(list: &DenyList) -> Denied {
