@@ -11,7 +11,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::cli::policy::{PolicyArgs, PolicyCommand, WhoArgs};
@@ -19,6 +18,7 @@ use crate::command::output::{Exit, Failure, Output};
 use crate::observe::audit::{Event, Record};
 use crate::tls::config::trust_store;
 use pki::identity::Identity;
+use pki::pem;
 
 use policy::{PolicyError, pin};
 use text::escape;
@@ -190,13 +190,17 @@ fn identity(who: &WhoArgs, ca: Option<&Path>) -> Result<Identity, PolicyError> {
 
 /// The certificates of a PEM file, one at least.
 fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, PolicyError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
-    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
-        PolicyError::Input(format!(
-            "{what}\"{}\" has no PEM certificate",
-            path.display()
-        ))
-    })
+    let wrong = |found: &str| PolicyError::Input(format!("{what}\"{}\" {found}", path.display()));
+    let blocks = pem::read(&read(path)?).map_err(|damage| wrong(&damage.what))?;
+    let found: Vec<_> = blocks
+        .iter()
+        .filter(|block| block.label == "CERTIFICATE")
+        .map(|block| CertificateDer::from(block.der.to_vec()))
+        .collect();
+    if found.is_empty() {
+        return Err(wrong("has no PEM certificate"));
+    }
+    Ok(found)
 }
 
 /// The identity in a certificate's file. With the listener's CA file it is the one the gate would find; else who issued it is

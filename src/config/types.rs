@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::error::Wrong;
 use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
+use pki::Serial;
 use pki::store::Paths;
 use policy::ImagePattern;
 
@@ -148,7 +149,7 @@ pub struct AutoCerts {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DenyList {
     /// Serial numbers, big-endian without leading zeros.
-    pub serials: BTreeSet<Vec<u8>>,
+    pub serials: BTreeSet<Serial>,
     /// SHA-256 of the DER of the SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
     pub spki_sha256: BTreeSet<[u8; 32]>,
 }

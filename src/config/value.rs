@@ -8,6 +8,7 @@ use std::time::Duration;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use crate::config::error::Wrong;
+use pki::{NotASerial, Serial};
 use text::escape;
 
 /// No deadline of a gate is longer; keeps sums of instants far from overflow.
@@ -178,28 +179,12 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
     })
 }
 
-/// A certificate's serial number in hex, colons allowed, as big-endian bytes without leading zeros.
-pub fn serial(text: &str) -> Result<Vec<u8>, Wrong> {
-    let wrong = || {
-        Wrong::from("expected a serial number in hex such as \"4f3a\" or \"4F:3A\"")
+/// A certificate's serial number, in any form a tool prints.
+pub fn serial(text: &str) -> Result<Serial, Wrong> {
+    text.parse().map_err(|wrong: NotASerial| {
+        Wrong::from(wrong.to_string())
             .hint("`dockgate certs show FILE` and `openssl x509 -serial -noout -in FILE` print it")
-    };
-    let mut hex: String = text
-        .trim()
-        .trim_start_matches("0x")
-        .chars()
-        .filter(|c| *c != ':')
-        .collect();
-    if hex.is_empty() || hex.len() > 80 {
-        return Err(wrong());
-    }
-    if hex.len() % 2 == 1 {
-        hex.insert(0, '0');
-    }
-    let bytes = HEXLOWER_PERMISSIVE
-        .decode(hex.as_bytes())
-        .map_err(|_| wrong())?;
-    Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+    })
 }
 
 /// The SHA-256 of a public key: 64 hex digits (colons allowed), `sha256:BASE64` as in a policy, or curl's `sha256//BASE64`.
@@ -297,8 +282,11 @@ mod tests {
 
     #[test]
     fn serials_and_fingerprints_are_compared_as_bytes() {
-        assert_eq!(serial("00:4F:3a"), Ok(vec![0x4f, 0x3a]));
-        assert_eq!(serial("0x4f3"), Ok(vec![0x04, 0xf3]));
+        let is = |text, der: &[u8]| assert_eq!(serial(text), Ok(Serial::from_der(der)));
+        is("00:4F:3a", &[0x4f, 0x3a]);
+        is("0x4f3", &[0x04, 0xf3]);
+        is("0", &[0]);
+        is("-01", &[0xff]);
         assert!(serial("xyz").is_err() && serial("").is_err() && serial(&"f".repeat(81)).is_err());
         let hex = "AB".repeat(32);
         assert_eq!(sha256(&hex), Ok([0xab; 32]));

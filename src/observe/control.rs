@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use data_encoding::HEXLOWER;
+use pki::Serial;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::registry::{Entry, Handshake, State};
@@ -228,9 +229,10 @@ impl Kick {
     }
 }
 
-/// Serial numbers are numbers: leading zeros do not count.
+/// Serial numbers are numbers: the form they are given in does not count.
 fn same_serial(own: &str, text: &str) -> bool {
-    plain_hex(text).is_some_and(|hex| hex.trim_start_matches('0') == own.trim_start_matches('0'))
+    text.parse::<Serial>()
+        .is_ok_and(|serial| own.parse() == Ok(serial))
 }
 
 #[cfg(test)]

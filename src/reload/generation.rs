@@ -9,7 +9,7 @@ use crate::house::Survey;
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError};
-use pki::{Certificate, Denied, Serial, TrustStore, Use, identity};
+use pki::{Certificate, Denied, TrustStore, Use, identity};
 use policy::{Policy, PolicyError, toggles};
 
 /// What a look at the files found.
@@ -140,9 +140,8 @@ pub fn paths(config: &Config) -> TlsPaths {
 }
 
 fn denied(list: &DenyList) -> Denied {
-    let serials = list.serials.iter();
     Denied {
-        serials: serials.map(|bytes| Serial::from_der(bytes)).collect(),
+        serials: list.serials.iter().cloned().collect(),
         spki_sha256: list.spki_sha256.iter().copied().collect(),
     }
 }

@@ -19,16 +19,15 @@ use rustls_pki_types::{
 use zeroize::Zeroizing;
 
 use crate::config::TlsPaths;
+use crate::tls::words;
+use pki::pem::{self, Block};
 use pki::{Certificate, RevocationList};
 
 mod error;
 mod inspect;
-pub mod pem;
 
 pub use error::{FileError, Problem, Role};
 pub use inspect::{inspect, inspect_client};
-
-use pem::Section;
 
 /// Certificates and keys are not larger.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -210,7 +209,7 @@ fn private_key(role: Role, path: &Path) -> Result<PrivateKeyDer<'static>, FileEr
     let sections = read_pem(role, path)?;
     if sections
         .iter()
-        .any(|section| section.encrypted || section.label == "ENCRYPTED PRIVATE KEY")
+        .any(|section| section.old_encryption || section.label == "ENCRYPTED PRIVATE KEY")
     {
         return Err(fail(Problem::Encrypted));
     }
@@ -243,13 +242,26 @@ fn check_pair(
         problem,
     };
     let signer = aws_lc_rs::sign::any_supported_type(private)
-        .map_err(|err| fail(key, Problem::UnsupportedKey(err.to_string())))?;
-    match CertifiedKey::new(chain.to_vec(), signer).keys_match() {
+        .map_err(|err| fail(key, Problem::UnsupportedKey(words::tls_error(&err))))?;
+    let belongs = |to: &[CertificateDer<'static>]| {
+        CertifiedKey::new(to.to_vec(), signer.clone()).keys_match()
+    };
+    match belongs(chain) {
         Ok(()) => Ok(()),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(fail(key, Problem::KeyMismatch(cert.1.to_owned())))
+            let path = cert.1.to_owned();
+            let other = chain
+                .iter()
+                .position(|der| belongs(std::slice::from_ref(der)).is_ok());
+            Err(fail(
+                key,
+                match other {
+                    Some(place) => Problem::NotFirst(path, place + 1),
+                    None => Problem::KeyMismatch(path),
+                },
+            ))
         }
-        Err(err) => Err(fail(cert, Problem::Malformed(err.to_string()))),
+        Err(err) => Err(fail(cert, Problem::Malformed(words::tls_error(&err)))),
     }
 }
 
@@ -295,7 +307,7 @@ fn revocation_lists_in(
     if is_der(&bytes) {
         return Ok(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
     }
-    let sections = pem::sections(&bytes).map_err(|what| fail(Problem::Malformed(what)))?;
+    let sections = pem::read(&bytes).map_err(|damage| fail(Problem::NotReadable(damage)))?;
     let lists: Vec<_> = sections
         .iter()
         .filter(|section| section.label == "X509 CRL")
@@ -330,17 +342,18 @@ fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_pem(role: Role, path: &Path) -> Result<Vec<Section>, FileError> {
+fn read_pem(role: Role, path: &Path) -> Result<Vec<Block>, FileError> {
     let fail = |problem| FileError {
         role,
         path: path.to_owned(),
         problem,
     };
     let bytes = read(path, MAX_BYTES).map_err(fail)?;
-    if is_der(&bytes) {
+    let blocks = pem::read(&bytes).map_err(|damage| fail(Problem::NotReadable(damage)))?;
+    if blocks.is_empty() && is_der(&bytes) {
         return Err(fail(Problem::Der));
     }
-    pem::sections(&bytes).map_err(|what| fail(Problem::Malformed(what)))
+    Ok(blocks)
 }
 
 fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
@@ -364,7 +377,7 @@ fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
     Ok(bytes)
 }
 
-fn wrong_label(sections: &[Section]) -> Problem {
+fn wrong_label(sections: &[Block]) -> Problem {
     sections.first().map_or(Problem::NotPem, |section| {
         Problem::WrongLabel(section.label.clone())
     })

@@ -167,8 +167,8 @@ fn files_that_are_not_what_they_should_be_are_named_with_what_they_are() {
     big.set_len(64 * 1024 * 1024).expect("sparse file");
     let table = [
         ("text", "holds no PEM block, expected a CERTIFICATE"),
-        ("cut", "without its END line"),
-        ("garbled", "not base64"),
+        ("cut", "\"CERTIFICATE\" has no end: the file is cut short"),
+        ("garbled", "the base64 of \"CERTIFICATE\" is damaged"),
         ("hollow", "not an X.509 certificate"),
         ("big", "is larger than 4194304 bytes"),
         (

@@ -167,8 +167,8 @@ proptest! {
 
     #[test]
     fn pem_is_read_or_refused_but_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), label in "[A-Z ]{0,20}") {
-        let _ = dockgate::tls::files::pem::sections(&bytes);
+        let _ = pki::pem::read(&bytes);
         let framed = [b"-----BEGIN ", label.as_bytes(), b"-----\n", &bytes, b"\n-----END ", label.as_bytes(), b"-----\n"].concat();
-        let _ = dockgate::tls::files::pem::sections(&framed);
+        let _ = pki::pem::read(&framed);
     }
 }

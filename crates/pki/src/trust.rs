@@ -23,5 +23,10 @@ pub use revocation::{Revocation, Use};
 pub use serial::{NotASerial, Serial};
 pub use store::{Admitted, Algorithms, Denied, TrustStore};
 
+/// The first element inside a DER SEQUENCE, with its header.
+pub(crate) fn first_element(bytes: &[u8]) -> Option<&[u8]> {
+    Some(der::element(der::element(bytes)?.contents)?.whole)
+}
+
 #[cfg(test)]
 mod tests;

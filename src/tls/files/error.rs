@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use pki::pem::Damage;
+
 /// What a file was named for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -81,10 +83,14 @@ pub enum Problem {
     SeveralKeys(usize),
     /// It cannot be decoded.
     Malformed(String),
+    /// It is not PEM that can be read.
+    NotReadable(Damage),
     /// This certificate (subject) is not a CA.
     NotCa(String),
     /// The key belongs to another certificate than this file's.
     KeyMismatch(PathBuf),
+    /// The key belongs to a certificate of this file that is not the first but this one.
+    NotFirst(PathBuf, usize),
     /// A kind of key that TLS libraries do not support, or one that is too weak.
     UnsupportedKey(String),
 }
@@ -115,6 +121,9 @@ impl FileError {
             (Problem::NotCa(_), _) => {
                 "name the certificate that issued your clients' certificates (ca.pem), not one of those".into()
             }
+            (Problem::NotFirst(..), _) => {
+                "put the certificate of the key first, then each one's issuer, and leave others out".into()
+            }
             (Problem::KeyMismatch(_), Role::ClientKey) => {
                 "the two come from different runs: take cert.pem and key.pem from the same bundle".into()
             }
@@ -131,6 +140,7 @@ impl FileError {
             (Problem::WrongLabel(label), _) if label == "PKCS7" => {
                 format!("convert it: `openssl pkcs7 -print_certs -in {path} -out chain.pem`")
             }
+            (Problem::NotReadable(damage), _) => damage.remedy.to_owned(),
             (Problem::SeveralKeys(_), _) => "keep the one that belongs to the certificate".into(),
             (Problem::UnsupportedKey(_), _) => "use ECDSA P-256, P-384, Ed25519 or RSA of at least 2048 bits".into(),
             _ => return None,
@@ -169,11 +179,16 @@ impl fmt::Display for FileError {
             Problem::Der => f.write_str("is DER; expected PEM"),
             Problem::Encrypted => f.write_str("is encrypted, which is not supported"),
             Problem::SeveralKeys(count) => write!(f, "contains {count} private keys; expected one"),
+            Problem::NotReadable(damage) => write!(f, "cannot be decoded: {}", damage.what),
             Problem::Malformed(what) => write!(f, "cannot be decoded: {what}"),
             Problem::NotCa(subject) => write!(f, "contains {subject:?}, which is not a CA"),
             Problem::KeyMismatch(cert) => {
                 write!(f, "does not belong to the certificate in {cert:?}")
             }
+            Problem::NotFirst(cert, place) => write!(
+                f,
+                "does not belong to the first certificate in {cert:?}, but to number {place}"
+            ),
             Problem::UnsupportedKey(what) => write!(f, "has a key that cannot be used: {what}"),
         }
     }

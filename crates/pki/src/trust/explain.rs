@@ -29,6 +29,9 @@ impl Presented<'_> {
             Error::UnsupportedSignatureAlgorithmContext(_)
             | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => self.algorithm(),
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => self.usage(),
+            Error::CaUsedAsEndEntity if self.others.iter().any(|it| !it.is_ca) => invalid(
+                "it is the certificate of a CA, and the client's own comes after it; the client's own must be the first in the file",
+            ),
             Error::CaUsedAsEndEntity => invalid(
                 "it is the certificate of a CA, and no CA is let in as a client; give the client a certificate of its own",
             ),

@@ -274,6 +274,22 @@ fn an_intermediate_counts_if_a_configured_ca_vouches_for_it() {
 }
 
 #[test]
+fn a_chain_with_the_ca_first_is_called_that() {
+    let root = authority("root", NOON + 1000, None);
+    let one = leaf("one", NOON + 500, &root);
+    let store = store(&[&root], Vec::new());
+    let refused = store
+        .admit(&[root.der.clone(), one], at(NOON))
+        .expect_err("out of order");
+    assert!(refused.why().contains("must be the first"), "{refused}");
+    let alone = ask(&store, &root.der, &[], NOON).expect_err("a CA");
+    assert!(
+        alone.why().contains("no CA is let in as a client"),
+        "{alone}"
+    );
+}
+
+#[test]
 fn a_refusal_is_not_remembered_and_junk_is_refused() {
     let root = authority("root", NOON + 1000, None);
     let store = store(&[&root], Vec::new());
@@ -331,4 +347,38 @@ fn the_cache_never_holds_more_than_its_bound() {
     }
     let kept = (0..=MOST).filter(|n| cache.get(&key(*n), now).is_some());
     assert!(kept.count() <= MOST);
+}
+
+#[test]
+fn a_deny_entry_holds_for_every_form_of_a_serial() {
+    let root = authority("root", NOON + 1000, None);
+    let long = [0x7f; 20];
+    for (serial, forms) in [
+        (&[0][..], &["0", "00", "0x00", "00:00"][..]),
+        (&[7], &["7", "07", "0007", "0x7"]),
+        (&[0, 0xff], &["ff", "00:FF", "0xff"]),
+        (&long, &["7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f"]),
+    ] {
+        let mut params = leaf_params("one", NOON + 500);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(serial));
+        let one = leaf_of(&params, &root);
+        for form in forms {
+            let denied = Denied {
+                serials: [form.parse().expect("hex")].into(),
+                ..Denied::default()
+            };
+            let store = denying(&[&root], Vec::new(), denied);
+            assert_eq!(
+                reason(ask(&store, &one, &[], NOON)),
+                Reason::DenyListed,
+                "{form}"
+            );
+        }
+        let other = Denied {
+            serials: ["0123".parse().expect("hex")].into(),
+            ..Denied::default()
+        };
+        let store = denying(&[&root], Vec::new(), other);
+        ask(&store, &one, &[], NOON).expect("another serial");
+    }
 }
