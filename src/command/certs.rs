@@ -9,7 +9,7 @@ use pki::{
     inspect::Inspected,
     issue::Authority,
     san::{self, San},
-    store::Paths,
+    store::{Grant, Paths},
 };
 
 mod bundle;
@@ -59,10 +59,12 @@ fn authority(args: &CaArgs, paths: &Paths) -> Result<Authority, CertsError> {
     }
 }
 
-/// The names of a server: those given and the loopback ones, or this host's.
-fn server_names(given: &[String]) -> Result<Vec<San>, CertsError> {
+/// The names of a server, those given and the loopback ones, or this host's; and the grant that goes with them.
+fn server_names(given: &[String]) -> Result<(Vec<San>, Grant), CertsError> {
     if given.is_empty() {
-        return Ok(san::of_this_host());
+        let sans = san::of_this_host();
+        let grant = Grant::server().choosing(&sans);
+        return Ok((sans, grant));
     }
     let mut sans = san::parse_all(given)?;
     for local in san::parse_all(&["localhost", "127.0.0.1", "::1"])? {
@@ -70,7 +72,7 @@ fn server_names(given: &[String]) -> Result<Vec<San>, CertsError> {
             sans.push(local);
         }
     }
-    Ok(sans)
+    Ok((sans, Grant::server()))
 }
 
 /// `--dir` as later commands need it: left out where it is the default.

@@ -1,7 +1,8 @@
 //! `dockgate serve --auto-certs DIR`: a fresh machine gets a CA, a server certificate and a first client.
 //!
 //! Nothing that exists is replaced, with one exception: the server certificate is renewed, with the same key, when two
-//! thirds of its life are over or when it does not name this host any more, if dockgate made it. The CA, clients, and
+//! thirds of its life are over, when it does not name this host any more, or when it names addresses that went, if dockgate
+//! made it. Names that a person gave stay. The CA, clients, and
 //! certificates others put there are never touched.
 
 use std::{
@@ -119,19 +120,24 @@ fn ensure_for(
     let mut wanted = asked.to_vec();
     wanted.extend(host.iter().filter(|san| !asked.contains(san)).cloned());
     if !(paths.server_cert.is_file() && paths.server_key.is_file() && paths.ca.is_file()) {
-        let actions = create(dir, &wanted)?;
+        let actions = create(dir, &wanted, asked)?;
         return Ok(found(&Paths::of(dir), actions));
     }
     let info = inspect_file(&paths.server_cert)?.1;
     // A certificate that others put here is used as it is; the names it lacks are worth a word only if asked for.
     // (A damaged index must not keep the gate from serving: it makes every certificate count as another's.)
-    let ours = Index::read(&paths.index)
-        .is_ok_and(|index| index.issued().any(|issued| issued.serial == info.serial));
-    let Some(reason) = renewal_reason(&info, if ours { &wanted } else { asked }, now) else {
+    let index = Index::read(&paths.index).ok();
+    let index = index.filter(|index| index.issued().any(|issued| issued.serial == info.serial));
+    let due = match &index {
+        Some(index) => renewal_reason(&info, &wanted, now)
+            .or_else(|| lost(&gone(&info, index.chosen(&info.serial), &wanted))),
+        None => renewal_reason(&info, asked, now),
+    };
+    let Some(reason) = due else {
         return Ok(found(&paths, Vec::new()));
     };
-    let action = if ours {
-        renew(&paths, &wanted, now).unwrap_or_else(|error| Action::KeptServer {
+    let action = if index.is_some() {
+        renew(&paths, &wanted, asked, now).unwrap_or_else(|error| Action::KeptServer {
             reason,
             because: explain(&error),
         })
@@ -161,7 +167,7 @@ pub fn renewal_reason(info: &Inspected, wanted: &[San], now: OffsetDateTime) -> 
     }
 }
 
-fn create(dir: &Path, wanted: &[San]) -> Result<Vec<Action>, CertsError> {
+fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, CertsError> {
     let mut store = Store::open(dir)?;
     let mut actions = Vec::new();
     let (ca, ca_key) = (store.paths.ca.is_file(), store.paths.ca_key.is_file());
@@ -212,6 +218,7 @@ fn create(dir: &Path, wanted: &[San]) -> Result<Vec<Action>, CertsError> {
     }
     let made = store.make_server(
         &authority,
+        &Grant::server().choosing(unasked(wanted, asked)),
         wanted,
         Days::UpTo(SERVER_DAYS),
         KeyType::P256,
@@ -223,7 +230,33 @@ fn create(dir: &Path, wanted: &[San]) -> Result<Vec<Action>, CertsError> {
     Ok(actions)
 }
 
-fn renew(paths: &Paths, wanted: &[San], now: OffsetDateTime) -> Result<Action, CertsError> {
+/// The names that dockgate chose by itself and that are not this host's any more.
+fn gone<'i>(info: &'i Inspected, chosen: &[String], wanted: &[San]) -> Vec<&'i San> {
+    let sans = info.sans.iter();
+    sans.filter(|san| chosen.contains(&san.to_string()) && !wanted.contains(san))
+        .collect()
+}
+
+fn lost(gone: &[&San]) -> Option<String> {
+    (!gone.is_empty()).then(|| {
+        format!(
+            "it names {}, which this host does not have any more",
+            join(gone.iter().copied())
+        )
+    })
+}
+
+/// What is wanted and nobody asked for.
+fn unasked<'s>(wanted: &'s [San], asked: &'s [San]) -> impl Iterator<Item = &'s San> {
+    wanted.iter().filter(|san| !asked.contains(san))
+}
+
+fn renew(
+    paths: &Paths,
+    wanted: &[San],
+    asked: &[San],
+    now: OffsetDateTime,
+) -> Result<Action, CertsError> {
     // Looked at before the lock is taken: where the CA's key is not, nothing will be written.
     if !paths.ca_key.is_file() {
         return Err(CertsError::refused(
@@ -240,7 +273,9 @@ fn renew(paths: &Paths, wanted: &[San], now: OffsetDateTime) -> Result<Action, C
     let mut store = Store::open(&paths.dir)?;
     let (old, info) = inspect_file(&paths.server_cert)?;
     // Another process may have renewed it while this one waited for the lock.
-    let Some(reason) = renewal_reason(&info, wanted, now) else {
+    let chosen = store.index.chosen(&info.serial).to_vec();
+    let gone = gone(&info, &chosen, wanted);
+    let Some(reason) = renewal_reason(&info, wanted, now).or_else(|| lost(&gone)) else {
         return Ok(Action::RenewedServer {
             reason: "by another process, just now".into(),
         });
@@ -260,7 +295,7 @@ fn renew(paths: &Paths, wanted: &[San], now: OffsetDateTime) -> Result<Action, C
         ));
     }
     let public = public_key(&old)?;
-    let sans = merged(&info.sans, wanted);
+    let sans = merged(&info.sans, wanted, &gone);
     let subject = raw_subject(&old).unwrap_or_default();
     let leaf = Leaf {
         role: Role::Server,
@@ -269,7 +304,11 @@ fn renew(paths: &Paths, wanted: &[San], now: OffsetDateTime) -> Result<Action, C
         days: Days::UpTo(SERVER_DAYS),
         rsa: info.key.starts_with("RSA"),
     };
-    let made = store.sign(&authority, &leaf, &public, &Grant::server())?;
+    // A name stays chosen as long as nobody asks for it.
+    let still = unasked(wanted, asked)
+        .filter(|san| chosen.contains(&san.to_string()) || !info.sans.contains(san));
+    let grant = Grant::server().choosing(still);
+    let made = store.sign(&authority, &leaf, &public, &grant)?;
     write::write(
         &paths.server_cert,
         made.chain_pem.as_bytes(),
@@ -288,12 +327,12 @@ pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo, CertsError> {
         .map_err(|error| failed(error.to_string()))
 }
 
-/// What is wanted, then what the old certificate had besides: names that a person added stay.
-fn merged(old: &[San], wanted: &[San]) -> Vec<San> {
+/// What is wanted, then what the old certificate had besides: names that a person added stay, those that went go.
+fn merged(old: &[San], wanted: &[San], gone: &[&San]) -> Vec<San> {
     let mut sans = wanted.to_vec();
     for san in old {
         let keep = matches!(san, San::Dns(_) | San::Ip(_) | San::Uri(_));
-        if keep && sans.len() < MAX_SANS && !sans.contains(san) {
+        if keep && !gone.contains(&san) && sans.len() < MAX_SANS && !sans.contains(san) {
             sans.push(san.clone());
         }
     }

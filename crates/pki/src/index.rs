@@ -56,6 +56,9 @@ pub struct Issued {
     pub spki_sha256: String,
     /// Subject key identifier of the CA: a directory may serve more than one.
     pub issuer_key_id: Option<String>,
+    /// The names that nobody asked for: this host's own. They go when the host loses them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen: Vec<String>,
 }
 
 impl Issued {
@@ -123,7 +126,13 @@ impl Index {
     }
 
     /// Records a certificate that is about to be handed out.
-    pub fn record(&mut self, kind: Kind, name: &str, info: &Inspected) -> Result<(), CertsError> {
+    pub fn record(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        info: &Inspected,
+        chosen: &[String],
+    ) -> Result<(), CertsError> {
         self.append(Event::Issued(Issued {
             at: timestamp(OffsetDateTime::now_utc()),
             kind,
@@ -134,7 +143,16 @@ impl Index {
             sha256: info.sha256.clone(),
             spki_sha256: info.spki_sha256.clone(),
             issuer_key_id: info.authority_key_id.clone(),
+            chosen: chosen.to_vec(),
         }))
+    }
+
+    /// The names of a certificate that nobody asked for.
+    #[must_use]
+    pub fn chosen(&self, serial: &str) -> &[String] {
+        self.issued()
+            .find(|issued| issued.serial == serial)
+            .map_or(&[], |issued| &issued.chosen)
     }
 
     /// All certificates signed, oldest first.

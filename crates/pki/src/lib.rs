@@ -12,6 +12,7 @@
 pub mod auto;
 pub mod identity;
 pub mod inspect;
+mod interfaces;
 pub mod issue;
 pub mod key;
 pub mod layout;

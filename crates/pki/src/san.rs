@@ -1,11 +1,15 @@
 //! Subject alternative names: what a server certificate answers to, typed as RFC 5280 §4.2.1.6 wants it.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 use rcgen::SanType;
 use serde::{Serialize, Serializer};
 
-use super::CertsError;
+use super::{CertsError, interfaces};
 use text::escape;
 
 /// The most names one certificate gets: a handshake carries all of them.
@@ -157,18 +161,9 @@ pub fn of_this_host() -> Vec<San> {
     {
         sans.push(host);
     }
-    let mut addresses: BTreeSet<IpAddr> = ["127.0.0.1", "::1"]
-        .iter()
-        .filter_map(|text| text.parse().ok())
-        .collect();
-    // Without the list of interfaces the loopback names still make a certificate that works locally.
-    for interface in if_addrs::get_if_addrs().unwrap_or_default() {
-        let address = interface.ip();
-        let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        if !link_local && !address.is_unspecified() && addresses.len() < MAX_SANS / 2 {
-            addresses.insert(address);
-        }
-    }
+    let mut addresses = interfaces::addresses(MAX_SANS / 2);
+    // Without any interface the loopback names still make a certificate that works locally.
+    addresses.extend([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] as [IpAddr; 2]);
     sans.extend(addresses.into_iter().map(San::Ip));
     sans.dedup();
     sans

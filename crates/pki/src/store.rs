@@ -139,6 +139,7 @@ pub struct Made {
 pub struct Grant {
     kind: Kind,
     name: String,
+    chosen: Vec<String>,
 }
 
 impl Grant {
@@ -148,6 +149,7 @@ impl Grant {
         Self {
             kind: Kind::Server,
             name: "server".into(),
+            chosen: Vec::new(),
         }
     }
 
@@ -162,7 +164,15 @@ impl Grant {
         Ok(Self {
             kind: Kind::Client,
             name: name.into(),
+            chosen: Vec::new(),
         })
+    }
+
+    /// Notes which of the names in the certificate nobody asked for: they go when the host loses them.
+    #[must_use]
+    pub fn choosing(mut self, names: impl IntoIterator<Item = impl ToString>) -> Self {
+        self.chosen = names.into_iter().map(|name| name.to_string()).collect();
+        self
     }
 
     /// The name.
@@ -199,6 +209,7 @@ impl Store {
         Ok(Grant {
             kind: Kind::Client,
             name: name.into(),
+            chosen: Vec::new(),
         })
     }
 
@@ -264,13 +275,14 @@ impl Store {
             Access::Public,
             existing,
         )?;
-        self.index.record(Kind::Ca, "ca", authority.info())
+        self.index.record(Kind::Ca, "ca", authority.info(), &[])
     }
 
     /// Signs and writes a server certificate with a new key.
     pub fn make_server(
         &mut self,
         authority: &Authority,
+        grant: &Grant,
         sans: &[San],
         days: Days,
         kind: KeyType,
@@ -294,7 +306,7 @@ impl Store {
             days,
             rsa: key.is_rsa(),
         };
-        let made = self.sign(authority, &leaf, &key, &Grant::server())?;
+        let made = self.sign(authority, &leaf, &key, grant)?;
         write::write(
             &self.paths.server_key,
             key.to_pem()?.as_bytes(),
@@ -376,7 +388,8 @@ impl Store {
         let der = authority.sign(leaf, public)?;
         let info = inspect(&der)
             .map_err(|why| CertsError::crypto("read back a certificate just signed", why))?;
-        self.index.record(grant.kind, &grant.name, &info)?;
+        self.index
+            .record(grant.kind, &grant.name, &info, &grant.chosen)?;
         Ok(Made {
             chain_pem: authority.chain_pem(&der),
             der,

@@ -15,7 +15,7 @@ use pki::{
 use text::escape::shell_word;
 
 pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let sans = server_names(&args.san)?;
+    let (sans, grant) = server_names(&args.san)?;
     let dir = &args.ca.dir.dir;
     let existing = Existing::from_force(args.force);
     let days = Days::from_option(args.days, SERVER_DAYS);
@@ -72,7 +72,7 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
         output.line(format!("  SHA-256      {}", authority.info().sha256));
         authority
     };
-    let made = store.make_server(&authority, &sans, days, args.key_type, existing)?;
+    let made = store.make_server(&authority, &grant, &sans, days, args.key_type, existing)?;
     describe_server(output, &store.paths, &made);
     output.next(format!("dockgate certs client NAME{}", dir_option(dir)));
     output.line(format!("then: {}", serve_line(&store.paths)));
@@ -80,7 +80,7 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
 }
 
 pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let sans = server_names(&args.san)?;
+    let (sans, grant) = server_names(&args.san)?;
     let existing = Existing::from_force(args.force);
     let mut store = Store::open(&args.ca.dir.dir)?;
     let hint = format!(
@@ -93,6 +93,7 @@ pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), Certs
     let authority = authority(&args.ca, &store.paths)?;
     let made = store.make_server(
         &authority,
+        &grant,
         &sans,
         Days::from_option(args.days, SERVER_DAYS),
         args.key_type,

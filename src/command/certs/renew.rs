@@ -190,7 +190,7 @@ fn renew_one(
         ));
     }
     let grant = match target.kind {
-        Kind::Server => Grant::server(),
+        Kind::Server => Grant::server().choosing(store.index.chosen(&info.serial)),
         _ => Grant::held(&target.name)?,
     };
     let subject = raw_subject(&old).unwrap_or_default();

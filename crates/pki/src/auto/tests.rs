@@ -53,3 +53,46 @@ fn what_others_made_is_used_as_it_is() {
     );
     assert_eq!(std::fs::read(&certificate).expect("certificate"), before);
 }
+
+#[test]
+fn an_address_that_went_goes_and_one_that_a_person_gave_stays() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let now = issue::now();
+    let named = || {
+        let info = inspect_file(&dir.path().join("server-cert.pem"))
+            .expect("certificate")
+            .1;
+        info.sans
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let asked = sans(&["203.0.113.5"]);
+    let ensure = |host: &[&str], asked: &[San]| {
+        ensure_for(dir.path(), &sans(host), asked, now)
+            .expect("certificates")
+            .actions
+    };
+    ensure(&["host.example", "192.0.2.1"], &asked);
+    // Another address came and the first went: both at once, without the one that was asked for.
+    let actions = ensure(&["host.example", "192.0.2.2"], &asked);
+    assert!(
+        matches!(&actions[..], [Action::RenewedServer { .. }]),
+        "{actions:?}"
+    );
+    assert_eq!(
+        named(),
+        ["IP:203.0.113.5", "DNS:host.example", "IP:192.0.2.2"]
+    );
+    // One merely goes.
+    let actions = ensure(&["host.example"], &asked);
+    assert!(
+        matches!(&actions[..], [Action::RenewedServer { reason }] if reason.contains("names IP:192.0.2.2, which this host does not have")),
+        "{actions:?}"
+    );
+    assert_eq!(named(), ["IP:203.0.113.5", "DNS:host.example"]);
+    // What was asked for once stays, and nothing is signed without a reason.
+    assert_eq!(ensure(&["host.example"], &[]), []);
+    assert_eq!(ensure(&["host.example"], &asked), []);
+    assert_eq!(named(), ["IP:203.0.113.5", "DNS:host.example"]);
+}
