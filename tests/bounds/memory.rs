@@ -101,3 +101,69 @@ fn an_answer_of_the_engine_costs_a_small_multiple_of_its_length() {
         );
     }
 }
+
+/// An archive with this Dockerfile.
+fn archive(dockerfile: &str) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(dockerfile.len() as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive
+        .append_data(&mut header, "Dockerfile", dockerfile.as_bytes())
+        .expect("an archive in memory");
+    archive.into_inner().expect("an archive in memory")
+}
+
+#[test]
+fn a_build_context_costs_a_small_multiple_of_the_longest_dockerfile() {
+    let _turn = turn();
+    const LONGEST: usize = 1 << 20;
+    let policy = policy("enforce", "4MiB");
+    let most = LONGEST - 8_192;
+    let fill = |line: &dyn Fn(usize) -> String| {
+        let mut text = format!("ARG A={}\n", "x".repeat(4_000));
+        for number in 0.. {
+            let line = line(number);
+            if text.len() + line.len() > most {
+                return text + "FROM scratch\n";
+            }
+            text.push_str(&line);
+        }
+        text
+    };
+    for (name, dockerfile) in [
+        (
+            "arguments that repeat a long one",
+            fill(&|n| format!("ARG B{n}=$A\n")),
+        ),
+        ("stages", fill(&|n| format!("FROM scratch AS s{n}\n"))),
+        ("copies", fill(&|_| "COPY --from=s . .\n".into())),
+        (
+            "addresses",
+            fill(&|n| format!("ADD http://{n}.example/ .\n")),
+        ),
+        ("variables", fill(&|_| "ADD $A$A$A$A .\n".into())),
+        (
+            "one line",
+            format!("FROM scratch\nRUN {}\n", "\\\n".repeat(most / 2 - 16)),
+        ),
+    ] {
+        let target = "/v1.45/build?t=registry.example.com/a/b";
+        let permitted = decide(&policy, target, "", &nowhere()).expect("permitted so far");
+        let context = permitted.context().expect("a context to judge");
+        let archive = archive(&dockerfile);
+        let (peak, judged) = peak(|| {
+            let mut judge = context.judge();
+            let pushed = archive
+                .chunks(16 << 10)
+                .try_for_each(|part| judge.push(part));
+            pushed.and_then(|()| judge.finish())
+        });
+        // A line has a number, a command, flags and the rest; the shortest that says anything has ten bytes.
+        assert!(
+            peak <= 32 * LONGEST,
+            "{name}: {peak} bytes, {} times; {judged:?}",
+            peak / LONGEST
+        );
+    }
+}

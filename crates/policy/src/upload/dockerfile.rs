@@ -17,6 +17,9 @@ use crate::reach;
 use instructions::{Instruction, instructions};
 use words::{Variables, expand, literal};
 
+/// Bytes of the arguments' values that are kept.
+const MOST_HELD: usize = 1 << 20;
+
 /// The build arguments of a request; `None` is an argument without a value, which sets nothing.
 pub(crate) type Arguments = HashMap<String, Option<String>>;
 
@@ -58,6 +61,8 @@ struct BuilderReading<'a> {
     coloured: &'a HashSet<String>,
     /// Arguments before the first stage, which `FROM` may use.
     global: Variables,
+    /// Bytes of what they were given: each may be one line that repeats a long one.
+    held: usize,
     /// Names of the stages that are complete.
     stages: HashSet<String>,
     /// The stage at hand, once there is one: its name.
@@ -71,6 +76,7 @@ impl<'a> BuilderReading<'a> {
             arguments,
             coloured,
             global: Variables::new(),
+            held: 0,
             stages: HashSet::new(),
             stage: None,
         }
@@ -97,6 +103,9 @@ impl<'a> BuilderReading<'a> {
                     continue;
                 }
             };
+            self.held += value.as_ref().map_or(0, String::len);
+            // What is not kept is not known, and nothing that uses it is read.
+            let value = value.filter(|_| self.held <= MOST_HELD);
             self.global.insert(name, value);
         }
     }
