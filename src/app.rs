@@ -109,6 +109,7 @@ impl App {
             house,
             audit: audit(&config)?,
             plugin: config.authz_plugin.clone().map(Plugin::new).map(Arc::new),
+            access_log: config.log.access,
             on_request: None,
         };
         let bounds = Bounds {

@@ -130,6 +130,7 @@ pub struct TopArgs {
 /// `dockgate kick`.
 #[derive(Debug, Clone, Default, Args)]
 #[group(required = true, multiple = true)]
+#[command(after_help = "Several selectors together mean the connections that fit all of them.")]
 pub struct KickTargets {
     /// Connection numbers as `dockgate ps` shows them
     #[arg(value_name = "CONNECTION")]

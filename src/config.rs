@@ -204,6 +204,11 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         control_socket: r.optional_path("control-socket", value::socket_path),
         log: Log {
             level: r.value("log-level", LogLevel::parse),
+            access: r.value("access-log", |text| match text.trim() {
+                "on" => Ok(true),
+                "off" => Ok(false),
+                _ => Err("expected \"on\" or \"off\"".into()),
+            }),
             format: r.value("log-format", LogFormat::parse),
         },
         config_file,

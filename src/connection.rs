@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use docker_api::Operation;
 use rustls::pki_types::UnixTime;
+use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::engine::Upstream;
 use crate::http::session;
 use crate::http::shared::Shared;
 use crate::limits::{LogThrottle, LogThrottles};
@@ -179,7 +182,14 @@ impl Front {
             () = Box::pin(session::serve(self.shared.clone(), entry.clone(), accepted.stream)) => return,
         };
         metrics.cut(&cut);
-        report_cut(&entry, &activity, &cut);
+        // It has left; what the engine says of its process may take a moment.
+        let gone = (*entry).clone();
+        drop(entry);
+        let left = match cut {
+            Cut::Drain => None,
+            _ => process_left(&self.shared.upstream, &activity).await,
+        };
+        report_cut(&gone, &activity, &cut, left.as_ref());
     }
 
     /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
@@ -241,15 +251,47 @@ impl Front {
     }
 }
 
+const GOES_ON: &str = "the exec's process goes on in the container: end it there (exec.pid is its process on the host), or stop the container";
+
+/// Longest wait for what the engine says of a session that was cut.
+const AFTER_CUT: Duration = Duration::from_secs(2);
+
+/// The process of an exec whose session was cut: it goes on, since the engine has no call to end it.
+#[derive(Deserialize)]
+struct ExecLeft {
+    #[serde(rename = "Running")]
+    running: bool,
+    #[serde(rename = "Pid")]
+    pid: u64,
+    #[serde(rename = "ContainerID")]
+    container: String,
+}
+
+async fn process_left(engine: &Upstream, activity: &Activity) -> Option<ExecLeft> {
+    if !activity.tunnel || activity.operation != Operation::ExecStart {
+        return None;
+    }
+    let id = activity.path.strip_suffix("/start")?.rsplit('/').next()?;
+    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let target = format!("/exec/{id}/json");
+    let asked = tokio::time::timeout(AFTER_CUT, engine.get(&target, None)).await;
+    let (_, body) = asked.ok()?.ok()?;
+    let exec: ExecLeft = serde_json::from_slice(&body).ok()?;
+    exec.running.then_some(exec)
+}
+
 /// A cut connection is one event, whose level says whether somebody meant it.
-fn report_cut(entry: &Entry, activity: &Activity, cut: &Cut) {
+fn report_cut(entry: &Entry, activity: &Activity, cut: &Cut, left: Option<&ExecLeft>) {
     macro_rules! say {
         ($level:ident) => {{
             let (up, down) = entry.meter.totals();
             $level!(
                 conn.id = entry.id, client.addr = %entry.peer, client.id = %entry.identity, op = activity.operation.id(),
                 path = activity.path, busy = activity.busy, bytes.in = up, bytes.out = down, reason = cut.id(),
-                error = %cut, "Connection cut"
+                error = %cut, exec.pid = left.map(|exec| exec.pid), exec.container = left.map(|exec| &*exec.container),
+                hint = left.map(|_| GOES_ON), "Connection cut"
             );
         }};
     }

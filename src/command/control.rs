@@ -51,7 +51,7 @@ pub fn top(args: &TopArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     })
 }
 
-/// Runs `dockgate kick`; fails when nobody was cut.
+/// Runs `dockgate kick`; fails when nobody was cut, or a connection that was named was not.
 ///
 /// # Errors
 /// When the gate cannot be asked.
@@ -67,7 +67,7 @@ pub fn kick(args: &KickArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
         };
         let kicked = client(&args.control)?.kick(&kick).await?;
         print_kicked(output, &kicked, args.json);
-        Ok(if kicked.kicked.is_empty() {
+        Ok(if kicked.kicked.is_empty() || !kicked.missing.is_empty() {
             Exit::FAILED
         } else {
             Exit::OK
@@ -113,7 +113,7 @@ fn print_kicked(output: &mut Output<'_>, kicked: &Kicked, json: bool) {
         output.row(format!("cut {}", render::sentence(connection)));
     }
     for id in &kicked.missing {
-        output.note(format!("connection {id} is not live"));
+        output.note(format!("connection {id} is not live, or does not match"));
     }
     if kicked.kicked.is_empty() && kicked.missing.is_empty() {
         output.note("no live connection matches");

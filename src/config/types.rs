@@ -207,6 +207,8 @@ pub struct Limits {
 /// What is logged and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
+    /// Whether plain requests are logged at level info.
+    pub access: bool,
     /// The least level that is logged.
     pub level: LogLevel,
     /// Its form.

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::info;
+use tracing::{debug, info};
 
 use super::head::Connection;
 use super::shared::Shared;
@@ -35,6 +35,16 @@ struct Judgement {
     decision: Option<Decision>,
     rule: Option<&'static str>,
     detail: Option<String>,
+}
+
+/// How much the log makes of a request.
+enum Weight {
+    /// It was a session.
+    Session,
+    /// A refusal, a fault, or all are wanted.
+    Notable,
+    /// One of many.
+    Plain,
 }
 
 /// One request from its head to its end.
@@ -242,6 +252,10 @@ impl<'a> RequestRecord<'a> {
     pub fn tunnel(&mut self, status: u16) {
         self.entry.tunnel();
         self.switched = Some(status);
+        info!(
+            conn.id = self.entry.id, req.id = self.id, client.addr = %self.entry.peer, client.id = self.entry.identity.label(),
+            method = self.method, path = self.path, op = self.operation.id(), status, "Session started"
+        );
         if let Some(record) = self.record() {
             record.event = Event::SessionStart;
             record.status = status;
@@ -267,7 +281,11 @@ impl<'a> RequestRecord<'a> {
             Decision::Deny => "deny",
             Decision::WouldDeny => "would_deny",
         });
-        info!(
+        // That an engine ended its session is how sessions end.
+        let error = reason.filter(|reason| *reason != "engine_ended");
+        macro_rules! say {
+            ($level:ident, $message:literal) => {
+                $level!(
             conn.id = self.entry.id,
             req.id = self.id,
             client.addr = %self.entry.peer,
@@ -283,9 +301,16 @@ impl<'a> RequestRecord<'a> {
             duration_ms = elapsed.as_secs_f64() * 1e3,
             bytes.in = bytes_in,
             bytes.out = bytes_out,
-            error = reason,
-            "Request"
-        );
+            error,
+            $message
+                )
+            };
+        }
+        match self.weight(status, error) {
+            Weight::Session => say!(info, "Session ended"),
+            Weight::Notable => say!(info, "Request"),
+            Weight::Plain => say!(debug, "Request"),
+        }
         let upstream_us = self.upstream_us;
         if let Some(record) = self.record() {
             record.status = status.unwrap_or_default();
@@ -295,6 +320,27 @@ impl<'a> RequestRecord<'a> {
             record.upstream_us = upstream_us;
             record.reason = reason.map(|why| shown(why, MAX_REASON));
             self.write();
+        }
+    }
+
+    /// How much the log makes of the request's end. A cut connection has a line of its own.
+    fn weight(&self, status: Option<u16>, error: Option<&str>) -> Weight {
+        let decision = self.judgement.as_ref().and_then(|j| j.decision);
+        let is_fault = status.is_some_and(|status| status >= 500)
+            || error.is_some_and(|error| error != "client_gone");
+        if self.entry.cut_reason().is_some() {
+            Weight::Plain
+        } else if self.switched.is_some() {
+            Weight::Session
+        } else if self.unread
+            || self.limited
+            || is_fault
+            || matches!(decision, Some(Decision::Deny | Decision::WouldDeny))
+            || self.shared.access_log
+        {
+            Weight::Notable
+        } else {
+            Weight::Plain
         }
     }
 

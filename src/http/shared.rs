@@ -56,6 +56,8 @@ pub struct Shared {
     pub audit: Option<Arc<Sink>>,
     /// The authorization plugin that is asked after the policy, if there is one.
     pub plugin: Option<Arc<Plugin>>,
+    /// Whether plain requests are logged at level info.
+    pub access_log: bool,
     /// Called with each request's path before it is forwarded; tests use it to prove that a panic stays in its connection.
     pub on_request: Option<fn(&str)>,
 }

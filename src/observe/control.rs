@@ -205,19 +205,20 @@ impl Kick {
         *self == Self::default()
     }
 
+    /// Whether a connection fits all that is asked for; an empty question fits none.
     fn matches(&self, entry: &Arc<Entry>) -> bool {
         let identity: &Identity = &entry.identity;
-        self.all
-            || self.ids.contains(&entry.id)
-            || self
+        !self.is_empty()
+            && (self.ids.is_empty() || self.ids.contains(&entry.id))
+            && self
                 .serial
                 .as_deref()
-                .is_some_and(|s| same_serial(&identity.serial, s))
-            || self
+                .is_none_or(|s| same_serial(&identity.serial, s))
+            && self
                 .cn
                 .as_ref()
-                .is_some_and(|cn| identity.common_names.contains(cn))
-            || self.client.as_ref().is_some_and(|client| {
+                .is_none_or(|cn| identity.common_names.contains(cn))
+            && self.client.as_ref().is_none_or(|client| {
                 let hex = plain_hex(client);
                 let same = |own: &[u8]| hex.as_deref() == Some(HEXLOWER.encode(own).as_str());
                 identity.common_names.contains(client)

@@ -5,6 +5,7 @@
 
 mod line;
 mod sink;
+mod terminal;
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -31,6 +32,17 @@ thread_local! {
 
 struct Log {
     format: Format,
+    /// Whether somebody watches, and whether in colour.
+    terminal: Option<bool>,
+}
+
+/// Whether standard error is a terminal, and whether it wants colour (no-color.org).
+fn terminal() -> Option<bool> {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    std::io::stderr()
+        .is_terminal()
+        .then(|| !is_set("NO_COLOR") && !is_dumb)
 }
 
 /// Starts logging to standard error. Only the first call in a process counts.
@@ -53,7 +65,10 @@ pub fn start(level: Level, format: Format) -> std::io::Result<()> {
         })
     })?;
     // Fails only when a subscriber is set already, which then stays.
-    let _ = tracing::subscriber::set_global_default(Log { format });
+    let _ = tracing::subscriber::set_global_default(Log {
+        format,
+        terminal: terminal().filter(|_| format == Format::Text),
+    });
     Ok(())
 }
 
@@ -117,7 +132,10 @@ impl Subscriber for Log {
         let Some(sink) = SINK.get() else { return };
         LINE.with_borrow_mut(|text| {
             text.clear();
-            line::write(self.format, event, text);
+            match self.terminal {
+                Some(color) => line::write_for_terminal(event, color, text),
+                None => line::write(self.format, event, text),
+            }
             sink.push(text.as_bytes());
         });
     }

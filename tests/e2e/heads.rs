@@ -204,8 +204,8 @@ fn two_readings(suite: &Suite, name: &str) -> Verdict {
         "CONNECT two-readings:80 HTTP/1.1\r\nHost: d\r\n\r\n".into(),
     )?;
     judge(
-        "absolute form",
-        "GET http://evil/two-readings HTTP/1.1\r\nHost: d\r\n\r\n".into(),
+        "absolute form with a user",
+        "GET http://user@evil/two-readings HTTP/1.1\r\nHost: d\r\n\r\n".into(),
     )?;
     judge("bare LF", "GET /two-readings HTTP/1.1\nHost: d\n\n".into())?;
     judge(

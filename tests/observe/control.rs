@@ -66,7 +66,23 @@ fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it(
         Some(true),
         "{line}"
     );
-    gate.logged(|line| line["message"] == "Connection cut" && line["reason"] == "kicked");
+    let line =
+        gate.logged(|line| line["message"] == "Connection cut" && line["reason"] == "kicked");
+    assert_eq!(
+        (&line["exec.pid"], &line["exec.container"]),
+        (&4711.into(), &"9f86d081884c".into())
+    );
+    // The cut is one line, and how sessions begin is another.
+    let of_alice =
+        |line: &serde_json::Value| line["client.id"] == "alice" && line["op"] == "exec.start";
+    let ends = |line: &serde_json::Value| {
+        of_alice(line)
+            && line["message"] != "Session started"
+            && line["message"] != "Kicked"
+            && line["level"] != "debug"
+    };
+    assert_eq!(gate.count(ends), 1);
+    gate.logged(|line| of_alice(line) && line["message"] == "Session started");
     eventually(|| match &gate.ps()[..] {
         [one] if one.client.as_deref() == Some("bob") => Ok(()),
         other => Err(format!("{other:?}")),
@@ -94,6 +110,17 @@ fn kick_takes_serial_numbers_and_common_names_and_fails_when_nobody_matches() {
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains("no live connection matches"));
     }
+    // Two selectors mean both.
+    let output = gate.command_line(&["kick", "--cn", "alice", "--serial", "2"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let bobs = gate
+        .ps()
+        .into_iter()
+        .find(|c| c.client.as_deref() == Some("bob"));
+    let bobs = bobs.expect("bob is there").id.to_string();
+    let output = gate.command_line(&["kick", &bobs, "--cn", "alice"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(gate.ps().len(), 3);
     let output = gate.command_line(&["kick", "4711"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("connection 4711 is not live"));

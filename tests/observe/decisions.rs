@@ -357,6 +357,35 @@ fn refuses_what_is_no_http(site: &Site, who: &str) {
     assert!(lists.is_empty(), "{lists:?}");
 }
 
+/// "At info: refused connections, denials, […] sessions begun and ended, faults. Plain requests at debug, or by `access-log`."
+#[test]
+fn the_log_has_denials_and_sessions_and_every_request_where_that_is_asked_for() {
+    for (options, plain) in [(&[][..], 0), (&["--access-log", "on"], 1)] {
+        let site = Site::start(POLICY, options);
+        let mut ci = site.client("ci");
+        assert_eq!(status(&mut ci, &create("")), 201);
+        assert_eq!(status(&mut ci, &create(r#""Privileged":true"#)), 403);
+        let mut session = site.client("ci");
+        session.hijack();
+        session.echo("x");
+        session.close_notify();
+        session.ended();
+        let ended = site.gate.logged(|line| line["message"] == "Session ended");
+        assert_eq!(
+            (&ended["status"], &ended["error"]),
+            (&101.into(), &serde_json::Value::Null),
+            "{ended}"
+        );
+        let denied = site.gate.count(|line| {
+            line["message"] == "Request" && line["level"] == "info" && line["decision"] == "deny"
+        });
+        let allowed = site.gate.count(|line| {
+            line["message"] == "Request" && line["level"] == "info" && line["decision"] == "allow"
+        });
+        assert_eq!((denied, allowed), (1, plain));
+    }
+}
+
 #[test]
 fn the_output_of_a_policy_command_may_be_cut_off() {
     let dir = tempfile::tempdir().expect("a directory");

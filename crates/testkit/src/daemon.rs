@@ -143,7 +143,7 @@ fn serve(mut stream: UnixStream, state: &State) -> std::io::Result<()> {
             }
             ("GET", "/exec/e1/json") => (
                 "200 OK",
-                "{\"ID\":\"e1\",\"ContainerID\":\"9f86d081884c\",\"ProcessConfig\":{\"privileged\":false}}\n",
+                "{\"ID\":\"e1\",\"ContainerID\":\"9f86d081884c\",\"Running\":true,\"Pid\":4711,\"ProcessConfig\":{\"privileged\":false}}\n",
             ),
             ("POST", "/v1.51/containers/create") => ("201 Created", "{\"Id\":\"c1\"}\n"),
             ("POST", "/v1.51/brand/new") => ("200 OK", "{}\n"),

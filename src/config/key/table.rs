@@ -113,5 +113,6 @@ pub const KEYS: &[Key] = &[
     key(Group::Addresses, "metrics", text("ADDRESS:PORT, or \"off\""), "off").help("ADDR:PORT", "Address of the metrics and health listener (plain HTTP: keep it local), or \"off\""),
     key(Group::Addresses, "control-socket", OPTIONAL_PATH, "/run/dockgate/control.sock").help("PATH", "Unix socket of `ps`, `top`, `kick`, `reload` and `healthcheck`, or \"off\""),
     key(Group::Log, "log-level", text("\"trace\", \"debug\", \"info\", \"warn\" or \"error\""), "info").short('l').live().help("LEVEL", "trace, debug, info, warn or error"),
+    key(Group::Log, "access-log", text("\"on\" or \"off\""), "off").help("on|off", "Log every request at level info; otherwise denials, sessions and faults, and plain requests at debug"),
     key(Group::Log, "log-format", text("\"auto\", \"text\" or \"json\""), "auto").help("FORMAT", "auto (text on a terminal, JSON otherwise), text or json"),
 ];

@@ -13,7 +13,7 @@ use tracing::{Event, Level};
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// For people: short lines on a terminal, whole ones elsewhere.
     Text,
     /// For machines, one object a line.
     Json,
@@ -50,6 +50,20 @@ pub(super) fn write(format: Format, event: &Event<'_>, out: &mut String) {
             out.push('\n');
         }
     }
+}
+
+/// Appends an event to `out` for somebody who watches a terminal.
+pub(super) fn write_for_terminal(event: &Event<'_>, color: bool, out: &mut String) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let (hour, minute, second) = (
+        now.as_secs() / 3600 % 24,
+        now.as_secs() / 60 % 60,
+        now.as_secs() % 60,
+    );
+    let time = format_args!("{hour:02}:{minute:02}:{second:02}");
+    super::terminal::write(event, time, color, out);
 }
 
 fn name(level: Level) -> &'static str {
@@ -107,7 +121,7 @@ fn shown<'v>(field: &Field, value: &'v str) -> Cow<'v, str> {
 }
 
 /// Longest value of a field, in bytes as they stand in the line; an event has a dozen fields.
-const MAX_VALUE: usize = 4096;
+pub(super) const MAX_VALUE: usize = 4096;
 
 /// Escapes what is written to it, as far as there is room.
 struct Escaped<'a> {

@@ -31,10 +31,8 @@ fn the_audit_has_every_field_and_both_ends_of_a_session() {
         403,
         "an unknown parameter"
     );
-    let request = post("/v1.51/containers/web/exec", exec).replace(
-        "Host: x\r\n",
-        "Host: x\r\nX-Registry-Auth: hunter4\r\nAuthorization: Basic hunter5\r\n",
-    );
+    let request = post("/v1.51/containers/web/exec", exec)
+        .replace("Host: x\r\n", "Host: x\r\nAuthorization: Basic hunter5\r\n");
     assert_eq!(status(&mut ci, &request), 201);
     let made = site.record(|r| r.operation == "exec.create" && r.decision == Decision::Allow);
     let certificate = &made.certificate;
@@ -510,7 +508,10 @@ fn the_end_of_an_allowed_request_is_recorded_however_many_refusals_come_on_a_ful
     let elsewhere = tempfile::tempdir().expect("a directory");
     let (link, file) = (elsewhere.path().join("sink"), elsewhere.path().join("file"));
     symlink(&file, &link).expect("linked");
-    let site = Site::start(POLICY, &["--audit", &link.display().to_string()]);
+    let site = Site::start(
+        POLICY,
+        &["--audit", &link.display().to_string(), "--access-log", "on"],
+    );
     let mut stream = site.client("viewer").events();
     assert!(stream.event().is_ok());
     // The disk is full from now on.
