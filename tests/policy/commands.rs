@@ -207,6 +207,22 @@ fn check_warns_of_an_entry_that_gives_less_behind_one_that_may_match_the_same() 
 }
 
 #[test]
+fn the_cases_beside_an_example_all_hold() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/policy");
+    for name in ["ai-agent", "two-teams", "ci-runner"] {
+        let file = |end: &str| examples.join(format!("{name}.{end}")).display().to_string();
+        let command = format!("test {} {}", file("toml"), file("jsonl"));
+        let said = Desk::new().run(&command, "").expect("cases");
+        assert_eq!(said.code, 0, "{name}: {}", said.text);
+        assert!(
+            said.text.contains("passed, 0 failed"),
+            "{name}: {}",
+            said.text
+        );
+    }
+}
+
+#[test]
 fn no_example_has_an_entry_in_the_shadow_of_another() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/policy");
     let mut found = 0;

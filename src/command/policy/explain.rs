@@ -296,7 +296,10 @@ fn lines(
         Verdict::Deny(denied) => (&denied.asked, Some(&**denied)),
         _ => (&nothing, None),
     };
-    if let Some(limits) = policy.role(client).and_then(|role| role.limits.as_ref()) {
+    if let Some((role, limits)) = policy
+        .role(client)
+        .and_then(|role| Some((role, role.limits.as_ref()?)))
+    {
         for (index, power) in asked.kept.iter().enumerate() {
             let head = if index == 0 { "limits" } else { "" };
             let ok = limits.admit(power);
@@ -306,11 +309,22 @@ fn lines(
             } else {
                 format!("  (allowed: {allowed})")
             };
+            let line = power.fact().filter(|_| !ok).map(|(key, value)| {
+                let flag = power.key().is_some_and(policy::Key::is_flag);
+                let value = if flag { value } else { format!("[{value:?}]") };
+                format!(
+                    "{key} = {value} in [role.{}.limits] would allow it",
+                    role.name
+                )
+            });
             let verdict = if ok { "ok  " } else { "DENY" };
             row(&[
                 head,
                 &format!("{:<18} {verdict}  {power}{allowed}", power.rule()),
             ]);
+            if let Some(line) = line {
+                row(&["", &format!("{:<18} hint  {line}", "")]);
+            }
         }
     }
     if asked.omitted > 0 {

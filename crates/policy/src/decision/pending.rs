@@ -50,7 +50,12 @@ impl<'p> Pending<'p> {
                 }
                 (operation, _) => format!("{operation} is not among the role's operations"),
             };
-            if let Some(step) = pending.object("operation", detail, String::new()) {
+            // No list of operations has one that is not known.
+            let line = match operation {
+                Operation::Unknown => String::new(),
+                operation => format!("allow = [\"{operation}\"] in role {}", role.name),
+            };
+            if let Some(step) = pending.object("operation", detail, line) {
                 return step;
             }
         }
