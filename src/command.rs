@@ -8,6 +8,7 @@ pub mod certs;
 pub mod check;
 pub mod control;
 pub mod doctor;
+mod exposure;
 mod failure;
 pub mod output;
 pub mod policy;

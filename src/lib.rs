@@ -1,3 +1,4 @@
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 //! dockgate: the gate between a network and a Docker Engine.
 //!
 //! The life of a request: `listener` accepts, `connection` tracks it, `tls` turns it into a verified identity, `http`

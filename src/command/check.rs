@@ -18,6 +18,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use time::OffsetDateTime;
 
 use crate::cli::CheckArgs;
+use crate::command::exposure;
 use crate::command::output::{Exit, Output};
 use crate::config::error::ConfigError;
 use crate::config::listen::Listen;
@@ -69,6 +70,7 @@ pub fn report(
     out.line("");
     let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
     findings.extend(certificates(&config));
+    findings.extend(exposure::findings(&config));
     let restraints = policy(config.policy.as_deref());
     match &config.authz_plugin {
         _ if !restraints.is_empty() => findings.extend(restraints),

@@ -2,6 +2,7 @@
 
 use tracing::{error, info, warn};
 
+use super::exposure;
 use super::restraint::ignored_toggles;
 use crate::app::App;
 use crate::cli::ServeArgs;
@@ -39,6 +40,9 @@ pub(super) fn run(args: &ServeArgs, output: &mut Output<'_>) -> Result<Exit, Fai
 fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Exit, Failure> {
     for note in &config.notes {
         warn!("{note}");
+    }
+    for finding in exposure::findings(&config) {
+        warn!(hint = finding.hint, "{}", finding.text);
     }
     if config.policy.is_some()
         && let Some(toggles) = ignored_toggles()

@@ -4,6 +4,7 @@ mod auto;
 mod damaged;
 mod encrypted;
 mod example;
+mod exposed;
 mod files;
 mod import;
 mod issue;
