@@ -225,20 +225,17 @@ impl ImagePattern {
             parts.extend(path.split('/').map(str::to_owned));
         }
         if !valid_domain(domain) {
-            return Err(format!(
-                "expected a registry host first, found \"{domain}\""
-            ));
+            // The caller quotes the pattern, and knows what may be shown of it.
+            return Err("expected a registry host first".into());
         }
-        match parts[1..]
-            .iter()
-            .find(|part| *part != "*" && !valid_component(part))
-        {
-            Some(part) => Err(format!(
-                "\"{part}\" is no component of an image name; `*` stands for one whole component, `**` ends a pattern"
-            )),
-            None if parts.len() == 1 && !rest => Err("expected an image name".into()),
-            None => Ok(ImagePattern { parts, rest, tag }),
+        let odd = |part: &String| part != "*" && !valid_component(part);
+        if parts[1..].iter().any(odd) {
+            return Err("expected components of small letters, digits, `.`, `_` and `-`; `*` stands for one whole component, `**` ends a pattern".into());
         }
+        if parts.len() == 1 && !rest {
+            return Err("expected an image name".into());
+        }
+        Ok(ImagePattern { parts, rest, tag })
     }
 
     /// Whether the pattern allows everything, ids included.

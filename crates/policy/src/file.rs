@@ -253,7 +253,8 @@ impl Reader<'_> {
             let Some(node) = table.get(key) else { continue };
             for (at, value) in self.choices(node, key) {
                 if let Some(problem) = pattern_problem(key, &value) {
-                    self.fault(at, format!("{key}: {problem}, found \"{value}\""), None);
+                    let found = text::escape::quoted(&value);
+                    self.fault(at, format!("{key}: {problem}, found {found}"), None);
                 }
                 list.push(value);
             }
@@ -269,7 +270,8 @@ impl Reader<'_> {
                     None => {
                         let hint = "`dockgate certs show` prints it".to_owned();
                         let expected = format!(
-                            "{key}: expected \"sha256:\" and 32 bytes in base64 or hex, found \"{value}\""
+                            "{key}: expected \"sha256:\" and 32 bytes in base64 or hex, found {}",
+                            text::escape::quoted(&value)
                         );
                         self.fault(at, expected, Some(hint));
                     }

@@ -294,7 +294,8 @@ where
             "0" | "" => false,
             other => {
                 return Err(PolicyError::Toggle(format!(
-                    "environment variable {name}: expected 0 or 1, found \"{other}\""
+                    "environment variable {name}: expected 0 or 1, found {}",
+                    text::escape::quoted(other)
                 )));
             }
         };

@@ -201,7 +201,8 @@ impl<'v, 't> Values<'v, 't> {
             match read(&value) {
                 Ok(item) => list.push(item),
                 Err(problem) => {
-                    let message = format!("{key}: {}, found \"{value}\"", problem.expected);
+                    let found = text::escape::quoted(&value);
+                    let message = format!("{key}: {}, found {found}", problem.expected);
                     self.reader.fault(at, message, problem.hint);
                 }
             }
