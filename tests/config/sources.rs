@@ -72,6 +72,7 @@ fn sample(name: &str) -> &'static str {
         name if name.ends_with("timeout") || name.ends_with("grace") || name.ends_with("age") => {
             "77s"
         }
+        "access-log" => "on",
         "protected-images" => "registry.example.com/ops/gate",
         "protected-volumes" => "backups",
         "tcp-keepalive-idle"
