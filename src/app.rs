@@ -2,7 +2,7 @@
 //!
 //! Everything that can fail fails in [`App::build`], before the first connection is accepted.
 
-mod bind;
+pub(crate) mod bind;
 mod error;
 
 pub use error::StartError;
@@ -12,11 +12,11 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -24,28 +24,30 @@ use crate::cli::ServeArgs;
 use crate::config::{AuditFailure, AuditSink, Config};
 use crate::connection::{Bounds, Front};
 use crate::engine::Upstream;
+use crate::generation::{self, Generation};
 use crate::house::{House, Surroundings, Survey};
-use crate::http::shared::{Deadlines, Limits, Shared};
+use crate::http::shared::{Current, Deadlines, Limits, Shared};
 use crate::limits::MemoryBudget;
 use crate::listener::{self, Keepalive};
 use crate::observe::admin::{self, Admin};
 use crate::observe::audit::sink::{OnFailure, Sink, Target};
-use crate::observe::control::ControlSocket;
 use crate::observe::control::server::{About, Control};
-use crate::observe::expiry::Date;
-use crate::observe::health::{self, Health};
+use crate::observe::control::{ControlSocket, ReloadRequest};
+use crate::observe::health::{self, Health, ReportOnly};
 use crate::observe::registry::{Cut, PerClient, Registry};
 use crate::plugin::Plugin;
-use crate::reload::{self, Reloader};
+use crate::reload::{Reloader, Start};
 use crate::worker::Workers;
 use pki::auto;
-use policy::Policy;
 
 /// How soon the engine is asked again which container the gate is in, while no request asks.
 const HOUSE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long cut connections may take to end after the drain deadline.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Reloads that may wait for their turn; further ones wait before they are sent.
+const RELOADS: usize = 4;
 
 /// A gate that is bound and ready to run.
 #[derive(Debug)]
@@ -56,7 +58,10 @@ pub struct App {
     metrics: Option<TcpListener>,
     control: Option<ControlSocket>,
     workers: Workers,
-    dates: Vec<Date>,
+    /// A digest of the files in force.
+    seen: [u8; 32],
+    /// Asks the reloader, if there is one.
+    reload: mpsc::Sender<ReloadRequest>,
     /// What `--auto-certs` did.
     pub auto: Option<auto::AutoCerts>,
 }
@@ -72,7 +77,8 @@ impl App {
             Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
             None => None,
         };
-        let (trust, dates) = reload::trust(&config)?;
+        let seen = generation::snapshot(&config);
+        let generation = Generation::build(&config)?;
         let mut listeners = Vec::new();
         for listen in &config.listen {
             let bound = bind::bind(listen).map_err(|source| StartError::Bind {
@@ -90,7 +96,7 @@ impl App {
         };
         let control = control_socket(&config)?;
         let house = House::new(Survey::of(&config), Surroundings::look());
-        let policy = reload::policy(&config)?.protecting(house.protected());
+        let generation = generation.protecting(house.protected());
         let shared = Shared {
             upstream: Upstream::new(config.upstream.clone(), config.upstream_connect_timeout),
             deadlines: Deadlines {
@@ -105,7 +111,7 @@ impl App {
             pending_bodies: Arc::new(MemoryBudget::new(config.limits.pending_bodies)),
             metrics: Arc::default(),
             draining: tokio_util::sync::CancellationToken::new(),
-            policy: RwLock::new(Arc::new(policy)),
+            generation: Current::new(generation),
             house,
             audit: audit(&config)?,
             plugin: config.authz_plugin.clone().map(Plugin::new).map(Arc::new),
@@ -124,8 +130,11 @@ impl App {
             },
             config.limits.handshakes,
         );
-        let front = Front::new(Arc::new(shared), Arc::new(registry), trust, bounds);
-        front.expiry.look(&dates, OffsetDateTime::now_utc());
+        let front = Front::new(Arc::new(shared), Arc::new(registry), bounds);
+        let generation = front.shared.generation();
+        front
+            .expiry
+            .look(&generation.dates, OffsetDateTime::now_utc());
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             n => n,
@@ -138,7 +147,8 @@ impl App {
             metrics,
             control,
             workers,
-            dates,
+            seen,
+            reload: mpsc::channel(RELOADS).0,
             auto,
         })
     }
@@ -174,15 +184,10 @@ impl App {
         self.metrics.as_ref().and_then(|l| l.local_addr().ok())
     }
 
-    /// The policy in force.
+    /// The generation in force.
     #[must_use]
-    pub fn policy(&self) -> Arc<Policy> {
-        self.front
-            .shared
-            .policy
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn generation(&self) -> Arc<Generation> {
+        self.front.shared.generation()
     }
 
     /// The table of live connections.
@@ -191,21 +196,21 @@ impl App {
         self.front.registry.clone()
     }
 
-    /// What keeps trust current while the gate runs, and the handle that asks it to look now. `args` are the ones the
-    /// configuration came from.
+    /// What keeps trust and policy current while the gate runs, and the handle that asks it to look now. `args` are the ones the
+    /// configuration came from. Without it, nothing is reloaded.
     #[must_use]
-    pub fn reloader(&self, args: ServeArgs) -> (Arc<Notify>, Reloader) {
-        let ask = Arc::new(Notify::new());
-        (
-            ask.clone(),
-            Reloader::new(
-                args,
-                self.config.clone(),
-                self.dates.clone(),
-                self.front.clone(),
-                ask,
-            ),
-        )
+    pub fn reloader(&mut self, args: ServeArgs) -> (Arc<Notify>, Reloader) {
+        let signal = Arc::new(Notify::new());
+        let (sender, asked) = mpsc::channel(RELOADS);
+        self.reload = sender;
+        let start = Start {
+            args,
+            config: self.config.clone(),
+            seen: self.seen,
+            signal: signal.clone(),
+            asked,
+        };
+        (signal, Reloader::new(start, self.front.clone()))
     }
 
     /// Serves until `shutdown` resolves, then drains: nothing is accepted, requests in flight finish, idle connections close,
@@ -303,6 +308,12 @@ impl App {
         end
     }
 
+    /// Tells whom the policy in force lets do everything.
+    fn report_only(&self) -> ReportOnly {
+        let shared = self.front.shared.clone();
+        Arc::new(move || generation::unenforced(&shared.generation().policy))
+    }
+
     fn observers(&self) -> (Admin, Control) {
         let draining = self.front.shared.draining.clone();
         let health = Arc::new(Health::new(self.config.upstream.clone(), draining));
@@ -310,7 +321,8 @@ impl App {
         let admin = Admin {
             metrics: front.shared.metrics.clone(),
             registry: front.registry.clone(),
-            expiry: Arc::new(move || front.lapses()),
+            expiry: Arc::new(move || front.shared.generation().trust.expiry),
+            report_only: self.report_only(),
             health: health.clone(),
         };
         let text = |path: &Path| path.display().to_string();
@@ -325,6 +337,8 @@ impl App {
             registry: self.front.registry.clone(),
             health,
             about,
+            reload: self.reload.clone(),
+            report_only: self.report_only(),
         };
         (admin, control)
     }

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use crate::app::App;
-use crate::reload;
-use crate::tls::files;
-use pki::Certificate;
+use crate::config::Config;
+use crate::generation;
+use pki::store::Paths;
 use policy::{Role, toggles};
 use text::escape::shell_word;
 
@@ -22,34 +22,26 @@ pub fn lines(app: &App) -> Vec<String> {
     for address in app.addresses() {
         out.push(format!("  listening   tcp://{address}"));
     }
+    let generation = app.generation();
     let mut names: Vec<String> = Vec::new();
-    if let Ok(material) = files::load(&reload::paths(config)) {
-        if let Some(Ok(server)) = material
-            .cert_chain
-            .first()
-            .map(|der| Certificate::read(der))
-        {
-            out.push(format!(
-                "  server      {}, valid until {}",
-                server.subject,
-                server.not_after.date()
-            ));
-            names = server.sans.iter().map(ToString::to_string).collect();
-            out.push(format!("              for {}", names.join(", ")));
-        }
-        for ca in material
-            .client_ca
-            .iter()
-            .filter_map(|ca| Certificate::read(ca).ok())
-        {
-            out.push(format!(
-                "  lets in     clients of {}, valid until {}",
-                ca.subject,
-                ca.not_after.date()
-            ));
-            out.push(format!("              SHA-256 {}", ca.sha256));
-        }
+    if let Some(server) = &generation.certificates.server {
+        out.push(format!(
+            "  server      {}, valid until {}",
+            server.subject,
+            server.not_after.date()
+        ));
+        names = server.sans.iter().map(ToString::to_string).collect();
+        out.push(format!("              for {}", names.join(", ")));
     }
+    for ca in &generation.certificates.client_ca {
+        out.push(format!(
+            "  lets in     clients of {}, valid until {}",
+            ca.subject,
+            ca.not_after.date()
+        ));
+        out.push(format!("              SHA-256 {}", ca.sha256));
+    }
+    ca_key(config, &mut out);
     access(app, &mut out);
     for action in app.auto.iter().flat_map(|auto| &auto.actions) {
         out.push(format!(
@@ -69,9 +61,25 @@ pub fn lines(app: &App) -> Vec<String> {
     out
 }
 
+/// Where the key is that `--auto-certs` has made or found: its holder decides who is let in.
+fn ca_key(config: &Config, out: &mut Vec<String>) {
+    let Some(auto) = &config.auto_certs else {
+        return;
+    };
+    let key = Paths::of(&auto.dir).ca_key;
+    if key.exists() {
+        out.push(format!("  CA key      {}", key.display()));
+        out.push(
+            "              its holder can make clients: keep it elsewhere once they are made"
+                .to_owned(),
+        );
+    }
+}
+
 /// What decides on requests: a policy, toggles, a plugin, or nothing.
 fn access(app: &App, out: &mut Vec<String>) {
-    let (config, policy) = (app.config(), app.policy());
+    let (config, generation) = (app.config(), app.generation());
+    let policy = &generation.policy;
     let plugin = config.authz_plugin.as_deref().map(Path::display);
     match &config.policy {
         Some(path) => {
@@ -94,6 +102,11 @@ fn access(app: &App, out: &mut Vec<String>) {
                 opened(role, out);
             }
         }
+    }
+    if policy.is_open() && plugin.is_none() {
+        out.push("              report only: everything is forwarded".to_owned());
+    } else if let Some(sentence) = generation::unenforced(policy).filter(|_| !policy.is_open()) {
+        out.push(format!("              {sentence}"));
     }
     if let Some(path) = plugin.filter(|_| !policy.is_open()) {
         out.push(format!(

@@ -21,7 +21,8 @@ pub use serve::ServeArgs;
     name = "dockgate",
     version,
     propagate_version = true,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
 )]
 pub struct Cli {
     /// What to do; `serve` when nothing is named.
@@ -53,6 +54,8 @@ pub enum Command {
     Policy(policy::PolicyArgs),
     /// Walk from the socket to the client and name the one thing to fix
     Doctor(Box<DoctorArgs>),
+    /// Have the running gate read certificates, lists, policy and configuration again, and wait for what comes of it
+    Reload(ReloadArgs),
     /// List the live connections of the running gate
     Ps(PsArgs),
     /// Watch the live connections of the running gate
@@ -69,6 +72,9 @@ pub struct CheckArgs {
     /// Look at configuration and files only: do not try the listening addresses nor the engine
     #[arg(long)]
     pub offline: bool,
+    /// Exit 1 when something leaves clients out or keeps them from the engine, although the gate would start
+    #[arg(long)]
+    pub strict: bool,
     /// What `serve` would be given.
     #[command(flatten)]
     pub serve: ServeArgs,
@@ -100,6 +106,17 @@ pub struct ControlArgs {
     /// The running gate's configuration file [env: DOCKGATE_CONFIG_FILE]
     #[arg(long, value_name = "FILE")]
     pub config_file: Option<PathBuf>,
+}
+
+/// `dockgate reload`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReloadArgs {
+    /// Print JSON instead of sentences
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach the running gate.
+    #[command(flatten)]
+    pub control: ControlArgs,
 }
 
 /// `dockgate ps`.

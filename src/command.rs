@@ -12,7 +12,6 @@ mod exposure;
 mod failure;
 pub mod output;
 pub mod policy;
-pub mod restraint;
 mod serve;
 
 use output::{Exit, Failure, Output};
@@ -32,10 +31,11 @@ pub fn run(
     let env = std::env::vars_os;
     match command {
         Command::Serve(args) => serve::run(&args, output),
-        Command::Check(args) => Ok(check::run(&args, env(), restraint::findings, output)),
-        Command::Doctor(args) => doctor::run(&args, env(), restraint::findings, output),
+        Command::Check(args) => Ok(check::run(&args, env(), output)),
+        Command::Doctor(args) => doctor::run(&args, env(), output),
         Command::Certs(args) => certs::run(&args, output),
         Command::Policy(args) => policy::run(&args, output),
+        Command::Reload(args) => control::reload(&args, output),
         Command::Ps(args) => control::ps(&args, output),
         Command::Top(args) => control::top(&args, output),
         Command::Kick(args) => control::kick(&args, output),

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::cli::{ControlArgs, ServeArgs};
 use crate::config::error::{ConfigError, Problem, Wrong};
+use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
 use crate::config::resolve::Resolver;
 use crate::config::search::Places;
@@ -38,6 +39,12 @@ mod types;
 pub mod value;
 
 pub use types::*;
+
+/// Certificates that the gate makes for itself name this machine as it sees itself. Who wants more says so.
+const LOCAL_ONLY: &str = "auto-certs without hosts and sans listens on this machine only";
+
+/// How to open it.
+const OPENS: &str = "-H tcp://:2376 opens it to others, --san NAME names it for them";
 
 /// Reads the configuration that `serve` was given.
 pub fn load(
@@ -135,20 +142,29 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
     } = Sources::read(cli, vars, places);
     let mut r = Resolver::new(layers, problems, whole);
 
-    let listen = listen::reconcile(
+    let upstream = r.value("upstream", value::upstream);
+    let mut missing = None;
+    let (tls, auto_certs) = certificates::choose(&mut r, places, &mut missing);
+    let mut listen = listen::reconcile(
         r.list("hosts", |text, _| listen::parse(text))
             .into_iter()
             .flatten()
             .collect(),
     );
+    let sans_asked = auto_certs
+        .as_ref()
+        .is_some_and(|auto| !auto.sans.is_empty());
+    if auto_certs.is_some() && !sans_asked && r.origin("hosts").is_none() {
+        listen = vec![Listen::LOCAL];
+        r.record("hosts", Listen::LOCAL.to_string(), Origin::Default);
+        notes.push(format!("{LOCAL_ONLY}: {OPENS}"));
+    }
     if listen.is_empty() && r.problems.is_empty() {
         r.problems.push(Problem::new(
             r.origin("hosts").cloned().unwrap_or(Origin::Default),
             "hosts is empty; expected at least one address to listen on",
         ));
     }
-    let upstream = r.value("upstream", value::upstream);
-    let (tls, auto_certs) = certificates::choose(&mut r, places);
     certificates::tls_verify(&mut r, &mut notes);
 
     let config = Config {
@@ -216,6 +232,9 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         notes,
         settings: Vec::new(),
     };
+    if r.problems.is_empty() {
+        r.problems.extend(missing);
+    }
     finish(config, r)
 }
 

@@ -1,12 +1,11 @@
 //! From an accepted socket to a finished connection: one tracked task each.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use docker_api::Operation;
-use rustls::pki_types::UnixTime;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -14,16 +13,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::engine::Upstream;
+use crate::generation::Generation;
 use crate::http::session;
 use crate::http::shared::Shared;
 use crate::limits::{LogThrottle, LogThrottles};
 use crate::listener;
 use crate::observe::expiry::Warner;
-use crate::observe::metrics::{Expiry, Limit};
+use crate::observe::metrics::Limit;
 use crate::observe::registry::{Activity, Admission, Cut, Entry, Place, Registry, Source};
-use crate::tls::config::Trust;
 use crate::tls::{self, Outcome};
-use pki::TrustStore;
 
 /// Bounds on connections.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +41,6 @@ pub struct Front {
     pub shared: Arc<Shared>,
     /// The table of live connections.
     pub registry: Arc<Registry>,
-    /// The current generation of trust.
-    pub trust: RwLock<Trust>,
     /// Bounds.
     pub bounds: Bounds,
     /// Warns of client certificates that end soon.
@@ -78,11 +74,10 @@ impl Drop for Counted<'_> {
 impl Front {
     /// Joins the parts.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, registry: Arc<Registry>, trust: Trust, bounds: Bounds) -> Self {
+    pub fn new(shared: Arc<Shared>, registry: Arc<Registry>, bounds: Bounds) -> Self {
         Self {
             shared,
             registry,
-            trust: RwLock::new(trust),
             bounds,
             expiry: Warner::default(),
             tasks: TaskTracker::new(),
@@ -90,15 +85,6 @@ impl Front {
             refusals: LogThrottles::new(COMPLAIN_EVERY, std::time::Instant::now()),
             complaints: [const { LogThrottle::new(COMPLAIN_EVERY) }; Limit::ALL.len()],
         }
-    }
-
-    /// When the parts of the current generation of trust lapse.
-    #[must_use]
-    pub fn lapses(&self) -> Expiry {
-        self.trust
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .expiry
     }
 
     /// Serves one accepted socket to its end. `place` is its place among the handshakes, if it has one.
@@ -125,12 +111,8 @@ impl Front {
             return;
         };
         let accepted = {
-            let trust = self
-                .trust
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
-            let (server, verifier) = trust.handshake();
+            let generation = self.shared.generation();
+            let (server, verifier) = generation.trust.handshake();
             let deadline = Instant::now() + self.bounds.handshake_timeout;
             let handshake = Box::pin(tls::accept(
                 tcp,
@@ -143,10 +125,10 @@ impl Front {
                 accepted = handshake => accepted,
                 () = place.displaced() => Err(Outcome::Displaced),
             };
-            (accepted, trust.store)
+            (accepted, generation)
         };
         drop(place);
-        let (accepted, store) = accepted;
+        let (accepted, by) = accepted;
         let accepted = match accepted {
             Ok(accepted) => {
                 metrics.handshake("ok");
@@ -170,7 +152,7 @@ impl Front {
             self.complain(id, peer, Limit::ConnectionsPerClient, limit);
             return;
         }
-        self.judge_again(&entry, &store);
+        self.judge_again(&entry, &by);
         // What was running is asked before the session is dropped, which ends it.
         let cut = async {
             let cut = entry.cut_requested().await;
@@ -179,7 +161,7 @@ impl Front {
         let (cut, activity) = tokio::select! {
             biased;
             cut = cut => cut,
-            () = Box::pin(session::serve(self.shared.clone(), entry.clone(), accepted.stream)) => return,
+            () = Box::pin(session::serve(self.shared.clone(), entry.clone(), by, accepted.stream)) => return,
         };
         metrics.cut(&cut);
         // It has left; what the engine says of its process may take a moment.
@@ -194,16 +176,12 @@ impl Front {
 
     /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
     /// connection then.
-    fn judge_again(&self, entry: &Entry, used: &Arc<TrustStore>) {
-        let trust = self
-            .trust
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if !Arc::ptr_eq(&trust.store, used)
-            && let Err(refusal) = trust.store.admit(&entry.chain, UnixTime::now())
+    fn judge_again(&self, entry: &Entry, by: &Generation) {
+        let generation = self.shared.generation();
+        if !generation.has_trust_of(by)
+            && let Err(why) = generation.judge(&entry.chain)
         {
-            entry.cut(Cut::Untrusted(refusal.to_string()));
+            entry.cut(Cut::Untrusted(why));
         }
     }
 }

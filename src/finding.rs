@@ -57,6 +57,8 @@ pub struct Finding {
     pub hint: Option<String>,
     /// Further lines, such as a table.
     pub details: Vec<String>,
+    /// Whether `serve` would not start because of it.
+    pub is_fatal: bool,
 }
 
 impl Finding {
@@ -73,6 +75,14 @@ impl Finding {
     /// Something that does not work.
     pub fn error(text: impl Into<String>) -> Self {
         Self::new(Severity::Error, text)
+    }
+
+    /// Something that keeps `serve` from starting.
+    pub fn fatal(text: impl Into<String>) -> Self {
+        Self {
+            is_fatal: true,
+            ..Self::error(text)
+        }
     }
 
     /// Adds the advice.
@@ -95,6 +105,7 @@ impl Finding {
             text: escape::redact(text.into()),
             hint: None,
             details: Vec::new(),
+            is_fatal: false,
         }
     }
 }

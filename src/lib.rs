@@ -24,6 +24,8 @@ pub mod worker;
 
 pub mod http;
 
+pub mod generation;
+
 pub mod tls;
 
 pub mod house;

@@ -5,6 +5,7 @@
 //! safe: nothing is read or written unless `Ready` is returned.
 
 pub mod ask;
+pub mod holder;
 
 use std::cell::RefCell;
 use std::io;

@@ -1,37 +1,36 @@
-//! Keeps trust current while connections live.
+//! Keeps trust and policy current while connections live.
 //!
-//! SIGHUP, and a poll of the files' contents (bind mounts and Kubernetes' symlink swaps defeat inotify), read the whole
-//! configuration again: everything is read, built and cross-checked before anything is published. A fault keeps the old
+//! SIGHUP, `dockgate reload`, and a poll of the files' contents (bind mounts and Kubernetes' symlink swaps defeat inotify), read the
+//! whole configuration again: everything is read, built and cross-checked before anything is published. A fault keeps the old
 //! generation and is logged; the next change of the files is the next try. What was published is then applied to the live
 //! connections: each certificate is judged again, and one that fails is cut, hijacked sessions included. Expiry needs no
 //! reload: it is watched by the second.
 
 mod changes;
-mod generation;
+mod look;
 
-use rustls::pki_types::UnixTime;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{Level, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::cli::ServeArgs;
+use crate::config::Config;
 use crate::config::key::Change;
-use crate::config::{Config, LogLevel};
 use crate::connection::Front;
 use crate::finding;
+use crate::generation::Generation;
+use crate::observe::control::{Connection, CutConnection, ReloadRequest, Reloaded};
 use crate::observe::expiry::{Date, Subject};
 use crate::observe::metrics;
 use crate::observe::registry::{Cut, Entry};
 use pki::auto;
-use policy::Policy;
 
-use changes::{changed, names};
-use generation::{Found, Generation, has_lists, read, snapshot};
-
-pub use generation::{TrustFault, paths, policy, trust, trust_store};
+use changes::names;
+use look::{Found, Known, New};
 
 /// How often live certificates are compared with the clock.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
@@ -39,61 +38,67 @@ const EXPIRY_TICK: Duration = Duration::from_secs(1);
 /// How often `--auto-certs` looks after the server certificate, and expiry warnings are considered.
 const CARE_TICK: Duration = Duration::from_secs(60);
 
-/// The level `tracing` knows.
-#[must_use]
-pub fn level(level: LogLevel) -> Level {
-    match level {
-        LogLevel::Trace => Level::TRACE,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Error => Level::ERROR,
-    }
-}
-
-/// Watches files, clock and SIGHUP.
+/// Watches files, clock, SIGHUP and the control socket.
 #[derive(Debug)]
 pub struct Reloader {
     args: ServeArgs,
     config: Config,
-    dates: Vec<Date>,
     front: Arc<Front>,
-    ask: Arc<Notify>,
+    signal: Arc<Notify>,
+    asked: mpsc::Receiver<ReloadRequest>,
+    /// Of the files in force.
     seen: [u8; 32],
-    /// The fault that stands. While there is one, each look reads everything: what mends it may be a file that the
-    /// configuration in force does not name.
-    fault: Option<String>,
+    /// Of the files that the last poll saw, where they differ from those in force.
+    changing: Option<[u8; 32]>,
+    /// Of the files in which the last reload found a fault. As long as they stay the same, there is nothing to say.
+    faulty: Option<[u8; 32]>,
     /// When the clock was last looked at.
     checked: OffsetDateTime,
     /// The names for the server certificate have changed, and `--auto-certs` has not seen to it yet.
     names_changed: bool,
 }
 
+/// What a reloader starts from.
+#[derive(Debug)]
+pub struct Start {
+    /// What the configuration was read from.
+    pub args: ServeArgs,
+    /// The configuration in force.
+    pub config: Config,
+    /// A digest of the files in force.
+    pub seen: [u8; 32],
+    /// Wakes it for a look at once.
+    pub signal: Arc<Notify>,
+    /// Asks for a reload, and waits for what came of it.
+    pub asked: mpsc::Receiver<ReloadRequest>,
+}
+
 impl Reloader {
-    /// `args` are what `config` was read from; `ask` wakes it for a look at once.
+    /// Keeps `front` current.
     #[must_use]
-    pub fn new(
-        args: ServeArgs,
-        config: Config,
-        dates: Vec<Date>,
-        front: Arc<Front>,
-        ask: Arc<Notify>,
-    ) -> Self {
-        let seen = snapshot(&config);
+    pub fn new(start: Start, front: Arc<Front>) -> Self {
+        let Start {
+            args,
+            config,
+            seen,
+            signal,
+            asked,
+        } = start;
         Self {
             args,
             config,
-            dates,
             front,
-            ask,
+            signal,
+            asked,
             seen,
-            fault: None,
+            changing: None,
+            faulty: None,
             checked: OffsetDateTime::now_utc(),
             names_changed: false,
         }
     }
 
-    /// Runs for ever.
+    /// Runs until dropped.
     pub async fn run(mut self) {
         let mut poll = self.config.reload_interval.map(ticker);
         let (mut expiry, mut care) = (ticker(EXPIRY_TICK), ticker(CARE_TICK));
@@ -105,8 +110,13 @@ impl Reloader {
                 }
             };
             tokio::select! {
-                () = self.ask.notified() => self.look(true).await,
-                () = polled => self.look(false).await,
+                () = self.signal.notified() => drop(self.look(true).await),
+                Some(request) = self.asked.recv() => {
+                    let answer = self.look(true).await;
+                    // Who asked may have gone meanwhile.
+                    let _ = request.send(answer);
+                }
+                () = polled => drop(self.look(false).await),
                 _ = expiry.tick() => self.check_clock().await,
                 _ = care.tick() => self.care().await,
             }
@@ -116,110 +126,114 @@ impl Reloader {
         }
     }
 
-    /// Looks at the files; `asked` reloads although nothing has changed.
-    async fn look(&mut self, asked: bool) {
-        let (args, config, seen) = (self.args.clone(), self.config.clone(), self.seen);
-        let (listed, faulty) = (has_lists(&self.dates), self.fault.is_some());
-        let looked = tokio::task::spawn_blocking(move || {
-            let now = snapshot(&config);
-            let found = if now == seen && !asked && !faulty {
-                Found::Unchanged
-            } else {
-                read(&args, &config, listed)
-            };
-            (now, found)
+    /// Looks at the files; `asked` reloads at once and although nothing has changed.
+    async fn look(&mut self, asked: bool) -> Result<Reloaded, String> {
+        let known = Known {
+            args: self.args.clone(),
+            config: self.config.clone(),
+            has_lists: self.front.shared.generation().has_lists(),
+            seen: self.seen,
+            changing: self.changing,
+            faulty: self.faulty,
+        };
+        let looked = tokio::task::spawn_blocking(move || match asked {
+            true => known.asked(),
+            false => known.polled(),
         });
-        let Ok((seen, found)) = looked.await else {
+        let Ok(found) = looked.await else {
             self.front.shared.metrics.reload(metrics::Reload::Failed);
             error!("A reload panicked; the old configuration stays in force");
-            return;
+            return Err("the reload panicked; the old configuration stays in force".to_owned());
         };
-        let changed = std::mem::replace(&mut self.seen, seen) != seen;
+        self.changing = None;
         match found {
-            Found::Unchanged => {}
-            // Said once, until something changes.
-            Found::Fault(fault) if !asked && !changed && self.fault.as_ref() == Some(&fault) => {}
-            Found::Fault(fault) => {
+            Found::Unchanged => Ok(Reloaded::default()),
+            Found::Changing(digest) => {
+                self.changing = Some(digest);
+                Ok(Reloaded::default())
+            }
+            Found::Fault(fault, digest) => {
                 self.front.shared.metrics.reload(metrics::Reload::Failed);
                 error!(
                     error = fault,
                     "Reload failed; the old configuration stays in force"
                 );
-                self.fault = Some(fault);
+                self.faulty = Some(digest);
+                Err(format!(
+                    "the reload failed; the old configuration stays in force: {fault}"
+                ))
             }
-            Found::New(generation) => self.publish(*generation).await,
+            Found::New(new) => Ok(self.publish(*new).await),
         }
     }
 
-    async fn publish(&mut self, generation: Generation) {
-        let Generation {
+    async fn publish(&mut self, new: New) -> Reloaded {
+        let New {
             config,
-            trust,
-            policy,
+            generation,
             survey,
-            dates,
             seen,
-        } = generation;
-        for name in changed(&self.config, &config, Change::Restart) {
+        } = new;
+        let next_start = changes::settings(&self.config, &config, Change::Restart);
+        for name in &next_start {
             warn!(
                 setting = name,
                 "Changed, but takes effect at the next start only"
             );
         }
-        *self
-            .front
-            .trust
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = trust;
-        self.front.shared.house.adopt(survey);
-        let policy = self.front.shared.publish(policy);
-        if let Some(audit) = &self.front.shared.audit
+        let shared = &self.front.shared;
+        let before = shared.generation();
+        let changed = changes::sentences((&self.config, &before), (&config, &generation));
+        shared.house.adopt(survey);
+        let generation = shared.publish(&generation);
+        if let Some(audit) = &shared.audit
             && let Err(e) = audit.reopen()
         {
-            error!(error = %e, "The audit file cannot be opened anew; the old one stays in use");
+            error!(error = %e, "The audit file cannot be opened again; the old one stays in use");
         }
-        crate::observe::log::set_level(level(config.log.level));
-        self.front.expiry.look(&dates, OffsetDateTime::now_utc());
+        crate::observe::log::set_level(config.log.level.into());
+        self.front
+            .expiry
+            .look(&generation.dates, OffsetDateTime::now_utc());
         self.names_changed = names(&self.config) != names(&config);
-        (self.config, self.dates) = (config, dates);
-        (self.seen, self.fault) = (seen, None);
-        let cut = self.judge().await + self.withdraw(&policy);
+        (self.config, self.seen, self.faulty) = (config, seen, None);
+        let mut cut = self.judge().await;
+        cut.extend(self.withdraw(&generation));
         self.front.shared.metrics.reload(metrics::Reload::Applied);
-        info!(cut, "Reloaded");
+        info!(cut = cut.len(), changed = changed.join("; "), "Reloaded");
+        if let Some(sentence) = crate::generation::unenforced(&generation.policy)
+            && !generation.policy.is_open()
+        {
+            warn!("{sentence}");
+        }
+        Reloaded {
+            changed,
+            next_start: next_start.into_iter().map(str::to_owned).collect(),
+            cut,
+        }
     }
 
     /// Cuts those who have no role any more. Streams of everyone else live on under the decision they started with.
-    fn withdraw(&self, policy: &Policy) -> usize {
+    fn withdraw(&self, generation: &Generation) -> Vec<CutConnection> {
+        let policy = &generation.policy;
         let without_role =
             |entry: &Arc<Entry>| policy.shuts_out(policy.client_for(&entry.identity));
-        let withdrawn = self
-            .front
-            .registry
-            .snapshot()
-            .into_iter()
-            .filter(without_role);
-        withdrawn.map(|entry| entry.cut(Cut::RoleLost)).count()
+        let entries = self.front.registry.snapshot();
+        let withdrawn = entries.iter().filter(|entry| without_role(entry));
+        withdrawn.map(|entry| cut(entry, Cut::RoleLost)).collect()
     }
 
-    /// Judges every live connection by the trust in force; returns how many were cut.
-    async fn judge(&self) -> usize {
+    /// Judges every live connection by the trust in force; returns those that were cut.
+    async fn judge(&self) -> Vec<CutConnection> {
         let front = self.front.clone();
         let judged = tokio::task::spawn_blocking(move || {
-            let store = front
-                .trust
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .store
-                .clone();
-            let now = UnixTime::now();
-            let mut cut = 0;
-            for entry in front.registry.snapshot() {
-                if let Err(refusal) = store.admit(&entry.chain, now) {
-                    entry.cut(Cut::Untrusted(refusal.to_string()));
-                    cut += 1;
-                }
-            }
-            cut
+            let generation = front.shared.generation();
+            let entries = front.registry.snapshot();
+            let refused = entries.iter().filter_map(|entry| {
+                let why = generation.judge(&entry.chain).err()?;
+                Some(cut(entry, Cut::Untrusted(why)))
+            });
+            refused.collect()
         });
         judged.await.unwrap_or_default()
     }
@@ -234,8 +248,10 @@ impl Reloader {
         }
         // However long the last look is ago (a reload may take its time, a machine may sleep), no end is missed.
         let since = std::mem::replace(&mut self.checked, now);
+        let generation = self.front.shared.generation();
+        let dates: &[Date] = &generation.dates;
         let ended = |subject, grace: time::Duration| {
-            let mut of = self.dates.iter().filter(|date| date.subject == subject);
+            let mut of = dates.iter().filter(|date| date.subject == subject);
             of.any(|date| (since..now).contains(&(date.not_after + grace)))
         };
         // A certificate is good for all of its last second (RFC 5280 §4.1.2.5), a list is not.
@@ -244,7 +260,7 @@ impl Reloader {
         if !ca && !list {
             return;
         }
-        let cut = self.judge().await;
+        let cut = self.judge().await.len();
         if ca {
             warn!(
                 cut,
@@ -261,9 +277,10 @@ impl Reloader {
 
     /// What `--auto-certs` promises, and the warnings.
     async fn care(&mut self) {
+        let generation = self.front.shared.generation();
         self.front
             .expiry
-            .look(&self.dates, OffsetDateTime::now_utc());
+            .look(&generation.dates, OffsetDateTime::now_utc());
         let Some(wanted) = self.config.auto_certs.clone() else {
             return;
         };
@@ -277,8 +294,9 @@ impl Reloader {
                         info!("{action}");
                     }
                 }
-                if renewed {
-                    self.look(true).await;
+                // A poll finds it by itself, once nothing else is being written.
+                if renewed && self.config.reload_interval.is_none() {
+                    let _ = self.look(true).await;
                 }
             }
             Ok(Err(e)) => {
@@ -287,6 +305,13 @@ impl Reloader {
             Err(_) => error!("Looking after the server certificate panicked"),
         }
     }
+}
+
+fn cut(entry: &Entry, why: Cut) -> CutConnection {
+    let connection = Connection::of(entry);
+    let reason = why.to_string();
+    entry.cut(why);
+    CutConnection { connection, reason }
 }
 
 fn ticker(period: Duration) -> tokio::time::Interval {

@@ -8,7 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::listen::Listen;
 use crate::listener;
 
-pub(super) fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
+/// Binds what `serve` listens on; `check` asks the same.
+pub(crate) fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
     match listen {
         Listen::Tcp { addr, only_v6 } => Ok(vec![listener::bind(*addr, *only_v6)?]),
         Listen::Any { port } => {

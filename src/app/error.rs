@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::config::listen::Listen;
+use crate::generation::Fault;
+use crate::net::holder;
 use crate::observe::control::BindError;
-use crate::reload::TrustFault;
 use pki;
-use policy::PolicyError;
 
 /// Why the gate cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -16,12 +16,9 @@ pub enum StartError {
     /// `--auto-certs` could not make or read its certificates.
     #[error("certificates cannot be made")]
     Certs(#[from] pki::CertsError),
-    /// The TLS files do not make a server.
+    /// The files do not make a generation of trust and policy.
     #[error(transparent)]
-    Trust(#[from] TrustFault),
-    /// The policy is missing or wrong.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Generation(#[from] Fault),
     /// The audit cannot be written.
     #[error("cannot open the audit file {path:?}")]
     Audit {
@@ -59,7 +56,7 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Certs(_) | Self::Trust(_) | Self::Policy(_) | Self::Audit { .. } => 78,
+            Self::Certs(_) | Self::Generation(_) | Self::Audit { .. } => 78,
             Self::Bind { .. } | Self::Metrics { .. } | Self::Control(_) | Self::Workers(_) => 1,
         }
     }
@@ -68,8 +65,23 @@ impl StartError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Trust(TrustFault::File(e)) => e.hint(),
+            Self::Certs(error) => error.hint().map(Into::into),
+            Self::Generation(fault) => fault.hint(),
+            Self::Bind { listen, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                listen.port().and_then(in_use_by)
+            }
+            Self::Metrics { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                in_use_by(address.port())
+            }
             _ => None,
         }
     }
+}
+
+/// Who holds a port, where that can be known.
+fn in_use_by(port: u16) -> Option<String> {
+    Some(match holder::of(port) {
+        Some(holder) => format!("port {port} is in use by {holder}"),
+        None => format!("port {port} is in use; `ss -ltnp` as root says by whom"),
+    })
 }

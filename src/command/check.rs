@@ -2,12 +2,12 @@
 //!
 //! Prints each setting with its value and where it came from, then one finding a line; answers with the exit code. Opens and
 //! closes the listening addresses, connects to the authorization plugin and to the engine and pings that, unless told to stay
-//! offline. The policy is read by the caller, which keeps this module below it.
+//! offline. What it finds comes from the code that `serve` runs, so that the two cannot disagree.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -17,90 +17,88 @@ use rustix::fs::{Access, OFlags, access};
 use socket2::{Domain, SockAddr, Socket, Type};
 use time::OffsetDateTime;
 
+use crate::app::bind;
 use crate::cli::CheckArgs;
 use crate::command::exposure;
 use crate::command::output::{Exit, Output};
-use crate::config::error::ConfigError;
 use crate::config::listen::Listen;
 use crate::config::origin::Setting;
 use crate::config::{self, AuditSink, Config};
-use crate::finding::{Finding, Severity};
-use crate::reload;
+use crate::finding::{self, Finding, Severity};
+use crate::generation;
+use crate::net::holder;
+use crate::observe::admin;
+use crate::observe::control::{BindError, ControlSocket};
 use crate::socket;
-use crate::tls::files;
 use text::escape;
 
 /// Longest wait for the engine's answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs the check and answers with the exit code: 0, or 78 (2 for a mistake on the command line). `policy` reads the policy:
-/// the file it is given, else what stands in for one; it finds nothing where there is none.
+/// Runs the check and answers with the exit code: 78 exactly when `serve` would not start with what it is given (2 for a mistake
+/// on the command line), else 0, or 1 where `strict` and something is an error all the same.
 pub fn run(
     args: &CheckArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
-    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
     out: &mut Output<'_>,
 ) -> Exit {
-    report(config::load(&args.serve, env), args.offline, policy, out)
-}
-
-/// As [`run`], with the configuration read.
-pub fn report(
-    config: Result<Config, ConfigError>,
-    offline: bool,
-    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
-    out: &mut Output<'_>,
-) -> Exit {
-    let config = match config {
+    let config = match config::load(&args.serve, env) {
         Ok(config) => config,
         Err(err) => {
             for problem in &err.problems {
-                let text = problem.to_string();
-                let text = text.split("\nhint: ").next().unwrap_or_default();
-                let finding = Finding {
-                    hint: problem.hint.clone(),
-                    ..Finding::error(text)
-                };
-                out.finding(None, &finding);
+                out.finding(None, &problem.finding());
             }
             return Exit::of(err.exit_code());
         }
     };
     settings(&config, out);
     out.line("");
-    let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
-    findings.extend(certificates(&config));
-    findings.extend(exposure::findings(&config));
-    let restraints = policy(config.policy.as_deref());
-    match &config.authz_plugin {
-        _ if !restraints.is_empty() => findings.extend(restraints),
-        Some(path) => findings.push(Finding::ok(format!(
-            "no policy: the authorization plugin at {} alone decides what a client may do",
-            path.display()
-        ))),
-        None => findings.push(
-            Finding::warning("no policy: every certificate of the CA has full access, which is root on this host")
-                .hint("start with a policy in report mode, then `dockgate policy learn`"),
-        ),
+    let findings = findings(&config, args.offline);
+    for finding in &findings {
+        out.finding(None, finding);
     }
+    let is_error = |finding: &Finding| finding.severity == Severity::Error;
+    if findings.iter().any(|finding| finding.is_fatal) {
+        Exit::CONFIGURATION
+    } else if args.strict && findings.iter().any(is_error) {
+        Exit::FAILED
+    } else {
+        Exit::OK
+    }
+}
+
+/// What is to be said of a configuration, in the order in which `serve` uses its parts.
+fn findings(config: &Config, offline: bool) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
+    findings.extend(generation::certificates(config, OffsetDateTime::now_utc()));
+    findings.extend(exposure::findings(config));
+    findings.extend(restraints(config));
     if let Some(AuditSink::File(path)) = &config.audit {
         findings.push(audit(path));
     }
     if !offline {
+        findings.extend(control_socket(config));
         findings.extend(config.authz_plugin.as_deref().map(plugin));
         findings.extend(config.listen.iter().flat_map(listening));
+        findings.extend(config.metrics.map(metrics));
         findings.extend(engine(&config.upstream));
     }
-    for finding in &findings {
-        out.finding(None, finding);
-    }
-    let failed = findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error);
-    if failed {
-        Exit::CONFIGURATION
-    } else {
-        Exit::OK
+    findings
+}
+
+/// What restrains clients: the policy, the plugin, or nothing.
+pub(crate) fn restraints(config: &Config) -> Vec<Finding> {
+    let policies = generation::policies(config);
+    match &config.authz_plugin {
+        _ if !policies.is_empty() => policies,
+        Some(path) => vec![Finding::ok(format!(
+            "no policy: the authorization plugin at {} alone decides what a client may do",
+            path.display()
+        ))],
+        None => vec![
+            Finding::warning(format!("{}, which is root on this host", generation::OPEN))
+                .hint("start with a policy in report mode, then `dockgate policy learn`"),
+        ],
     }
 }
 
@@ -130,27 +128,6 @@ fn value(setting: &Setting) -> String {
     }
 }
 
-pub(crate) fn certificates(config: &Config) -> Vec<Finding> {
-    let paths = reload::paths(config);
-    if let Some(auto) = &config.auto_certs
-        && [&paths.ca, &paths.cert, &paths.key]
-            .iter()
-            .all(|path| !path.exists())
-    {
-        let dir = auto.dir.display();
-        return vec![Finding::ok(format!(
-            "certificates will be made in {dir} at the first start"
-        ))];
-    }
-    match files::load(&paths) {
-        Ok(material) => files::inspect(&material, &paths, OffsetDateTime::now_utc()),
-        Err(err) => vec![Finding {
-            hint: err.hint(),
-            ..Finding::error(err.to_string())
-        }],
-    }
-}
-
 /// Whether records could be appended; a file that is not there is not made.
 fn audit(path: &Path) -> Finding {
     let opened = OpenOptions::new()
@@ -168,7 +145,7 @@ fn audit(path: &Path) -> Finding {
     let path = path.display();
     match outcome {
         Ok(()) => Finding::ok(format!("audit records can be written to {path}")),
-        Err(err) => Finding::error(format!("audit records cannot be written to {path}: {err}")),
+        Err(err) => Finding::fatal(format!("audit records cannot be written to {path}: {err}")),
     }
 }
 
@@ -185,57 +162,59 @@ fn plugin(path: &Path) -> Finding {
     }
 }
 
-/// Binds and lets go. An address in use is no fault: most likely the running gate has it.
-pub(crate) fn listening(listen: &Listen) -> Vec<Finding> {
-    let outcome = match listen {
-        Listen::Systemd { .. } => {
-            return vec![Finding::ok(format!(
-                "{listen} will be passed in by systemd"
-            ))];
-        }
-        Listen::Any { port } => bind(
-            SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, *port)),
-            false,
-        )
-        .or_else(|_| {
-            bind(
-                SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, *port)),
-                false,
-            )
-        }),
-        Listen::Tcp { addr, only_v6 } => bind(*addr, *only_v6),
-    };
-    let Err(err) = outcome else {
-        return vec![Finding::ok(format!("{listen} can be listened on"))];
-    };
-    let (finding, hint) = match err.kind() {
-        io::ErrorKind::AddrInUse => (
-            Finding::warning(format!("{listen} is in use")),
-            "if not by the running gate, find out with `ss -ltnp`".to_owned(),
-        ),
-        io::ErrorKind::AddrNotAvailable => (
-            Finding::error(format!("{listen} is not an address of this machine")),
-            "`ip address` lists them; tcp://:2376 means all".to_owned(),
-        ),
-        io::ErrorKind::PermissionDenied => (
-            Finding::error(format!("no permission to listen on {listen}")),
-            "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket from systemd (fd://)"
-                .to_owned(),
-        ),
-        _ => return vec![Finding::error(format!("cannot listen on {listen}: {err}"))],
-    };
-    vec![finding.hint(hint)]
+/// Whether there is a place for the control socket. Where it was not asked for, `serve` goes without.
+fn control_socket(config: &Config) -> Option<Finding> {
+    let path = config.control_socket.as_deref()?;
+    let err = ControlSocket::probe(path).err()?;
+    let text = finding::chain(&err);
+    Some(match err {
+        BindError::InUse(_) => Finding::warning(format!("{text}: most likely the running gate")),
+        _ if config.origin("control-socket").is_explicit() => Finding::fatal(text),
+        _ => Finding::warning(format!("{text}: ps, top, kick and reload will not work")),
+    })
 }
 
-fn bind(addr: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(only_v6)?;
+/// Binds and lets go, as `serve` binds. An address in use is no fault: most likely the running gate has it.
+pub(crate) fn listening(listen: &Listen) -> Vec<Finding> {
+    if let Listen::Systemd { .. } = listen {
+        return vec![Finding::ok(format!(
+            "{listen} will be passed in by systemd"
+        ))];
     }
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(1)?;
-    Ok(socket.into())
+    vec![match bind::bind(listen) {
+        Ok(_) => Finding::ok(format!("{listen} can be listened on")),
+        Err(err) => unbound(&listen.to_string(), listen.port().unwrap_or_default(), &err),
+    }]
+}
+
+fn metrics(address: SocketAddr) -> Finding {
+    match admin::bind(address) {
+        Ok(_) => Finding::ok(format!("{address} can be listened on for metrics")),
+        Err(err) => unbound(&format!("{address}, for metrics,"), address.port(), &err),
+    }
+}
+
+fn unbound(listen: &str, port: u16, err: &io::Error) -> Finding {
+    match err.kind() {
+        io::ErrorKind::AddrInUse => match holder::of(port) {
+            Some(holder) if holder.name == "dockgate" => {
+                Finding::ok(format!("{listen} is in use by {holder}"))
+            }
+            Some(holder) => Finding::warning(format!("{listen} is in use by {holder}"))
+                .hint("`serve` starts once it is free"),
+            None => Finding::warning(format!("{listen} is in use"))
+                .hint("if not by the running gate, find out with `ss -ltnp` as root"),
+        },
+        io::ErrorKind::AddrNotAvailable => {
+            Finding::fatal(format!("{listen} is not an address of this machine"))
+                .hint("`ip address` lists them; tcp://:2376 means all")
+        }
+        io::ErrorKind::PermissionDenied => Finding::fatal(format!(
+            "no permission to listen on {listen}"
+        ))
+        .hint("ports below 1024 need CAP_NET_BIND_SERVICE, or a socket from systemd (fd://)"),
+        _ => Finding::fatal(format!("cannot listen on {listen}: {err}")),
+    }
 }
 
 /// Connects and pings.

@@ -1,4 +1,4 @@
-//! The commands that talk to the running gate: `ps`, `top`, `kick`, `healthcheck`.
+//! The commands that talk to the running gate: `reload`, `ps`, `top`, `kick`, `healthcheck`.
 //!
 //! Names in their output come from certificates and request paths, which is to say from whoever connected: control characters
 //! are shown escaped, so that a name cannot drive the terminal of the person who looks.
@@ -10,14 +10,34 @@ mod top;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{ControlArgs, HealthcheckArgs, KickArgs, PsArgs, TopArgs};
+use crate::cli::{ControlArgs, HealthcheckArgs, KickArgs, PsArgs, ReloadArgs, TopArgs};
 use crate::command::output::{Exit, Failure, Output};
 use crate::config;
 use crate::observe::control::client::ControlClient;
-use crate::observe::control::{Kick, Kicked};
+use crate::observe::control::{Kick, Kicked, Reloaded};
 
 /// For one answer of the gate.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// For a reload, which reads every file and judges every connection.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs `dockgate reload`; fails when the old configuration stays in force.
+///
+/// # Errors
+/// When the gate cannot be asked, or says what is wrong.
+pub fn reload(args: &ReloadArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    block_on(async {
+        let client = ControlClient::new(socket(&args.control)?, RELOAD_DEADLINE);
+        let reloaded = client.reload().await?;
+        if args.json {
+            output.json(&reloaded);
+        } else {
+            print_reloaded(output, &reloaded);
+        }
+        Ok(Exit::OK)
+    })
+}
 
 /// Runs `dockgate ps`.
 ///
@@ -34,6 +54,9 @@ pub fn ps(args: &PsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
             output.json(&live);
         } else {
             render::table(output, &live.connections, None);
+            if let Some(sentence) = &live.report_only {
+                output.note(sentence);
+            }
         }
         Ok(Exit::OK)
     })
@@ -102,6 +125,24 @@ fn socket(args: &ControlArgs) -> Result<PathBuf, Failure> {
 
 fn client(args: &ControlArgs) -> Result<ControlClient, Failure> {
     Ok(ControlClient::new(socket(args)?, DEADLINE))
+}
+
+fn print_reloaded(output: &mut Output<'_>, reloaded: &Reloaded) {
+    if reloaded.changed.is_empty() {
+        output.line("reloaded: nothing has changed");
+    }
+    for sentence in &reloaded.changed {
+        output.row(format!("reloaded: {sentence}"));
+    }
+    for name in &reloaded.next_start {
+        output.line(format!(
+            "setting {name} changed: takes effect at the next start"
+        ));
+    }
+    for cut in &reloaded.cut {
+        let who = render::sentence(&cut.connection);
+        output.row(format!("cut {who}: {}", cut.reason));
+    }
 }
 
 fn print_kicked(output: &mut Output<'_>, kicked: &Kicked, json: bool) {

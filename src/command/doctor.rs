@@ -5,7 +5,6 @@
 //! has the deadline of `--timeout`. Nothing is changed on either side.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use serde_json::json;
 
@@ -47,14 +46,13 @@ impl Report {
     }
 }
 
-/// Walks, prints, and answers with the exit code. `policy` reads the policy file, or what stands in for one.
+/// Walks, prints, and answers with the exit code.
 ///
 /// # Errors
 /// When the command line cannot be understood.
 pub fn run(
     args: &DoctorArgs,
     env: impl IntoIterator<Item = (OsString, OsString)>,
-    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
     let env: Vec<(OsString, OsString)> = env.into_iter().collect();
@@ -67,7 +65,7 @@ pub fn run(
         Failure::new(Exit::USAGE, text).hint(wrong.hint)
     })?;
     let report = match &args.target {
-        None => host::examine(&args.serve, env, policy),
+        None => host::examine(&args.serve, env),
         Some(target) => {
             let target = client::Target::parse(target).map_err(|message| {
                 Failure::new(

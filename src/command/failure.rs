@@ -6,7 +6,7 @@ use policy::PolicyError;
 use crate::app::StartError;
 use crate::command::output::{Exit, Failure};
 use crate::config::error::ConfigError;
-use crate::finding;
+use crate::generation::told;
 use crate::observe::control::client::ClientError;
 
 impl From<ConfigError> for Failure {
@@ -33,24 +33,6 @@ impl From<PolicyError> for Failure {
     }
 }
 
-/// Every fault of a policy by itself, with its advice.
-pub(super) fn told(error: &PolicyError) -> Vec<(String, Option<String>)> {
-    if let PolicyError::Invalid { file, faults } = error {
-        let told = |fault: &policy::Fault| {
-            (
-                format!("{file}:{}: {}", fault.line, fault.message),
-                fault.hint.clone(),
-            )
-        };
-        return faults.iter().map(told).collect();
-    }
-    let text = finding::chain(error);
-    vec![match text.split_once("\nhint: ") {
-        Some((text, hint)) => (text.to_owned(), Some(hint.to_owned())),
-        None => (text, None),
-    }]
-}
-
 impl From<CertsError> for Failure {
     fn from(error: CertsError) -> Self {
         Self::of(Exit::FAILED, &error).hint(error.hint())
@@ -67,8 +49,8 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let exit = Exit::of(error.exit_code());
         match error {
-            StartError::Policy(error) => Self {
-                faults: told(&error),
+            StartError::Generation(fault) => Self {
+                faults: fault.told(),
                 exit,
             },
             error => Self::of(exit, &error).hint(error.hint()),

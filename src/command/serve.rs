@@ -3,14 +3,13 @@
 use tracing::{error, info, warn};
 
 use super::exposure;
-use super::restraint::ignored_toggles;
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::command::output::{Exit, Failure, Output};
 use crate::config::{self, AuditSink, Config, LogFormat};
 use crate::observe::log as logging;
 use crate::shutdown::{Asked, Signals};
-use crate::{banner, reload};
+use crate::{banner, generation};
 use policy::toggles;
 
 /// Serves.
@@ -20,7 +19,7 @@ use policy::toggles;
 pub(super) fn run(args: &ServeArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let config = config::load(args, std::env::vars_os())?;
     let format = format(config.log.format);
-    logging::start(reload::level(config.log.level), format)
+    logging::start(config.log.level.into(), format)
         .map_err(|error| Failure::of(Exit::FAILED, &error))?;
     let end = serve(args, config, output);
     let end = match end {
@@ -44,15 +43,14 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
     for finding in exposure::findings(&config) {
         warn!(hint = finding.hint, "{}", finding.text);
     }
-    if config.policy.is_some()
-        && let Some(toggles) = ignored_toggles()
-    {
+    let toggles = generation::ignored_toggles(&config);
+    if !toggles.is_empty() {
         warn!(
             toggles,
             "The environment's toggles are ignored: the policy file is in force"
         );
     }
-    let app = App::build(config)?;
+    let mut app = App::build(config)?;
     let failed = |error: &std::io::Error| Failure::of(Exit::FAILED, error);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -62,7 +60,7 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
         let mut signals = Signals::listen()?;
         announce(&app, output);
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
+        let (force_stop, forced) = tokio::sync::oneshot::channel::<()>();
         let (ask, reloader) = app.reloader(args.clone());
         let watch = async move {
             let mut stop = Some(stop);
@@ -76,10 +74,10 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
                     (Asked::Stop, None) => break,
                 }
             }
-            let _ = hurry.send(());
+            let _ = force_stop.send(());
             std::future::pending::<()>().await;
         };
-        let end = app.run(async { _ = stopped.await }, async { _ = hurried.await });
+        let end = app.run(async { _ = stopped.await }, async { _ = forced.await });
         tokio::select! {
             ended = end => ended,
             () = watch => Ok(()),
@@ -94,19 +92,21 @@ fn announce(app: &App, output: &mut Output<'_>) {
     for address in app.addresses() {
         info!(addr = %address, upstream = %app.config().upstream.display(), "Listening");
     }
-    let policy = app.policy();
-    if policy.is_open() {
-        match &app.config().authz_plugin {
-            Some(path) => info!(
-                policy = "none",
-                plugin = %path.display(),
-                "The authorization plugin alone decides"
-            ),
-            None => info!(
-                policy = "none",
-                "Every certificate of the CA has full access to the engine"
-            ),
-        }
+    let generation = app.generation();
+    let policy = &generation.policy;
+    match (&app.config().authz_plugin, generation::unenforced(policy)) {
+        (Some(path), Some(_)) if policy.is_open() => info!(
+            policy = "none",
+            plugin = %path.display(),
+            "The authorization plugin alone decides"
+        ),
+        (None, Some(_)) if policy.is_open() => info!(
+            policy = "none",
+            mode = "report only: everything is forwarded",
+            "Every certificate of the CA has full access to the engine"
+        ),
+        (_, Some(sentence)) => warn!("{sentence}"),
+        (_, None) => {}
     }
     for role in policy.roles.iter().filter(|role| role.toggled) {
         for line in toggles::table(role).lines() {

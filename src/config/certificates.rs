@@ -7,7 +7,12 @@ use crate::config::search::{self, Places};
 use crate::config::{AutoCerts, TlsPaths, value};
 
 /// Three files that belong together: named, made by `auto-certs`, or found in a known place, in this order.
-pub(super) fn choose(r: &mut Resolver, places: &Places) -> (Option<TlsPaths>, Option<AutoCerts>) {
+/// Whoever asks for nothing and has nothing is told so in `missing`, which only counts where nothing else is wrong.
+pub(super) fn choose(
+    r: &mut Resolver,
+    places: &Places,
+    missing: &mut Option<Problem>,
+) -> (Option<TlsPaths>, Option<AutoCerts>) {
     const NAMES: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
     let auto = r.optional_path("auto-certs", value::path);
     let sans = r.list("sans", |text, _| san(text));
@@ -76,7 +81,7 @@ pub(super) fn choose(r: &mut Resolver, places: &Places) -> (Option<TlsPaths>, Op
                     "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in\n{}",
                     places.describe_certs()
                 );
-                r.problems.push(
+                *missing = Some(
                     Problem::new(Origin::Default, message)
                         .hint("make them with `dockgate certs init`, or start with `dockgate serve --auto-certs ./certs`"),
                 );

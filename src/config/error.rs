@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::config::key::Key;
 use crate::config::origin::Origin;
+use crate::finding::Finding;
 use text::escape;
 
 /// Everything found wrong. Never empty.
@@ -101,6 +102,20 @@ impl Problem {
             origin: origin.clone(),
             message,
             hint,
+        }
+    }
+}
+
+impl Problem {
+    /// As `check` and `doctor` print it.
+    pub fn finding(&self) -> Finding {
+        let bare = Self {
+            hint: None,
+            ..self.clone()
+        };
+        Finding {
+            hint: self.hint.clone(),
+            ..Finding::fatal(bare.to_string())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where to listen: `-H`/`--host` URLs in dockerd's notation.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::config::error::Wrong;
 
@@ -28,6 +28,24 @@ pub enum Listen {
         /// Descriptor number or `FileDescriptorName`; all of them when nothing is named.
         name: Option<String>,
     },
+}
+
+impl Listen {
+    /// This machine alone.
+    pub const LOCAL: Self = Self::Tcp {
+        addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
+        only_v6: false,
+    };
+
+    /// The TCP port, unless a service manager chooses it.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Any { port } => Some(*port),
+            Self::Tcp { addr, .. } => Some(addr.port()),
+            Self::Systemd { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Listen {

@@ -226,6 +226,18 @@ pub enum LogLevel {
     Error,
 }
 
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Trace => Self::TRACE,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Error => Self::ERROR,
+        }
+    }
+}
+
 impl LogLevel {
     pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
         match text.trim().to_ascii_lowercase().as_str() {

@@ -7,6 +7,7 @@
 pub struct Outgoing {
     bytes: Vec<u8>,
     head: usize,
+    whole: bool,
 }
 
 impl Outgoing {
@@ -16,6 +17,7 @@ impl Outgoing {
         Self {
             head: head.len(),
             bytes: head,
+            whole: false,
         }
     }
 
@@ -31,6 +33,12 @@ impl Outgoing {
         &self.bytes[self.head..]
     }
 
+    /// The whole content, once [`Self::set_content`] has put it here.
+    #[must_use]
+    pub fn content(&self) -> Option<&[u8]> {
+        self.whole.then(|| self.body())
+    }
+
     /// Where more of the body is appended.
     pub fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -38,6 +46,7 @@ impl Outgoing {
 
     /// Takes the body away.
     pub fn take_body(&mut self) -> Vec<u8> {
+        self.whole = false;
         self.bytes.split_off(self.head)
     }
 
@@ -83,6 +92,7 @@ impl Outgoing {
             out.extend_from_slice(line);
         });
         self.bytes.extend_from_slice(content);
+        self.whole = true;
     }
 
     /// Writes the head again, line by line, with room for `more` bytes; the body stays behind it.
@@ -93,7 +103,7 @@ impl Outgoing {
         }
         let head = out.len();
         out.extend_from_slice(self.body());
-        *self = Self { bytes: out, head };
+        (self.bytes, self.head) = (out, head);
     }
 }
 

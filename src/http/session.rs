@@ -20,12 +20,13 @@ use super::respond::{Refusal, Status};
 use super::response_authorization::ResponseAuthorization;
 use super::shared::Shared;
 use crate::engine::EngineStream;
+use crate::generation::Generation;
 use crate::limits::Reservation;
 use crate::observe::metrics::Limit;
 use crate::observe::registry::{Admission, Entry};
 use crate::tls::socket::WideSocket;
 use docker_api::Hijack;
-use policy::{self, ClientRef, Permitted, Policy};
+use policy::{self, ClientRef, Permitted};
 
 /// How long, and for how many bytes, a client is listened to after its last answer.
 const LINGER: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
@@ -53,7 +54,8 @@ struct Session<'a> {
     entry: &'a Entry,
     client: ClientStream,
     engine: Option<EngineStream>,
-    role: Option<(Arc<Policy>, ClientRef)>,
+    /// The generation that the client was last judged by, and its entry in that one's policy.
+    judged: (Arc<Generation>, ClientRef),
     /// Who has to be asked about the answer of the request at hand.
     authorization: Option<ResponseAuthorization>,
     /// What the body of the request at hand takes of all that pending bodies may hold.
@@ -61,14 +63,21 @@ struct Session<'a> {
     fresh: bool,
 }
 
-/// Serves one connection to its end. Dropping the future closes both sides at once.
-pub async fn serve(shared: Arc<Shared>, entry: Arc<Entry>, tls: Box<TlsStream<WideSocket>>) {
+/// Serves one connection to its end; `by` is the generation whose trust let it in. Dropping the future closes both sides at
+/// once.
+pub async fn serve(
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    by: Arc<Generation>,
+    tls: Box<TlsStream<WideSocket>>,
+) {
+    let client = by.policy.client_for(&entry.identity);
     let mut session = Session {
         shared: &shared,
         entry: &entry,
         client: ClientStream::new(tls),
         engine: None,
-        role: None,
+        judged: (by, client),
         authorization: None,
         held: Reservation::new(&shared.pending_bodies),
         fresh: true,
@@ -154,7 +163,7 @@ impl<'a> Session<'a> {
         self.entry.meter.up(len);
         self.client.release(len);
         if let Some(refusal) = self.limited() {
-            self.judged_as(&mut record);
+            let _ = self.judged_as(&mut record);
             record.limited(&refusal.message);
             let body = request.framing.clone();
             return Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut record)).await);
@@ -235,7 +244,7 @@ impl<'a> Session<'a> {
     /// Answers a request that cannot go on; the connection ends, since where the next request begins is not known.
     async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> After {
         let mut record = RequestRecord::unread(self.shared, self.entry, self.client.held());
-        self.judged_as(&mut record);
+        let _ = self.judged_as(&mut record);
         record.refused_by("http", &refusal.message);
         let bytes = refusal.to_bytes(is_head, Some("close"));
         let sent = self.client.write_all(&bytes).await;

@@ -1,17 +1,18 @@
 //! What all sessions share: the engine, the policy, the audit, and the bounds of a session.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Upstream;
+use crate::generation::Generation;
 use crate::house::House;
 use crate::limits::MemoryBudget;
 use crate::observe::audit::sink::Sink;
 use crate::observe::metrics::Metrics;
 use crate::plugin::Plugin;
-use policy::Policy;
 
 /// Deadlines of a session. None of them touches a stream.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +49,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.
     pub draining: CancellationToken,
-    /// Who may do what.
-    pub policy: RwLock<Arc<Policy>>,
+    /// Who is let in, and who may do what.
+    pub generation: Current,
     /// What limited roles are kept away from.
     pub house: House,
     /// Where decisions are recorded, if they are.
@@ -62,12 +63,39 @@ pub struct Shared {
     pub on_request: Option<fn(&str)>,
 }
 
+/// The generation in force.
+#[derive(Debug)]
+pub struct Current {
+    generation: ArcSwap<Generation>,
+    /// Held while a new one is made from what is known, so that nothing that was just learned is lost.
+    publishing: Mutex<()>,
+}
+
+impl Current {
+    /// Starts with this one.
+    #[must_use]
+    pub fn new(generation: Generation) -> Self {
+        Self {
+            generation: ArcSwap::from_pointee(generation),
+            publishing: Mutex::new(()),
+        }
+    }
+}
+
 impl Shared {
-    /// Publishes a policy, with what is known of the gate's own house.
-    pub fn publish(&self, policy: Policy) -> Arc<Policy> {
-        let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(policy.protecting(self.house.protected()));
-        current.clone()
+    /// The generation in force: its trust and its policy were published together.
+    #[must_use]
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generation.generation.load_full()
+    }
+
+    /// Publishes a generation in one swap, with what is known of the gate's own house.
+    pub fn publish(&self, generation: &Generation) -> Arc<Generation> {
+        let publishing = self.generation.publishing.lock();
+        let _publishing = publishing.unwrap_or_else(PoisonError::into_inner);
+        let new = Arc::new(generation.protecting(self.house.protected()));
+        self.generation.generation.store(new.clone());
+        new
     }
 
     /// Finds out which container the gate is in, if that is not known; then the policy in force protects it. True if that policy
@@ -77,9 +105,10 @@ impl Shared {
             return false;
         }
         if self.house.ask(&self.upstream).await {
-            let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-            let policy = Policy::clone(&current);
-            *current = Arc::new(policy.protecting(self.house.protected()));
+            let publishing = self.generation.publishing.lock();
+            let _publishing = publishing.unwrap_or_else(PoisonError::into_inner);
+            let new = self.generation().protecting(self.house.protected());
+            self.generation.generation.store(Arc::new(new));
             self.house.settle();
         }
         true

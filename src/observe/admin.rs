@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::listener;
-use crate::observe::health::Health;
+use crate::observe::health::{Health, ReportOnly};
 use crate::observe::log as logging;
 use crate::observe::metrics::{Expiry, Metrics, Scene, Syntax};
 use crate::observe::registry::Registry;
@@ -34,6 +34,8 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// When the parts of the trust in force end.
     pub expiry: ExpirySource,
+    /// Whom the policy in force lets do everything.
+    pub report_only: ReportOnly,
     /// The engine.
     pub health: Arc<Health>,
 }
@@ -76,7 +78,7 @@ impl Admin {
             // Being able to say so is all there is to it.
             "/live" => text(StatusCode::OK, "text/plain", "live\n"),
             "/ready" => {
-                let ready = self.health.ready().await;
+                let ready = self.health.ready().await.under(&self.report_only);
                 json(serve::readiness(&ready), &ready)
             }
             "/metrics" => {

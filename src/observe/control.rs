@@ -13,6 +13,7 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 use pki::Serial;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::observe::registry::{Entry, Handshake, State};
 use pki::identity::Identity;
@@ -24,6 +25,9 @@ pub use socket::{BindError, ControlSocket};
 pub struct Connections {
     /// Oldest first; handshakes included.
     pub connections: Vec<Connection>,
+    /// Said when the policy, or the lack of one, lets everything through: of whom.
+    #[serde(default)]
+    pub report_only: Option<String>,
 }
 
 /// One live connection.
@@ -86,6 +90,30 @@ pub struct Kicked {
     pub missing: Vec<u64>,
 }
 
+/// A request for a reload; it is answered with what came of it, or with what is wrong.
+pub type ReloadRequest = oneshot::Sender<Result<Reloaded, String>>;
+
+/// The answer to `POST /reload`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is in force now that was not before, one sentence each.
+    pub changed: Vec<String>,
+    /// Settings that have changed and take effect at the next start.
+    pub next_start: Vec<String>,
+    /// The connections that were cut, as they were then.
+    pub cut: Vec<CutConnection>,
+}
+
+/// A connection that a reload cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CutConnection {
+    /// The connection.
+    #[serde(flatten)]
+    pub connection: Connection,
+    /// Why.
+    pub reason: String,
+}
+
 /// `GET /status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -103,6 +131,8 @@ pub struct Status {
     pub metrics: Option<String>,
     /// The policy file.
     pub policy: Option<String>,
+    /// Said when the policy, or the lack of one, lets everything through: of whom.
+    pub report_only: Option<String>,
     /// Whether it is about to end.
     pub draining: bool,
     /// Live connections, handshakes aside.
@@ -127,7 +157,9 @@ fn ms(since: Instant) -> u64 {
 }
 
 impl Connection {
-    fn of(entry: &Entry) -> Self {
+    /// Of a connection in the table.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
         let activity = entry.activity();
         let (bytes_in, bytes_out) = entry.meter.totals();
         let used = activity.requests > 0;

@@ -7,6 +7,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
@@ -74,6 +75,23 @@ pub struct Ready {
     pub draining: bool,
     /// Age of the probe in milliseconds.
     pub age_ms: u64,
+    /// Said when the policy, or the lack of one, lets everything through: of whom.
+    #[serde(default)]
+    pub report_only: Option<String>,
+}
+
+/// Tells whom the policy in force lets do everything, if anybody.
+pub type ReportOnly = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+impl Ready {
+    /// The same under the policy in force.
+    #[must_use]
+    pub fn under(self, report_only: &ReportOnly) -> Self {
+        Self {
+            report_only: report_only(),
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for Ready {
@@ -81,7 +99,11 @@ impl fmt::Display for Ready {
         if self.draining {
             f.write_str("not ready: the gate is draining")
         } else if self.ready {
-            write!(f, "ready: {}", self.detail)
+            write!(f, "ready: {}", self.detail)?;
+            match &self.report_only {
+                Some(sentence) => write!(f, "; {sentence}"),
+                None => Ok(()),
+            }
         } else {
             write!(f, "not ready: {}", self.detail)
         }
@@ -130,6 +152,7 @@ impl Health {
             detail: finding.detail,
             draining,
             age_ms: u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            report_only: None,
         }
     }
 

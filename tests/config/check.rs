@@ -88,13 +88,19 @@ fn a_sound_setup_exits_0_and_says_where_values_came_from() {
 fn an_engine_that_is_away_is_an_error_with_its_cause() {
     let pki = Pki::new();
     let upstream = format!("unix://{}", pki.path("none.sock").display());
-    let (code, text) = check(&pki, &["-H", "tcp://127.0.0.1:0", "--upstream", &upstream]);
-    assert_eq!(code, 78, "{text}");
+    let online = ["-H", "tcp://127.0.0.1:0", "--upstream", &upstream];
+    let (code, text) = check(&pki, &online);
+    assert_eq!(
+        code, 0,
+        "serve would start, and find the engine later: {text}"
+    );
     assert!(
         text.contains("error    the engine's socket")
             && text.contains("does not exist\n         hint: "),
         "{text}"
     );
+    let (code, text) = check(&pki, &[&online[..], &["--strict"]].concat());
+    assert_eq!(code, 1, "{text}");
     let (code, text) = check(&pki, &["--offline", "--upstream", &upstream]);
     assert_eq!(code, 0, "offline, the engine is not asked: {text}");
 }
@@ -103,8 +109,9 @@ fn an_engine_that_is_away_is_an_error_with_its_cause() {
 fn something_else_on_the_socket_is_told_from_an_engine() {
     let pki = Pki::new();
     let upstream = engine(&pki, "220 mail.example ESMTP\r\n");
-    let (code, text) = check(&pki, &["-H", "tcp://127.0.0.1:0", "--upstream", &upstream]);
-    assert_eq!(code, 78, "{text}");
+    let online = ["-H", "tcp://127.0.0.1:0", "--upstream", &upstream];
+    let (code, text) = check(&pki, &[&online[..], &["--strict"]].concat());
+    assert_eq!(code, 1, "{text}");
     assert!(
         text.contains("does not answer as a Docker Engine: not HTTP"),
         "{text}"
@@ -244,10 +251,15 @@ fn a_plugin_that_does_not_listen_is_an_error() {
         "{text}"
     );
     drop(listener);
-    let (code, text) = check(&pki, &online);
-    assert_eq!(code, 78, "{text}");
+    let (code, text) = check(&pki, &[&online[..], &["--strict"]].concat());
+    assert_eq!(code, 1, "{text}");
     assert!(
         text.contains("error    cannot connect to the authorization plugin on"),
         "{text}"
+    );
+    let (code, text) = check(&pki, &online);
+    assert_eq!(
+        code, 0,
+        "serve would start, and refuse every request: {text}"
     );
 }

@@ -170,7 +170,7 @@ fn the_alerts_ask_only_for_metrics_that_exist() {
 fn the_reference_of_the_control_commands_shows_every_option_and_field() {
     let page = file("docs/reference/control.md");
     let command = cli::command();
-    for name in ["ps", "top", "kick", "healthcheck"] {
+    for name in ["ps", "top", "kick", "reload", "healthcheck"] {
         let sub = command.find_subcommand(name).expect("there");
         assert!(page.contains(&format!("## dockgate {name}\n")), "{name}");
         for argument in sub
@@ -195,7 +195,9 @@ fn the_reference_of_the_control_commands_shows_every_option_and_field() {
     let kick = serde_json::to_value(dockgate::observe::control::Kick::default()).expect("JSON");
     let kicked = serde_json::to_value(dockgate::observe::control::Kicked::default()).expect("JSON");
     let ready: Value = serde_json::from_str(&get(gate.metrics(), "/ready").text()).expect("JSON");
-    for value in [connection, status, kick, kicked, ready] {
+    let reloaded =
+        serde_json::to_value(dockgate::observe::control::Reloaded::default()).expect("JSON");
+    for value in [connection, status, kick, kicked, reloaded, ready] {
         for field in value.as_object().expect("an object").keys() {
             assert!(
                 page.contains(&format!("`{field}`")),
@@ -206,6 +208,7 @@ fn the_reference_of_the_control_commands_shows_every_option_and_field() {
     for path in [
         "GET /connections",
         "POST /kick",
+        "POST /reload",
         "GET /ready",
         "GET /status",
     ] {

@@ -4,6 +4,7 @@
 //! same CA), and an engine that is a thread here.
 
 mod agreement;
+mod asked;
 mod authorities;
 mod cuts;
 mod faults;

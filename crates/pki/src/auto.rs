@@ -167,23 +167,51 @@ pub fn renewal_reason(info: &Inspected, wanted: &[San], now: OffsetDateTime) -> 
     }
 }
 
+/// Whether [`ensure`] would make certificates, without making any.
+///
+/// # Errors
+/// As [`ensure`], as far as it can be told without writing.
+pub fn foresee(dir: &Path, extra_sans: &[String]) -> Result<bool, CertsError> {
+    san::parse_all(extra_sans)?;
+    let paths = Paths::of(dir);
+    if paths.server_cert.is_file() && paths.server_key.is_file() && paths.ca.is_file() {
+        inspect_file(&paths.server_cert)?;
+        return Ok(false);
+    }
+    complete(&paths)?;
+    if paths.ca.is_file() {
+        paths.authority(&Passphrase::Absent)?;
+    }
+    Ok(true)
+}
+
+/// That no file lacks the one it belongs to: what others have put there is not completed.
+fn complete(paths: &Paths) -> Result<(), CertsError> {
+    let (ca, ca_key) = (paths.ca.is_file(), paths.ca_key.is_file());
+    let server = [&paths.server_cert, &paths.server_key];
+    if let Some(have) = server.iter().find(|path| path.is_file()) {
+        let lack = server.iter().find(|path| !path.is_file()).filter(|_| ca);
+        return Err(incomplete(have, lack.unwrap_or(&&paths.ca)));
+    }
+    match (ca, ca_key) {
+        (false, true) => Err(incomplete(&paths.ca_key, &paths.ca)),
+        _ => Ok(()),
+    }
+}
+
 fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, CertsError> {
     let mut store = Store::open(dir)?;
     let mut actions = Vec::new();
-    let (ca, ca_key) = (store.paths.ca.is_file(), store.paths.ca_key.is_file());
+    let ca = store.paths.ca.is_file();
     let server = [&store.paths.server_cert, &store.paths.server_key];
     if ca && server.iter().all(|path| path.is_file()) {
         // Another process made them while this one waited for the lock.
         return Ok(actions);
     }
-    if let Some(have) = server.iter().find(|path| path.is_file()) {
-        let lack = server.iter().find(|path| !path.is_file()).filter(|_| ca);
-        return Err(incomplete(have, lack.unwrap_or(&&store.paths.ca)));
-    }
-    let authority = match (ca, ca_key) {
-        (true, _) => store.paths.authority(&Passphrase::Absent)?,
-        (false, true) => return Err(incomplete(&store.paths.ca_key, &store.paths.ca)),
-        (false, false) => {
+    complete(&store.paths)?;
+    let authority = match ca {
+        true => store.paths.authority(&Passphrase::Absent)?,
+        false => {
             let authority = issue::default_authority(KeyType::P256)?;
             store.put_ca(&authority, Some(&authority.key().to_pem()?), Existing::Keep)?;
             let info = authority.info();

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::probe::provider;
 use crate::cli::{ServeArgs, certs::Show};
 use crate::tls::{config::trust_store, words};
-use crate::{config, finding, reload};
+use crate::{config, finding, generation};
 use pki::{
     Certificate, CertsError, Denied, Reason, Refusal, Role, San, TrustStore, identity::Identity,
     inspect::timestamp, issue::now, pem, store::Paths, write,
@@ -73,8 +73,8 @@ impl Judge {
         };
         let config = config::load(&args, std::env::vars_os()).map_err(|e| failed(e.to_string()))?;
         let (store, lists) =
-            reload::trust_store(&config).map_err(|e| failed(finding::chain(&e)))?;
-        let policy = reload::policy(&config).map_err(|e| failed(finding::chain(&e)))?;
+            generation::trust_store(&config).map_err(|e| failed(finding::chain(&e)))?;
+        let policy = generation::policy(&config).map_err(|e| failed(finding::chain(&e)))?;
         let looked_at = format!(
             "the gate's configuration {}: its CAs, {lists} revocation lists, deny list and policy",
             file.display()

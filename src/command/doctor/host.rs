@@ -1,7 +1,6 @@
 //! The walk on the host: configuration, socket and engine, clock, certificates, policy, listening addresses.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -11,18 +10,15 @@ use crate::command::check;
 use crate::command::doctor::Report;
 use crate::config::{self, Config};
 use crate::finding::Finding;
+use crate::generation;
 
 /// No dockgate is older: a clock before this moment is not set.
 const BIRTH: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
-pub(super) fn examine(
-    args: &ServeArgs,
-    env: Vec<(OsString, OsString)>,
-    policy: impl FnOnce(Option<&Path>) -> Vec<Finding>,
-) -> Report {
+pub(super) fn examine(args: &ServeArgs, env: Vec<(OsString, OsString)>) -> Report {
     let mut report = Report::default();
     if let Some(config) = configuration(&mut report, args, env) {
-        walk(&mut report, &config, policy);
+        walk(&mut report, &config);
     }
     report
 }
@@ -46,25 +42,16 @@ fn configuration(
         }
         Err(err) => {
             let problem = err.problems.first()?;
-            let text = problem.to_string();
-            let text = text
-                .split("\nhint: ")
-                .next()
-                .unwrap_or_default()
-                .replace('\n', " ");
-            report.note(
-                "configuration",
-                [Finding {
-                    hint: problem.hint.clone(),
-                    ..Finding::error(text)
-                }],
-            );
+            let finding = problem.finding();
+            let text = finding.text.replace('\n', " ");
+            report.note("configuration", [Finding { text, ..finding }]);
             None
         }
     }
 }
 
-fn walk(report: &mut Report, config: &Config, policy: impl FnOnce(Option<&Path>) -> Vec<Finding>) {
+fn walk(report: &mut Report, config: &Config) {
+    let now = OffsetDateTime::now_utc();
     let listening = || {
         config
             .listen
@@ -73,9 +60,9 @@ fn walk(report: &mut Report, config: &Config, policy: impl FnOnce(Option<&Path>)
             .collect::<Vec<_>>()
     };
     let _healthy = report.note("socket", check::engine(&config.upstream))
-        && report.note("clock", [clock(OffsetDateTime::now_utc())])
-        && report.note("certificates", check::certificates(config))
-        && report.note("policy", policy(config.policy.as_deref()))
+        && report.note("clock", [clock(now)])
+        && report.note("certificates", generation::certificates(config, now))
+        && report.note("policy", check::restraints(config))
         && report.note("listening", listening());
 }
 

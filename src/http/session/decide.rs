@@ -4,7 +4,7 @@
 //! same bytes with its own length; a checked target goes on by its full id.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::super::framing::{self, Framing};
 use super::super::head::RequestHead;
@@ -14,9 +14,11 @@ use super::super::respond::{Refusal, Status};
 use super::body::Read;
 use super::{Session, Stop};
 use crate::finding;
+use crate::generation::Generation;
 use crate::house;
 use crate::limits::Reservation;
-use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Policy, Request, Source};
+use crate::observe::registry::Cut;
+use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Request, Source};
 
 impl Session<'_> {
     /// Decides on a request; `out` holds the head that would go on, and gets the body where it had to be read.
@@ -28,68 +30,80 @@ impl Session<'_> {
         out: &mut Outgoing,
         body: &mut Framing,
     ) -> Result<Permitted, Stop> {
-        let (policy, client) = self.judged_as(record);
+        let (mut generation, mut client) = self.judged_as(record)?;
         if let Some(audit) = &self.shared.audit
             && let Err(e) = audit.ready()
         {
             return Err(unrecorded(record, &e));
         }
-        let limited = policy.role(client).is_some_and(|role| !role.unlimited());
-        let (policy, client) = match limited && self.shared.know_house().await {
-            true => self.judged_as(record),
-            false => (policy, client),
-        };
+        let role = generation.policy.role(client);
+        if role.is_some_and(|role| !role.unlimited()) && self.shared.know_house().await {
+            (generation, client) = self.judged_as(record)?;
+        }
         let mut question = self.question(record, out)?;
-        let mut source = Asking {
-            session: self,
-            request,
-            out: &mut *out,
-            body: &mut *body,
-        };
-        match policy.decide_with(client, facts, &mut source).await? {
-            Ok(permit) => {
-                if let Some(target) = permit.target() {
-                    out.retarget(target);
+        loop {
+            let mut source = Asking {
+                session: self,
+                request,
+                out: &mut *out,
+                body: &mut *body,
+            };
+            let policy = &generation.policy;
+            match policy.decide_with(client, facts, &mut source).await {
+                Ok(Ok(permit)) => {
+                    if let Some(target) = permit.target() {
+                        out.retarget(target);
+                    }
+                    record.permitted(&permit);
+                    self.authorize(record, question.take(), request, out, body)
+                        .await?;
+                    if !self.is_replaced() {
+                        return match record.goes_on() {
+                            Ok(()) => Ok(permit),
+                            Err(e) => Err(unrecorded(record, &e)),
+                        };
+                    }
                 }
-                record.permitted(&permit);
-                self.authorize(record, question.take(), request, out, body)
-                    .await?;
-                match record.goes_on() {
-                    Ok(()) => Ok(permit),
-                    Err(e) => Err(unrecorded(record, &e)),
+                Ok(Err(denied)) => {
+                    record.denied(&denied);
+                    return Err(Stop::Refused(refusal(&denied)));
                 }
+                Err(Interrupted::Stopped(stop)) => return Err(stop),
+                Err(Interrupted::Replaced) => {}
             }
-            Err(denied) => {
-                record.denied(&denied);
-                Err(Stop::Refused(refusal(&denied)))
-            }
+            // What was published meanwhile decides, from the beginning.
+            (generation, client) = self.judged_as(record)?;
         }
     }
 
-    /// Notes under which entry and role of the policy in force this client is.
-    pub(super) fn judged_as(&mut self, record: &mut RequestRecord<'_>) -> (Arc<Policy>, ClientRef) {
-        let (policy, client) = self.client_entry();
+    /// Whether a reload has published since this client was last judged.
+    fn is_replaced(&self) -> bool {
+        !Arc::ptr_eq(&self.shared.generation(), &self.judged.0)
+    }
+
+    /// Judges the client by the generation in force, if it was not yet, and notes under which entry and role of its policy the
+    /// client is. A client that the trust in force refuses is cut before its request is decided.
+    pub(super) fn judged_as(
+        &mut self,
+        record: &mut RequestRecord<'_>,
+    ) -> Result<(Arc<Generation>, ClientRef), Stop> {
+        let generation = self.shared.generation();
+        let (before, _) = &self.judged;
+        if !Arc::ptr_eq(&generation, before) {
+            if !generation.has_trust_of(before)
+                && let Err(why) = generation.judge(&self.entry.chain)
+            {
+                self.entry.cut(Cut::Untrusted(why));
+                return Err(Stop::Gone);
+            }
+            let client = generation.policy.client_for(&self.entry.identity);
+            self.judged = (generation, client);
+        }
+        let (generation, client) = self.judged.clone();
+        let policy = &generation.policy;
         let mode = (!policy.is_open()).then(|| policy.mode(client));
         record.judged_as(policy.client_name(client), policy.role_name(client), mode);
-        (policy, client)
-    }
-
-    /// The policy in force, and this client's entry in it, found anew when the policy has changed.
-    fn client_entry(&mut self) -> (Arc<Policy>, ClientRef) {
-        let policy = self
-            .shared
-            .policy
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        match &self.role {
-            Some((known, client)) if Arc::ptr_eq(known, &policy) => (policy, *client),
-            _ => {
-                let client = policy.client_for(&self.entry.identity);
-                self.role = Some((policy.clone(), client));
-                (policy, client)
-            }
-        }
+        Ok((generation, client))
     }
 
     /// Reads the whole body and puts it behind the head in `out`, with a length of its own; `false` if it is larger than
@@ -101,6 +115,9 @@ impl Session<'_> {
         body: &mut Framing,
         limit: usize,
     ) -> Result<bool, Stop> {
+        if let Some(content) = out.content() {
+            return Ok(content.len() <= limit);
+        }
         let chunked = body.is_chunked();
         let begun = out.take_body();
         let raw = match self.read_body(request, body, begun, limit).await? {
@@ -125,20 +142,40 @@ struct Asking<'r, 's> {
     body: &'r mut Framing,
 }
 
-impl Source for Asking<'_, '_> {
-    type Error = Stop;
+/// Why a decision has not come to its end.
+enum Interrupted {
+    /// The request goes no further.
+    Stopped(Stop),
+    /// Another generation was published while something was fetched.
+    Replaced,
+}
 
-    async fn body(&mut self, most: usize) -> Result<Option<&[u8]>, Stop> {
+impl Asking<'_, '_> {
+    fn still(&self) -> Result<(), Interrupted> {
+        match self.session.is_replaced() {
+            true => Err(Interrupted::Replaced),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Source for Asking<'_, '_> {
+    type Error = Interrupted;
+
+    async fn body(&mut self, most: usize) -> Result<Option<&[u8]>, Interrupted> {
         let read = self
             .session
             .inspected_body(self.request, self.out, self.body, most);
-        Ok(read.await?.then(|| self.out.body()))
+        let is_whole = read.await.map_err(Interrupted::Stopped)?;
+        self.still()?;
+        Ok(is_whole.then(|| self.out.body()))
     }
 
-    async fn look_up(&mut self, lookup: &Lookup) -> Result<Result<Answer, String>, Stop> {
+    async fn look_up(&mut self, lookup: &Lookup) -> Result<Result<Answer, String>, Interrupted> {
         let shared = self.session.shared;
         let mut room = Reservation::new(&shared.pending_bodies);
         let asked = Box::pin(shared.upstream.get(&lookup.target, Some(&mut room))).await;
+        self.still()?;
         Ok(asked
             .map(|(status, body)| Answer { status, body })
             .map_err(|e| finding::chain(&e)))
@@ -148,12 +185,12 @@ impl Source for Asking<'_, '_> {
         &mut self,
         paths: &[String],
         protected: &[String],
-    ) -> Result<Result<Vec<String>, String>, Stop> {
+    ) -> Result<Result<Vec<String>, String>, Interrupted> {
         let (paths, protected) = (paths.to_vec(), protected.to_vec());
         let looked = tokio::task::spawn_blocking(move || house::lead_to(&paths, &protected));
-        Ok(looked
-            .await
-            .map_err(|_| "host paths could not be resolved".to_owned()))
+        let looked = looked.await;
+        self.still()?;
+        Ok(looked.map_err(|_| "host paths could not be resolved".to_owned()))
     }
 }
 

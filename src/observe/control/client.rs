@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{Connections, Kick, Kicked, Refused, Status};
+use super::{Connections, Kick, Kicked, Refused, Reloaded, Status};
 use crate::observe::health::Ready;
 
 /// Bytes of an answer: a full table of ten thousand connections is a few megabytes.
@@ -93,6 +93,14 @@ impl ControlClient {
     /// When there is no gate, or no proper answer in time.
     pub async fn kick(&self, kick: &Kick) -> Result<Kicked, ClientError> {
         self.ask(Method::POST, "/kick", kick).await
+    }
+
+    /// `POST /reload`.
+    ///
+    /// # Errors
+    /// When there is no gate, when the reload failed, or no proper answer in time.
+    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.ask(Method::POST, "/reload", &()).await
     }
 
     /// `GET /ready`.

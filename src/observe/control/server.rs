@@ -9,17 +9,20 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
+use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use super::{Connection, Connections, ControlSocket, Kick, Kicked, Refused, Status};
+use super::{
+    Connection, Connections, ControlSocket, Kick, Kicked, Refused, ReloadRequest, Reloaded, Status,
+};
 use crate::observe::admin::serve::{self, Answer, json};
-use crate::observe::health::Health;
+use crate::observe::health::{Health, ReportOnly};
 use crate::observe::registry::{Cut, Registry};
 
 /// Bytes of a request's body: room for ten thousand numbers.
 const MAX_BODY: usize = 128 * 1024;
 
-const NOTHING_ELSE: &str = "there is nothing here; the control socket answers GET /connections, /ready and /status, and POST /kick";
+const NOTHING_ELSE: &str = "there is nothing here; the control socket answers GET /connections, /ready and /status, and POST /kick and /reload";
 
 /// What does not change while the gate runs.
 #[derive(Clone, Debug)]
@@ -37,7 +40,6 @@ pub struct About {
 }
 
 /// What the control commands look at and act on.
-#[derive(Debug)]
 pub struct Control {
     /// The live connections.
     pub registry: Arc<Registry>,
@@ -45,6 +47,18 @@ pub struct Control {
     pub health: Arc<Health>,
     /// What does not change.
     pub about: About,
+    /// Asks for a reload.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// Whom the policy in force lets do everything.
+    pub report_only: ReportOnly,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Control {
@@ -74,7 +88,7 @@ impl Control {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/connections") => json(StatusCode::OK, &self.connections()),
             (&Method::GET, "/ready") => {
-                let ready = self.health.ready().await;
+                let ready = self.health.ready().await.under(&self.report_only);
                 json(serve::readiness(&ready), &ready)
             }
             (&Method::GET, "/status") => json(StatusCode::OK, &self.status()),
@@ -90,6 +104,10 @@ impl Control {
                 };
                 json(StatusCode::BAD_REQUEST, &Refused { message: wrong })
             }
+            (&Method::POST, "/reload") => match self.reload().await {
+                Ok(reloaded) => json(StatusCode::OK, &reloaded),
+                Err(message) => json(StatusCode::UNPROCESSABLE_ENTITY, &Refused { message }),
+            },
             _ => {
                 let message = NOTHING_ELSE.to_owned();
                 json(StatusCode::NOT_FOUND, &Refused { message })
@@ -108,7 +126,18 @@ impl Control {
         connections.sort_by_key(|c| c.id);
         // One that finished its handshake between the two looks is in both.
         connections.dedup_by_key(|c| c.id);
-        Connections { connections }
+        Connections {
+            connections,
+            report_only: (self.report_only)(),
+        }
+    }
+
+    /// Waits until the reload has been applied to the live connections, or has failed.
+    async fn reload(&self) -> Result<Reloaded, String> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || "the gate does not reload: it is about to end".to_owned();
+        self.reload.send(answer).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
     fn kick(&self, kick: &Kick, who: Option<UCred>) -> Kicked {
@@ -143,6 +172,7 @@ impl Control {
             upstream: about.upstream,
             metrics: about.metrics,
             policy: about.policy,
+            report_only: (self.report_only)(),
             draining: self.health.is_draining(),
             connections: totals.connections,
             tunnels: totals.tunnels,

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Only the gate's own user, and root.
@@ -80,6 +81,28 @@ impl ControlSocket {
         })
     }
 
+    /// Whether [`Self::bind`] would find a place for it, without making anything. One that is in use is most likely the
+    /// running gate's, and is told apart.
+    ///
+    /// # Errors
+    /// As [`Self::bind`], as far as it can be told.
+    pub fn probe(path: &Path) -> Result<(), BindError> {
+        let fail = |source| BindError::System {
+            path: path.to_owned(),
+            source,
+        };
+        SockAddr::unix(path).map_err(fail)?;
+        is_free(path)?;
+        let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let there = parent.ancestors().find(|dir| dir.exists());
+        let there = there.unwrap_or(Path::new("."));
+        if !there.is_dir() {
+            return Err(fail(io::ErrorKind::NotADirectory.into()));
+        }
+        access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| fail(e.into()))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -106,14 +129,31 @@ impl Drop for ControlSocket {
     }
 }
 
+/// What is in the socket's place, where it is not taken.
+enum Place {
+    Empty,
+    /// A socket on which nobody listens.
+    Stale,
+}
+
 /// Makes room for the socket, if nobody uses what is there.
 fn clear(path: &Path) -> Result<(), BindError> {
+    match is_free(path)? {
+        Place::Empty => Ok(()),
+        Place::Stale => fs::remove_file(path).map_err(|source| BindError::System {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn is_free(path: &Path) -> Result<Place, BindError> {
     let fail = |source| BindError::System {
         path: path.to_owned(),
         source,
     };
     match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::Empty),
         Err(e) => return Err(fail(e)),
         Ok(file) if !file.file_type().is_socket() => {
             return Err(BindError::NotASocket(path.to_owned()));
@@ -121,10 +161,8 @@ fn clear(path: &Path) -> Result<(), BindError> {
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(fail)
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(Place::Stale),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Place::Empty),
         // A full queue or a refused permission is somebody's, too.
         Ok(_) | Err(_) => Err(BindError::InUse(path.to_owned())),
     }

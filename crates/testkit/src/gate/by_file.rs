@@ -36,7 +36,7 @@ pub struct ByFile {
     pub pki: Pki,
     /// As of [`Files::dir`].
     pub dir: TempDir,
-    _engine: Daemon,
+    engine: Daemon,
 }
 
 impl Deref for ByFile {
@@ -118,7 +118,7 @@ impl Files {
             process: GateProcess::spawn(&mut command(self.dir.path())),
             pki: self.pki,
             dir: self.dir,
-            _engine: self.engine,
+            engine: self.engine,
         }
     }
 
@@ -146,6 +146,11 @@ impl ByFile {
     /// A file of the test's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &Daemon {
+        &self.engine
     }
 
     /// Replaces a file of the test's directory.
