@@ -86,6 +86,18 @@ pub(crate) const FAMILIES: &[Family] = &[
         r#""Binds":["/{}:/x"]"#,
         "a/".repeat(n)
     ))),
+    body!("a bind of many colons", |n| host(&format!(
+        r#""Binds":["/srv/a{}"]"#,
+        ":".repeat(n)
+    ))),
+    body!("a source of many colons", |n| host(&format!(
+        r#""Mounts":[{{"Type":"bind","Source":"/srv/a{}"}}]"#,
+        "/:".repeat(n)
+    ))),
+    body!("a device of many parts", |n| host(&format!(
+        r#""Devices":[{{"PathOnHost":"/dev{}"}}]"#,
+        "/a".repeat(n)
+    ))),
     body!("a bind of many options", |n| host(&format!(
         r#""Binds":["/srv/a:/x:{}"]"#,
         "z,".repeat(n)

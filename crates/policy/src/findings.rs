@@ -25,6 +25,9 @@ const MOST_UNRESOLVED: usize = 64;
 /// Host paths of one request whose links are followed.
 const MOST_PATHS: usize = 256;
 
+/// Longest path of a host, Linux's `PATH_MAX`: the engine could not bind a longer one.
+const LONGEST_PATH: usize = 4096;
+
 /// Something whose power only the engine can tell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Unresolved {
@@ -226,6 +229,9 @@ impl<'p> Findings<'p> {
 
     /// `written` is what the body says, for messages; the cleaned path is what is judged.
     pub(super) fn host_path(&mut self, field: String, written: &str, path: &str, writable: bool) {
+        if path.len() > LONGEST_PATH {
+            return self.never("binds", field, "a path longer than 4096 bytes");
+        }
         let writable = writable || self.shallow;
         self.add(|| {
             let path = clean(path);

@@ -7,7 +7,8 @@ use docker_api::json::Value;
 
 /// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
 pub(super) fn bind(spec: &str, field: &str, out: &mut Findings<'_>) {
-    let parts: Vec<&str> = spec.split(':').collect();
+    // One part more than a bind has says that it is none.
+    let parts: Vec<&str> = spec.splitn(4, ':').collect();
     let (source, options) = match parts[..] {
         // A destination alone: an anonymous volume.
         [_] => return,
