@@ -354,3 +354,27 @@ fn each_built_in_roles_row_names_all_its_operations_and_no_other() {
     }
     assert_eq!(rows, 12);
 }
+
+#[test]
+fn the_operations_of_each_command_are_in_the_role_that_its_row_names() {
+    let page = fs::read_to_string(root().join("docs/reference/policy.md")).expect("the page");
+    let (_, section) = page
+        .split_once("\n## What the commands of the Docker CLI need\n")
+        .expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("another section");
+    let text = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"none\"\n";
+    let policy = Policy::parse("t", text).expect("a policy");
+    let mut rows = 0;
+    for row in section.lines().filter(|line| line.starts_with("| `docker")) {
+        rows += 1;
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let name = cells[2].trim_matches(['`', ' ', '|']);
+        let role = policy.roles.iter().find(|role| role.name == name);
+        let role = role.unwrap_or_else(|| panic!("{name} is no built-in role"));
+        for id in cells[1].split('`').skip(1).step_by(2) {
+            let operation = Operation::from_id(id).unwrap_or_else(|| panic!("{id}"));
+            assert!(role.allowed.contains(operation), "{row}: {id}");
+        }
+    }
+    assert!(rows > 7, "{rows}");
+}

@@ -5,12 +5,16 @@ use std::time::Duration;
 use crate::support::client::Side;
 use crate::support::same::same_text;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{Context, Verdict, ensure};
 
 use super::{ADMIN, FACTORY, Roles, TEAM, VIEWER};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
+        Case::new(
+            "policy_commands__need_the_operations_that_the_reference_names",
+            commands,
+        ),
         Case::new("policy_cli__an_allowed_role_notices_nothing", allowed),
         Case::new("policy_sentence__denied_commands_print_it_and_fail", denied),
         Case::new(
@@ -283,5 +287,71 @@ fn buildx(suite: &Suite, name: &str) -> Verdict {
         "an image was built without the grant"
     );
     factory.ok(script)?;
+    roles.finish()
+}
+
+/// What stands for each command of the reference's table.
+const COMMANDS: &[(&str, &str)] = &[
+    ("docker ps", "docker ps"),
+    ("docker logs", "docker logs $N-there"),
+    ("docker stop", "docker stop -t 0 $N-there"),
+    ("docker run -d", "run -d --name $N-made $IMAGE true"),
+    ("docker run", "run --rm $IMAGE echo ran"),
+    (
+        "docker exec",
+        "docker start $N-there >/dev/null 2>&1; docker exec $N-other echo ran",
+    ),
+    (
+        "docker cp",
+        "echo x >file && docker cp file $N-other:/tmp/file && docker cp $N-other:/tmp/file back",
+    ),
+    (
+        "docker build",
+        "mkdir -p ctx && echo \"FROM $IMAGE\" >ctx/Dockerfile && DOCKER_BUILDKIT=0 docker build -q -t $N ctx",
+    ),
+    (
+        "docker compose up",
+        "printf 'services: {one: {image: %s, command: sleep 1000, network_mode: none, pull_policy: never, stop_grace_period: 0s}}' $IMAGE >compose.yaml && docker compose -p $N up -d && docker compose -p $N down",
+    ),
+];
+
+/// Each row of the table is a whole role: with it, and nothing else, the command works.
+fn commands(suite: &Suite, name: &str) -> Verdict {
+    let roles = Roles::start(suite, name, &[])?;
+    let (direct, team) = (roles.direct()?, roles.side(TEAM)?);
+    direct.ok(&format!(
+        "run -d --name {0}-there $IMAGE sleep 1000 >/dev/null; run -d --name {0}-other $IMAGE sleep 1000 >/dev/null",
+        team.prefix
+    ))?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/policy.md");
+    let page = std::fs::read_to_string(page).context("read the reference")?;
+    let whole = std::fs::read_to_string(&roles.policy).context("read the policy")?;
+    let mut rows = 0;
+    let mut wrong = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| `docker")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let command = cells[0].trim_matches(['|', ' ', '`']);
+        let script = COMMANDS.iter().find(|(of, _)| *of == command);
+        let (_, script) = script.ok_or_else(|| format!("{command} has no script here"))?;
+        let allow: Vec<String> = cells[1]
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(|id| format!("{id:?}"))
+            .collect();
+        let text = whole.replacen(
+            "base = \"ci\"",
+            &format!("allow = [{}]", allow.join(", ")),
+            1,
+        );
+        super::live::reload(&roles, &text, "\"Reloaded\"")?;
+        let output = team.shell(script)?;
+        if output.code != 0 {
+            wrong.push(format!("{command}: {} {}", output.code, output.stderr));
+        }
+        rows += 1;
+    }
+    ensure!(rows == COMMANDS.len(), "{rows} rows");
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     roles.finish()
 }
