@@ -51,8 +51,8 @@ fn authority(args: &CaArgs, paths: &Paths) -> Result<Authority, CertsError> {
         _ if !paths.ca.is_file() => Err(CertsError::refused(
             format!("there is no CA in {:?}", paths.dir),
             format!(
-                "make one with `dockgate certs init --dir {}`, or name yours with --ca-cert FILE --ca-key FILE",
-                paths.dir.display()
+                "make one with `dockgate certs init{}`, or name yours with --ca-cert FILE --ca-key FILE",
+                paths.option()
             ),
         )),
         _ => paths.authority(&passphrase),

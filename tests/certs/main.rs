@@ -6,6 +6,7 @@ mod encrypted;
 mod example;
 mod exposed;
 mod files;
+mod hints;
 mod import;
 mod issue;
 mod layouts;

@@ -98,3 +98,21 @@ pub(crate) fn initialised() -> tempfile::TempDir {
 pub(crate) fn arg(path: &Path) -> &str {
     path.to_str().expect("utf-8 path")
 }
+
+/// A client's certificate for the key it has, by the CA in `certs`, that ended long ago.
+pub(crate) fn expired(certs: &Path, name: &str) -> String {
+    let read = |path: &str| std::fs::read_to_string(certs.join(path)).expect("PEM");
+    let ca_key = rcgen::KeyPair::from_pem(&read("ca-key.pem")).expect("the CA's key");
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&read("ca.pem"), ca_key).expect("the CA");
+    let key = rcgen::KeyPair::from_pem(&read(&format!("clients/{name}/key.pem"))).expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    params.use_authority_key_identifier_extension = true;
+    let signed = params.signed_by(&key, &issuer).expect("a certificate");
+    signed.pem()
+}

@@ -144,7 +144,10 @@ fn ensure_for(
     } else {
         Action::KeptServer {
             reason,
-            because: "it was not made by dockgate; `dockgate certs renew server` renews it".into(),
+            because: format!(
+                "it was not made by dockgate; `dockgate certs renew server{}` renews it",
+                paths.option()
+            ),
         }
     };
     Ok(found(&paths, vec![action]))

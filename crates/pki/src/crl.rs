@@ -16,6 +16,7 @@ use super::{
     write::{self, Access, Existing},
 };
 use crate::trust::RevocationList;
+use text::escape::shell_word;
 
 /// How far thisUpdate lies in the past: clocks differ, and OpenSSL refuses a list from the future.
 const BACKDATE: Duration = Duration::minutes(5);
@@ -51,7 +52,10 @@ impl Crl {
             path: path.into(),
             expected: "an X509 CRL in PEM",
             found,
-            hint: Some("`dockgate certs crl --dir DIR` signs it again".into()),
+            hint: Some(format!(
+                "move it away; `dockgate certs crl --dir {}` signs it again from the index",
+                shell_word(&path.parent().unwrap_or(path).to_string_lossy())
+            )),
         };
         if bytes.first() == Some(&0x30) {
             return Self::parse(&bytes).map_err(unexpected);

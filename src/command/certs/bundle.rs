@@ -21,12 +21,15 @@ pub(crate) struct Files {
 
 impl Files {
     /// Reads a client's directory.
-    pub(crate) fn read(dir: &Path) -> Result<Self, CertsError> {
+    pub(crate) fn read(dir: &Path, name: &str, option: &str) -> Result<Self, CertsError> {
         let key = dir.join("key.pem");
         if dir.join("cert.pem").is_file() && !key.is_file() {
             return Err(CertsError::refused(
                 format!("{key:?} is not here: this client's key was handed out or made elsewhere"),
-                "its owner has it; `dockgate certs renew NAME --new-key` makes another one",
+                format!(
+                    "its owner has it; `dockgate certs renew {} --new-key{option}` makes another one",
+                    shell_word(name)
+                ),
             ));
         }
         let text = |name: &str| {

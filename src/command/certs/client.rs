@@ -8,10 +8,12 @@ use crate::cli::certs::{Bundle, Client};
 use crate::command::output::Output;
 use pki::{
     CertsError,
+    crl::Crl,
+    index::Index,
     inspect::timestamp,
-    issue::{CLIENT_DAYS, Days},
+    issue::{CLIENT_DAYS, Days, now},
     name, san,
-    store::{ClientRequest, Paths, Store},
+    store::{ClientRequest, Paths, Store, inspect_file},
     write::{Existing, refuse_existing},
 };
 use text::escape::shell_word;
@@ -106,6 +108,42 @@ pub(super) fn client(args: &Client, output: &mut Output<'_>) -> Result<(), Certs
     Ok(())
 }
 
+/// A certificate that nobody would be let in with is not packed.
+fn usable(name: &str, home: &Path, paths: &Paths) -> Result<(), CertsError> {
+    let (_, info) = inspect_file(&home.join("cert.pem"))?;
+    let listed = match paths.crl.is_file() {
+        true => Crl::read(&paths.crl)?
+            .entries
+            .iter()
+            .any(|entry| entry.serial == info.serial),
+        false => false,
+    };
+    let (name, option) = (shell_word(name), paths.option());
+    if listed
+        || Index::read(&paths.index)?
+            .revocation(&info.serial)
+            .is_some()
+    {
+        return Err(CertsError::refused(
+            format!(
+                "the certificate of {name} (serial {}) is revoked",
+                info.serial
+            ),
+            format!("make another one with `dockgate certs client {name} --force{option}`"),
+        ));
+    }
+    if now() >= info.not_after {
+        return Err(CertsError::refused(
+            format!(
+                "the certificate of {name} expired on {}",
+                timestamp(info.not_after)
+            ),
+            format!("renew it with `dockgate certs renew {name}{option}`"),
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn bundle(args: &Bundle, output: &mut Output<'_>) -> Result<(), CertsError> {
     name::check(&args.name)?;
     let paths = Paths::of(&args.dir.dir);
@@ -120,12 +158,13 @@ pub(super) fn bundle(args: &Bundle, output: &mut Output<'_>) -> Result<(), Certs
             ),
         ));
     }
+    usable(&args.name, &home, &paths)?;
     let address = bundle::address(args.host.as_deref(), &paths);
     let out = args
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}.tar", args.name)));
-    Files::read(&home)?.write(
+    Files::read(&home, &args.name, &paths.option())?.write(
         &out,
         &bundle::readme(&args.name, &address),
         Existing::from_force(args.force),

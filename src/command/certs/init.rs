@@ -83,10 +83,17 @@ pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), Certs
     let (sans, grant) = server_names(&args.san)?;
     let existing = Existing::from_force(args.force);
     let mut store = Store::open(&args.ca.dir.dir)?;
-    let hint = format!(
-        "`dockgate certs renew server{}` renews it; --force replaces it and its key",
-        dir_option(&args.ca.dir.dir)
-    );
+    let option = dir_option(&args.ca.dir.dir);
+    // Who gives names wants other names, which a renewal would not bring.
+    let hint = match args.san.is_empty() {
+        true => format!(
+            "`dockgate certs renew server{option}` renews it; --force replaces it and its key"
+        ),
+        false => format!(
+            "`dockgate certs server --san {} --force{option}` replaces it and its key; a renewal keeps its names",
+            shell_word(&args.san.join(","))
+        ),
+    };
     for path in [&store.paths.server_cert, &store.paths.server_key] {
         refuse_existing(path, existing, &hint)?;
     }

@@ -167,7 +167,7 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
     if names.is_empty() {
         out.push(
             Finding::error(format!("{what} has no subject alternative name: docker and every other Go client refuse it"))
-                .hint("clients no longer look at the common name: `dockgate certs server --san NAME` with the name in DOCKER_HOST"),
+                .hint("clients no longer look at the common name: `dockgate certs server --san NAME --force` with the name in DOCKER_HOST"),
         );
     }
     if !read.permits(Role::Server) && !read.names_any_usage() {
@@ -176,14 +176,14 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
                 "{what} has an extendedKeyUsage without serverAuth: clients refuse it"
             ))
             .hint(
-                "is it a client certificate? make one for the server with `dockgate certs server`",
+                "is it a client certificate? make one for the server with `dockgate certs server --force`",
             ),
         );
     }
     if read.is_ca {
         out.push(
             Finding::warning(format!("{what} is a CA: rustls-based clients refuse it, and its key is worth more than a server's"))
-                .hint("make a server certificate with `dockgate certs server`"),
+                .hint("make a server certificate with `dockgate certs server --force`"),
         );
     }
     if let Some(bits) = read.key.strip_prefix("RSA ")
@@ -218,7 +218,7 @@ fn same_subject(leaf: &Certificate, cas: &[Certificate], path: &Path, out: &mut 
                 path.display(),
                 leaf.subject
             ))
-            .hint("give the server a name of its own: `dockgate certs server`"),
+            .hint("give the server a name of its own: `dockgate certs server --force`"),
         );
     }
 }

@@ -30,7 +30,7 @@ fn the_server_certificate_is_judged_in_words() {
         (
             |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
             "has an extendedKeyUsage without serverAuth",
-            "on the server: `dockgate certs server`",
+            "on the server: `dockgate certs server --force`",
         ),
     ];
     for (change, words, hint) in cases {

@@ -70,7 +70,7 @@ impl Probe<'_> {
             }
             AlertDescription::CertificateRevoked | AlertDescription::AccessDenied => {
                 Finding::error(format!("the server has revoked or denied the client certificate ({subject}, serial {serial})"))
-                    .hint("ask whoever runs the gate for a new one: `dockgate certs client NAME`")
+                    .hint("ask whoever runs the gate for a new one: `dockgate certs client NAME --force`")
             }
             AlertDescription::CertificateRequired => {
                 Finding::error("the server wants a client certificate and got none it could use").hint("check --tlscert and --tlskey")
@@ -110,7 +110,7 @@ impl Probe<'_> {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 let names = if sans.is_empty() { "no names at all".to_owned() } else { format!("only {sans}") };
                 Finding::error(format!("the server's certificate ({subject}) is valid for {names}, not for {host:?}"))
-                    .hint(format!("use one of its names, or on the server: `dockgate certs server --san {host}`"))
+                    .hint(format!("use one of its names, or on the server: `dockgate certs server --san {host} --force`"))
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 let until = summary.map(|s| s.not_after.date().to_string()).unwrap_or_default();
@@ -124,10 +124,10 @@ impl Probe<'_> {
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 Finding::error(format!("the server's certificate ({subject}) has an extendedKeyUsage without serverAuth"))
-                    .hint("on the server: `dockgate certs server` makes one that has it")
+                    .hint("on the server: `dockgate certs server --force` makes one that has it")
             }
             other => Finding::error(format!("the server's certificate ({subject}) cannot be accepted: {}", words::certificate(other)))
-                .hint("on the server: `dockgate certs server` makes a sound one"),
+                .hint("on the server: `dockgate certs server --force` makes a sound one"),
         }
     }
 
