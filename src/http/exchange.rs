@@ -23,7 +23,7 @@ use super::framing::Framing;
 use super::relay::{Fault, Progress, Relay};
 use super::response_authorization::{Question, ResponseAuthorization};
 
-pub use outcome::{End, Facts, Failure};
+pub use outcome::{ExchangeEnd, Facts, Failure};
 
 /// How long an answer may still be relayed after the client ended its side of an ordinary request.
 const GONE_GRACE: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ const BODY_GRACE: Duration = Duration::from_secs(5);
 const AHEAD: usize = 64 * 1024;
 
 #[derive(Debug)]
-enum Up {
+enum ExchangeUp {
     Sending,
     Sent,
     /// Writing to the engine failed; it may have answered all the same.
@@ -62,7 +62,7 @@ pub struct Exchange<'a> {
     relay: Relay<'a>,
     facts: Facts,
     body: Framing,
-    up: Up,
+    up: ExchangeUp,
     down: Down,
     engine_in: Vec<u8>,
     scanned: usize,
@@ -93,7 +93,7 @@ impl<'a> Exchange<'a> {
             relay,
             facts,
             body,
-            up: Up::Sending,
+            up: ExchangeUp::Sending,
             down: Down::Head,
             engine_in: Vec::new(),
             scanned: 0,
@@ -120,14 +120,14 @@ impl<'a> Exchange<'a> {
     }
 
     /// Drives both directions to the end.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ExchangeEnd> {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(if matches!(self.down, Down::Done) {
-                End::Close
+                ExchangeEnd::Close
             } else {
-                End::ClientGone
+                ExchangeEnd::ClientGone
             });
         }
         if let Some(end) = self.poll_up(cx) {
@@ -140,12 +140,12 @@ impl<'a> Exchange<'a> {
             return Poll::Pending;
         }
         match self.up {
-            _ if self.close || self.relay.surplus => Poll::Ready(End::Close),
-            Up::Sent if self.relay.client.ended() => Poll::Ready(End::Close),
-            Up::Sent => Poll::Ready(End::Reuse),
-            Up::Failed(_) => Poll::Ready(End::Close),
+            _ if self.close || self.relay.surplus => Poll::Ready(ExchangeEnd::Close),
+            ExchangeUp::Sent if self.relay.client.ended() => Poll::Ready(ExchangeEnd::Close),
+            ExchangeUp::Sent => Poll::Ready(ExchangeEnd::Reuse),
+            ExchangeUp::Failed(_) => Poll::Ready(ExchangeEnd::Close),
             // The engine often answers a load before it has read the last chunk, and keeps its connection.
-            Up::Sending => {
+            ExchangeUp::Sending => {
                 self.arm(BODY_GRACE, cx);
                 Poll::Pending
             }
@@ -159,19 +159,19 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn poll_up(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if matches!(self.up, Up::Sending) {
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Option<ExchangeEnd> {
+        if matches!(self.up, ExchangeUp::Sending) {
             match self.relay.poll_up(cx, &mut self.body) {
                 Poll::Pending => return None,
-                Poll::Ready(Ok(Progress::Done)) => self.up = Up::Sent,
+                Poll::Ready(Ok(Progress::Done)) => self.up = ExchangeUp::Sent,
                 Poll::Ready(Ok(Progress::Ended) | Err(Fault::Client(_))) => {
-                    return Some(End::ClientGone);
+                    return Some(ExchangeEnd::ClientGone);
                 }
                 Poll::Ready(Err(Fault::ClientChunk(bad))) => {
                     return Some(self.fail(Failure::Request(bad)));
                 }
                 Poll::Ready(Err(Fault::EngineWrite(e) | Fault::EngineRead(e))) => {
-                    self.up = Up::Failed(Some(e));
+                    self.up = ExchangeUp::Failed(Some(e));
                 }
                 Poll::Ready(Err(Fault::EngineChunk(bad))) => {
                     return Some(self.fail(Failure::EngineChunk(bad)));
@@ -181,14 +181,14 @@ impl<'a> Exchange<'a> {
                 }
             }
         }
-        if matches!(self.up, Up::Sent) && self.deadline.is_none() {
+        if matches!(self.up, ExchangeUp::Sent) && self.deadline.is_none() {
             return self.watch(cx);
         }
         None
     }
 
     /// Notices a client that goes away while the engine works, and keeps what it sends ahead.
-    fn watch(&mut self, cx: &mut Context<'_>) -> Option<End> {
+    fn watch(&mut self, cx: &mut Context<'_>) -> Option<ExchangeEnd> {
         while self.relay.client.held().len() < AHEAD {
             match self.relay.client.poll_hold(cx) {
                 Poll::Pending => return None,
@@ -204,17 +204,17 @@ impl<'a> Exchange<'a> {
                     self.arm(GONE_GRACE, cx);
                     return None;
                 }
-                Poll::Ready(Err(_)) => return Some(End::ClientGone),
+                Poll::Ready(Err(_)) => return Some(ExchangeEnd::ClientGone),
             }
         }
         None
     }
 
-    fn fail(&self, failure: Failure) -> End {
+    fn fail(&self, failure: Failure) -> ExchangeEnd {
         if self.status.is_none() {
-            End::Unanswered(failure)
+            ExchangeEnd::Unanswered(failure)
         } else {
-            End::Cut(failure)
+            ExchangeEnd::Cut(failure)
         }
     }
 }

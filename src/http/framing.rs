@@ -30,10 +30,10 @@ pub enum BadChunk {
 
 /// How much of a body is still to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Framing(Kind);
+pub struct Framing(FramingKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum FramingKind {
     Length(u64),
     Chunked(Chunks),
     UntilEof,
@@ -94,13 +94,13 @@ impl Framing {
     /// No body.
     #[must_use]
     pub fn none() -> Self {
-        Self(Kind::Length(0))
+        Self(FramingKind::Length(0))
     }
 
     /// A body of exactly `n` bytes.
     #[must_use]
     pub fn length(n: u64) -> Self {
-        Self(Kind::Length(n))
+        Self(FramingKind::Length(n))
     }
 
     /// The chunked body of an answer, which goes on as it comes.
@@ -116,7 +116,7 @@ impl Framing {
     }
 
     fn chunks(by_line: bool) -> Self {
-        Self(Kind::Chunked(Chunks {
+        Self(FramingKind::Chunked(Chunks {
             state: Chunk::Size {
                 value: 0,
                 digits: 0,
@@ -133,28 +133,28 @@ impl Framing {
     /// A body that ends with its connection.
     #[must_use]
     pub fn until_eof() -> Self {
-        Self(Kind::UntilEof)
+        Self(FramingKind::UntilEof)
     }
 
     /// Whether only the end of the connection ends this body.
     #[must_use]
     pub fn is_until_eof(&self) -> bool {
-        self.0 == Kind::UntilEof
+        self.0 == FramingKind::UntilEof
     }
 
     /// Whether this is a chunked body.
     #[must_use]
     pub fn is_chunked(&self) -> bool {
-        matches!(self.0, Kind::Chunked(_))
+        matches!(self.0, FramingKind::Chunked(_))
     }
 
     /// How long the body is, as far as the head tells.
     #[must_use]
     pub fn announced(&self) -> BodyLength {
         match self.0 {
-            Kind::Length(0) => BodyLength::Empty,
-            Kind::Length(n) => BodyLength::Exact(n),
-            Kind::Chunked(_) | Kind::UntilEof => BodyLength::Unknown,
+            FramingKind::Length(0) => BodyLength::Empty,
+            FramingKind::Length(n) => BodyLength::Exact(n),
+            FramingKind::Chunked(_) | FramingKind::UntilEof => BodyLength::Unknown,
         }
     }
 
@@ -162,9 +162,9 @@ impl Framing {
     #[must_use]
     pub fn is_done(&self) -> bool {
         match &self.0 {
-            Kind::Length(left) => *left == 0,
-            Kind::Chunked(chunks) => chunks.state == Chunk::Done,
-            Kind::UntilEof => false,
+            FramingKind::Length(left) => *left == 0,
+            FramingKind::Chunked(chunks) => chunks.state == Chunk::Done,
+            FramingKind::UntilEof => false,
         }
     }
 
@@ -172,8 +172,8 @@ impl Framing {
     #[must_use]
     pub fn held(&self) -> usize {
         match &self.0 {
-            Kind::Chunked(chunks) => chunks.held.len(),
-            Kind::Length(_) | Kind::UntilEof => 0,
+            FramingKind::Chunked(chunks) => chunks.held.len(),
+            FramingKind::Length(_) | FramingKind::UntilEof => 0,
         }
     }
 
@@ -185,12 +185,12 @@ impl Framing {
     /// When a chunk does not follow the grammar; nothing of `data` may then be passed on.
     pub fn take<'a>(&'a mut self, data: &'a [u8]) -> Result<Taken<'a>, BadChunk> {
         match &mut self.0 {
-            Kind::UntilEof => Ok(Taken {
+            FramingKind::UntilEof => Ok(Taken {
                 used: data.len(),
                 front: &[],
                 data,
             }),
-            Kind::Length(left) => {
+            FramingKind::Length(left) => {
                 let used = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
                 *left -= used as u64;
                 Ok(Taken {
@@ -199,7 +199,7 @@ impl Framing {
                     data: &data[..used],
                 })
             }
-            Kind::Chunked(chunks) => chunks.take(data),
+            FramingKind::Chunked(chunks) => chunks.take(data),
         }
     }
 }

@@ -17,7 +17,7 @@ use memchr::{memchr_iter, memmem};
 
 use super::framing::Framing;
 use docker_api::TargetError;
-use fields::{Fields, Lines, place, write_lines};
+use fields::{HeadFields, HeadLines, place, write_lines};
 use policy::EngineHeaders;
 
 pub use fields::Expect;
@@ -54,7 +54,7 @@ pub enum HeadError {
 pub struct RequestHead {
     /// Where the method stands in the head.
     pub method: Range<usize>,
-    target: Target,
+    target: SentTarget,
     /// Whether it is HTTP/1.0.
     pub http10: bool,
     /// Whether the client keeps the connection open afterwards.
@@ -75,7 +75,7 @@ pub struct RequestHead {
 
 /// The request target in origin form.
 #[derive(Clone, Debug)]
-enum Target {
+enum SentTarget {
     /// As it stands in the head.
     Sent(Range<usize>),
     /// What a target in absolute form means.
@@ -84,7 +84,7 @@ enum Target {
 
 /// What a head says of its connection after the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Connection {
+pub struct Persistence {
     /// Whether the request is HTTP/1.0.
     pub http10: bool,
     /// Whether the client keeps the connection open.
@@ -94,8 +94,8 @@ pub struct Connection {
 impl RequestHead {
     /// What it says of its connection.
     #[must_use]
-    pub fn connection(&self) -> Connection {
-        Connection {
+    pub fn connection(&self) -> Persistence {
+        Persistence {
             http10: self.http10,
             persistent: self.persistent,
         }
@@ -105,8 +105,8 @@ impl RequestHead {
     #[must_use]
     pub fn target<'a>(&'a self, head: &'a [u8]) -> Cow<'a, str> {
         match &self.target {
-            Target::Sent(range) => String::from_utf8_lossy(&head[range.clone()]),
-            Target::Meant(origin) => Cow::Borrowed(origin),
+            SentTarget::Sent(range) => String::from_utf8_lossy(&head[range.clone()]),
+            SentTarget::Meant(origin) => Cow::Borrowed(origin),
         }
     }
 }
@@ -218,7 +218,7 @@ pub fn request_within(
     else {
         return Err(HeadError::Malformed("incomplete request line"));
     };
-    let fields = Fields::read(parsed.headers)?;
+    let fields = HeadFields::read(parsed.headers)?;
     let mut engine = EngineHeaders::default();
     for header in parsed.headers.iter() {
         engine.note(header.name);
@@ -240,7 +240,7 @@ pub fn request_within(
         .as_ref()
         .map(|target| format!("{method} {} HTTP/1.{minor}\r\n", target.origin));
     let origin = absolute.as_ref().map_or(target, |target| &target.origin);
-    let lines = Lines {
+    let lines = HeadLines {
         upgrade: fields.upgrade,
         drop_expect: fields.expect == Expect::Continue && takes_over(method, origin),
         origin: start_line
@@ -254,8 +254,8 @@ pub fn request_within(
     out.extend_from_slice(b"\r\n");
     let start = method.len() + 1;
     let target = match absolute {
-        Some(target) => Target::Meant(target.origin.into_owned()),
-        None => Target::Sent(start..start + target.len()),
+        Some(target) => SentTarget::Meant(target.origin.into_owned()),
+        None => SentTarget::Sent(start..start + target.len()),
     };
     Ok(RequestHead {
         method: 0..method.len(),
@@ -312,7 +312,7 @@ pub fn response(
     if status < 100 {
         return Err(HeadError::Malformed("a status below 100"));
     }
-    let fields = Fields::read(parsed.headers)?;
+    let fields = HeadFields::read(parsed.headers)?;
     let http10 = minor == 0;
     if http10 && fields.chunked {
         return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
@@ -337,9 +337,9 @@ pub fn response(
     };
     let emit = plan(&response);
     if emit != Emit::Nothing {
-        let lines = Lines {
+        let lines = HeadLines {
             upgrade: emit == Emit::Verbatim,
-            ..Lines::default()
+            ..HeadLines::default()
         };
         write_lines(head, parsed.headers, &fields, lines, out);
         if let Emit::Connection(Some(value)) = emit {

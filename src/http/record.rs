@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{debug, info};
 
-use super::head::Connection;
+use super::head::Persistence;
 use super::shared::Shared;
 use crate::observe::audit::sink::Room;
 use crate::observe::audit::{
@@ -66,7 +66,7 @@ pub struct RequestRecord<'a> {
     /// Whether it carries an `Upgrade` field.
     pub upgrade: bool,
     /// What the client's head says of its connection.
-    pub connection: Connection,
+    pub connection: Persistence,
     target: Option<String>,
     started: Instant,
     time: SystemTime,
@@ -104,7 +104,7 @@ impl<'a> RequestRecord<'a> {
             operation,
             hijack,
             upgrade: false,
-            connection: Connection::default(),
+            connection: Persistence::default(),
             target: shared
                 .audit
                 .is_some()

@@ -22,12 +22,12 @@ const RECORD: usize = 16 * 1024;
 
 /// Bytes on their way that the next socket has not taken yet.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub struct OutBuffer {
     data: Vec<u8>,
     sent: usize,
 }
 
-impl Pending {
+impl OutBuffer {
     /// Queues `data` as a whole.
     #[must_use]
     pub fn new(data: Vec<u8>) -> Self {
@@ -100,9 +100,9 @@ pub struct Relay<'a> {
     /// The engine.
     pub engine: &'a mut EngineStream,
     /// Bytes for the engine.
-    pub up: Pending,
+    pub up: OutBuffer,
     /// Bytes for the client.
-    pub down: Pending,
+    pub down: OutBuffer,
     /// Counts the bytes.
     pub meter: &'a Meter,
     /// Whether the engine sent bytes behind a complete body; its connection must not be used again.

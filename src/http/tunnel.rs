@@ -18,7 +18,7 @@ use super::relay::{Fault, Progress, Relay};
 
 /// How a tunnel ended.
 #[derive(Debug)]
-pub enum End {
+pub enum TunnelEnd {
     /// The engine ended its output; all of it is written.
     Engine,
     /// The engine's connection failed: the client must not take it for a regular end.
@@ -27,7 +27,7 @@ pub enum End {
     Client(io::Error),
 }
 
-impl End {
+impl TunnelEnd {
     /// The word used in logs, from a closed set.
     #[must_use]
     pub fn id(&self) -> &'static str {
@@ -40,7 +40,7 @@ impl End {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Up {
+enum TunnelUp {
     Open,
     Ended,
 }
@@ -48,7 +48,7 @@ enum Up {
 /// A tunnel in progress.
 pub struct Tunnel<'a> {
     relay: Relay<'a>,
-    up: Up,
+    up: TunnelUp,
     inbound: Framing,
     outbound: Framing,
     /// A reset, or TCP keep-alive's verdict: after the client's end nothing else would show that it is dead.
@@ -62,7 +62,7 @@ impl<'a> Tunnel<'a> {
         let tcp = relay.client.tcp();
         Self {
             relay,
-            up: Up::Open,
+            up: TunnelUp::Open,
             inbound: Framing::until_eof(),
             outbound: Framing::until_eof(),
             dead: Box::pin(died(tcp)),
@@ -70,35 +70,35 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Drives both directions to the end.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
         if let Poll::Ready(e) = self.dead.as_mut().poll(cx) {
-            return Poll::Ready(End::Client(e));
+            return Poll::Ready(TunnelEnd::Client(e));
         }
-        if self.up == Up::Open {
+        if self.up == TunnelUp::Open {
             match self.relay.poll_up(cx, &mut self.inbound) {
                 Poll::Pending => {}
-                Poll::Ready(Err(Fault::Client(e))) => return Poll::Ready(End::Client(e)),
+                Poll::Ready(Err(Fault::Client(e))) => return Poll::Ready(TunnelEnd::Client(e)),
                 Poll::Ready(Ok(Progress::Ended | Progress::Done)) => {
                     self.relay.engine.end();
-                    self.up = Up::Ended;
+                    self.up = TunnelUp::Ended;
                 }
                 // The engine reads no more; what it still has to say comes the other way.
-                Poll::Ready(Err(_)) => self.up = Up::Ended,
+                Poll::Ready(Err(_)) => self.up = TunnelUp::Ended,
             }
         }
         match self.relay.poll_down(cx, &mut self.outbound) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(_)) => Poll::Ready(End::Engine),
-            Poll::Ready(Err(Fault::Client(e))) => Poll::Ready(End::Client(e)),
+            Poll::Ready(Ok(_)) => Poll::Ready(TunnelEnd::Engine),
+            Poll::Ready(Err(Fault::Client(e))) => Poll::Ready(TunnelEnd::Client(e)),
             Poll::Ready(Err(Fault::EngineRead(e) | Fault::EngineWrite(e))) => {
-                Poll::Ready(End::EngineFailed(e))
+                Poll::Ready(TunnelEnd::EngineFailed(e))
             }
             Poll::Ready(Err(Fault::ClientChunk(bad) | Fault::EngineChunk(bad))) => {
-                Poll::Ready(End::EngineFailed(io::Error::other(bad)))
+                Poll::Ready(TunnelEnd::EngineFailed(io::Error::other(bad)))
             }
-            Poll::Ready(Err(Fault::Refused(denied))) => {
-                Poll::Ready(End::EngineFailed(io::Error::other(denied.to_string())))
-            }
+            Poll::Ready(Err(Fault::Refused(denied))) => Poll::Ready(TunnelEnd::EngineFailed(
+                io::Error::other(denied.to_string()),
+            )),
         }
     }
 }

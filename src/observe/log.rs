@@ -18,12 +18,12 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 pub use line::Format;
-use sink::Sink;
+use sink::LogSink;
 
 /// How long the end of the process waits for the log's reader.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-static SINK: OnceLock<Sink> = OnceLock::new();
+static SINK: OnceLock<LogSink> = OnceLock::new();
 static LEVEL: AtomicUsize = AtomicUsize::new(3);
 
 thread_local! {
@@ -54,7 +54,7 @@ pub fn start(level: Level, format: Format) -> std::io::Result<()> {
     if SINK.get().is_some() {
         return Ok(());
     }
-    let sink = SINK.get_or_init(Sink::default);
+    let sink = SINK.get_or_init(LogSink::default);
     std::thread::Builder::new().name("log".into()).spawn(move || {
         sink.run(std::io::stderr(), |dropped| {
             match format {
@@ -91,7 +91,7 @@ pub fn set_level(level: Level) {
 /// Lines dropped since start because their reader was too slow.
 #[must_use]
 pub fn dropped() -> u64 {
-    SINK.get().map_or(0, Sink::lost)
+    SINK.get().map_or(0, LogSink::lost)
 }
 
 /// Waits, briefly, until everything logged has been written.

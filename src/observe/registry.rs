@@ -21,7 +21,7 @@ mod pending;
 mod share;
 mod view;
 
-pub use pending::{Handshake, Pending, Place, Source};
+pub use pending::{Handshake, HandshakeTable, Place, Source};
 pub use share::{Admission, PerClient};
 pub use view::{State, Totals};
 
@@ -255,7 +255,7 @@ impl Entry {
 pub struct Registry {
     table: Mutex<Table>,
     /// Connections whose client is not known yet.
-    pub pending: Arc<Pending>,
+    pub pending: Arc<HandshakeTable>,
     next: AtomicU64,
     per_client: PerClient,
 }
@@ -299,7 +299,7 @@ impl Default for Registry {
     fn default() -> Self {
         Self {
             table: Mutex::default(),
-            pending: Arc::new(Pending::new(usize::MAX)),
+            pending: Arc::new(HandshakeTable::new(usize::MAX)),
             next: AtomicU64::default(),
             per_client: PerClient::default(),
         }
@@ -312,7 +312,7 @@ impl Registry {
     pub fn with_limits(per_client: PerClient, handshakes: usize) -> Self {
         Self {
             per_client,
-            pending: Arc::new(Pending::new(handshakes)),
+            pending: Arc::new(HandshakeTable::new(handshakes)),
             ..Self::default()
         }
     }

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use super::super::framing::Framing;
 use super::super::head::{self, Emit, MAX_HEAD, ResponseHead};
-use super::super::relay::{Fault, Pending, Progress};
+use super::super::relay::{Fault, OutBuffer, Progress};
 use super::super::response_authorization::ResponseAuthorization;
-use super::{Down, End, Exchange, Failure, Up};
+use super::{Down, Exchange, ExchangeEnd, ExchangeUp, Failure};
 use crate::net;
 
 impl Exchange<'_> {
     /// Relays what the engine answers, as far as it goes now.
-    pub(super) fn poll_down(&mut self, cx: &mut Context<'_>) -> Option<End> {
+    pub(super) fn poll_down(&mut self, cx: &mut Context<'_>) -> Option<ExchangeEnd> {
         loop {
             match &mut self.down {
                 Down::Done => return None,
@@ -21,7 +21,7 @@ impl Exchange<'_> {
                     // An interim head has to be on its way before the next one is read.
                     match self.relay.poll_down_pending(cx) {
                         Poll::Pending => return None,
-                        Poll::Ready(Err(_)) => return Some(End::ClientGone),
+                        Poll::Ready(Err(_)) => return Some(ExchangeEnd::ClientGone),
                         Poll::Ready(Ok(())) => {}
                     }
                     match head::head_len(&self.engine_in, self.scanned) {
@@ -51,7 +51,7 @@ impl Exchange<'_> {
                         self.down = Down::Head;
                     }
                     Poll::Ready(Err(denied)) => {
-                        return Some(End::Unanswered(Failure::Plugin(denied)));
+                        return Some(ExchangeEnd::Unanswered(Failure::Plugin(denied)));
                     }
                 },
                 Down::Body(framing) => {
@@ -72,7 +72,7 @@ impl Exchange<'_> {
                         Poll::Ready(Err(Fault::Refused(denied))) => {
                             return Some(self.fail(Failure::Policy(denied)));
                         }
-                        Poll::Ready(Err(Fault::Client(_))) => return Some(End::ClientGone),
+                        Poll::Ready(Err(Fault::Client(_))) => return Some(ExchangeEnd::ClientGone),
                     }
                 }
             }
@@ -84,7 +84,7 @@ impl Exchange<'_> {
         clippy::option_option,
         reason = "pending, going on, and ended are three cases of a poll step"
     )]
-    fn read_head(&mut self, cx: &mut Context<'_>) -> Option<Option<End>> {
+    fn read_head(&mut self, cx: &mut Context<'_>) -> Option<Option<ExchangeEnd>> {
         self.scanned = self.engine_in.len();
         if self.scanned > MAX_HEAD {
             return Some(Some(self.fail(Failure::EngineHeadSize)));
@@ -98,20 +98,20 @@ impl Exchange<'_> {
         let stale =
             self.engine_in.is_empty() && !self.relay.engine.is_fresh() && self.facts.replayable;
         if stale && self.status.is_none() {
-            return Some(Some(End::Stale));
+            return Some(Some(ExchangeEnd::Stale));
         }
         let cause = match (&mut self.up, error) {
             (_, Some(e)) => Some(e),
-            (Up::Failed(e), None) => e.take(),
+            (ExchangeUp::Failed(e), None) => e.take(),
             _ => None,
         };
         Some(Some(self.fail(Failure::EngineClosed(cause))))
     }
 
-    fn on_head(&mut self, len: usize) -> Option<End> {
+    fn on_head(&mut self, len: usize) -> Option<ExchangeEnd> {
         let facts = self.facts;
         let ahead = !self.relay.client.held().is_empty();
-        let early = !matches!(self.up, Up::Sent);
+        let early = !matches!(self.up, ExchangeUp::Sent);
         let draining = self.draining.is_cancelled();
         let tunnels = |r: &ResponseHead| {
             r.status == 101 && facts.upgrade && facts.may_switch
@@ -167,14 +167,14 @@ impl Exchange<'_> {
             self.status = Some(response.status);
             self.answered = Some(Instant::now());
             // The head is flushed as a TLS record of its own before the first stream byte (docker-transport R6).
-            self.relay.down = Pending::new(out);
-            return Some(End::Tunnel(rest));
+            self.relay.down = OutBuffer::new(out);
+            return Some(ExchangeEnd::Tunnel(rest));
         }
         if response.status == 101 {
             return Some(self.fail(Failure::EngineSwitched));
         }
         if response.status < 200 {
-            self.relay.down = Pending::new(out);
+            self.relay.down = OutBuffer::new(out);
             self.engine_in = rest;
             return None;
         }
@@ -193,7 +193,7 @@ impl Exchange<'_> {
             }
             Err(bad) => return Some(self.fail(Failure::EngineChunk(bad))),
         }
-        self.relay.down = Pending::new(out);
+        self.relay.down = OutBuffer::new(out);
         self.down = Down::Body(framing);
         None
     }

@@ -27,7 +27,7 @@ pub struct Facts {
 
 /// How an exchange ended.
 #[derive(Debug)]
-pub enum End {
+pub enum ExchangeEnd {
     /// Both connections may carry another exchange.
     Reuse,
     /// Answered in full; the client's connection has to close, the engine's is not to be used again.

@@ -12,7 +12,7 @@ use super::HeadError;
 
 /// A field this proxy has to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum KnownField {
     Authorization,
     Connection,
     ContentEncoding,
@@ -29,7 +29,7 @@ pub(super) enum Field {
     Other,
 }
 
-impl Field {
+impl KnownField {
     fn of(name: &[u8]) -> Self {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
@@ -139,7 +139,7 @@ pub(crate) fn head_only(name: &[u8]) -> Option<&'static str> {
 
 /// What the header lines of either kind of head say together.
 #[derive(Default)]
-pub(super) struct Fields<'h> {
+pub(super) struct HeadFields<'h> {
     pub(super) host: bool,
     pub(super) length: Option<u64>,
     pub(super) chunked: bool,
@@ -156,12 +156,12 @@ pub(super) struct Fields<'h> {
     named: Vec<&'h [u8]>,
 }
 
-impl<'h> Fields<'h> {
+impl<'h> HeadFields<'h> {
     pub(super) fn read(headers: &[Header<'h>]) -> Result<Self, HeadError> {
         let mut fields = Self::default();
         let (mut seen, mut options) = (0_u32, 0);
         for header in headers {
-            let field = Field::of(header.name.as_bytes());
+            let field = KnownField::of(header.name.as_bytes());
             if field.decides() {
                 let bit = 1 << field as u32;
                 if seen & bit != 0 {
@@ -186,20 +186,23 @@ impl<'h> Fields<'h> {
 
     fn note(
         &mut self,
-        field: Field,
+        field: KnownField,
         value: &'h [u8],
         options: &mut usize,
     ) -> Result<(), HeadError> {
         match field {
-            Field::Other | Field::Authorization | Field::RegistryAuth | Field::RegistryConfig => {}
-            Field::Host => {
+            KnownField::Other
+            | KnownField::Authorization
+            | KnownField::RegistryAuth
+            | KnownField::RegistryConfig => {}
+            KnownField::Host => {
                 self.host = true;
                 if value.iter().any(|b| b"/ \t@\\".contains(b)) {
                     return Err(HeadError::Malformed("malformed Host header"));
                 }
             }
-            Field::Expect => self.expect = expect(value)?,
-            Field::ContentType => {
+            KnownField::Expect => self.expect = expect(value)?,
+            KnownField::ContentType => {
                 self.raw_stream = matches!(
                     value,
                     b"application/vnd.docker.raw-stream"
@@ -210,9 +213,9 @@ impl<'h> Fields<'h> {
                 }
                 self.content_type = Some(value);
             }
-            Field::ContentEncoding => self.content_encoding = Some(value),
-            Field::ContentLength => self.length = Some(length(value)?),
-            Field::TransferEncoding => {
+            KnownField::ContentEncoding => self.content_encoding = Some(value),
+            KnownField::ContentLength => self.length = Some(length(value)?),
+            KnownField::TransferEncoding => {
                 if !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(HeadError::Malformed(
                         "a transfer coding other than a single chunked",
@@ -220,16 +223,16 @@ impl<'h> Fields<'h> {
                 }
                 self.chunked = true;
             }
-            Field::Trailer => {
+            KnownField::Trailer => {
                 if tokens(value).any(|name| head_only(name).is_some()) {
                     return Err(HeadError::Malformed(
                         "Trailer names a field that only a head may carry",
                     ));
                 }
             }
-            Field::Upgrade => self.upgrade = true,
-            Field::HopByHop => self.edit = true,
-            Field::Connection => {
+            KnownField::Upgrade => self.upgrade = true,
+            KnownField::HopByHop => self.edit = true,
+            KnownField::Connection => {
                 self.edit = true;
                 self.options(value, options)?;
             }
@@ -248,8 +251,8 @@ impl<'h> Fields<'h> {
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
             } else {
-                match Field::of(option) {
-                    Field::Upgrade => {}
+                match KnownField::of(option) {
+                    KnownField::Upgrade => {}
                     field if field.decides() => {
                         return Err(HeadError::Malformed(
                             "Connection names a field that must stay",
@@ -316,7 +319,7 @@ fn length(value: &[u8]) -> Result<u64, HeadError> {
 
 /// How the lines of a head go on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lines<'a> {
+pub(super) struct HeadLines<'a> {
     /// Keeps `Connection` and all it names, since on an upgrade they concern both ends.
     pub(super) upgrade: bool,
     /// Leaves `Expect` out.
@@ -329,8 +332,8 @@ pub(super) struct Lines<'a> {
 pub(super) fn write_lines(
     head: &[u8],
     headers: &[Header<'_>],
-    fields: &Fields<'_>,
-    how: Lines<'_>,
+    fields: &HeadFields<'_>,
+    how: HeadLines<'_>,
     out: &mut Vec<u8>,
 ) {
     let whole = how.upgrade || !fields.edit && !fields.upgrade;
@@ -347,16 +350,18 @@ pub(super) fn write_lines(
     for (header, lf) in headers.iter().zip(lines) {
         let line = &head[start..=lf];
         start = lf + 1;
-        let keep = match (Field::of(header.name.as_bytes()), how.origin) {
-            (Field::Host, Some((_, host))) => {
+        let keep = match (KnownField::of(header.name.as_bytes()), how.origin) {
+            (KnownField::Host, Some((_, host))) => {
                 out.extend_from_slice(b"Host: ");
                 out.extend_from_slice(host.as_bytes());
                 out.extend_from_slice(b"\r\n");
                 false
             }
-            (Field::Connection | Field::Upgrade | Field::HopByHop, _) => how.upgrade,
-            (Field::Expect, _) => !how.drop_expect,
-            (Field::Other | Field::Trailer, _) => how.upgrade || !fields.names(header.name),
+            (KnownField::Connection | KnownField::Upgrade | KnownField::HopByHop, _) => how.upgrade,
+            (KnownField::Expect, _) => !how.drop_expect,
+            (KnownField::Other | KnownField::Trailer, _) => {
+                how.upgrade || !fields.names(header.name)
+            }
             _ => true,
         };
         if keep {

@@ -6,10 +6,10 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::super::body_judge::BodyJudge;
-use super::super::exchange::{End, Exchange, Facts, Failure};
+use super::super::exchange::{Exchange, ExchangeEnd, Facts, Failure};
 use super::super::framing::Framing;
 use super::super::record::RequestRecord;
-use super::super::relay::{Pending, Relay};
+use super::super::relay::{OutBuffer, Relay};
 use super::super::respond::{Refusal, Status};
 use super::super::tunnel::{self, Tunnel};
 use super::decide::refusal;
@@ -70,7 +70,7 @@ impl<'a> Session<'a> {
                 && request.framing.is_done()
                 && !request.upgrade,
         };
-        let mut up = Pending::new(std::mem::take(out).into_bytes());
+        let mut up = OutBuffer::new(std::mem::take(out).into_bytes());
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
                 client: &mut self.client,
                 engine: &mut engine,
                 up,
-                down: Pending::default(),
+                down: OutBuffer::default(),
                 meter: &self.entry.meter,
                 surplus: false,
                 judge: judge.take(),
@@ -103,25 +103,25 @@ impl<'a> Session<'a> {
                 record.would_deny(&denied);
             }
             match end {
-                End::Stale => {
+                ExchangeEnd::Stale => {
                     up = relay.up;
                     up.rewind();
                 }
-                End::Reuse => {
+                ExchangeEnd::Reuse => {
                     engine.reuse();
                     self.engine = Some(engine);
                     record.finish(status, None);
                     return After::Next;
                 }
-                End::Close => {
+                ExchangeEnd::Close => {
                     record.finish(status, None);
                     return After::LingerAndClose(LINGER.0);
                 }
-                End::Tunnel(early) => {
+                ExchangeEnd::Tunnel(early) => {
                     if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
                         return gone(record);
                     }
-                    relay.down = Pending::new(early);
+                    relay.down = OutBuffer::new(early);
                     record.tunnel(status.unwrap_or_default());
                     let mut tunnel = Tunnel::new(relay);
                     let end = self
@@ -134,51 +134,53 @@ impl<'a> Session<'a> {
                     drop(tunnel);
                     record.finish(status, Some(end.id()));
                     return match end {
-                        tunnel::End::Engine => {
+                        tunnel::TunnelEnd::Engine => {
                             After::LingerAndClose(self.shared.deadlines.tunnel_grace)
                         }
-                        tunnel::End::EngineFailed(_) | tunnel::End::Client(_) => After::Drop,
+                        tunnel::TunnelEnd::EngineFailed(_) | tunnel::TunnelEnd::Client(_) => {
+                            After::Drop
+                        }
                     };
                 }
-                End::ClientGone => {
+                ExchangeEnd::ClientGone => {
                     record.finish(status, Some("client_gone"));
                     return After::Drop;
                 }
-                End::Unanswered(Failure::Request(bad)) => {
+                ExchangeEnd::Unanswered(Failure::Request(bad)) => {
                     // The engine must not wait for the rest of a body that will not come.
                     drop(engine);
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
-                End::Unanswered(Failure::Policy(denied)) => {
+                ExchangeEnd::Unanswered(Failure::Policy(denied)) => {
                     // The engine must not get what it has for a whole body, and not wait for the rest.
                     drop(engine);
                     record.denied(&denied);
                     return Box::pin(self.finish_refused(refusal(&denied), is_head, &rest, record))
                         .await;
                 }
-                End::Unanswered(Failure::Plugin(denied)) => {
+                ExchangeEnd::Unanswered(Failure::Plugin(denied)) => {
                     let denied = denied.to_string();
                     record.denied_by_plugin(&denied);
                     let refusal = Refusal::new(Status::Forbidden, denied);
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
-                End::Unanswered(failure) => {
+                ExchangeEnd::Unanswered(failure) => {
                     self.shared.metrics.upstream_error(UpstreamError::NoAnswer);
                     warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
-                End::Cut(Failure::Policy(denied)) => {
+                ExchangeEnd::Cut(Failure::Policy(denied)) => {
                     record.denied(&denied);
                     record.finish(status, Some(&denied.to_string()));
                     return After::Drop;
                 }
-                End::Cut(Failure::Request(bad)) => {
+                ExchangeEnd::Cut(Failure::Request(bad)) => {
                     record.finish(status, Some(&bad.to_string()));
                     return After::Drop;
                 }
-                End::Cut(failure) => {
+                ExchangeEnd::Cut(failure) => {
                     self.shared.metrics.upstream_error(UpstreamError::CutOff);
                     warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "Answer cut off");
                     record.finish(status, Some("cut_off"));

@@ -62,11 +62,11 @@ pub enum OnFailure {
 pub struct Sink {
     target: Target,
     on_failure: OnFailure,
-    state: Mutex<State>,
+    state: Mutex<AuditState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct AuditState {
     out: Option<Out>,
     waiting: Vec<u8>,
     /// Bytes that ends of allowed requests may still need.
@@ -115,7 +115,7 @@ impl Sink {
         let out = Some(open(&target)?);
         // Only here: what is opened again later may hold the beginning of a record whose rest still waits.
         let torn = matches!(&target, Target::File(path) if is_torn(path));
-        let state = State {
+        let state = AuditState {
             out,
             waiting: if torn { b"\n".to_vec() } else { Vec::new() },
             promised: 0,
@@ -214,7 +214,7 @@ impl Sink {
         }
     }
 
-    fn settle(&self, state: &mut State) -> io::Result<()> {
+    fn settle(&self, state: &mut AuditState) -> io::Result<()> {
         if state.waiting.is_empty() {
             return Ok(());
         }
@@ -233,7 +233,7 @@ impl Sink {
         written
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AuditState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -273,7 +273,7 @@ fn line(record: &Record) -> String {
     line
 }
 
-fn attempt(target: &Target, state: &mut State) -> io::Result<()> {
+fn attempt(target: &Target, state: &mut AuditState) -> io::Result<()> {
     let mut written = 0;
     let outcome = loop {
         if written == state.waiting.len() {

@@ -16,20 +16,20 @@ const GATHER: Duration = Duration::from_millis(10);
 
 /// Lines on their way out.
 #[derive(Debug, Default)]
-pub(super) struct Sink {
-    state: Mutex<State>,
+pub(super) struct LogSink {
+    state: Mutex<LogQueue>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogQueue {
     waiting: Vec<u8>,
     dropped: u64,
     lost: u64,
     writing: bool,
 }
 
-impl Sink {
+impl LogSink {
     /// Queues one line, its line feed included.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.lock();
@@ -85,7 +85,7 @@ impl Sink {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LogQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

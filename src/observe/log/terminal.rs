@@ -212,9 +212,9 @@ mod tests {
 
     use super::*;
 
-    struct Lines(Mutex<String>, bool);
+    struct Capture(Mutex<String>, bool);
 
-    impl Subscriber for &'static Lines {
+    impl Subscriber for &'static Capture {
         fn enabled(&self, _: &Metadata<'_>) -> bool {
             true
         }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn lines(color: bool, say: impl FnOnce()) -> String {
-        let lines: &'static Lines = Box::leak(Box::new(Lines(Mutex::default(), color)));
+        let lines: &'static Capture = Box::leak(Box::new(Capture(Mutex::default(), color)));
         tracing::subscriber::with_default(lines, say);
         lines.0.lock().expect("not poisoned").clone()
     }

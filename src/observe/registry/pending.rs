@@ -67,21 +67,21 @@ struct Peer {
 
 /// The handshakes in progress.
 #[derive(Debug)]
-pub struct Pending {
+pub struct HandshakeTable {
     places: usize,
-    state: Mutex<State>,
+    state: Mutex<TableState>,
     /// Tells those who wait for room that something changed.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TableState {
     /// By number, hence oldest first.
     peers: BTreeMap<u64, Peer>,
     sources: HashMap<Source, usize>,
 }
 
-impl State {
+impl TableState {
     fn count(&self, source: Source) -> usize {
         self.sources.get(&source).copied().unwrap_or(0)
     }
@@ -113,7 +113,7 @@ impl State {
     }
 }
 
-impl Pending {
+impl HandshakeTable {
     /// A table of `places`.
     #[must_use]
     pub fn new(places: usize) -> Self {
@@ -194,7 +194,7 @@ impl Pending {
         self.lock().peers.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TableState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -211,7 +211,7 @@ enum Entering {
 /// A peer's place; dropping it gives it back.
 #[derive(Debug)]
 pub struct Place {
-    pending: Arc<Pending>,
+    pending: Arc<HandshakeTable>,
     id: u64,
     displaced: Arc<Notify>,
 }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     /// Gives a peer of that host a place.
-    fn enter(pending: &Arc<Pending>, id: u64, host: u8) -> Place {
+    fn enter(pending: &Arc<HandshakeTable>, id: u64, host: u8) -> Place {
         match pending.enter(id, from(host)) {
             Entering::Entered(place) => place,
             other => panic!("{id} of {host}: {other:?}"),
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_oldest_silent_peer_goes_first_and_one_that_was_heard_stays() {
-        let pending = Arc::new(Pending::new(3));
+        let pending = Arc::new(HandshakeTable::new(3));
         let places: Vec<_> = (1..=3).map(|id| enter(&pending, id, 1)).collect();
         places[0].heard();
         let fourth = enter(&pending, 4, 2);
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_source_above_its_share_gives_way_to_others_and_not_to_itself() {
-        let pending = Arc::new(Pending::new(8));
+        let pending = Arc::new(HandshakeTable::new(8));
         let places: Vec<_> = (1..=8).map(|id| enter(&pending, id, 1)).collect();
         for place in &places {
             place.heard();
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn where_everybody_is_busy_and_within_their_share_new_ones_wait() {
-        let pending = Arc::new(Pending::new(4));
+        let pending = Arc::new(HandshakeTable::new(4));
         let mut places: Vec<_> = (1..=4)
             .map(|host| enter(&pending, host.into(), host))
             .collect();
