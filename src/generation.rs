@@ -94,7 +94,7 @@ impl Fault {
 #[must_use]
 pub fn told(error: &PolicyError) -> Vec<(String, Option<String>)> {
     if let PolicyError::Invalid { file, faults } = error {
-        let told = |fault: &policy::Fault| {
+        let told = |fault: &policy::PolicyFault| {
             (
                 format!("{file}:{}: {}", fault.line, fault.message),
                 fault.hint.clone(),

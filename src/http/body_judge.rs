@@ -1,6 +1,6 @@
 //! Shows a body that streams to the policy, piece by piece, before it goes on.
 
-use policy::upload::{Context, Judge};
+use policy::upload::{Context, ContextJudge};
 use policy::{BodyLength, Denied, Mode};
 
 use super::framing::Taken;
@@ -30,7 +30,7 @@ enum ChunkPlace {
 /// The judge of one request's body.
 #[derive(Debug)]
 pub struct BodyJudge {
-    judge: Judge,
+    judge: ContextJudge,
     mode: Mode,
     layout: BodyLayout,
     finished: bool,

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    Answer, BodyLength, Denied, EngineHeaders, Known, Lookup, Permitted, Policy, Request,
+    BodyLength, Denied, EngineAnswer, EngineHeaders, Known, Lookup, Permitted, Policy, Request,
 };
 
 /// A request that `n` makes longer.
@@ -246,7 +246,7 @@ pub(crate) fn decide(
     policy: &Policy,
     target: &str,
     body: &str,
-    answer: &Answer,
+    answer: &EngineAnswer,
 ) -> Result<Permitted, Box<Denied>> {
     let classified = classify("POST", target).expect("a target");
     let request = Request {
@@ -259,7 +259,7 @@ pub(crate) fn decide(
             length => BodyLength::Exact(length as u64),
         },
     };
-    struct Always<'a>(&'a str, &'a Answer);
+    struct Always<'a>(&'a str, &'a EngineAnswer);
     impl Known for Always<'_> {
         type Error = Infallible;
 
@@ -267,7 +267,7 @@ pub(crate) fn decide(
             self.0.as_bytes()
         }
 
-        fn answer(&mut self, _: &Lookup) -> Result<Answer, Infallible> {
+        fn answer(&mut self, _: &Lookup) -> Result<EngineAnswer, Infallible> {
             Ok(self.1.clone())
         }
     }
@@ -277,8 +277,8 @@ pub(crate) fn decide(
 }
 
 /// An engine that has nothing.
-pub(crate) fn nowhere() -> Answer {
-    Answer {
+pub(crate) fn nowhere() -> EngineAnswer {
+    EngineAnswer {
         status: 404,
         body: Vec::new(),
     }

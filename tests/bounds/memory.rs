@@ -1,7 +1,7 @@
 //! What a request costs in memory is a small multiple of `max_body`.
 
 use peak_alloc::PeakAlloc;
-use policy::{Answer, DEFAULT_MAX_BODY};
+use policy::{DEFAULT_MAX_BODY, EngineAnswer};
 
 use crate::families::{FAMILIES, Family, decide, nowhere, policy};
 use crate::turn;
@@ -91,7 +91,7 @@ fn what_is_kept_of_a_request_for_its_record_is_short() {
 fn an_answer_of_the_engine_costs_a_small_multiple_of_its_length() {
     let _turn = turn();
     let policy = policy("report", "4MiB");
-    let of = |text: &str| Answer {
+    let of = |text: &str| EngineAnswer {
         status: 200,
         body: text.as_bytes().to_vec(),
     };

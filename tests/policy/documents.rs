@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use docker_api::Operation;
 use policy::risk::reach;
-use policy::{Key, Limits, Power};
+use policy::{LimitKey, Limits, Power};
 use policy::{Matcher, Policy};
 
 fn root() -> PathBuf {
@@ -239,7 +239,7 @@ fn the_policy_reference_names_every_key_role_and_operation_class() {
 /// The table of the limits as it must stand in the reference.
 fn limits_table() -> String {
     let defaults = Limits::default();
-    let rows = Key::ALL.iter().map(|key| {
+    let rows = LimitKey::ALL.iter().map(|key| {
         let default = match defaults.written(*key) {
             none if none == "none" => none,
             value => format!("`{value}`"),
@@ -270,29 +270,29 @@ fn the_policy_reference_has_the_table_of_limits() {
 #[test]
 fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_denials() {
     let cases = [
-        (Key::HostNamespaces, "pid"),
-        (Key::Binds, "/srv/a:ro"),
-        (Key::Volumes, "data"),
-        (Key::Capabilities, "NET_ADMIN"),
-        (Key::Devices, "/dev/fuse"),
-        (Key::DeviceRequests, "gpu"),
-        (Key::Images, "registry.example.com/a/b"),
-        (Key::Tags, "registry.example.com/a/b"),
-        (Key::Fetch, "files.example.com"),
-        (Key::SecurityOpts, "label=disable"),
-        (Key::Runtimes, "kata"),
-        (Key::Sysctls, "net.ipv4.ip_forward"),
-        (Key::Annotations, "a.b"),
-        (Key::Groups, "docker"),
-        (Key::LogDrivers, "syslog"),
-        (Key::NetworkDrivers, "macvlan"),
-        (Key::Subnets, "10.20.0.0/16"),
-        (Key::UnknownFields, "HostConfig.NewThing"),
-        (Key::Privileged, "true"),
-        (Key::JoinContainers, "true"),
-        (Key::Buildkit, "true"),
+        (LimitKey::HostNamespaces, "pid"),
+        (LimitKey::Binds, "/srv/a:ro"),
+        (LimitKey::Volumes, "data"),
+        (LimitKey::Capabilities, "NET_ADMIN"),
+        (LimitKey::Devices, "/dev/fuse"),
+        (LimitKey::DeviceRequests, "gpu"),
+        (LimitKey::Images, "registry.example.com/a/b"),
+        (LimitKey::Tags, "registry.example.com/a/b"),
+        (LimitKey::Fetch, "files.example.com"),
+        (LimitKey::SecurityOpts, "label=disable"),
+        (LimitKey::Runtimes, "kata"),
+        (LimitKey::Sysctls, "net.ipv4.ip_forward"),
+        (LimitKey::Annotations, "a.b"),
+        (LimitKey::Groups, "docker"),
+        (LimitKey::LogDrivers, "syslog"),
+        (LimitKey::NetworkDrivers, "macvlan"),
+        (LimitKey::Subnets, "10.20.0.0/16"),
+        (LimitKey::UnknownFields, "HostConfig.NewThing"),
+        (LimitKey::Privileged, "true"),
+        (LimitKey::JoinContainers, "true"),
+        (LimitKey::Buildkit, "true"),
     ];
-    for key in Key::ALL {
+    for key in LimitKey::ALL {
         let has_case = cases.iter().any(|(of, _)| of == key);
         assert!(has_case, "{} has no case here", key.name());
     }

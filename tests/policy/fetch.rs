@@ -1,6 +1,6 @@
 //! What the engine is made to connect to on a client's behalf, by whatever parameter, body or header.
 
-use policy::risk::Answer;
+use policy::risk::RootAnswer;
 use policy::{EngineHeaders, Host, HostPattern, Policy};
 use proptest::prelude::*;
 
@@ -476,13 +476,13 @@ fn every_base_role_refuses_what_is_not_listed() {
 #[test]
 fn check_says_where_fetch_leads() {
     for (entry, answer) in [
-        ("*", Answer::Yes),
-        ("169.254.169.254", Answer::Yes),
-        ("metadata.google.internal", Answer::Yes),
-        ("127.0.0.1:5000", Answer::CannotTell),
-        ("registry:5000", Answer::CannotTell),
-        ("ghcr.io", Answer::No),
-        ("*.example.com", Answer::No),
+        ("*", RootAnswer::Yes),
+        ("169.254.169.254", RootAnswer::Yes),
+        ("metadata.google.internal", RootAnswer::Yes),
+        ("127.0.0.1:5000", RootAnswer::CannotTell),
+        ("registry:5000", RootAnswer::CannotTell),
+        ("ghcr.io", RootAnswer::No),
+        ("*.example.com", RootAnswer::No),
     ] {
         let text = format!(
             "base = \"read-only\"\n[role.team.limits]\nimages = [\"busybox\"]\nfetch = [\"{entry}\"]"

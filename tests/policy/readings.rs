@@ -9,7 +9,9 @@ use std::convert::Infallible;
 use docker_api::classify;
 use docker_api::json::{self, Value};
 use pki::identity::Identity;
-use policy::{Answer, BodyLength, DEFAULT_MAX_BODY, EngineHeaders, Known, Lookup, Policy, Request};
+use policy::{
+    BodyLength, DEFAULT_MAX_BODY, EngineAnswer, EngineHeaders, Known, Lookup, Policy, Request,
+};
 use serde::{Deserialize, Serialize};
 
 /// The fields that an inspect tells back as the engine understood them.
@@ -176,8 +178,8 @@ pub(crate) fn passes(policy: &Policy, who: &Identity, body: &[u8]) -> bool {
             self.0
         }
 
-        fn answer(&mut self, _: &Lookup) -> Result<Answer, Infallible> {
-            Ok(Answer {
+        fn answer(&mut self, _: &Lookup) -> Result<EngineAnswer, Infallible> {
+            Ok(EngineAnswer {
                 status: 404,
                 body: Vec::new(),
             })

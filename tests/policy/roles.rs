@@ -1,7 +1,7 @@
 //! What the built-in roles and the toggles open, and whether a role leads to root.
 
-use docker_api::{Kind, Operation, Risk};
-use policy::risk::{Answer, reach};
+use docker_api::{Operation, OperationKind, Risk};
+use policy::risk::{RootAnswer, reach};
 use policy::{Policy, Role, expand};
 
 use crate::support::{limits, role};
@@ -32,7 +32,10 @@ fn read_only_reads_and_neither_writes_nor_copies_files_out() {
         assert!(
             !matches!(
                 operation.kind(),
-                Kind::Transfer | Kind::Exec | Kind::Build | Kind::Admin
+                OperationKind::Transfer
+                    | OperationKind::Exec
+                    | OperationKind::Build
+                    | OperationKind::Admin
             ),
             "{operation}"
         );
@@ -265,11 +268,11 @@ fn what_cannot_be_known_is_not_called_no() {
             "base = \"deployer\"\n[role.team.limits]\nimages = [\"registry.example.com/team/**\"]\n{limits}"
         )))
     };
-    assert_eq!(deployer("volumes = [\"team-*\"]"), Answer::No);
-    assert_eq!(deployer("binds = [\"/etc/ssl/certs:ro\"]"), Answer::No);
+    assert_eq!(deployer("volumes = [\"team-*\"]"), RootAnswer::No);
+    assert_eq!(deployer("binds = [\"/etc/ssl/certs:ro\"]"), RootAnswer::No);
     assert_eq!(
         deployer("log_drivers = [\"json-file\", \"none\"]"),
-        Answer::No
+        RootAnswer::No
     );
     for name in [
         "none",
@@ -280,7 +283,7 @@ fn what_cannot_be_known_is_not_called_no() {
         "prometheus",
         "cadvisor",
     ] {
-        assert_eq!(reach(&built_in(name)).answer(), Answer::No, "{name}");
+        assert_eq!(reach(&built_in(name)).answer(), RootAnswer::No, "{name}");
     }
     for limits in [
         "binds = [\"/data/**:ro\"]",
@@ -297,7 +300,7 @@ fn what_cannot_be_known_is_not_called_no() {
         "subnets = [\"10.0.0.0/8\"]",
         "groups = [\"5\"]\nbinds = [\"/etc/ssl/certs:ro\"]",
     ] {
-        assert_eq!(deployer(limits), Answer::CannotTell, "{limits}");
+        assert_eq!(deployer(limits), RootAnswer::CannotTell, "{limits}");
     }
     for role_text in [
         "base = \"builder\"\n[role.team.limits]\ntags = [\"team/**\"]",
@@ -306,8 +309,12 @@ fn what_cannot_be_known_is_not_called_no() {
         "allow = [\"plugin.disable\"]",
         "allow = [\"swarm.unlockkey\"]",
     ] {
-        assert_eq!(answer(&role(role_text)), Answer::CannotTell, "{role_text}");
+        assert_eq!(
+            answer(&role(role_text)),
+            RootAnswer::CannotTell,
+            "{role_text}"
+        );
     }
     let tag = "allow = [\"image.tag\", \"image.load\"]\n[role.team.limits]\ntags = [\"team/**\"]";
-    assert_eq!(answer(&role(tag)), Answer::No);
+    assert_eq!(answer(&role(tag)), RootAnswer::No);
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    Answer, BodyLength, Denied, EngineHeaders, Known, Lookup, Permitted, Policy, Request,
+    BodyLength, Denied, EngineAnswer, EngineHeaders, Known, Lookup, Permitted, Policy, Request,
 };
 
 /// An identity with one common name.
@@ -152,12 +152,12 @@ impl Known for Scripted<'_> {
         self.ask.body
     }
 
-    fn answer(&mut self, lookup: &Lookup) -> Result<Answer, Infallible> {
+    fn answer(&mut self, lookup: &Lookup) -> Result<EngineAnswer, Infallible> {
         self.asked.push(lookup.target.clone());
         let mut known = self.ask.engine.iter();
         let known = known.find(|(target, ..)| *target == lookup.target);
         let (status, body) = known.map_or((404, ""), |(_, status, body)| (*status, *body));
-        Ok(Answer {
+        Ok(EngineAnswer {
             status,
             body: body.as_bytes().to_vec(),
         })

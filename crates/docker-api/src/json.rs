@@ -137,12 +137,12 @@ pub enum JsonError {
 pub fn parse(bytes: &[u8], longest: usize) -> Result<Value<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
     let most = most_values(longest);
-    let state = State {
+    let state = ParseState {
         left: Cell::new(most),
         fault: RefCell::new(None),
     };
     let mut from = serde_json::Deserializer::from_str(text);
-    let read = Reader {
+    let read = ValueReader {
         state: &state,
         depth: 0,
     }
@@ -150,44 +150,44 @@ pub fn parse(bytes: &[u8], longest: usize) -> Result<Value<'_>, JsonError> {
     .and_then(|value| from.end().map(|()| value));
     work::add(most - state.left.get());
     read.map_err(|error| match state.fault.into_inner() {
-        Some(Fault::TooDeep) => JsonError::TooDeep,
-        Some(Fault::TooMany) => JsonError::TooMany(most),
-        Some(Fault::Duplicate(key)) => JsonError::Duplicate(key),
+        Some(JsonFault::TooDeep) => JsonError::TooDeep,
+        Some(JsonFault::TooMany) => JsonError::TooMany(most),
+        Some(JsonFault::Duplicate(key)) => JsonError::Duplicate(key),
         None => JsonError::Syntax(error.to_string()),
     })
 }
 
 /// What the visitor refuses; serde's own errors are texts.
-enum Fault {
+enum JsonFault {
     TooDeep,
     TooMany,
     Duplicate(String),
 }
 
-struct State {
+struct ParseState {
     /// Values that may still come.
     left: Cell<usize>,
-    fault: RefCell<Option<Fault>>,
+    fault: RefCell<Option<JsonFault>>,
 }
 
 #[derive(Clone, Copy)]
-struct Reader<'s> {
-    state: &'s State,
+struct ValueReader<'s> {
+    state: &'s ParseState,
     depth: usize,
 }
 
-impl<'s> Reader<'s> {
-    fn refuse<E: Error>(self, fault: Fault) -> E {
+impl<'s> ValueReader<'s> {
+    fn refuse<E: Error>(self, fault: JsonFault) -> E {
         *self.state.fault.borrow_mut() = Some(fault);
         E::custom("refused")
     }
 
     /// The reader of what is inside an array or object.
-    fn inner<E: Error>(self) -> Result<Reader<'s>, E> {
+    fn inner<E: Error>(self) -> Result<ValueReader<'s>, E> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.refuse(Fault::TooDeep));
+            return Err(self.refuse(JsonFault::TooDeep));
         }
-        Ok(Reader {
+        Ok(ValueReader {
             depth: self.depth + 1,
             ..self
         })
@@ -200,12 +200,12 @@ impl<'s> Reader<'s> {
                 self.state.left.set(left);
                 Ok(())
             }
-            None => Err(self.refuse(Fault::TooMany)),
+            None => Err(self.refuse(JsonFault::TooMany)),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for ValueReader<'_> {
     type Value = Value<'de>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Value<'de>, D::Error> {
@@ -214,7 +214,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for ValueReader<'_> {
     type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -267,11 +267,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value<'de>, A::Error> {
         let inner = self.inner()?;
         let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
-        while let Some(Key(key)) = from.next_key_seed(KeyReader)? {
+        while let Some(KeyText(key)) = from.next_key_seed(KeyReader)? {
             members.push((key, from.next_value_seed(inner)?));
         }
         if let Some(key) = repeated(&members) {
-            return Err(self.refuse(Fault::Duplicate(key.to_owned())));
+            return Err(self.refuse(JsonFault::Duplicate(key.to_owned())));
         }
         Ok(Value::Object(members.into_boxed_slice()))
     }
@@ -289,28 +289,28 @@ fn repeated<'m>(members: &'m [(Cow<'_, str>, Value<'_>)]) -> Option<&'m str> {
 
 struct KeyReader;
 
-struct Key<'de>(Cow<'de, str>);
+struct KeyText<'de>(Cow<'de, str>);
 
 impl<'de> DeserializeSeed<'de> for KeyReader {
-    type Value = Key<'de>;
+    type Value = KeyText<'de>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Key<'de>, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<KeyText<'de>, D::Error> {
         from.deserialize_str(self)
     }
 }
 
 impl<'de> Visitor<'de> for KeyReader {
-    type Value = Key<'de>;
+    type Value = KeyText<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<KeyText<'de>, E> {
+        Ok(KeyText(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<KeyText<'de>, E> {
+        Ok(KeyText(Cow::Owned(text.to_owned())))
     }
 }

@@ -13,5 +13,5 @@ mod route;
 pub mod work;
 
 pub use absolute::{Absolute, absolute};
-pub use operation::{Hijack, Kind, Operation, Risk, Streams};
+pub use operation::{Hijack, Operation, OperationKind, Risk, Streams};
 pub use path::{Classified, Form, Irregular, TargetError, classify};

@@ -6,7 +6,7 @@
 
 /// What an operation does, coarsely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum OperationKind {
     /// Returns one object.
     Inspect,
     /// Returns a collection.
@@ -80,13 +80,13 @@ impl Risk {
     }
 }
 
-struct Row {
+struct OperationRow {
     id: &'static str,
     resource: &'static str,
     verb: &'static str,
     method: &'static str,
     template: &'static str,
-    kind: Kind,
+    kind: OperationKind,
     hijack: Hijack,
     streams: Streams,
     risk: Risk,
@@ -108,21 +108,21 @@ macro_rules! operations {
             pub const ALL: &[Operation] = &[$(Operation::$variant),*];
         }
 
-        const ROWS: &[Row] = &[
-            $(Row {
+        const ROWS: &[OperationRow] = &[
+            $(OperationRow {
                 id: $id, resource: $resource, verb: $verb, method: $method, template: $template,
-                kind: Kind::$kind, hijack: Hijack::$hijack, streams: Streams::$streams, risk: Risk::$risk,
+                kind: OperationKind::$kind, hijack: Hijack::$hijack, streams: Streams::$streams, risk: Risk::$risk,
             },)*
-            Row {
+            OperationRow {
                 id: "unknown", resource: "unknown", verb: "unknown", method: "", template: "",
-                kind: Kind::Admin, hijack: Hijack::None, streams: Streams::Both, risk: Risk::RootEquivalent,
+                kind: OperationKind::Admin, hijack: Hijack::None, streams: Streams::Both, risk: Risk::RootEquivalent,
             },
         ];
     };
 }
 
 impl Operation {
-    fn row(self) -> &'static Row {
+    fn row(self) -> &'static OperationRow {
         &ROWS[self as usize]
     }
 
@@ -152,7 +152,7 @@ impl Operation {
     }
 
     /// What the operation does, coarsely.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> OperationKind {
         self.row().kind
     }
 

@@ -4,9 +4,9 @@ use docker_api::Operation;
 
 use super::findings::{Findings, Unresolved};
 use super::reach::{self, View, items, text, texts};
-use super::schema::{self, Field, Path, Unknown, conform};
+use super::schema::{self, FieldPath, SchemaField, Unknown, conform};
 use super::upload::dockerfile;
-use crate::limits::Key;
+use crate::limits::LimitKey;
 use docker_api::json::Value;
 
 /// How much a limited role's request body must say.
@@ -44,7 +44,7 @@ pub(super) fn inspected(operation: Operation) -> Option<Presence> {
 
 /// The powers of a parsed body.
 pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_>) {
-    let fields: &[Field] = match operation {
+    let fields: &[SchemaField] = match operation {
         Operation::ContainerCreate => schema::CREATE,
         Operation::ExecCreate => schema::EXEC_CREATE,
         Operation::ExecStart => schema::EXEC_START,
@@ -65,7 +65,7 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
     if *body == Value::Null && inspected(operation) == Some(Presence::Required) {
         return out.never("body", "body", "null, expected an object");
     }
-    conform(body, fields, Unknown::Refused, &Path::ROOT, out);
+    conform(body, fields, Unknown::Refused, &FieldPath::ROOT, out);
     if matches!(
         operation,
         Operation::ContainerCreate | Operation::ImageCommit
@@ -78,7 +78,7 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
     match operation {
         Operation::ContainerCreate => create(body, out),
         Operation::ExecCreate if body.get("Privileged") == Some(&Value::Bool(true)) => {
-            out.ask("Privileged", "true", Key::Privileged);
+            out.ask("Privileged", "true", LimitKey::Privileged);
         }
         Operation::ContainerUpdate => reach::resources(body, "", out),
         Operation::VolumeCreate => volume(body, out),
@@ -162,7 +162,7 @@ fn create(body: &Value<'_>, out: &mut Findings<'_>) {
     out.ask(
         "Image",
         text(body, "Image").unwrap_or_default(),
-        Key::Images,
+        LimitKey::Images,
     );
     if let Some(host) = body.get("HostConfig") {
         reach::host_config(host, "HostConfig.", View::Body, out);
@@ -198,13 +198,13 @@ pub(super) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
         host,
         schema::HOST_CONFIG,
         Unknown::EmptyPasses,
-        &Path::ROOT.key("HostConfig"),
+        &FieldPath::ROOT.key("HostConfig"),
         out,
     );
     reach::host_config(host, "HostConfig.", View::Inspected, out);
     let config = inspected.get("Config");
     if let Some(image) = config.and_then(|config| text(config, "Image")) {
-        out.ask("Config.Image", image, Key::Images);
+        out.ask("Config.Image", image, LimitKey::Images);
     }
     // A task's secrets and configs stand nowhere in the container, and no role that has limits may name any.
     let labels = config.and_then(|config| config.get("Labels"));
@@ -222,7 +222,7 @@ const TASK: &str = "com.docker.swarm.task.id";
 
 fn volume(body: &Value<'_>, out: &mut Findings<'_>) {
     if let Some(name) = text(body, "Name") {
-        out.ask("Name", name, Key::Volumes);
+        out.ask("Name", name, LimitKey::Volumes);
     }
     reach::volume_driver(
         text(body, "Driver").unwrap_or_default(),
@@ -239,7 +239,7 @@ fn network(body: &Value<'_>, out: &mut Findings<'_>) {
     out.ask(
         "Driver",
         text(body, "Driver").unwrap_or("bridge"),
-        Key::NetworkDrivers,
+        LimitKey::NetworkDrivers,
     );
     let ipam = body.get("IPAM");
     let maps = [
@@ -260,7 +260,11 @@ fn network(body: &Value<'_>, out: &mut Findings<'_>) {
     for (index, pool) in ipam.into_iter().flat_map(|ipam| items(ipam, "Config")) {
         // The host routes a network's subnet to it, whatever else has these addresses.
         if let Some(subnet) = text(pool, "Subnet") {
-            out.ask(format!("IPAM.Config[{index}].Subnet"), subnet, Key::Subnets);
+            out.ask(
+                format!("IPAM.Config[{index}].Subnet"),
+                subnet,
+                LimitKey::Subnets,
+            );
         }
     }
     if let Some(from) = body
@@ -346,10 +350,10 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
         reach::capability(name, format!("{at}.CapabilityAdd[{index}]"), out);
     }
     for (index, group) in texts(spec, "Groups") {
-        out.ask(format!("{at}.Groups[{index}]"), group, Key::Groups);
+        out.ask(format!("{at}.Groups[{index}]"), group, LimitKey::Groups);
     }
     for (key, _) in spec.get("Sysctls").map(Value::members).unwrap_or_default() {
-        out.ask(format!("{at}.Sysctls"), key.as_ref(), Key::Sysctls);
+        out.ask(format!("{at}.Sysctls"), key.as_ref(), LimitKey::Sysctls);
     }
     for field in ["Secrets", "Configs"] {
         if spec.get(field).is_some_and(|list| !list.items().is_empty()) {

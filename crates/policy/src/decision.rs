@@ -121,7 +121,7 @@ pub struct Lookup {
 
 /// The engine's answer to a [`Lookup`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct EngineAnswer {
     /// The status.
     pub status: u16,
     /// The body.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// One fault of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct PolicyFault {
     /// Line, from 1.
     pub line: usize,
     /// What is wrong and what was expected.
@@ -37,7 +37,7 @@ pub enum PolicyError {
         /// The file's name, for the messages.
         file: String,
         /// Every fault found, in the file's order.
-        faults: Vec<Fault>,
+        faults: Vec<PolicyFault>,
     },
     /// An environment toggle is not understood.
     #[error("{0}")]
@@ -47,7 +47,7 @@ pub enum PolicyError {
     Input(String),
 }
 
-struct Faults<'f>(&'f str, &'f [Fault]);
+struct Faults<'f>(&'f str, &'f [PolicyFault]);
 
 impl fmt::Display for Faults<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

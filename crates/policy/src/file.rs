@@ -13,10 +13,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::client::Matcher;
-use super::error::{Fault, PolicyError};
+use super::error::{PolicyError, PolicyFault};
 use super::{Client, DEFAULT_MAX_BODY, Policy, Role, roles};
 pub use node::nearest;
-pub(crate) use node::{Problem, Values};
+pub(crate) use node::{ValueProblem, Values};
 use text::escape;
 
 /// The longest policy file that is read.
@@ -42,7 +42,7 @@ pub(super) fn text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// [`PolicyError::Invalid`] with every fault found.
 pub(super) fn parse(file: &str, text: &str) -> Result<Policy, PolicyError> {
-    let mut reader = Reader {
+    let mut reader = PolicyReader {
         text,
         faults: Vec::new(),
     };
@@ -67,12 +67,12 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Policy, PolicyError> {
 }
 
 /// Reads the file and collects its faults.
-pub(crate) struct Reader<'t> {
+pub(crate) struct PolicyReader<'t> {
     text: &'t str,
-    faults: Vec<Fault>,
+    faults: Vec<PolicyFault>,
 }
 
-impl Reader<'_> {
+impl PolicyReader<'_> {
     fn line(&self, at: usize) -> usize {
         1 + self
             .text
@@ -86,7 +86,7 @@ impl Reader<'_> {
     fn fault(&mut self, at: usize, message: String, hint: Option<String>) {
         // The file may be another than was meant, and hold a key.
         let message = escape::redact(message);
-        self.faults.push(Fault {
+        self.faults.push(PolicyFault {
             line: self.line(at),
             message,
             hint,

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::hostpath::clean;
-use super::limits::Key;
+use super::limits::LimitKey;
 use super::power::{Means, Power};
 use super::protected::RULE;
 use super::{Limits, Mode, Protected};
@@ -185,7 +185,9 @@ impl<'p> Findings<'p> {
                     self.paths.push(path.clone());
                 }
             }
-            Means::Limit(Key::JoinContainers) if protected.asks(Operation::ContainerAttach) => {
+            Means::Limit(LimitKey::JoinContainers)
+                if protected.asks(Operation::ContainerAttach) =>
+            {
                 // `container:NAME`, `NAME:ro` of VolumesFrom, `/NAME:/ALIAS` of Links.
                 let value = power.value.strip_prefix("container:");
                 let value = value.unwrap_or(&power.value).trim_start_matches('/');

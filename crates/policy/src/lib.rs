@@ -41,20 +41,20 @@ use docker_api::{Classified, Operation};
 use pki::identity::Identity;
 
 pub use client::Matcher;
-pub use decision::{Answer, Denied, Lookup, Pending, Permitted, Step, Verdict};
+pub use decision::{Denied, EngineAnswer, Lookup, Pending, Permitted, Step, Verdict};
 pub use docker_api::image::{ImageName, ImagePattern, Reference};
-pub use error::{Fault, PolicyError};
+pub use error::{PolicyError, PolicyFault};
 pub use fetch::{Host, HostPattern};
 pub use file::{nearest, pin};
 pub use findings::Powers;
 pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
-pub use limits::{Capabilities, Fields, Globs, Key, Limits, Words, glob};
+pub use limits::{Capabilities, Fields, Globs, LimitKey, Limits, Words, glob};
 pub use operations::{OperationSet, expand};
 pub use parameters::{Rule, listed as parameters_of};
 pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
 pub use protected::{OwnContainer, Protected};
-pub use source::{Known, Source};
+pub use source::{DecisionSource, Known};
 pub use subnet::Subnet;
 
 /// Largest body that is read for inspection unless `max_body` says otherwise: 4 MiB, as the engine's own plugins get.

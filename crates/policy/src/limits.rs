@@ -11,9 +11,9 @@ use super::power::{Namespace, Power};
 use super::subnet::Subnet;
 use super::{ImagePattern, PathPattern};
 
+use kinds::AnyLimit;
 pub(crate) use kinds::DEFAULT_CAPABILITIES;
-use kinds::Kind;
-use kinds::Limit;
+use kinds::LimitKind;
 pub use kinds::{Capabilities, Fields, Globs, Words, glob};
 
 /// Makes the table: a key, its field, its kind, its default as the file would have it, and what it means.
@@ -21,19 +21,19 @@ macro_rules! limits {
     ($($key:ident $field:ident: $kind:ty = $default:expr, $help:literal;)*) => {
         /// The key of a limit.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Key {
+        pub enum LimitKey {
             $(#[doc = $help] $key,)*
         }
 
-        impl Key {
+        impl LimitKey {
             /// Every limit, in the order of the reference page.
-            pub const ALL: &'static [Key] = &[$(Key::$key),*];
+            pub const ALL: &'static [LimitKey] = &[$(LimitKey::$key),*];
 
             /// The key in the file, and the rule in denials.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
-                    $(Key::$key => stringify!($field),)*
+                    $(LimitKey::$key => stringify!($field),)*
                 }
             }
 
@@ -41,7 +41,7 @@ macro_rules! limits {
             #[must_use]
             pub fn is_flag(self) -> bool {
                 match self {
-                    $(Key::$key => <$kind as Kind>::FLAG,)*
+                    $(LimitKey::$key => <$kind as LimitKind>::FLAG,)*
                 }
             }
 
@@ -49,7 +49,7 @@ macro_rules! limits {
             #[must_use]
             pub fn help(self) -> &'static str {
                 match self {
-                    $(Key::$key => $help,)*
+                    $(LimitKey::$key => $help,)*
                 }
             }
         }
@@ -63,22 +63,22 @@ macro_rules! limits {
         impl Default for Limits {
             fn default() -> Limits {
                 Limits {
-                    $($field: <$kind as Kind>::of($default),)*
+                    $($field: <$kind as LimitKind>::of($default),)*
                 }
             }
         }
 
         impl Limits {
             /// The limit of a key.
-            fn of(&self, key: Key) -> &dyn Limit {
+            fn of(&self, key: LimitKey) -> &dyn AnyLimit {
                 match key {
-                    $(Key::$key => &self.$field,)*
+                    $(LimitKey::$key => &self.$field,)*
                 }
             }
 
-            pub(crate) fn of_mut(&mut self, key: Key) -> &mut dyn Limit {
+            pub(crate) fn of_mut(&mut self, key: LimitKey) -> &mut dyn AnyLimit {
                 match key {
-                    $(Key::$key => &mut self.$field,)*
+                    $(LimitKey::$key => &mut self.$field,)*
                 }
             }
         }
@@ -130,25 +130,25 @@ limits! {
         "or a list of paths that may pass: `[\"HostConfig.NewThing\"]`";
 }
 
-impl Key {
+impl LimitKey {
     /// The limit called `name`.
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Key> {
-        Key::ALL.iter().copied().find(|key| key.name() == name)
+    pub fn from_name(name: &str) -> Option<LimitKey> {
+        LimitKey::ALL.iter().copied().find(|key| key.name() == name)
     }
 }
 
 impl Limits {
     /// The value of a limit as the file has it.
     #[must_use]
-    pub fn written(&self, key: Key) -> String {
+    pub fn written(&self, key: LimitKey) -> String {
         self.of(key).written()
     }
 
     /// Whether the limits allow what is asked for.
     pub fn admit(&self, power: &Power) -> bool {
         match power.key() {
-            Some(Key::Fetch) => {
+            Some(LimitKey::Fetch) => {
                 self.fetch.admits(power)
                     || Host::parse(&power.value).is_some_and(|host| self.names(&host))
             }
@@ -161,7 +161,7 @@ impl Limits {
     pub fn allowed(&self, power: &Power) -> String {
         match power.key() {
             Some(key) if key.is_flag() => format!("limits.{} = true", key.name()),
-            Some(Key::Fetch) => self.hosts().join(", "),
+            Some(LimitKey::Fetch) => self.hosts().join(", "),
             Some(key) => self.of(key).allowed(),
             None => String::new(),
         }

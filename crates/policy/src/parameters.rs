@@ -13,7 +13,7 @@ use super::power::{Means, Namespace};
 use super::schema::cut;
 use super::upload::dockerfile;
 use super::{ps, reach};
-use crate::limits::Key;
+use crate::limits::LimitKey;
 
 pub use table::listed;
 
@@ -215,23 +215,23 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
         }
         Operation::ImageTag => {
             // A name that may be run must not come to stand for an image that may not.
-            out.ask("name", name, Key::Images);
+            out.ask("name", name, LimitKey::Images);
             tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
         }
         Operation::ImagePush => {
             // Without a tag the engine pushes every tag.
             match parameters.get("tag") {
-                "" => all_tags(name, "name", Key::Tags, out),
+                "" => all_tags(name, "name", LimitKey::Tags, out),
                 one => tag(name, one, "name", out),
             }
             reach::registry(name, "name", out);
         }
         // The archive says which names it writes, in a file that may come last.
-        Operation::ImageLoad => out.ask("body", "the names in the archive", Key::Tags),
-        Operation::ImageSave => out.ask("name", name, Key::Images),
+        Operation::ImageLoad => out.ask("body", "the names in the archive", LimitKey::Tags),
+        Operation::ImageSave => out.ask("name", name, LimitKey::Images),
         Operation::ImageSaveMany => {
             for name in parameters.all("names") {
-                out.ask("?names", name, Key::Images);
+                out.ask("?names", name, LimitKey::Images);
             }
         }
         Operation::ImageSearch => search(parameters.get("term"), out),
@@ -278,16 +278,16 @@ fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
     // A pull by a bare id does not exist: hexadecimal text is a name here.
     match Reference::parse(&value) {
         Some(reference) if reference.tag.is_none() && reference.digest.is_none() => {
-            all_tags(&value, "?fromImage", Key::Images, out);
+            all_tags(&value, "?fromImage", LimitKey::Images, out);
         }
-        Some(reference) => out.ask("?fromImage", reference.to_string(), Key::Images),
-        None => out.ask("?fromImage", &value, Key::Images),
+        Some(reference) => out.ask("?fromImage", reference.to_string(), LimitKey::Images),
+        None => out.ask("?fromImage", &value, LimitKey::Images),
     }
     reach::registry(&value, "?fromImage", out);
 }
 
 /// Every tag of a name, which only a pattern without a tag admits.
-fn all_tags(name: &str, field: &str, key: Key, out: &mut Findings<'_>) {
+fn all_tags(name: &str, field: &str, key: LimitKey, out: &mut Findings<'_>) {
     let value = match Reference::parse(name) {
         Some(reference) => format!("{}{ALL_TAGS}", reference.name),
         None => name.to_owned(),
@@ -325,7 +325,7 @@ fn tag(repo: &str, tag: &str, field: &str, out: &mut Findings<'_>) {
         format!("{}:{tag}", without_tag(repo))
     };
     match Reference::parse(&value) {
-        Some(reference) => out.ask(field, reference.to_string(), Key::Tags),
+        Some(reference) => out.ask(field, reference.to_string(), LimitKey::Tags),
         None => out.never("tags", field, value),
     }
 }
@@ -337,7 +337,7 @@ fn build(parameters: &Parameters, out: &mut Findings<'_>) {
     match json_texts(parameters.get("cachefrom")) {
         Some(images) => {
             for image in images {
-                out.ask("?cachefrom", image, Key::Images);
+                out.ask("?cachefrom", image, LimitKey::Images);
             }
         }
         None => out.never("build", "?cachefrom", "not a JSON list of texts"),
@@ -349,15 +349,15 @@ fn build(parameters: &Parameters, out: &mut Findings<'_>) {
         "" | "default" | "bridge" | "none" => {}
         "host" => out.ask("?networkmode", "host", Means::Namespace(Namespace::Network)),
         mode if mode.starts_with("container:") => {
-            out.ask("?networkmode", mode, Key::JoinContainers);
+            out.ask("?networkmode", mode, LimitKey::JoinContainers);
         }
         mode => reach::network(mode, "?networkmode".into(), out),
     }
     if !matches!(parameters.get("version"), "" | "1") {
-        out.ask("?version", parameters.get("version"), Key::Buildkit);
+        out.ask("?version", parameters.get("version"), LimitKey::Buildkit);
     }
     if !parameters.get("session").is_empty() {
-        out.ask("?session", "a session", Key::Buildkit);
+        out.ask("?session", "a session", LimitKey::Buildkit);
     }
     match parameters.get("securityopt") {
         "" | "null" | "[]" => {}

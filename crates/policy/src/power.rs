@@ -7,7 +7,7 @@ use std::fmt;
 
 use text::escape;
 
-use super::limits::Key;
+use super::limits::LimitKey;
 /// A host namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
@@ -61,7 +61,7 @@ impl Namespace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Means {
     /// What the limit of this key speaks about; the power's value says which one.
-    Limit(Key),
+    Limit(LimitKey),
     /// A namespace of the host.
     Namespace(Namespace),
     /// A path of the host, by whatever road.
@@ -75,8 +75,8 @@ pub enum Means {
     Never(&'static str),
 }
 
-impl From<Key> for Means {
-    fn from(key: Key) -> Means {
+impl From<LimitKey> for Means {
+    fn from(key: LimitKey) -> Means {
         Means::Limit(key)
     }
 }
@@ -103,7 +103,7 @@ pub const FIXED_RULES: &[&str] = &[
 
 /// Every rule that a denial can name.
 pub fn rules() -> impl Iterator<Item = &'static str> {
-    let keys = Key::ALL.iter().map(|key| key.name());
+    let keys = LimitKey::ALL.iter().map(|key| key.name());
     FIXED_RULES.iter().copied().chain(keys)
 }
 
@@ -139,11 +139,11 @@ impl Power {
     }
 
     /// The limit that speaks about it, if one does.
-    pub fn key(&self) -> Option<Key> {
+    pub fn key(&self) -> Option<LimitKey> {
         match self.means {
             Means::Limit(key) => Some(key),
-            Means::Namespace(_) => Some(Key::HostNamespaces),
-            Means::HostPath { .. } => Some(Key::Binds),
+            Means::Namespace(_) => Some(LimitKey::HostNamespaces),
+            Means::HostPath { .. } => Some(LimitKey::Binds),
             Means::Never(_) => None,
         }
     }
@@ -183,9 +183,9 @@ impl Power {
 
     /// The power a fact of an audit record stands for.
     pub fn from_fact(key: &str, value: &str) -> Option<Power> {
-        let means = match Key::from_name(key)? {
-            Key::HostNamespaces => Means::Namespace(Namespace::from_name(value)?),
-            Key::Binds => {
+        let means = match LimitKey::from_name(key)? {
+            LimitKey::HostNamespaces => Means::Namespace(Namespace::from_name(value)?),
+            LimitKey::Binds => {
                 let (path, writable) = match value.strip_suffix(":ro") {
                     Some(path) => (path.to_owned(), false),
                     None => (value.to_owned(), true),

@@ -10,7 +10,7 @@ use docker_api::json::Value;
 use super::TARGETED;
 use super::findings::Findings;
 use super::hostpath::clean;
-use super::limits::Key;
+use super::limits::LimitKey;
 use super::limits::glob;
 use super::power::{Means, Power};
 use super::reach::text;
@@ -136,7 +136,12 @@ impl Protected {
         self.in_doubt(matches!(
             power.means,
             Means::HostPath { .. }
-                | Means::Limit(Key::Volumes | Key::JoinContainers | Key::Tags | Key::Devices)
+                | Means::Limit(
+                    LimitKey::Volumes
+                        | LimitKey::JoinContainers
+                        | LimitKey::Tags
+                        | LimitKey::Devices
+                )
         ))
     }
 
@@ -151,10 +156,10 @@ impl Protected {
     pub(super) fn objection(&self, operation: Operation, power: &Power) -> Option<String> {
         let ours = match &power.means {
             Means::HostPath { path, .. } => self.conflict(path),
-            Means::Limit(Key::Devices) => self.conflict(&power.value),
-            Means::Limit(Key::Volumes) => self.named_volume(&power.value),
-            Means::Limit(Key::Tags) => self.named_image(&power.value),
-            Means::Limit(Key::Images) if operation == Operation::ImagePull => {
+            Means::Limit(LimitKey::Devices) => self.conflict(&power.value),
+            Means::Limit(LimitKey::Volumes) => self.named_volume(&power.value),
+            Means::Limit(LimitKey::Tags) => self.named_image(&power.value),
+            Means::Limit(LimitKey::Images) if operation == Operation::ImagePull => {
                 self.named_image(&power.value)
             }
             _ => None,

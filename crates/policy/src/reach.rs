@@ -10,7 +10,7 @@ mod storage;
 use super::findings::{Findings, Unresolved};
 use super::power::{Means, Namespace};
 use super::schema;
-use crate::limits::Key;
+use crate::limits::LimitKey;
 use docker_api::json::Value;
 
 use storage::{bind, tmpfs};
@@ -48,7 +48,7 @@ const READ_ONLY: &[&str] = &[
 pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     let path = |name: &str| format!("{at}{name}");
     if host.get("Privileged") == Some(&Value::Bool(true)) {
-        out.ask(path("Privileged"), "true", Key::Privileged);
+        out.ask(path("Privileged"), "true", LimitKey::Privileged);
     }
     namespaces(host, at, view, out);
     for (index, text) in texts(host, "Binds") {
@@ -65,7 +65,11 @@ pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Find
     }
     for name in ["VolumesFrom", "Links"] {
         for (index, text) in texts(host, name) {
-            out.ask(format!("{at}{name}[{index}]"), text, Key::JoinContainers);
+            out.ask(
+                format!("{at}{name}[{index}]"),
+                text,
+                LimitKey::JoinContainers,
+            );
         }
     }
     for (index, capability) in texts(host, "CapAdd") {
@@ -92,15 +96,18 @@ pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Find
         }
     }
     if let Some(runtime) = text(host, "Runtime") {
-        out.ask(path("Runtime"), runtime, Key::Runtimes);
+        out.ask(path("Runtime"), runtime, LimitKey::Runtimes);
     }
-    for (field, limit) in [("Sysctls", Key::Sysctls), ("Annotations", Key::Annotations)] {
+    for (field, limit) in [
+        ("Sysctls", LimitKey::Sysctls),
+        ("Annotations", LimitKey::Annotations),
+    ] {
         for (key, _) in host.get(field).map(Value::members).unwrap_or_default() {
             out.ask(path(field), key.as_ref(), limit);
         }
     }
     for (index, group) in texts(host, "GroupAdd") {
-        out.ask(format!("{at}GroupAdd[{index}]"), group, Key::Groups);
+        out.ask(format!("{at}GroupAdd[{index}]"), group, LimitKey::Groups);
     }
     if let Some(log) = host.get("LogConfig") {
         log_driver(log, "Type", "Config", &path("LogConfig"), out);
@@ -134,7 +141,7 @@ pub(super) fn log_driver(
 ) {
     let options_at = format!("{at}.{options}");
     if let Some(driver) = text(log, name) {
-        out.ask(format!("{at}.{name}"), driver, Key::LogDrivers);
+        out.ask(format!("{at}.{name}"), driver, LimitKey::LogDrivers);
         if let Some(options) = log.get(options) {
             outbound::log_options(options, &options_at, out);
         }
@@ -169,7 +176,7 @@ fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
             None => {}
             Some("host") => out.ask(format!("{at}{name}"), "host", Means::Namespace(*namespace)),
             Some(mode) if mode.starts_with("container:") => {
-                out.ask(format!("{at}{name}"), mode, Key::JoinContainers);
+                out.ask(format!("{at}{name}"), mode, LimitKey::JoinContainers);
             }
             Some(mode) if harmless.contains(&mode) => {}
             Some(mode) => out.never("host_namespaces", format!("{at}{name}"), mode),
@@ -178,12 +185,12 @@ fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     match text(host, "NetworkMode") {
         None => {}
         Some(mode) if mode.starts_with("container:") => {
-            out.ask(format!("{at}NetworkMode"), mode, Key::JoinContainers);
+            out.ask(format!("{at}NetworkMode"), mode, LimitKey::JoinContainers);
         }
         Some(mode) => network(mode, format!("{at}NetworkMode"), out),
     }
     if let Some(cgroup) = text(host, "Cgroup") {
-        out.ask(format!("{at}Cgroup"), cgroup, Key::JoinContainers);
+        out.ask(format!("{at}Cgroup"), cgroup, LimitKey::JoinContainers);
     }
 }
 
@@ -204,7 +211,11 @@ pub(super) fn network(name: &str, field: String, out: &mut Findings<'_>) {
 /// `NetworkingConfig.EndpointsConfig`, and one endpoint of `network.connect`.
 pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, link) in texts(endpoint, "Links") {
-        out.ask(format!("{at}.Links[{index}]"), link, Key::JoinContainers);
+        out.ask(
+            format!("{at}.Links[{index}]"),
+            link,
+            LimitKey::JoinContainers,
+        );
     }
     if let Some((key, _)) = endpoint
         .get("DriverOpts")
@@ -218,7 +229,7 @@ pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 pub(super) fn capability(name: &str, field: String, out: &mut Findings<'_>) {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    out.ask(field, short, Key::Capabilities);
+    out.ask(field, short, LimitKey::Capabilities);
 }
 
 /// One security option; the three spellings of no-new-privileges are one.
@@ -227,7 +238,7 @@ pub(super) fn security_opt(option: &str, field: String, out: &mut Findings<'_>) 
         "no-new-privileges=true" | "no-new-privileges:true" => "no-new-privileges",
         option => option,
     };
-    out.ask(field, option, Key::SecurityOpts);
+    out.ask(field, option, LimitKey::SecurityOpts);
 }
 
 /// The text of a member, if it is a string and not empty.

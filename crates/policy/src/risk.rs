@@ -20,7 +20,7 @@ pub struct Reach {
 
 /// Whether a role leads to root on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Answer {
+pub enum RootAnswer {
     /// By none of the ways that this program knows, and it knows all that the role is given.
     No,
     /// It depends on what this program cannot see.
@@ -29,14 +29,14 @@ pub enum Answer {
     Yes,
 }
 
-impl Answer {
+impl RootAnswer {
     /// The word in tables.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Answer::No => "no",
-            Answer::CannotTell => "cannot tell",
-            Answer::Yes => "yes",
+            RootAnswer::No => "no",
+            RootAnswer::CannotTell => "cannot tell",
+            RootAnswer::Yes => "yes",
         }
     }
 }
@@ -44,11 +44,11 @@ impl Answer {
 impl Reach {
     /// The answer in one word.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> RootAnswer {
         match (self.root.is_empty(), self.unknown.is_empty()) {
-            (false, _) => Answer::Yes,
-            (true, false) => Answer::CannotTell,
-            (true, true) => Answer::No,
+            (false, _) => RootAnswer::Yes,
+            (true, false) => RootAnswer::CannotTell,
+            (true, true) => RootAnswer::No,
         }
     }
 
@@ -56,7 +56,7 @@ impl Reach {
     #[must_use]
     pub fn reasons(&self) -> &[String] {
         match self.answer() {
-            Answer::Yes => &self.root,
+            RootAnswer::Yes => &self.root,
             _ => &self.unknown,
         }
     }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::findings::Findings;
 use super::power::Power;
-use crate::limits::Key;
+use crate::limits::LimitKey;
 use docker_api::json::Value;
 use docker_api::work;
 
@@ -38,65 +38,65 @@ pub(super) enum Type {
     /// An array of anything.
     List,
     /// An object of the given fields.
-    Object(&'static [Field]),
+    Object(&'static [SchemaField]),
     /// An array of such objects.
-    Objects(&'static [Field]),
+    Objects(&'static [SchemaField]),
     /// An object with free keys, its values such objects.
-    Map(&'static [Field]),
+    Map(&'static [SchemaField]),
 }
 
 /// A field's name and type.
-pub(super) type Field = (&'static str, Type);
+pub(super) type SchemaField = (&'static str, Type);
 
 /// Where in a body something stands; formatted only when a message needs it.
 #[derive(Clone, Copy)]
-pub(super) struct Path<'p> {
-    parent: Option<&'p Path<'p>>,
+pub(super) struct FieldPath<'p> {
+    parent: Option<&'p FieldPath<'p>>,
     part: Part<'p>,
 }
 
 #[derive(Clone, Copy)]
 enum Part<'p> {
     Root,
-    Key(&'p str),
+    LimitKey(&'p str),
     Index(usize),
 }
 
-impl<'p> Path<'p> {
+impl<'p> FieldPath<'p> {
     /// The body itself.
-    pub(super) const ROOT: Path<'static> = Path {
+    pub(super) const ROOT: FieldPath<'static> = FieldPath {
         parent: None,
         part: Part::Root,
     };
 
     /// A member of this place.
-    pub(super) fn key(&'p self, key: &'p str) -> Path<'p> {
-        Path {
+    pub(super) fn key(&'p self, key: &'p str) -> FieldPath<'p> {
+        FieldPath {
             parent: Some(self),
-            part: Part::Key(key),
+            part: Part::LimitKey(key),
         }
     }
 
     /// An item of this place.
-    pub(super) fn index(&'p self, index: usize) -> Path<'p> {
-        Path {
+    pub(super) fn index(&'p self, index: usize) -> FieldPath<'p> {
+        FieldPath {
             parent: Some(self),
             part: Part::Index(index),
         }
     }
 }
 
-impl fmt::Display for Path<'_> {
+impl fmt::Display for FieldPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
             parent.fmt(f)?;
-            if matches!(self.part, Part::Key(_)) && !matches!(parent.part, Part::Root) {
+            if matches!(self.part, Part::LimitKey(_)) && !matches!(parent.part, Part::Root) {
                 f.write_str(".")?;
             }
         }
         match self.part {
             Part::Root => Ok(()),
-            Part::Key(key) => f.write_str(key),
+            Part::LimitKey(key) => f.write_str(key),
             Part::Index(index) => write!(f, "[{index}]"),
         }
     }
@@ -117,9 +117,9 @@ pub(super) const LONGEST_KEY: usize = 255;
 /// Holds an object against its fields and adds a power for everything that strays.
 pub(super) fn conform(
     value: &Value<'_>,
-    fields: &[Field],
+    fields: &[SchemaField],
     unknown: Unknown,
-    path: &Path<'_>,
+    path: &FieldPath<'_>,
     out: &mut Findings<'_>,
 ) {
     let Value::Object(members) = value else {
@@ -157,9 +157,9 @@ pub(super) fn conform(
 fn unlisted_key(
     key: &str,
     value: &Value<'_>,
-    fields: &[Field],
+    fields: &[SchemaField],
     unknown: Unknown,
-    path: &Path<'_>,
+    path: &FieldPath<'_>,
     out: &mut Findings<'_>,
 ) {
     work::add(fields.len());
@@ -174,11 +174,17 @@ fn unlisted_key(
     } else if !key.is_ascii() {
         out.add(|| Power::never("field-names", path.to_string(), "must be ASCII"));
     } else if *value != Value::Null && !(unknown == Unknown::EmptyPasses && value.is_empty()) {
-        out.add(|| Power::new(path.to_string(), path.to_string(), Key::UnknownFields));
+        out.add(|| Power::new(path.to_string(), path.to_string(), LimitKey::UnknownFields));
     }
 }
 
-fn check(value: &Value<'_>, kind: Type, unknown: Unknown, path: &Path<'_>, out: &mut Findings<'_>) {
+fn check(
+    value: &Value<'_>,
+    kind: Type,
+    unknown: Unknown,
+    path: &FieldPath<'_>,
+    out: &mut Findings<'_>,
+) {
     let expected = match (kind, value) {
         (_, Value::Null)
         | (Type::Bool, Value::Bool(_))
@@ -236,7 +242,7 @@ fn check(value: &Value<'_>, kind: Type, unknown: Unknown, path: &Path<'_>, out: 
     wrong(value, expected, path, out);
 }
 
-fn wrong(value: &Value<'_>, expected: &str, path: &Path<'_>, out: &mut Findings<'_>) {
+fn wrong(value: &Value<'_>, expected: &str, path: &FieldPath<'_>, out: &mut Findings<'_>) {
     out.add(|| {
         let place = match path.part {
             Part::Root => "body".to_owned(),

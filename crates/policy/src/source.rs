@@ -5,11 +5,11 @@ use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::decision::{Answer, Denied, Lookup, Permitted, Step};
+use super::decision::{Denied, EngineAnswer, Lookup, Permitted, Step};
 use super::{ClientRef, Policy, Request};
 
 /// What a decision may have to see beyond the request's head. It is asked for when it matters, one thing after the other.
-pub trait Source: Send {
+pub trait DecisionSource: Send {
     /// Why no decision is taken at all.
     type Error;
 
@@ -23,7 +23,7 @@ pub trait Source: Send {
     fn look_up(
         &mut self,
         lookup: &Lookup,
-    ) -> impl Future<Output = Result<Result<Answer, String>, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Result<EngineAnswer, String>, Self::Error>> + Send;
 
     /// What the host's paths are once their links are followed, as far as they lead to what is `protected`; or why that
     /// cannot be told.
@@ -46,7 +46,7 @@ pub trait Known: Send {
     ///
     /// # Errors
     /// If that is not known.
-    fn answer(&mut self, lookup: &Lookup) -> Result<Answer, Self::Error>;
+    fn answer(&mut self, lookup: &Lookup) -> Result<EngineAnswer, Self::Error>;
 
     /// What the host's paths are once their links are followed. By default they have none: links are the host's.
     fn follow(&mut self, paths: &[String]) -> Vec<String> {
@@ -57,7 +57,7 @@ pub trait Known: Send {
 
 struct AtHand<'k, K>(&'k mut K);
 
-impl<K: Known> Source for AtHand<'_, K> {
+impl<K: Known> DecisionSource for AtHand<'_, K> {
     type Error = K::Error;
 
     fn body(
@@ -71,7 +71,7 @@ impl<K: Known> Source for AtHand<'_, K> {
     fn look_up(
         &mut self,
         lookup: &Lookup,
-    ) -> impl Future<Output = Result<Result<Answer, String>, Self::Error>> + Send {
+    ) -> impl Future<Output = Result<Result<EngineAnswer, String>, Self::Error>> + Send {
         ready(self.0.answer(lookup).map(Ok))
     }
 
@@ -89,7 +89,7 @@ impl Policy {
     ///
     /// # Errors
     /// Those of the source.
-    pub async fn decide_with<S: Source>(
+    pub async fn decide_with<S: DecisionSource>(
         &self,
         client: ClientRef,
         request: &Request<'_>,

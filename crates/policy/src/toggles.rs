@@ -4,7 +4,7 @@
 //! `EXEC=0`. Here each toggle is a list of operations, and what leads into a container or out of it with files (exec,
 //! attach, archive, export, build) is opened by its own toggle or not at all.
 
-use docker_api::{Kind, Operation};
+use docker_api::{Operation, OperationKind};
 
 use super::operations::OperationSet;
 use super::{Policy, PolicyError, Role};
@@ -88,7 +88,7 @@ pub(super) fn opaque(name: &str) -> bool {
 
 /// Never opened by a toggle for a whole resource.
 fn reaches_in_or_out(operation: Operation) -> bool {
-    matches!(operation.kind(), Kind::Exec | Kind::Build)
+    matches!(operation.kind(), OperationKind::Exec | OperationKind::Build)
         || matches!(
             operation,
             Operation::ContainerAttach

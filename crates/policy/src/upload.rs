@@ -1,6 +1,6 @@
 //! Bodies that are judged while they stream: the contexts of classic builds, whatever their size.
 //!
-//! The gate shows a [`Judge`] every piece before it goes on. Where a piece is refused, the engine's request is cut before it,
+//! The gate shows a [`ContextJudge`] every piece before it goes on. Where a piece is refused, the engine's request is cut before it,
 //! so that the engine never has a whole archive and starts nothing.
 
 mod archive;
@@ -47,12 +47,12 @@ impl Context {
     }
 
     /// A judge for the body.
-    pub fn judge(&self) -> Judge {
+    pub fn judge(&self) -> ContextJudge {
         let (archive, refused) = match Archive::new(&self.dockerfile) {
             Ok(archive) => (Some(archive), None),
             Err(why) => (None, Some(self.unread(&why))),
         };
-        Judge {
+        ContextJudge {
             refused,
             received: 0,
             form: ContextForm::Unknown(Vec::new()),
@@ -115,7 +115,7 @@ impl Context {
 }
 
 /// Reads a body's content as it passes.
-pub struct Judge {
+pub struct ContextJudge {
     reader: Option<ContextReader>,
     form: ContextForm,
     received: u64,
@@ -129,13 +129,13 @@ enum ContextForm {
     Gzip(Box<MultiGzDecoder<ContextReader>>),
 }
 
-impl fmt::Debug for Judge {
+impl fmt::Debug for ContextJudge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").finish_non_exhaustive()
+        f.debug_struct("ContextJudge").finish_non_exhaustive()
     }
 }
 
-impl Judge {
+impl ContextJudge {
     /// Looks at the next piece of the content; call it before the piece goes on.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::cli::policy::CheckArgs;
 use docker_api::{Operation, Risk};
-use policy::risk::{Answer, Reach, of_strangers, reach};
-use policy::{Client, Fault, Mode, Policy, PolicyError, Role};
+use policy::risk::{Reach, RootAnswer, of_strangers, reach};
+use policy::{Client, Mode, Policy, PolicyError, PolicyFault, Role};
 
 use super::{Outcome, certificates};
 use text::columns;
@@ -107,9 +107,9 @@ fn rooted(policy: &Policy, reaches: &[Option<Reach>]) -> String {
         }
         let name = format!("client \"{}\"", client.name);
         match reach.as_ref().map(Reach::answer) {
-            Some(Answer::Yes) => rooted.push(name),
-            Some(Answer::CannotTell) => doubtful.push(name),
-            Some(Answer::No) | None => {}
+            Some(RootAnswer::Yes) => rooted.push(name),
+            Some(RootAnswer::CannotTell) => doubtful.push(name),
+            Some(RootAnswer::No) | None => {}
         }
     }
     if of_strangers(policy).is_some() {
@@ -314,7 +314,7 @@ fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn faulty(file: &str, faults: &[Fault]) -> String {
+fn faulty(file: &str, faults: &[PolicyFault]) -> String {
     let errors: Vec<_> = faults
         .iter()
         .map(|fault| json!({ "line": fault.line, "text": fault.message, "hint": fault.hint }))

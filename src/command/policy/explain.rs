@@ -10,8 +10,8 @@ use crate::cli::policy::ExplainArgs;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    Answer, BodyLength, Client, ClientRef, Denied, EngineHeaders, Known, Lookup, Mode, Permitted,
-    Policy, PolicyError, Powers, Request,
+    BodyLength, Client, ClientRef, Denied, EngineAnswer, EngineHeaders, Known, Lookup, Mode,
+    Permitted, Policy, PolicyError, Powers, Request,
 };
 
 use super::{Outcome, identity, read};
@@ -90,7 +90,7 @@ impl Known for Given<'_> {
         self.0.body
     }
 
-    fn answer(&mut self, lookup: &Lookup) -> Result<Answer, String> {
+    fn answer(&mut self, lookup: &Lookup) -> Result<EngineAnswer, String> {
         let target = &lookup.target;
         let general = self
             .0
@@ -102,7 +102,7 @@ impl Known for Given<'_> {
             (None, Some(body)) => (200, body.to_vec()),
             (None, None) => return Err(target.clone()),
         };
-        Ok(Answer { status, body })
+        Ok(EngineAnswer { status, body })
     }
 }
 
@@ -310,7 +310,7 @@ fn lines(
                 format!("  (allowed: {allowed})")
             };
             let line = power.fact().filter(|_| !ok).map(|(key, value)| {
-                let flag = power.key().is_some_and(policy::Key::is_flag);
+                let flag = power.key().is_some_and(policy::LimitKey::is_flag);
                 let value = if flag { value } else { format!("[{value:?}]") };
                 format!(
                     "{key} = {value} in [role.{}.limits] would allow it",

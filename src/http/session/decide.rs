@@ -18,7 +18,7 @@ use crate::generation::Generation;
 use crate::house;
 use crate::limits::Reservation;
 use crate::observe::registry::Cut;
-use policy::{Answer, ClientRef, Denied, Lookup, Permitted, Request, Source};
+use policy::{ClientRef, DecisionSource, Denied, EngineAnswer, Lookup, Permitted, Request};
 
 impl Session<'_> {
     /// Decides on a request; `out` holds the head that would go on, and gets the body where it had to be read.
@@ -159,7 +159,7 @@ impl Asking<'_, '_> {
     }
 }
 
-impl Source for Asking<'_, '_> {
+impl DecisionSource for Asking<'_, '_> {
     type Error = Interrupted;
 
     async fn body(&mut self, most: usize) -> Result<Option<&[u8]>, Interrupted> {
@@ -171,13 +171,16 @@ impl Source for Asking<'_, '_> {
         Ok(is_whole.then(|| self.out.body()))
     }
 
-    async fn look_up(&mut self, lookup: &Lookup) -> Result<Result<Answer, String>, Interrupted> {
+    async fn look_up(
+        &mut self,
+        lookup: &Lookup,
+    ) -> Result<Result<EngineAnswer, String>, Interrupted> {
         let shared = self.session.shared;
         let mut room = Reservation::new(&shared.pending_bodies);
         let asked = Box::pin(shared.upstream.get(&lookup.target, Some(&mut room))).await;
         self.still()?;
         Ok(asked
-            .map(|(status, body)| Answer { status, body })
+            .map(|(status, body)| EngineAnswer { status, body })
             .map_err(|e| finding::chain(&e)))
     }
 

@@ -1,6 +1,6 @@
 //! The closed sets that labels come from, and the places of their members.
 
-use docker_api::{Hijack, Kind, Operation, Risk, Streams};
+use docker_api::{Hijack, Operation, OperationKind, Risk, Streams};
 
 /// How handshakes end: `ok`, then every word of `tls::Outcome::id`.
 pub const HANDSHAKES: [&str; 20] = [
@@ -235,7 +235,7 @@ impl Shape {
 pub(super) const CLASSES: [&str; 5] = ["read", "sensitive", "write", "root", "none"];
 pub(super) const RISKS: usize = CLASSES.len() - 1;
 
-/// The kinds of operations, in the order of [`Kind`]; `none` is for requests that could not be read.
+/// The kinds of operations, in the order of [`OperationKind`]; `none` is for requests that could not be read.
 pub(super) const KINDS: [&str; 11] = [
     "inspect", "list", "stream", "create", "modify", "delete", "transfer", "exec", "build",
     "admin", "none",
@@ -255,18 +255,18 @@ pub(super) fn class(risk: Risk) -> usize {
 }
 
 /// The place of a kind.
-pub(super) fn kind(kind: Kind) -> usize {
+pub(super) fn kind(kind: OperationKind) -> usize {
     match kind {
-        Kind::Inspect => 0,
-        Kind::List => 1,
-        Kind::Stream => 2,
-        Kind::Create => 3,
-        Kind::Modify => 4,
-        Kind::Delete => 5,
-        Kind::Transfer => 6,
-        Kind::Exec => 7,
-        Kind::Build => 8,
-        Kind::Admin => 9,
+        OperationKind::Inspect => 0,
+        OperationKind::List => 1,
+        OperationKind::Stream => 2,
+        OperationKind::Create => 3,
+        OperationKind::Modify => 4,
+        OperationKind::Delete => 5,
+        OperationKind::Transfer => 6,
+        OperationKind::Exec => 7,
+        OperationKind::Build => 8,
+        OperationKind::Admin => 9,
     }
 }
 

@@ -4,9 +4,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::Mode;
 
-use super::{Node, Reader};
+use super::{Node, PolicyReader};
 
-impl Reader<'_> {
+impl PolicyReader<'_> {
     pub(super) fn known(&mut self, table: &DeTable<'_>, keys: &[&str], place: &str) {
         for (key, _) in table {
             if !keys.contains(&key.get_ref().as_ref()) {
@@ -148,35 +148,39 @@ impl Reader<'_> {
 }
 
 /// What is wrong with a value, and what may have been meant.
-pub(crate) struct Problem {
+pub(crate) struct ValueProblem {
     pub(crate) expected: String,
     pub(crate) hint: Option<String>,
 }
 
-impl From<String> for Problem {
-    fn from(expected: String) -> Problem {
-        Problem {
+impl From<String> for ValueProblem {
+    fn from(expected: String) -> ValueProblem {
+        ValueProblem {
             expected,
             hint: None,
         }
     }
 }
 
-impl From<&str> for Problem {
-    fn from(expected: &str) -> Problem {
-        Problem::from(expected.to_owned())
+impl From<&str> for ValueProblem {
+    fn from(expected: &str) -> ValueProblem {
+        ValueProblem::from(expected.to_owned())
     }
 }
 
 /// The value of one key, as a limit reads it.
 pub(crate) struct Values<'v, 't> {
-    reader: &'v mut Reader<'t>,
+    reader: &'v mut PolicyReader<'t>,
     node: &'v Node<'v>,
     key: &'static str,
 }
 
 impl<'v, 't> Values<'v, 't> {
-    pub(super) fn new(reader: &'v mut Reader<'t>, node: &'v Node<'v>, key: &'static str) -> Self {
+    pub(super) fn new(
+        reader: &'v mut PolicyReader<'t>,
+        node: &'v Node<'v>,
+        key: &'static str,
+    ) -> Self {
         Values { reader, node, key }
     }
 
@@ -194,7 +198,7 @@ impl<'v, 't> Values<'v, 't> {
     }
 
     /// A string or a list of strings, each read by `read`; what cannot be read is a fault at its place.
-    pub(crate) fn each<T>(&mut self, read: impl Fn(&str) -> Result<T, Problem>) -> Vec<T> {
+    pub(crate) fn each<T>(&mut self, read: impl Fn(&str) -> Result<T, ValueProblem>) -> Vec<T> {
         let key = self.key;
         let mut list = Vec::new();
         for (at, value) in self.reader.texts(self.node, key) {

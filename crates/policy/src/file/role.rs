@@ -2,15 +2,15 @@
 
 use toml::de::DeValue;
 
-use crate::limits::{Key, Limits};
+use crate::limits::{LimitKey, Limits};
 use crate::operations::{OperationSet, expand};
 use crate::{Mode, Role, roles, toggles};
 use docker_api::Operation;
 
 use super::node::nearest;
-use super::{Node, Reader, Values};
+use super::{Node, PolicyReader, Values};
 
-impl Reader<'_> {
+impl PolicyReader<'_> {
     pub(super) fn role(&mut self, name: &str, node: &Node<'_>, mode: Mode) -> Option<Role> {
         let table = self.table(node, "role")?;
         let at = node.span().start;
@@ -138,10 +138,10 @@ impl Reader<'_> {
 
     fn limits(&mut self, node: &Node<'_>) -> Option<Limits> {
         let table = self.table(node, "limits")?;
-        let names: Vec<_> = Key::ALL.iter().map(|key| key.name()).collect();
+        let names: Vec<_> = LimitKey::ALL.iter().map(|key| key.name()).collect();
         self.known(table, &names, "limits");
         let mut limits = Limits::default();
-        for key in Key::ALL {
+        for key in LimitKey::ALL {
             if let Some(node) = table.get(key.name()) {
                 limits
                     .of_mut(*key)

@@ -6,13 +6,13 @@ use docker_api::image::{ImageName, ImagePattern};
 use docker_api::work;
 
 use crate::fetch::{Host, HostPattern};
-use crate::file::{Problem, Values, nearest};
+use crate::file::{ValueProblem, Values, nearest};
 use crate::hostpath::PathPattern;
 use crate::power::{Means, Namespace, Power};
 use crate::subnet::Subnet;
 
 /// A limit, whatever its kind.
-pub(crate) trait Limit {
+pub(crate) trait AnyLimit {
     /// Reads the value in the file, in place of the default.
     fn read(&mut self, from: &mut Values<'_, '_>);
 
@@ -27,7 +27,7 @@ pub(crate) trait Limit {
 }
 
 /// What the table needs to know of a kind.
-pub(super) trait Kind: Limit {
+pub(super) trait LimitKind: AnyLimit {
     /// Whether the file says `true` or `false`.
     const FLAG: bool = false;
 
@@ -35,7 +35,7 @@ pub(super) trait Kind: Limit {
     fn of(words: &[&str]) -> Self;
 }
 
-impl Kind for bool {
+impl LimitKind for bool {
     const FLAG: bool = true;
 
     fn of(words: &[&str]) -> Self {
@@ -43,14 +43,14 @@ impl Kind for bool {
     }
 }
 
-impl Kind for Vec<Namespace> {
+impl LimitKind for Vec<Namespace> {
     fn of(words: &[&str]) -> Self {
         let found = words.iter().map(|word| Namespace::from_name(word));
         found.flatten().collect()
     }
 }
 
-impl Kind for Vec<PathPattern> {
+impl LimitKind for Vec<PathPattern> {
     fn of(words: &[&str]) -> Self {
         words
             .iter()
@@ -59,7 +59,7 @@ impl Kind for Vec<PathPattern> {
     }
 }
 
-impl Kind for Vec<ImagePattern> {
+impl LimitKind for Vec<ImagePattern> {
     fn of(words: &[&str]) -> Self {
         words
             .iter()
@@ -68,13 +68,13 @@ impl Kind for Vec<ImagePattern> {
     }
 }
 
-impl Kind for Option<Vec<ImagePattern>> {
+impl LimitKind for Option<Vec<ImagePattern>> {
     fn of(words: &[&str]) -> Self {
         Some(Vec::of(words)).filter(|list: &Vec<_>| !list.is_empty())
     }
 }
 
-impl Kind for Vec<Subnet> {
+impl LimitKind for Vec<Subnet> {
     fn of(words: &[&str]) -> Self {
         words
             .iter()
@@ -119,7 +119,7 @@ macro_rules! words {
             }
         }
 
-        impl Kind for $name {
+        impl LimitKind for $name {
             fn of(words: &[&str]) -> Self {
                 Self(words.iter().map(|word| (*word).to_owned()).collect())
             }
@@ -138,7 +138,7 @@ words! {
     Fields;
 }
 
-impl Limit for Words {
+impl AnyLimit for Words {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         self.0 = from.each(|text| Ok(text.to_owned()));
     }
@@ -156,7 +156,7 @@ impl Limit for Words {
     }
 }
 
-impl Limit for Globs {
+impl AnyLimit for Globs {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         self.0 = from.each(|text| Ok(text.to_owned()));
     }
@@ -174,7 +174,7 @@ impl Limit for Globs {
     }
 }
 
-impl Limit for Capabilities {
+impl AnyLimit for Capabilities {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         self.0 = from.each(|text| {
             let upper = text.to_ascii_uppercase();
@@ -182,7 +182,7 @@ impl Limit for Capabilities {
             if CAPABILITIES.contains(&name) {
                 return Ok(name.to_owned());
             }
-            Err(Problem {
+            Err(ValueProblem {
                 expected: "expected a capability".into(),
                 hint: nearest(name, CAPABILITIES.iter().copied()),
             })
@@ -202,7 +202,7 @@ impl Limit for Capabilities {
     }
 }
 
-impl Limit for Fields {
+impl AnyLimit for Fields {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         if from.text() == Some("deny") {
             self.0.clear();
@@ -230,7 +230,7 @@ impl Limit for Fields {
     }
 }
 
-impl Limit for bool {
+impl AnyLimit for bool {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         *self = from.boolean().unwrap_or(*self);
     }
@@ -248,11 +248,11 @@ impl Limit for bool {
     }
 }
 
-impl Limit for Vec<Namespace> {
+impl AnyLimit for Vec<Namespace> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         *self = from.each(|text| {
             let names = Namespace::ALL.iter().map(|namespace| namespace.name());
-            Namespace::from_name(text).ok_or_else(|| Problem {
+            Namespace::from_name(text).ok_or_else(|| ValueProblem {
                 expected: "expected a namespace".into(),
                 hint: nearest(text, names),
             })
@@ -274,9 +274,9 @@ impl Limit for Vec<Namespace> {
     }
 }
 
-impl Limit for Vec<PathPattern> {
+impl AnyLimit for Vec<PathPattern> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| PathPattern::parse(text).map_err(Problem::from));
+        *self = from.each(|text| PathPattern::parse(text).map_err(ValueProblem::from));
     }
 
     fn admits(&self, power: &Power) -> bool {
@@ -295,9 +295,9 @@ impl Limit for Vec<PathPattern> {
     }
 }
 
-impl Limit for Vec<ImagePattern> {
+impl AnyLimit for Vec<ImagePattern> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| ImagePattern::parse(text).map_err(Problem::from));
+        *self = from.each(|text| ImagePattern::parse(text).map_err(ValueProblem::from));
     }
 
     fn admits(&self, power: &Power) -> bool {
@@ -318,7 +318,7 @@ impl Limit for Vec<ImagePattern> {
 }
 
 /// A list that the file may leave out; without it nothing passes.
-impl Limit for Option<Vec<ImagePattern>> {
+impl AnyLimit for Option<Vec<ImagePattern>> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         self.get_or_insert_default().read(from);
     }
@@ -339,7 +339,7 @@ impl Limit for Option<Vec<ImagePattern>> {
     }
 }
 
-impl Kind for Vec<HostPattern> {
+impl LimitKind for Vec<HostPattern> {
     fn of(words: &[&str]) -> Self {
         words
             .iter()
@@ -348,9 +348,9 @@ impl Kind for Vec<HostPattern> {
     }
 }
 
-impl Limit for Vec<HostPattern> {
+impl AnyLimit for Vec<HostPattern> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| HostPattern::parse(text).map_err(Problem::from));
+        *self = from.each(|text| HostPattern::parse(text).map_err(ValueProblem::from));
     }
 
     fn admits(&self, power: &Power) -> bool {
@@ -367,7 +367,7 @@ impl Limit for Vec<HostPattern> {
     }
 }
 
-impl Limit for Vec<Subnet> {
+impl AnyLimit for Vec<Subnet> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         *self = from.each(|text| {
             Subnet::parse(text).ok_or_else(|| "expected one such as \"10.20.0.0/16\"".into())

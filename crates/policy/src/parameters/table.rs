@@ -7,19 +7,19 @@ use docker_api::Operation;
 
 use super::Rule::{self, Empty, False, Once, Repeats};
 
-type List = &'static [(&'static str, Rule)];
+type ParameterList = &'static [(&'static str, Rule)];
 
-const NOTHING: List = &[];
-const FILTERS: List = &[("filters", Once)];
-const FORCE: List = &[("force", Once)];
-const SIZE: List = &[("h", Once), ("w", Once)];
-const SIGNAL: List = &[("t", Once), ("signal", Once)];
-const VERSION: List = &[("version", Once)];
-const REMOTE: List = &[("remote", Once), ("name", Once)];
-const CHECKPOINT_DIR: List = &[("dir", Empty("checkpoints"))];
-const PPROF: List = &[("debug", Once), ("gc", Once), ("seconds", Once)];
+const NOTHING: ParameterList = &[];
+const FILTERS: ParameterList = &[("filters", Once)];
+const FORCE: ParameterList = &[("force", Once)];
+const SIZE: ParameterList = &[("h", Once), ("w", Once)];
+const SIGNAL: ParameterList = &[("t", Once), ("signal", Once)];
+const VERSION: ParameterList = &[("version", Once)];
+const REMOTE: ParameterList = &[("remote", Once), ("name", Once)];
+const CHECKPOINT_DIR: ParameterList = &[("dir", Empty("checkpoints"))];
+const PPROF: ParameterList = &[("debug", Once), ("gc", Once), ("seconds", Once)];
 
-const LOGS: List = &[
+const LOGS: ParameterList = &[
     ("follow", Once),
     ("stdout", Once),
     ("stderr", Once),
@@ -31,7 +31,7 @@ const LOGS: List = &[
     ("format", Once),
 ];
 
-const ATTACH: List = &[
+const ATTACH: ParameterList = &[
     ("detachKeys", Once),
     ("logs", Once),
     ("stream", Once),
@@ -42,7 +42,7 @@ const ATTACH: List = &[
     ("hijack", Once),
 ];
 
-const BUILD: List = &[
+const BUILD: ParameterList = &[
     ("dockerfile", Once),
     ("t", Repeats),
     ("q", Once),
@@ -79,7 +79,7 @@ const BUILD: List = &[
 ];
 
 /// The parameters of an operation, each with its verdict; what is not listed is refused.
-pub fn listed(operation: Operation) -> List {
+pub fn listed(operation: Operation) -> ParameterList {
     match operation.resource() {
         "container" | "exec" | "checkpoint" => of_containers(operation),
         "image" | "distribution" | "build" => of_images(operation),
@@ -88,7 +88,7 @@ pub fn listed(operation: Operation) -> List {
     }
 }
 
-fn of_containers(operation: Operation) -> List {
+fn of_containers(operation: Operation) -> ParameterList {
     match operation {
         Operation::ContainerList => &[
             ("all", Once),
@@ -129,7 +129,7 @@ fn of_containers(operation: Operation) -> List {
     }
 }
 
-fn of_images(operation: Operation) -> List {
+fn of_images(operation: Operation) -> ParameterList {
     match operation {
         Operation::ImageList => &[
             ("all", Once),
@@ -200,7 +200,7 @@ fn of_images(operation: Operation) -> List {
     }
 }
 
-fn of_plugins(operation: Operation) -> List {
+fn of_plugins(operation: Operation) -> ParameterList {
     match operation {
         Operation::PluginList => FILTERS,
         Operation::PluginPrivileges | Operation::PluginUpgrade => &[("remote", Once)],
@@ -212,7 +212,7 @@ fn of_plugins(operation: Operation) -> List {
     }
 }
 
-fn of_the_rest(operation: Operation) -> List {
+fn of_the_rest(operation: Operation) -> ParameterList {
     match operation {
         Operation::SystemEvents => &[("since", Once), ("until", Once), ("filters", Once)],
         Operation::SystemDf => &[("type", Repeats), ("verbose", Once)],

@@ -3,7 +3,7 @@
 use super::{items, text, texts};
 use crate::findings::Findings;
 use crate::hostpath::clean;
-use crate::limits::Key;
+use crate::limits::LimitKey;
 use docker_api::json::Value;
 
 /// The powers of the cgroup limits and devices, which `container.update` sends without the rest.
@@ -37,7 +37,7 @@ pub(crate) fn resources(host: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings<'_>) {
     let (field, path) = (format!("{at}.{key}"), text(device, key).unwrap_or_default());
     if clean(path) == path {
-        out.ask(field, path, Key::Devices);
+        out.ask(field, path, LimitKey::Devices);
     } else {
         out.never("devices", field, path);
     }
@@ -46,11 +46,15 @@ fn device(device: &Value<'_>, key: &str, at: &str, out: &mut Findings<'_>) {
 fn device_request(request: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     let driver = text(request, "Driver");
     if let Some(driver) = driver {
-        out.ask(format!("{at}.Driver"), driver, Key::DeviceRequests);
+        out.ask(format!("{at}.Driver"), driver, LimitKey::DeviceRequests);
     }
     if driver == Some("cdi") {
         for (index, id) in texts(request, "DeviceIDs") {
-            out.ask(format!("{at}.DeviceIDs[{index}]"), id, Key::DeviceRequests);
+            out.ask(
+                format!("{at}.DeviceIDs[{index}]"),
+                id,
+                LimitKey::DeviceRequests,
+            );
         }
     }
     let mut any = driver.is_some();
@@ -61,7 +65,7 @@ fn device_request(request: &Value<'_>, at: &str, out: &mut Findings<'_>) {
             out.ask(
                 format!("{at}.Capabilities[{index}]"),
                 name,
-                Key::DeviceRequests,
+                LimitKey::DeviceRequests,
             );
         }
     }

@@ -5,7 +5,7 @@ use docker_api::json::Value;
 
 use crate::fetch::Host;
 use crate::findings::Findings;
-use crate::limits::Key;
+use crate::limits::LimitKey;
 
 /// An image that the engine fetches: its name is held to `images`, its registry to `fetch`.
 pub(crate) fn source(image: &str, field: &str, out: &mut Findings<'_>) {
@@ -13,7 +13,7 @@ pub(crate) fn source(image: &str, field: &str, out: &mut Findings<'_>) {
         Some(ImageName::Named(reference)) => reference.to_string(),
         _ => image.to_owned(),
     };
-    out.ask(field, value, Key::Images);
+    out.ask(field, value, LimitKey::Images);
     registry(image, field, out);
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn address(address: &str, field: &str, out: &mut Findings<'_>) {
 fn host(host: Option<Host>, unread: &str, field: &str, out: &mut Findings<'_>) {
     match host {
         Some(host) if host.is_hub() => {}
-        Some(host) => out.ask(field, host.to_string(), Key::Fetch),
+        Some(host) => out.ask(field, host.to_string(), LimitKey::Fetch),
         None => out.never("fetch", field, unread),
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn log_options(options: &Value<'_>, at: &str, out: &mut Findings<'_>)
                     out.host_path(field, value, path, true);
                 }
                 // A path alone is one on the host that gives out a cloud's credentials.
-                None if value.starts_with('/') => out.ask(field, "169.254.170.2", Key::Fetch),
+                None if value.starts_with('/') => out.ask(field, "169.254.170.2", LimitKey::Fetch),
                 _ => address(value, &field, out),
             }
         }

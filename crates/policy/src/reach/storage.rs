@@ -2,7 +2,7 @@
 
 use super::{items, text};
 use crate::findings::{Findings, Unresolved};
-use crate::limits::Key;
+use crate::limits::LimitKey;
 use docker_api::json::Value;
 
 /// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
@@ -47,7 +47,7 @@ fn volume(name: &str, field: &str, out: &mut Findings<'_>) {
     if !plain {
         return out.never("volumes", field, name);
     }
-    out.ask(field, name, Key::Volumes);
+    out.ask(field, name, LimitKey::Volumes);
     out.look_up(Unresolved::Volume {
         name: name.to_owned(),
         field: field.to_owned(),
@@ -111,7 +111,7 @@ pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
             "image" => out.ask(
                 format!("{at}.Source"),
                 source.unwrap_or_default(),
-                Key::Images,
+                LimitKey::Images,
             ),
             kind => out.never("binds", format!("{at}.Type"), kind),
         }

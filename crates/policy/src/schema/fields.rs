@@ -5,13 +5,13 @@
 mod engine;
 mod service;
 
-use super::Field;
+use super::SchemaField;
 use super::Type::{Bool, Command, Free, List, Map, Number, Object, Objects, Text, Texts};
 
 pub(crate) use engine::{AUTH, CHECKPOINT, SWARM_INIT, SWARM_JOIN, SWARM_SPEC};
 pub(crate) use service::SERVICE;
 
-const HEALTHCHECK: &[Field] = &[
+const HEALTHCHECK: &[SchemaField] = &[
     ("Test", Texts),
     ("Interval", Number),
     ("Timeout", Number),
@@ -20,7 +20,7 @@ const HEALTHCHECK: &[Field] = &[
     ("Retries", Number),
 ];
 
-const CONFIG: &[Field] = &[
+const CONFIG: &[SchemaField] = &[
     ("Hostname", Text),
     ("Domainname", Text),
     ("User", Text),
@@ -48,13 +48,13 @@ const CONFIG: &[Field] = &[
     ("Shell", Command),
 ];
 
-const ENDPOINT_IPAM: &[Field] = &[
+const ENDPOINT_IPAM: &[SchemaField] = &[
     ("IPv4Address", Text),
     ("IPv6Address", Text),
     ("LinkLocalIPs", Texts),
 ];
 
-const ENDPOINT: &[Field] = &[
+const ENDPOINT: &[SchemaField] = &[
     ("IPAMConfig", Object(ENDPOINT_IPAM)),
     ("Links", Texts),
     ("Aliases", Texts),
@@ -72,11 +72,11 @@ const ENDPOINT: &[Field] = &[
     ("DNSNames", Texts),
 ];
 
-const NETWORKING: &[Field] = &[("EndpointsConfig", Map(ENDPOINT))];
+const NETWORKING: &[SchemaField] = &[("EndpointsConfig", Map(ENDPOINT))];
 
-const DRIVER: &[Field] = &[("Name", Text), ("Options", Free)];
+const DRIVER: &[SchemaField] = &[("Name", Text), ("Options", Free)];
 
-const MOUNT: &[Field] = &[
+const MOUNT: &[SchemaField] = &[
     ("Type", Text),
     ("Source", Text),
     ("Target", Text),
@@ -109,13 +109,13 @@ const MOUNT: &[Field] = &[
     ("ClusterOptions", Object(&[])),
 ];
 
-const DEVICE: &[Field] = &[
+const DEVICE: &[SchemaField] = &[
     ("PathOnHost", Text),
     ("PathInContainer", Text),
     ("CgroupPermissions", Text),
 ];
 
-const DEVICE_REQUEST: &[Field] = &[
+const DEVICE_REQUEST: &[SchemaField] = &[
     ("Driver", Text),
     ("Count", Number),
     ("DeviceIDs", Texts),
@@ -123,13 +123,13 @@ const DEVICE_REQUEST: &[Field] = &[
     ("Options", Free),
 ];
 
-const ULIMIT: &[Field] = &[("Name", Text), ("Hard", Number), ("Soft", Number)];
+const ULIMIT: &[SchemaField] = &[("Name", Text), ("Hard", Number), ("Soft", Number)];
 
-const RESTART: &[Field] = &[("Name", Text), ("MaximumRetryCount", Number)];
+const RESTART: &[SchemaField] = &[("Name", Text), ("MaximumRetryCount", Number)];
 
-const WEIGHT: &[Field] = &[("Path", Text), ("Weight", Number)];
+const WEIGHT: &[SchemaField] = &[("Path", Text), ("Weight", Number)];
 
-const THROTTLE: &[Field] = &[("Path", Text), ("Rate", Number)];
+const THROTTLE: &[SchemaField] = &[("Path", Text), ("Rate", Number)];
 
 /// Cgroup limits and devices: the body of `container.update`, and part of [`HOST_CONFIG`].
 macro_rules! with_resources {
@@ -151,10 +151,10 @@ macro_rules! with_resources {
 }
 
 /// The body of `container.update`.
-pub(crate) const UPDATE: &[Field] = with_resources!();
+pub(crate) const UPDATE: &[SchemaField] = with_resources!();
 
 /// `HostConfig`.
-pub(crate) const HOST_CONFIG: &[Field] = with_resources![
+pub(crate) const HOST_CONFIG: &[SchemaField] = with_resources![
     ("Binds", Texts),
     ("ContainerIDFile", Text),
     ("LogConfig", Object(&[("Type", Text), ("Config", Free)])),
@@ -197,7 +197,7 @@ pub(crate) const HOST_CONFIG: &[Field] = with_resources![
 ];
 
 /// The body of `container.create`: Config's fields and two more.
-pub(crate) const CREATE: &[Field] = &{
+pub(crate) const CREATE: &[SchemaField] = &{
     let mut fields = [("HostConfig", Object(HOST_CONFIG)); CONFIG.len() + 2];
     let mut at = 0;
     while at < CONFIG.len() {
@@ -209,10 +209,10 @@ pub(crate) const CREATE: &[Field] = &{
 };
 
 /// The body of `image.commit`.
-pub(crate) const COMMIT: &[Field] = CONFIG;
+pub(crate) const COMMIT: &[SchemaField] = CONFIG;
 
 /// The body of `exec.create`.
-pub(crate) const EXEC_CREATE: &[Field] = &[
+pub(crate) const EXEC_CREATE: &[SchemaField] = &[
     ("User", Text),
     ("Privileged", Bool),
     ("Tty", Bool),
@@ -229,7 +229,7 @@ pub(crate) const EXEC_CREATE: &[Field] = &[
 ];
 
 /// The body of `exec.start`.
-pub(crate) const EXEC_START: &[Field] = &[
+pub(crate) const EXEC_START: &[SchemaField] = &[
     ("Detach", Bool),
     ("Tty", Bool),
     ("ConsoleSize", List),
@@ -237,7 +237,7 @@ pub(crate) const EXEC_START: &[Field] = &[
 ];
 
 /// The body of `volume.create`.
-pub(crate) const VOLUME_CREATE: &[Field] = &[
+pub(crate) const VOLUME_CREATE: &[SchemaField] = &[
     ("Name", Text),
     ("Driver", Text),
     ("DriverOpts", Free),
@@ -245,7 +245,7 @@ pub(crate) const VOLUME_CREATE: &[Field] = &[
     ("ClusterVolumeSpec", Free),
 ];
 
-const IPAM: &[Field] = &[
+const IPAM: &[SchemaField] = &[
     ("Driver", Text),
     ("Options", Free),
     (
@@ -260,7 +260,7 @@ const IPAM: &[Field] = &[
 ];
 
 /// The body of `network.create`.
-pub(crate) const NETWORK_CREATE: &[Field] = &[
+pub(crate) const NETWORK_CREATE: &[SchemaField] = &[
     ("Name", Text),
     ("CheckDuplicate", Bool),
     ("Driver", Text),
@@ -278,8 +278,8 @@ pub(crate) const NETWORK_CREATE: &[Field] = &[
 ];
 
 /// The body of `network.connect`.
-pub(crate) const NETWORK_CONNECT: &[Field] =
+pub(crate) const NETWORK_CONNECT: &[SchemaField] =
     &[("Container", Text), ("EndpointConfig", Object(ENDPOINT))];
 
 /// The body of `network.disconnect`.
-pub(crate) const NETWORK_DISCONNECT: &[Field] = &[("Container", Text), ("Force", Bool)];
+pub(crate) const NETWORK_DISCONNECT: &[SchemaField] = &[("Container", Text), ("Force", Bool)];

@@ -15,7 +15,7 @@ use crate::findings::Findings;
 use crate::reach;
 
 use instructions::{Instruction, instructions};
-use words::{Variables, expand, literal};
+use words::{BuildVariables, expand, literal};
 
 /// Bytes of the arguments' values that are kept.
 const MOST_HELD: usize = 1 << 20;
@@ -60,7 +60,7 @@ struct BuilderReading<'a> {
     /// Variables that may hold a colon, without which nothing is an address.
     coloured: &'a HashSet<String>,
     /// Arguments before the first stage, which `FROM` may use.
-    global: Variables,
+    global: BuildVariables,
     /// Bytes of what they were given: each may be one line that repeats a long one.
     held: usize,
     /// Names of the stages that are complete.
@@ -75,7 +75,7 @@ impl<'a> BuilderReading<'a> {
             escape,
             arguments,
             coloured,
-            global: Variables::new(),
+            global: BuildVariables::new(),
             held: 0,
             stages: HashSet::new(),
             stage: None,

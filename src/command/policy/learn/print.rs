@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use docker_api::Operation;
 use policy::risk::reach;
-use policy::{Key, Limits, Policy, PolicyError, TAGGING};
+use policy::{LimitKey, Limits, Policy, PolicyError, TAGGING};
 
 use super::{Match, Seen, Uses, by_default};
 use text::escape;
@@ -162,7 +162,7 @@ fn times(count: usize) -> String {
 }
 
 fn is_flag(key: &str) -> bool {
-    Key::from_name(key).is_some_and(Key::is_flag)
+    LimitKey::from_name(key).is_some_and(LimitKey::is_flag)
 }
 
 /// One value of a key of the limits, alone.

@@ -1,10 +1,10 @@
 //! What only the engine can tell: the container behind a name or an exec instance, named volumes and networks.
 
-use super::super::{Answer, Lookup, Pending, Stage, Step};
+use super::super::{EngineAnswer, Lookup, Pending, Stage, Step};
 use crate::TARGETED;
 use crate::body;
 use crate::findings::Unresolved;
-use crate::limits::Key;
+use crate::limits::LimitKey;
 use crate::reach;
 use docker_api::Operation;
 use docker_api::json::{self, Value};
@@ -25,7 +25,7 @@ impl<'p> Pending<'p> {
     }
 
     /// Goes on with the engine's answer.
-    pub fn answer(mut self, answer: &Answer) -> Step<'p> {
+    pub fn answer(mut self, answer: &EngineAnswer) -> Step<'p> {
         match std::mem::replace(&mut self.stage, Stage::Body) {
             Stage::Body => self.refuse("target-check", "no question was asked".into(), 502),
             Stage::Exec => self.exec_answer(answer),
@@ -60,7 +60,7 @@ impl<'p> Pending<'p> {
         Step::Lookup(Box::new(self))
     }
 
-    fn exec_answer(mut self, answer: &Answer) -> Step<'p> {
+    fn exec_answer(mut self, answer: &EngineAnswer) -> Step<'p> {
         let found = match self.parsed(answer, "exec instance") {
             Ok(found) => found,
             Err(step) => return step,
@@ -68,7 +68,7 @@ impl<'p> Pending<'p> {
         let process = found.get("ProcessConfig");
         if process.and_then(|process| process.get("privileged")) == Some(&Value::Bool(true)) {
             self.findings
-                .ask("ProcessConfig.privileged", "true", Key::Privileged);
+                .ask("ProcessConfig.privileged", "true", LimitKey::Privileged);
         }
         let Some(container) = reach::text(&found, "ContainerID").filter(|id| plain(id)) else {
             return self.refuse(
@@ -87,7 +87,7 @@ impl<'p> Pending<'p> {
         }
     }
 
-    fn container_answer(mut self, answer: &Answer) -> Step<'p> {
+    fn container_answer(mut self, answer: &EngineAnswer) -> Step<'p> {
         let targeted = TARGETED.contains(&self.operation);
         // What is asked only for the gate's own sake, the engine may answer itself.
         if !targeted && answer.status == 404 {
@@ -183,7 +183,7 @@ impl<'p> Pending<'p> {
         Step::Lookup(Box::new(self))
     }
 
-    fn name_answer(mut self, mut names: Vec<Unresolved>, answer: &Answer) -> Step<'p> {
+    fn name_answer(mut self, mut names: Vec<Unresolved>, answer: &EngineAnswer) -> Step<'p> {
         let name = names.pop();
         // What does not exist will be made by the engine, without options, or refused by it.
         if answer.status == 404 {
@@ -225,7 +225,7 @@ impl<'p> Pending<'p> {
         }
     }
 
-    fn parsed<'a>(&self, answer: &'a Answer, what: &str) -> Result<Value<'a>, Step<'p>> {
+    fn parsed<'a>(&self, answer: &'a EngineAnswer, what: &str) -> Result<Value<'a>, Step<'p>> {
         match answer.status {
             200 => json::parse(&answer.body, answer.body.len())
                 .map_err(|error| self.clone().lookup_failed(&error.to_string())),

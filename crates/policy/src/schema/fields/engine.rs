@@ -1,11 +1,11 @@
 //! The fields of what administers the engine: registry logins, checkpoints and swarms.
 
 use super::DRIVER;
-use crate::schema::Field;
+use crate::schema::SchemaField;
 use crate::schema::Type::{Bool, Free, List, Number, Object, Objects, Text, Texts};
 
 /// The body of `system.auth`.
-pub(crate) const AUTH: &[Field] = &[
+pub(crate) const AUTH: &[SchemaField] = &[
     ("username", Text),
     ("password", Text),
     ("auth", Text),
@@ -16,13 +16,13 @@ pub(crate) const AUTH: &[Field] = &[
 ];
 
 /// The body of `checkpoint.create`.
-pub(crate) const CHECKPOINT: &[Field] = &[
+pub(crate) const CHECKPOINT: &[SchemaField] = &[
     ("CheckpointID", Text),
     ("CheckpointDir", Text),
     ("Exit", Bool),
 ];
 
-const EXTERNAL_CA: &[Field] = &[
+const EXTERNAL_CA: &[SchemaField] = &[
     ("Protocol", Text),
     ("URL", Text),
     ("Options", Free),
@@ -30,7 +30,7 @@ const EXTERNAL_CA: &[Field] = &[
 ];
 
 /// The body of `swarm.update`, and a part of that of `swarm.init`.
-pub(crate) const SWARM_SPEC: &[Field] = &[
+pub(crate) const SWARM_SPEC: &[SchemaField] = &[
     ("Name", Text),
     ("Labels", Free),
     (
@@ -63,7 +63,7 @@ pub(crate) const SWARM_SPEC: &[Field] = &[
 ];
 
 /// The body of `swarm.init`.
-pub(crate) const SWARM_INIT: &[Field] = &[
+pub(crate) const SWARM_INIT: &[SchemaField] = &[
     ("ListenAddr", Text),
     ("AdvertiseAddr", Text),
     ("DataPathAddr", Text),
@@ -77,7 +77,7 @@ pub(crate) const SWARM_INIT: &[Field] = &[
 ];
 
 /// The body of `swarm.join`.
-pub(crate) const SWARM_JOIN: &[Field] = &[
+pub(crate) const SWARM_JOIN: &[SchemaField] = &[
     ("ListenAddr", Text),
     ("AdvertiseAddr", Text),
     ("DataPathAddr", Text),

@@ -1,19 +1,20 @@
 //! The fields of swarm services.
 
 use super::{DRIVER, HEALTHCHECK, MOUNT, ULIMIT};
-use crate::schema::Field;
+use crate::schema::SchemaField;
 use crate::schema::Type::{Bool, Command, Free, List, Number, Object, Objects, Text, Texts};
 
-const SERVICE_RESOURCES: &[Field] = &[
+const SERVICE_RESOURCES: &[SchemaField] = &[
     ("NanoCPUs", Number),
     ("MemoryBytes", Number),
     ("Pids", Number),
     ("GenericResources", List),
 ];
 
-const SERVICE_NETWORK: &[Field] = &[("Target", Text), ("Aliases", Texts), ("DriverOpts", Free)];
+const SERVICE_NETWORK: &[SchemaField] =
+    &[("Target", Text), ("Aliases", Texts), ("DriverOpts", Free)];
 
-const CONTAINER_SPEC: &[Field] = &[
+const CONTAINER_SPEC: &[SchemaField] = &[
     ("Image", Text),
     ("Labels", Free),
     ("Command", Command),
@@ -60,7 +61,7 @@ const CONTAINER_SPEC: &[Field] = &[
     ("OomScoreAdj", Number),
 ];
 
-const UPDATE_CONFIG: &[Field] = &[
+const UPDATE_CONFIG: &[SchemaField] = &[
     ("Parallelism", Number),
     ("Delay", Number),
     ("FailureAction", Text),
@@ -70,7 +71,7 @@ const UPDATE_CONFIG: &[Field] = &[
 ];
 
 /// The body of `service.create` and `service.update`.
-pub(crate) const SERVICE: &[Field] = &[
+pub(crate) const SERVICE: &[SchemaField] = &[
     ("Name", Text),
     ("Labels", Free),
     (

@@ -9,10 +9,10 @@ use super::instructions::Instruction;
 const LONGEST: usize = 4096;
 
 /// Variables by name; `None` for one whose value is not known.
-pub(super) type Variables = HashMap<String, Option<String>>;
+pub(super) type BuildVariables = HashMap<String, Option<String>>;
 
 /// A word as the builder expands it; `None` where that is not read.
-pub(super) fn expand(word: &str, escape: char, variables: &Variables) -> Option<String> {
+pub(super) fn expand(word: &str, escape: char, variables: &BuildVariables) -> Option<String> {
     let mut out = String::new();
     let mut chars = word.chars().peekable();
     let mut double = false;
