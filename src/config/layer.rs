@@ -27,7 +27,7 @@ const TEST_PREFIXES: &[&str] = &[
     "DOCKGATE_TEST_",
     "DOCKGATE_E2E_",
     "DOCKGATE_REQUIRE_",
-    "DOCKGATE_ENGINE_",
+    "DOCKGATE_ENGINE",
 ];
 
 /// Variables that name a source of settings rather than a setting.

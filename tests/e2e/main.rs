@@ -1,10 +1,16 @@
 //! The gate against a real Docker Engine: every scenario runs on the engine's socket and through the gate, with real
 //! clients, and both must give the same output, exit code and order.
 //!
-//! The suite starts an engine of its own (root, and dockerd installed or unpacked by `.ci/engine`), or uses the one
-//! named by `DOCKGATE_TEST_ENGINE=unix:///path`. Without either, trials are reported as ignored and a sentence says so;
-//! `DOCKGATE_REQUIRE_ENGINE=1` turns that into failures. `DOCKGATE_E2E_BIG_MB` sets the size of the large transfers,
-//! `DOCKGATE_E2E_DIRECT_ONLY=1` leaves the gate out, to tell a fault of a scenario from one of the gate.
+//! `DOCKGATE_ENGINE` asks for it and says which engine is used:
+//!
+//! - `unpacked`: one of the suite's own, from what `.ci/engine` unpacked (in `DOCKGATE_ENGINE_DIR`, or else `~/.cache/dockgate-engine`);
+//! - a directory that `.ci/engine` filled, or the path of a dockerd: one of the suite's own, from there;
+//! - `system`: one of the suite's own, from the dockerd on `PATH`;
+//! - `unix:///path`: one that runs already; only what has the suite's own names is touched there.
+//!
+//! Without it no engine is started or spoken to, and trials are reported as ignored. `DOCKGATE_REQUIRE_ENGINE=1` makes a failure
+//! of everything that cannot run, and means `unpacked` where nothing else is said. `DOCKGATE_E2E_BIG_MB` sets the size of the large
+//! transfers, `DOCKGATE_E2E_DIRECT_ONLY=1` leaves the gate out, to tell a fault of a scenario from one of the gate.
 
 mod support;
 
@@ -31,7 +37,8 @@ use libtest_mimic::Arguments;
 use tokio::signal::unix::{SignalKind, signal};
 
 use support::process::kill_all;
-use support::suite::{Absent, Case, Mode, Suite};
+use support::suite::{Case, Mode, Suite};
+use support::tools::Source;
 
 /// Engines and clients share two cores in the smallest places this runs; more at once would only time out.
 const THREADS: usize = 4;
@@ -41,24 +48,24 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let required = set("DOCKGATE_REQUIRE_ENGINE");
-    let mode = if arguments.list {
-        Mode::Ignore("listed only".into())
-    } else {
-        match Suite::start(set("DOCKGATE_E2E_DIRECT_ONLY")) {
+    let mode = match Source::asked_for(required) {
+        _ if arguments.list => Mode::Ignore("listed only".into()),
+        None => {
+            eprintln!(
+                "No engine was asked for, so the real-engine suite does not run.\n\
+                 hint: run `.ci/engine` as root once, and then `DOCKGATE_ENGINE=unpacked cargo test --test e2e`\n"
+            );
+            Mode::Ignore("no engine was asked for".into())
+        }
+        Some(source) => match Suite::start(&source, set("DOCKGATE_E2E_DIRECT_ONLY")) {
             Ok(suite) => {
                 stop_on_signal(&suite);
+                eprintln!("e2e: {}", suite.about());
                 Mode::Run(suite)
             }
-            Err(Absent::Gate(why)) => Mode::Fail(why),
-            Err(Absent::Engine(why)) if required => Mode::Fail(why),
-            Err(Absent::Engine(why)) => {
-                eprintln!(
-                    "The real-engine suite did not run: {why}.\n\
-                     hint: run `.ci/engine` as root once, or set DOCKGATE_TEST_ENGINE=unix:///var/run/docker.sock; then `cargo test --test e2e`\n"
-                );
-                Mode::Ignore("no Docker Engine".into())
-            }
-        }
+            // Whoever asks for an engine and gets none is told so by a failure.
+            Err(why) => Mode::Fail(why),
+        },
     };
     let cases: Vec<Case> = [
         hijack::cases(),

@@ -28,7 +28,7 @@ const SKIPPED: usize = 20;
 /// Random paths beside those made from the table.
 const RANDOM: usize = 1500;
 
-/// Routes of engines newer than the one that CI runs (26), so it need not know them.
+/// Routes that came with Engine 29 (API 1.55), which older ones need not know.
 const NEWER: &[Operation] = &[Operation::ImageAttestations];
 
 /// Names in all the spellings that have fooled some proxy; bytes that are not UTF-8 would lose the engine's whole batch of traces.
@@ -162,6 +162,13 @@ fn left_out(operation: Operation, name: Option<&str>) -> bool {
     }
 }
 
+/// Whether a path is one of the debug routes behind a version.
+fn debug_with_version(path: &str) -> bool {
+    path.strip_prefix("/v")
+        .and_then(|rest| rest.split_once('/'))
+        .is_some_and(|(_, rest)| rest.starts_with("debug/"))
+}
+
 fn requests() -> Vec<(String, String)> {
     let mut requests = Vec::new();
     for operation in Operation::ALL {
@@ -268,6 +275,10 @@ fn agree(suite: &Suite, name: &str) -> Verdict {
         let ours = (operation != Operation::Unknown)
             .then(|| shape(&format!("{} {}", operation.method(), operation.template())));
         let theirs = routes.get(agent);
+        // Engines from 28 on serve these with a version too; to the gate they are no operation, so no role has them.
+        if engine.major() >= 28 && ours.is_none() && debug_with_version(path) {
+            continue;
+        }
         routed += usize::from(theirs.is_some());
         if ours.as_ref() != theirs && !(theirs.is_none() && NEWER.contains(&operation)) {
             let first = answer.lines().next().unwrap_or_default();

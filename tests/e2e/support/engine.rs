@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::process::{Process, tail};
 use super::tools::Tools;
-use super::wire::{Wire, unix};
+use super::wire::{Wire, lossy, unix};
 use super::{Context, Verdict, ensure};
 
 /// The image that scenarios run: a static busybox with links for all its applets.
@@ -26,6 +26,8 @@ const STOP: Duration = Duration::from_secs(30);
 pub(crate) struct Engine {
     /// The path of its unix socket.
     pub(crate) socket: PathBuf,
+    /// Its version, such as `26.1.5`.
+    pub(crate) version: String,
     guard: Mutex<Option<Process>>,
     directory: Option<PathBuf>,
     environment: Vec<(&'static str, String)>,
@@ -53,14 +55,16 @@ impl Engine {
         let settings = r#"{"bridge":"none","iptables":false,"ip6tables":false,"ip-forward":false,"shutdown-timeout":2}"#;
         fs::write(directory.join("daemon.json"), settings)
             .context("write the engine's daemon.json")?;
-        let engine = Self {
+        let mut engine = Self {
             socket: directory.join("docker.sock"),
+            version: String::new(),
             guard: Mutex::new(None),
             directory: Some(directory.into()),
             environment,
         };
         let guard = engine.spawn(dockerd)?;
         engine.wait_until_ready(&guard)?;
+        engine.version = engine.ask_version()?;
         *engine
             .guard
             .lock()
@@ -70,8 +74,9 @@ impl Engine {
 
     /// An engine that somebody else runs; only containers with the suite's own names are touched.
     pub(crate) fn existing(socket: PathBuf) -> Verdict<Self> {
-        let engine = Self {
+        let mut engine = Self {
             socket,
+            version: String::new(),
             guard: Mutex::new(None),
             directory: None,
             environment: Vec::new(),
@@ -81,7 +86,32 @@ impl Engine {
             "no Docker Engine answers at {}",
             engine.socket.display()
         );
+        engine.version = engine.ask_version()?;
         Ok(engine)
+    }
+
+    /// Whether the suite started it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    /// The major version.
+    pub(crate) fn major(&self) -> u32 {
+        let major = self.version.split('.').next().unwrap_or_default();
+        major.parse().unwrap_or(0)
+    }
+
+    fn ask_version(&self) -> Verdict<String> {
+        let mut wire = unix(&self.socket, Duration::from_secs(5))?;
+        wire.send(b"GET /version HTTP/1.1\r\nHost: e2e\r\nConnection: close\r\n\r\n")?;
+        let answer = lossy(&wire.read_to_end()?);
+        let version = answer
+            .split_once("\"Version\":\"")
+            .and_then(|(_, rest)| rest.split('"').next());
+        version
+            .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+            .map(str::to_owned)
+            .ok_or_else(|| format!("the engine says no version: {}", tail(&answer)))
     }
 
     /// Whether `/_ping` is answered with 200 now.

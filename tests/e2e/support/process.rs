@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::{Context, Verdict};
 
@@ -23,6 +24,33 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
 /// The process groups alive now, for [`kill_all`].
 static LIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Ends what is left when the suite is killed: `clients/reaper.sh`, at the other end of a pipe.
+static REAPER: Mutex<Option<ChildStdin>> = Mutex::new(None);
+
+/// Starts the reaper, which outlives the suite by a moment.
+pub(crate) fn start_reaper() -> Verdict {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients/reaper.sh");
+    let mut child = Command::new("sh")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("start the reaper")?;
+    *REAPER.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
+    thread::spawn(move || child.wait());
+    Ok(())
+}
+
+/// Tells the reaper of a process group that began or ended.
+fn tell_reaper(sign: char, pid: Pid) {
+    if let Some(pipe) = &mut *REAPER.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Without a reaper the suite still ends what it started, as long as it is not killed.
+        let _ = writeln!(pipe, "{sign}{}", pid.as_raw_nonzero());
+    }
+}
 
 /// Kills every child that is still there: scenarios that ran out of time leave some, and so does Ctrl-C.
 pub(crate) fn kill_all() {
@@ -162,6 +190,7 @@ impl Process {
         LIVE.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(process.pid.as_raw_nonzero().get());
+        tell_reaper('+', process.pid);
         Ok(process)
     }
 
@@ -184,7 +213,13 @@ impl Process {
         }
         let (tell, ended) = mpsc::channel();
         thread::spawn(move || {
+            // Before its number is free again: what the child has left in its group.
+            let end = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            if waitid(WaitId::Pid(pid), end).is_ok() {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
             let status = child.wait();
+            tell_reaper('-', pid);
             LIVE.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&pid.as_raw_nonzero().get());

@@ -15,8 +15,9 @@ use super::client::Side;
 use super::engine::Engine;
 use super::gate::Gate;
 use super::pki::Pki;
+use super::process::start_reaper;
 use super::same::{OUTPUT_LOST, expected_text, same_text};
-use super::tools::Tools;
+use super::tools::{Source, Tools};
 use super::{Context, Verdict, ensure};
 
 /// No scenario may take longer, whatever its own deadlines say; large transfers add their own share.
@@ -60,57 +61,39 @@ pub(crate) struct Suite {
     stopping: AtomicBool,
 }
 
-/// Why there is no suite.
-pub(crate) enum Absent {
-    /// There is no engine, or nothing to drive it with: a reason to skip, unless an engine is required.
-    Engine(String),
-    /// What is under test does not start: a failure in any case.
-    Gate(String),
-}
-
-impl From<String> for Absent {
-    fn from(why: String) -> Self {
-        Self::Engine(why)
-    }
-}
-
 impl Suite {
     /// Starts everything; a failed start leaves no files.
-    pub(crate) fn start(direct_only: bool) -> Result<Arc<Self>, Absent> {
+    pub(crate) fn start(source: &Source, direct_only: bool) -> Verdict<Arc<Self>> {
         let prefix = format!("dockgate-e2e-{}", std::process::id());
         let directory = env::temp_dir().join(&prefix);
-        Self::start_in(direct_only, prefix, directory.clone()).inspect_err(|_| {
+        Self::start_in(source, direct_only, prefix, directory.clone()).inspect_err(|_| {
             // It may not have been made yet.
             let _ = fs::remove_dir_all(&directory);
         })
     }
 
     fn start_in(
+        source: &Source,
         direct_only: bool,
         prefix: String,
         directory: PathBuf,
-    ) -> Result<Arc<Self>, Absent> {
-        let tools = Tools::find();
+    ) -> Verdict<Arc<Self>> {
+        start_reaper()?;
+        let tools = Tools::find(source);
         for tool in ["DOCKER", "BUSYBOX"] {
             tools.get(tool)?;
         }
         fs::create_dir_all(directory.join("scratch")).context("make a temporary directory")?;
-        let engine = match env::var("DOCKGATE_TEST_ENGINE") {
-            Ok(address) => {
-                let path = address.strip_prefix("unix://").ok_or_else(|| {
-                    format!("DOCKGATE_TEST_ENGINE is {address:?}, but an address of the form unix:///path was expected")
-                })?;
-                Engine::existing(path.into())?
-            }
-            Err(_) => Engine::start(&tools, &directory.join("engine"))?,
+        let engine = match source {
+            Source::Running(socket) => Engine::existing(socket.clone())?,
+            _ => Engine::start(&tools, &directory.join("engine"))?,
         };
         engine.import_image(&tools, &directory)?;
         let pki = Pki::create(&directory.join("certs"))?;
         let (gate, hasty) = if direct_only {
             (None, None)
         } else {
-            let start =
-                |extra: &[&str]| Gate::start(&pki, &engine.socket, extra).map_err(Absent::Gate);
+            let start = |extra: &[&str]| Gate::start(&pki, &engine.socket, extra);
             (Some(start(&[])?), Some(start(HASTY)?))
         };
         let big_mib = env::var("DOCKGATE_E2E_BIG_MB")
@@ -128,6 +111,19 @@ impl Suite {
             directory,
             stopping: AtomicBool::new(false),
         }))
+    }
+
+    /// Which engine this is, and from where.
+    pub(crate) fn about(&self) -> String {
+        let dockerd = self
+            .tools
+            .get("DOCKERD")
+            .map(|path| path.display().to_string());
+        let origin = match self.engine.is_own() {
+            true => dockerd.unwrap_or_default(),
+            false => format!("unix://{}", self.engine.socket.display()),
+        };
+        format!("Docker Engine {} ({origin})", self.engine.version)
     }
 
     /// The gate with default deadlines.
