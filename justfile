@@ -1,0 +1,26 @@
+# Lists the recipes.
+default:
+    @just --list
+
+# Formats and lints.
+check:
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Everything that needs cargo and nothing else.
+test *ARGS:
+    cargo test --locked {{ ARGS }}
+
+# The real-engine suite (root): `just test-engine`, `just test-engine system exec`.
+test-engine ENGINE='unpacked' *ARGS:
+    {{ if ENGINE == 'unpacked' { '.ci/engine --quiet' } else { 'true' } }}
+    DOCKGATE_REQUIRE_ENGINE=1 DOCKGATE_ENGINE={{ ENGINE }} cargo test --locked --test e2e -- {{ ARGS }}
+
+# Figures of a release build.
+bench *ARGS:
+    bench/measure {{ ARGS }}
+
+# Formats, and applies what clippy can mend.
+fix:
+    cargo fmt --all
+    cargo clippy --fix --allow-dirty --workspace --all-targets
