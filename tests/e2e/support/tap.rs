@@ -12,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::{Context, Verdict};
 
 /// How much of each connection's client side is kept.
@@ -27,6 +29,10 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    fn end(&mut self) {
+        self.client_ended.get_or_insert_with(Instant::now);
+    }
+
     /// What the client sent, as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.sent).into_owned()
@@ -209,8 +215,17 @@ fn join(state: &Arc<State>, client: UnixStream, engine: UnixStream) -> std::io::
             });
             true
         });
-        shared.record(index, |seen| seen.client_ended = Some(Instant::now()));
+        shared.record(index, Seen::end);
         let _ = to.shutdown(Shutdown::Write);
+    });
+    // An engine that reads no further (28 leaves stdin unread once the container has ended) holds the copy above, and the end
+    // of the client's side behind it.
+    let (shared, gone) = (state.clone(), client.try_clone()?);
+    thread::spawn(move || {
+        let mut sockets = [PollFd::new(&gone, PollFlags::empty())];
+        if poll(&mut sockets, None).is_ok() {
+            shared.record(index, Seen::end);
+        }
     });
     let shared = state.clone();
     thread::spawn(move || {
