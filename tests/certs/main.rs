@@ -16,4 +16,5 @@ mod show;
 mod sign;
 mod strict_handshake;
 mod support;
+mod terminal;
 mod verdicts;
