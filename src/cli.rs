@@ -5,15 +5,13 @@
 //! of keys.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub mod certs;
 pub mod policy;
-mod serve;
 
-pub use serve::ServeArgs;
+pub use crate::config::args::{ControlArgs, ServeArgs};
 
 /// A mutual-TLS gate in front of the Docker Engine API.
 #[derive(Debug, Parser)]
@@ -95,17 +93,6 @@ pub struct DoctorArgs {
     /// On the host what `serve` would be given; with a target --tlscacert, --tlscert and --tlskey are the client's.
     #[command(flatten)]
     pub serve: ServeArgs,
-}
-
-/// How to reach the running gate.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ControlArgs {
-    /// The running gate's control socket [env: DOCKGATE_CONTROL_SOCKET]
-    #[arg(long, value_name = "PATH")]
-    pub control_socket: Option<String>,
-    /// The running gate's configuration file [env: DOCKGATE_CONFIG_FILE]
-    #[arg(long, value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
 }
 
 /// `dockgate reload`.

@@ -14,15 +14,16 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{ControlArgs, ServeArgs};
 use crate::config::error::{ConfigError, Problem, Wrong};
 use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
 use crate::config::resolve::Resolver;
 use crate::config::search::Places;
 use crate::config::sources::{Sources, Variables, variables};
+use args::{ControlArgs, ServeArgs};
 use policy::ImagePattern;
 
+pub mod args;
 mod certificates;
 mod daemon_json;
 pub mod error;

@@ -8,9 +8,9 @@
 //! The modules are listed in the order data flows; a module imports from modules listed below it.
 
 // What the binary does.
-pub mod banner;
-
 pub mod command;
+
+pub mod banner;
 
 // Assembled, kept current.
 pub mod app;

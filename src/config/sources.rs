@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::cli::ServeArgs;
+use crate::config::args::ServeArgs;
 use crate::config::error::Problem;
 use crate::config::layer::{self, Layer};
 use crate::config::origin::Origin;

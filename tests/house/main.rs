@@ -1,11 +1,113 @@
-//! The house rules that no compiler holds: what the pure crates are free of.
+//! The house rules that no compiler holds: who imports whom, and what the pure crates are free of.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust files below a folder of the repository, or the file itself; tests within the sources are left out.
+fn sources(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let Ok(entries) = fs::read_dir(path) else {
+        return Vec::new();
+    };
+    entries
+        .flat_map(|entry| sources(&entry.expect("list a folder").path()))
+        .filter(|file| file.extension().is_some_and(|kind| kind == "rs"))
+        .filter(|file| {
+            !file
+                .components()
+                .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+        })
+        .collect()
+}
+
+fn text(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+}
+
+/// The text of a file without comment lines and without the tests at its end.
+fn code(file: &Path) -> String {
+    let text = text(file);
+    let code = text.split("#[cfg(test)]\nmod tests {").next();
+    code.unwrap_or_default()
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The modules that a file imports by `crate::`, alone or in braces.
+fn imports(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| -> String {
+        text.trim()
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+            .collect()
+    };
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => {
+                let (mut depth, mut item) = (0, String::new());
+                for c in list.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => {
+                            found.insert(word(&item));
+                            item.clear();
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    item.push(c);
+                }
+                found.insert(word(&item));
+            }
+            None => _ = found.insert(word(rest)),
+        }
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn a_module_imports_only_from_modules_listed_below_it() {
+    let order: Vec<String> = text(&root().join("src/lib.rs"))
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect();
+    assert!(order.len() > 10, "src/lib.rs lists the modules: {order:?}");
+    let mut wrong = Vec::new();
+    for (place, module) in order.iter().enumerate() {
+        let mut files = sources(&root().join("src").join(module));
+        files.push(root().join("src").join(format!("{module}.rs")));
+        for file in files {
+            for import in imports(&code(&file)) {
+                match order.iter().position(|name| *name == import) {
+                    Some(other) if other < place => {
+                        wrong.push(format!("{}: {import}", file.display()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "imports from above:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -32,4 +134,11 @@ fn the_pure_crates_have_no_runtime_and_no_command_line() {
             assert!(!names.contains(name), "{krate} depends on {name}:\n{tree}");
         }
     }
+}
+
+#[test]
+fn the_binary_only_parses_runs_and_exits() {
+    let main = text(&root().join("src/main.rs"));
+    let lines = main.lines().count();
+    assert!(lines < 60, "src/main.rs has {lines} lines");
 }

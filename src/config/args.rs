@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use crate::config::key::{KEYS, Key, Kind};
+use super::key::{KEYS, Key, Kind};
 
 const CONFIG_FILE: &str = "config-file";
 const FROM_DAEMON_JSON: &str = "from-daemon-json";
@@ -19,6 +19,17 @@ pub struct ServeArgs {
     pub from_daemon_json: Option<PathBuf>,
     /// The settings by the names of their keys in the file; [`ServeArgs::with`] adds one.
     pub given: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// How to reach the running gate.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ControlArgs {
+    /// The running gate's control socket [env: DOCKGATE_CONTROL_SOCKET]
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<String>,
+    /// The running gate's configuration file [env: DOCKGATE_CONFIG_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
