@@ -63,7 +63,7 @@ pub struct App {
     /// Asks the reloader, if there is one.
     reload: mpsc::Sender<ReloadRequest>,
     /// What `--auto-certs` did.
-    pub auto: Option<auto::AutoCerts>,
+    pub auto: Option<auto::Ensured>,
 }
 
 impl App {

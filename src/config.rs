@@ -7,7 +7,6 @@
 //! [`load`] reports everything that is wrong at once, never panics, and reads nothing but the files named (or searched, see
 //! [`search`]) and the name service for host names in `hosts`. It does not open certificates: `tls::files` does.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -173,11 +172,11 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         upstream,
         tls,
         auto_certs,
-        deny: DenyList {
+        deny: pki::DenyList {
             serials: r
                 .list("deny-serials", |text, _| value::serial(text))
                 .into_iter()
-                .collect::<BTreeSet<_>>(),
+                .collect(),
             spki_sha256: r
                 .list("deny-spki-sha256", |text, _| value::sha256(text))
                 .into_iter()

@@ -12,12 +12,12 @@ use rustix::fs::{Access, access};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
-use crate::config::{Config, DenyList};
+use crate::config::Config;
 use crate::finding::{self, Finding};
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError, TlsMaterial};
-use pki::{Certificate, Denied, TrustStore, Use, auto, identity};
+use pki::{Certificate, TrustStore, Use, auto, identity};
 use policy::{Mode, Policy, PolicyError, Protected, toggles};
 
 /// What is said where there is no policy.
@@ -300,7 +300,7 @@ fn listed(names: &[&str]) -> String {
 pub fn trust_store(config: &Config) -> Result<(TrustStore, usize), Fault> {
     let (client_ca, crls) = files::load_clients_trust(&config.tls_paths())?;
     let lists = crls.len();
-    let store = crate::tls::config::trust_store(&client_ca, crls, denied(&config.deny));
+    let store = crate::tls::config::trust_store(&client_ca, crls, config.deny.clone());
     Ok((store.map_err(TrustError::of_clients)?, lists))
 }
 
@@ -336,7 +336,7 @@ fn trust(
         key: files.key,
         client_ca: files.client_ca,
         crls: files.crls,
-        denied: denied(&config.deny),
+        denied: config.deny.clone(),
     })?;
     let dates = dates(server.as_ref(), &trust.store);
     let certificates = Certificates {
@@ -344,13 +344,6 @@ fn trust(
         client_ca: trust.store.cas().iter().map(Certificate::clone).collect(),
     };
     Ok((trust, dates, certificates))
-}
-
-fn denied(list: &DenyList) -> Denied {
-    Denied {
-        serials: list.serials.iter().cloned().collect(),
-        spki_sha256: list.spki_sha256.iter().copied().collect(),
-    }
 }
 
 fn dates(server: Option<&Certificate>, store: &TrustStore) -> Vec<Date> {

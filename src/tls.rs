@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::net;
-use pki::Refusal;
+use pki::Rejection;
 use pki::identity::Identity;
 use socket::WideSocket;
 use verify::ClientVerifier;
@@ -78,7 +78,7 @@ pub enum Outcome {
     /// The deadline passed.
     TimedOut,
     /// Its certificate was refused.
-    Refused(Box<Refusal>),
+    Refused(Box<Rejection>),
     /// It presented no certificate.
     NoCertificate,
     /// Any other fault of the handshake, with the peer's own alert where it sent one.

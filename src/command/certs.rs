@@ -5,8 +5,7 @@ use std::path::Path;
 use crate::cli::certs::{CaArgs, CertsArgs, CertsCommand};
 use crate::command::output::{Exit, Failure, Output};
 use pki::{
-    CertsError, Passphrase,
-    inspect::Inspected,
+    Certificate, CertsError, Passphrase,
     issue::Authority,
     san::{self, San},
     store::{Grant, Paths},
@@ -81,7 +80,7 @@ fn dir_option(dir: &Path) -> String {
 }
 
 /// Every name that a new certificate gives its holder, one a line.
-fn granted(output: &mut Output<'_>, info: &Inspected) {
+fn granted(output: &mut Output<'_>, info: &Certificate) {
     let mut field = |name: &str, values: &[String]| {
         for value in values {
             output.row(format!("  {name:<11}  {value}"));
@@ -95,7 +94,7 @@ fn granted(output: &mut Output<'_>, info: &Inspected) {
 }
 
 /// The same, as `CN=ci`, `OU=builders`, `URI:…`.
-fn granted_names(info: &Inspected) -> Vec<String> {
+fn granted_names(info: &Certificate) -> Vec<String> {
     let of = |kind: &str, values: &[String]| -> Vec<String> {
         values
             .iter()

@@ -213,7 +213,7 @@ fn certified(path: &Path, ca: Option<&Path>) -> Result<Identity, PolicyError> {
     };
     let wrong = |what: String| PolicyError::Input(format!("\"{file}\": {what}"));
     let admit = |cas: &[CertificateDer<'static>]| {
-        let store = trust_store(cas, Vec::new(), pki::Denied::default())?;
+        let store = trust_store(cas, Vec::new(), pki::DenyList::default())?;
         let admitted = store.admit(&chain, UnixTime::now());
         admitted
             .map(|it| (*it.identity).clone())

@@ -1,6 +1,5 @@
 //! The typed configuration: what the program uses, with nothing left to parse.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use crate::config::error::Wrong;
 use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
-use pki::Serial;
+use pki::DenyList;
 use pki::store::Paths;
 use policy::ImagePattern;
 
@@ -143,15 +142,6 @@ pub struct AutoCerts {
     pub sans: Vec<String>,
     /// Certificate revocation lists beyond `crl.pem` in `dir`.
     pub crl: Vec<PathBuf>,
-}
-
-/// Certificates refused by name, for those who have no CA key at hand.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DenyList {
-    /// Serial numbers, big-endian without leading zeros.
-    pub serials: BTreeSet<Serial>,
-    /// SHA-256 of the DER of the SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
-    pub spki_sha256: BTreeSet<[u8; 32]>,
 }
 
 /// Where decisions are recorded.

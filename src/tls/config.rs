@@ -15,7 +15,7 @@ use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
 use super::verify::{ClientVerifier, algorithms};
 use crate::observe::metrics::Expiry;
-use pki::{Denied, TrustStore};
+use pki::{DenyList, TrustStore};
 
 /// What a generation of trust is made from.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Material {
     /// Revocation lists; when there is one, every client's issuer must have one.
     pub crls: Vec<CertificateRevocationListDer<'static>>,
     /// The deny list.
-    pub denied: Denied,
+    pub denied: DenyList,
 }
 
 /// One generation of trust.
@@ -120,7 +120,7 @@ impl Trust {
 pub fn trust_store(
     cas: &[CertificateDer<'_>],
     lists: Vec<CertificateRevocationListDer<'static>>,
-    denied: Denied,
+    denied: DenyList,
 ) -> Result<TrustStore, String> {
     let supported = provider().signature_verification_algorithms;
     TrustStore::new(cas, lists, denied, algorithms(&supported))

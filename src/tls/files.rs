@@ -26,7 +26,7 @@ use pki::{Certificate, RevocationList};
 mod error;
 mod inspect;
 
-pub use error::{FileError, Problem, Role};
+pub use error::{FileError, FileRole, Problem};
 pub use inspect::{inspect, inspect_client};
 
 /// Certificates and keys are not larger.
@@ -54,11 +54,11 @@ pub struct TlsMaterial {
 /// Reads and cross-checks all files.
 pub fn load(paths: &TlsPaths) -> Result<TlsMaterial, FileError> {
     let (client_ca, crls) = load_clients_trust(paths)?;
-    let cert_chain = certificates(Role::ServerCert, &paths.cert)?;
-    let key = private_key(Role::ServerKey, &paths.key)?;
+    let cert_chain = certificates(FileRole::ServerCert, &paths.cert)?;
+    let key = private_key(FileRole::ServerKey, &paths.key)?;
     check_pair(
-        (Role::ServerCert, &paths.cert),
-        (Role::ServerKey, &paths.key),
+        (FileRole::ServerCert, &paths.cert),
+        (FileRole::ServerKey, &paths.key),
         &cert_chain,
         &key,
     )?;
@@ -80,8 +80,8 @@ pub fn load_clients_trust(
     ),
     FileError,
 > {
-    let client_ca = certificates(Role::ClientCa, &paths.ca)?;
-    trust_anchors(Role::ClientCa, &paths.ca, &client_ca)?;
+    let client_ca = certificates(FileRole::ClientCa, &paths.ca)?;
+    trust_anchors(FileRole::ClientCa, &paths.ca, &client_ca)?;
     Ok((client_ca, revocation_lists(paths)?))
 }
 
@@ -98,13 +98,13 @@ pub struct ClientMaterial {
 
 /// Reads and cross-checks a client's files; `paths` are the client's, its CRLs are not looked at.
 pub fn load_client(paths: &TlsPaths) -> Result<ClientMaterial, FileError> {
-    let certs = certificates(Role::ServerCa, &paths.ca)?;
-    let server_ca = trust_anchors(Role::ServerCa, &paths.ca, &certs)?;
-    let cert_chain = certificates(Role::ClientCert, &paths.cert)?;
-    let key = private_key(Role::ClientKey, &paths.key)?;
+    let certs = certificates(FileRole::ServerCa, &paths.ca)?;
+    let server_ca = trust_anchors(FileRole::ServerCa, &paths.ca, &certs)?;
+    let cert_chain = certificates(FileRole::ClientCert, &paths.cert)?;
+    let key = private_key(FileRole::ClientKey, &paths.key)?;
     check_pair(
-        (Role::ClientCert, &paths.cert),
-        (Role::ClientKey, &paths.key),
+        (FileRole::ClientCert, &paths.cert),
+        (FileRole::ClientKey, &paths.key),
         &cert_chain,
         &key,
     )?;
@@ -149,7 +149,7 @@ pub fn digest<P: AsRef<Path>>(files: &[P]) -> [u8; 32] {
     out
 }
 
-fn certificates(role: Role, path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+fn certificates(role: FileRole, path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let fail = |problem| FileError {
         role,
         path: path.to_owned(),
@@ -177,7 +177,7 @@ fn certificates(role: Role, path: &Path) -> Result<Vec<CertificateDer<'static>>,
 
 /// A leaf among the anchors would make its owner a CA of one, and is nearly always the wrong file.
 fn trust_anchors(
-    role: Role,
+    role: FileRole,
     path: &Path,
     certs: &[CertificateDer<'static>],
 ) -> Result<RootCertStore, FileError> {
@@ -200,7 +200,7 @@ fn trust_anchors(
     Ok(roots)
 }
 
-fn private_key(role: Role, path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
+fn private_key(role: FileRole, path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     let fail = |problem| FileError {
         role,
         path: path.to_owned(),
@@ -231,12 +231,12 @@ fn private_key(role: Role, path: &Path) -> Result<PrivateKeyDer<'static>, FileEr
 }
 
 fn check_pair(
-    cert: (Role, &Path),
-    key: (Role, &Path),
+    cert: (FileRole, &Path),
+    key: (FileRole, &Path),
     chain: &[CertificateDer<'static>],
     private: &PrivateKeyDer<'static>,
 ) -> Result<(), FileError> {
-    let fail = |(role, path): (Role, &Path), problem| FileError {
+    let fail = |(role, path): (FileRole, &Path), problem| FileError {
         role,
         path: path.to_owned(),
         problem,
@@ -269,7 +269,7 @@ fn revocation_lists(
     paths: &TlsPaths,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
     let fail = |path: &Path, problem| FileError {
-        role: Role::Crl,
+        role: FileRole::Crl,
         path: path.to_owned(),
         problem,
     };
@@ -299,7 +299,7 @@ fn revocation_lists_in(
     path: &Path,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
     let fail = |problem| FileError {
-        role: Role::Crl,
+        role: FileRole::Crl,
         path: path.to_owned(),
         problem,
     };
@@ -342,7 +342,7 @@ fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_pem(role: Role, path: &Path) -> Result<Vec<Block>, FileError> {
+fn read_pem(role: FileRole, path: &Path) -> Result<Vec<Block>, FileError> {
     let fail = |problem| FileError {
         role,
         path: path.to_owned(),

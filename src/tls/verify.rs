@@ -16,10 +16,10 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use pki::{Admitted, Algorithms, Reason, Refusal, TrustStore};
+use pki::{Admitted, Algorithms, Rejection, RejectionReason, TrustStore};
 
 /// What a handshake's certificate led to.
-type Found = Result<Arc<Admitted>, Box<Refusal>>;
+type Found = Result<Arc<Admitted>, Box<Rejection>>;
 
 /// The verifier of one handshake.
 #[derive(Debug)]
@@ -93,14 +93,16 @@ impl ClientCertVerifier for ClientVerifier {
 }
 
 /// The error whose alert goes to the peer.
-fn alert(reason: Reason) -> CertificateError {
+fn alert(reason: RejectionReason) -> CertificateError {
     match reason {
-        Reason::Expired | Reason::NotYetValid | Reason::IssuerExpired => CertificateError::Expired,
-        Reason::UnknownIssuer => CertificateError::UnknownIssuer,
-        Reason::Revoked | Reason::DenyListed => CertificateError::Revoked,
-        Reason::RevocationUnknown => CertificateError::UnknownRevocationStatus,
+        RejectionReason::Expired
+        | RejectionReason::NotYetValid
+        | RejectionReason::IssuerExpired => CertificateError::Expired,
+        RejectionReason::UnknownIssuer => CertificateError::UnknownIssuer,
+        RejectionReason::Revoked | RejectionReason::DenyListed => CertificateError::Revoked,
+        RejectionReason::RevocationUnknown => CertificateError::UnknownRevocationStatus,
         // bad_certificate, as dockerd answers whatever else is wrong.
-        Reason::WrongUsage | Reason::Invalid => CertificateError::BadEncoding,
+        RejectionReason::WrongUsage | RejectionReason::Invalid => CertificateError::BadEncoding,
     }
 }
 

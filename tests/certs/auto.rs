@@ -7,9 +7,8 @@ use std::{
 };
 
 use pki::{
-    CertsError,
+    Certificate, CertsError, Purpose,
     auto::{self, Action},
-    inspect::{Role, inspect},
     san::San,
     store::Paths,
 };
@@ -38,8 +37,9 @@ fn ensure(dir: &Path, names: &[String]) -> Result<Made, CertsError> {
     })
 }
 
-fn read(path: &Path) -> pki::inspect::Inspected {
-    inspect(&CertificateDer::from_pem_file(path).expect("a certificate")).expect("readable")
+fn read(path: &Path) -> pki::Certificate {
+    Certificate::read(&CertificateDer::from_pem_file(path).expect("a certificate"))
+        .expect("readable")
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn an_empty_directory_gets_a_ca_a_server_and_a_first_client_within_a_second() {
             server.sans
         );
     }
-    assert!(server.permits(Role::Server) && !server.permits(Role::Client));
+    assert!(server.permits(Purpose::Server) && !server.permits(Purpose::Client));
     let client = made.client_dir.expect("a first client");
     let leaf = read(&client.join("cert.pem"));
-    assert!(leaf.permits(Role::Client) && !leaf.permits(Role::Server));
+    assert!(leaf.permits(Purpose::Client) && !leaf.permits(Purpose::Server));
     assert_eq!(leaf.common_name.as_deref(), Some("admin"));
 
     openssl_accepts(

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use pki::layout::{self, Kind};
+use pki::layout::{self, LayoutKind};
 
 use super::support::{arg, done, external, inspect_file, mode, openssl_accepts, text};
 
@@ -36,7 +36,7 @@ fn both_scripts_make_the_same_working_set_in_the_layout_of_dockers_guide() {
         let found = layout::find(&set).unwrap_or_else(|| panic!("{script} makes a whole set"));
         assert_eq!(
             (found.kind, found.client_dir.as_deref()),
-            (Kind::Guide, Some(set.as_path())),
+            (LayoutKind::Guide, Some(set.as_path())),
             "{script}"
         );
         openssl_accepts(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pki::inspect::{Role, inspect};
+use pki::{Certificate, Purpose};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::support::{
@@ -124,7 +124,7 @@ fn extensions_are_what_rfc_5280_asks_for() {
             .collect::<Vec<_>>(),
         ["URI:spiffe://example.org/ci"]
     );
-    let days = |info: &pki::inspect::Inspected| (info.not_after - info.not_before).whole_days();
+    let days = |info: &pki::Certificate| (info.not_after - info.not_before).whole_days();
     assert_eq!((days(&ca), days(&server)), (3650, 825));
     assert_eq!((client.not_after - client.not_before).whole_days(), 90);
     if let Some(output) = external(
@@ -238,7 +238,11 @@ fn keys_that_leave_at_once_are_kept_nowhere() {
         .next()
         .expect("one")
         .expect("a certificate");
-    assert!(inspect(&leaf).expect("readable").permits(Role::Client));
+    assert!(
+        Certificate::read(&leaf)
+            .expect("readable")
+            .permits(Purpose::Client)
+    );
     done(dir.path(), &["client", "packed", "--bundle", "packed.tar"]);
     assert_eq!(super::support::mode(&dir.path().join("packed.tar")), 0o600);
     for name in ["piped", "packed"] {

@@ -7,7 +7,7 @@ use dockgate::cli::{self, Command};
 use dockgate::config::{self, Config};
 use pki::{
     auto,
-    layout::{self, Kind},
+    layout::{self, LayoutKind},
 };
 
 use super::support::{arg, done, initialised};
@@ -62,7 +62,7 @@ fn the_three_layouts_are_told_apart_and_complete() {
     let found = layout::find(guide.path()).expect("Docker's guide");
     assert_eq!(
         (found.kind, found.ca),
-        (Kind::Guide, guide.path().join("ca.pem"))
+        (LayoutKind::Guide, guide.path().join("ca.pem"))
     );
     assert_eq!(found.client_dir.as_deref(), Some(guide.path()));
 
@@ -78,7 +78,7 @@ fn the_three_layouts_are_told_apart_and_complete() {
     let found = layout::find(kekru.path()).expect("kekru");
     assert_eq!(
         (found.kind, found.ca),
-        (Kind::Kekru, kekru.path().join("ca-cert.pem"))
+        (LayoutKind::Kekru, kekru.path().join("ca-cert.pem"))
     );
     assert_eq!(found.client_dir, Some(kekru.path().join("client")));
 
@@ -96,7 +96,7 @@ fn the_three_layouts_are_told_apart_and_complete() {
         let found = layout::find(&dir).expect("docker:dind");
         assert_eq!(
             (found.kind, found.server_cert),
-            (Kind::Dind, dind.path().join("server/cert.pem"))
+            (LayoutKind::Dind, dind.path().join("server/cert.pem"))
         );
         assert_eq!(found.ca_key, Some(dind.path().join("ca/key.pem")));
         assert_eq!(found.client_dir, Some(dind.path().join("client")));

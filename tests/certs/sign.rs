@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pki::inspect::Role;
+use pki::Purpose;
 
 use super::support::{arg, done, initialised, inspect_file, openssl_accepts, ran, refused};
 
@@ -66,7 +66,7 @@ fn every_kind_of_key_gets_a_strict_certificate_for_its_role() {
             format!("O=Example, CN={name}"),
             "what the operator gave, and nothing of the request"
         );
-        assert!(info.permits(Role::Client) && !info.permits(Role::Server));
+        assert!(info.permits(Purpose::Client) && !info.permits(Purpose::Server));
         assert!(done(dir.path(), &["show", arg(&signed)]).contains("would let it in"));
         done(dir.path(), &["revoke", name]);
         assert!(done(dir.path(), &["show", arg(&signed)]).contains("it is revoked"));
@@ -271,7 +271,7 @@ fn nothing_that_a_request_asks_for_is_granted_unless_the_operator_says_it_too() 
             .collect::<Vec<_>>(),
         ["URI:spiffe://example.org/bob"]
     );
-    assert!(info.permits(Role::Client) && !info.permits(Role::Server));
+    assert!(info.permits(Purpose::Client) && !info.permits(Purpose::Server));
     // The other way round: a client's request becomes a server's certificate with the operator's names alone.
     done(
         dir.path(),
@@ -289,7 +289,7 @@ fn nothing_that_a_request_asks_for_is_granted_unless_the_operator_says_it_too() 
     let info = inspect_file(&dir.path().join("gate.pem"));
     assert_eq!(info.subject, "CN=gate.example");
     assert_eq!(info.sans.len(), 1);
-    assert!(info.permits(Role::Server) && !info.permits(Role::Client));
+    assert!(info.permits(Purpose::Server) && !info.permits(Purpose::Client));
 }
 
 #[test]

@@ -80,11 +80,11 @@ pub(crate) fn ran(program: &str, args: &[&str]) -> bool {
 }
 
 /// The first certificate of a file, read.
-pub(crate) fn inspect_file(path: &Path) -> pki::inspect::Inspected {
+pub(crate) fn inspect_file(path: &Path) -> pki::Certificate {
     use rustls_pki_types::{CertificateDer, pem::PemObject};
     let der =
         CertificateDer::from_pem_file(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    pki::inspect::inspect(&der).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+    pki::Certificate::read(&der).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
 /// A directory with a CA and a server certificate for docker.example.

@@ -14,14 +14,14 @@ use rcgen::SubjectPublicKeyInfo;
 use time::OffsetDateTime;
 
 use super::{
-    CertsError, Passphrase,
+    Certificate, CertsError, Passphrase, Purpose,
     index::Index,
-    inspect::{Inspected, Role, raw_subject, timestamp},
-    issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, Subject},
+    issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
     key::{self, KeyType},
     san::{self, MAX_SANS, San},
     store::{ClientRequest, Grant, Paths, Store, inspect_file},
-    write::{self, Access, Existing},
+    timestamp,
+    write::{self, Existing, FileMode},
 };
 
 /// The name of the first client.
@@ -29,7 +29,7 @@ pub const FIRST_CLIENT: &str = "admin";
 
 /// What was done so that a gate can serve; [`Paths::of`] says where its files are.
 #[derive(Clone, Debug)]
-pub struct AutoCerts {
+pub struct Ensured {
     /// A client's directory, good as `DOCKER_CERT_PATH`, if there is one.
     pub client_dir: Option<PathBuf>,
     /// What was done or left, in order; each is a line for the log. Empty when everything was found in order.
@@ -100,7 +100,7 @@ impl fmt::Display for Action {
 ///
 /// May be called again at any time, such as once a day by a running gate. Blocking, a few milliseconds; takes the directory's lock only when something is to be written, so that a read-only
 /// directory with certificates in order works.
-pub fn ensure(dir: &Path, extra_sans: &[String]) -> Result<AutoCerts, CertsError> {
+pub fn ensure(dir: &Path, extra_sans: &[String]) -> Result<Ensured, CertsError> {
     ensure_for(
         dir,
         &san::of_this_host(),
@@ -115,7 +115,7 @@ fn ensure_for(
     host: &[San],
     asked: &[San],
     now: OffsetDateTime,
-) -> Result<AutoCerts, CertsError> {
+) -> Result<Ensured, CertsError> {
     let paths = Paths::of(dir);
     let mut wanted = asked.to_vec();
     wanted.extend(host.iter().filter(|san| !asked.contains(san)).cloned());
@@ -154,7 +154,7 @@ fn ensure_for(
 }
 
 /// Why a server certificate should be renewed, if it should.
-pub fn renewal_reason(info: &Inspected, wanted: &[San], now: OffsetDateTime) -> Option<String> {
+pub fn renewal_reason(info: &Certificate, wanted: &[San], now: OffsetDateTime) -> Option<String> {
     let missing = info.uncovered(wanted);
     if now >= info.not_after {
         Some(format!("it expired on {}", timestamp(info.not_after)))
@@ -262,7 +262,7 @@ fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, Cert
 }
 
 /// The names that dockgate chose by itself and that are not this host's any more.
-fn gone<'i>(info: &'i Inspected, chosen: &[String], wanted: &[San]) -> Vec<&'i San> {
+fn gone<'i>(info: &'i Certificate, chosen: &[String], wanted: &[San]) -> Vec<&'i San> {
     let sans = info.sans.iter();
     sans.filter(|san| chosen.contains(&san.to_string()) && !wanted.contains(san))
         .collect()
@@ -327,10 +327,10 @@ fn renew(
     }
     let public = public_key(&old)?;
     let sans = merged(&info.sans, wanted, &gone);
-    let subject = raw_subject(&old).unwrap_or_default();
+    let subject = info.details.subject.clone();
     let leaf = Leaf {
-        role: Role::Server,
-        subject: Subject::Exact(&subject),
+        role: Purpose::Server,
+        subject: SubjectName::Exact(&subject),
         sans: Sans::New(&sans),
         days: Days::UpTo(SERVER_DAYS),
         rsa: info.key.starts_with("RSA"),
@@ -343,7 +343,7 @@ fn renew(
     write::write(
         &paths.server_cert,
         made.chain_pem.as_bytes(),
-        Access::Public,
+        FileMode::Public,
         Existing::Replace,
     )?;
     Ok(Action::RenewedServer { reason })
@@ -370,12 +370,12 @@ fn merged(old: &[San], wanted: &[San], gone: &[&San]) -> Vec<San> {
     sans
 }
 
-fn found(paths: &Paths, actions: Vec<Action>) -> AutoCerts {
+fn found(paths: &Paths, actions: Vec<Action>) -> Ensured {
     let own = paths.client(FIRST_CLIENT);
     let client_dir = Some(own)
         .filter(|dir| dir.join("key.pem").is_file())
         .or_else(|| super::layout::find(&paths.dir).and_then(|layout| layout.client_dir));
-    AutoCerts {
+    Ensured {
         client_dir,
         actions,
     }

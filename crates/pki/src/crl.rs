@@ -7,13 +7,13 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     CertsError,
-    index::Event,
-    inspect::timestamp,
+    index::IndexEvent,
     issue::{Authority, now},
     pem,
     resign::{CRL_ISSUER, resign},
     store::Store,
-    write::{self, Access, Existing},
+    timestamp,
+    write::{self, Existing, FileMode},
 };
 use crate::trust::RevocationList;
 use text::escape::shell_word;
@@ -23,7 +23,7 @@ const BACKDATE: Duration = Duration::minutes(5);
 
 /// A revocation list, read.
 #[derive(Clone, Debug)]
-pub struct Crl {
+pub struct IssuedList {
     issuer: Vec<u8>,
     number: Vec<u8>,
     /// cRLNumber in decimal.
@@ -32,19 +32,19 @@ pub struct Crl {
     /// When it lapses.
     pub next_update: Option<OffsetDateTime>,
     /// What it lists.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListEntry>,
 }
 
 /// One revoked certificate.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct ListEntry {
     /// Lower-case hex.
     pub serial: String,
     at: OffsetDateTime,
     reason: Option<RevocationReason>,
 }
 
-impl Crl {
+impl IssuedList {
     /// Reads a PEM or DER list.
     pub fn read(path: &Path) -> Result<Self, CertsError> {
         let bytes = write::read(path)?;
@@ -76,7 +76,7 @@ impl Crl {
 
     fn parse(der: &[u8]) -> Result<Self, String> {
         let list = RevocationList::read(der)?;
-        let entries = list.entries.iter().map(|entry| Entry {
+        let entries = list.entries.iter().map(|entry| ListEntry {
             serial: entry.serial.to_string(),
             at: entry.at,
             reason: entry.reason.and_then(reason_from_code),
@@ -97,7 +97,7 @@ pub fn publishable(
     store: &Store,
     authority: &Authority,
     days: u32,
-) -> Result<Option<Crl>, CertsError> {
+) -> Result<Option<IssuedList>, CertsError> {
     if days == 0 || days > 3650 {
         return Err(CertsError::refused(
             format!("a revocation list for {days} days"),
@@ -120,7 +120,7 @@ pub fn publishable(
     }
     let path = store.paths.crl.clone();
     let present = if path.is_file() {
-        Some(Crl::read(&path)?)
+        Some(IssuedList::read(&path)?)
     } else {
         None
     };
@@ -139,7 +139,11 @@ pub fn publishable(
 
 /// Signs the list of everything this CA has revoked: what the index says and what the present list says, so that
 /// losing either brings nobody back. Returns it as read back from what was written.
-pub fn publish(store: &mut Store, authority: &Authority, days: u32) -> Result<Crl, CertsError> {
+pub fn publish(
+    store: &mut Store,
+    authority: &Authority,
+    days: u32,
+) -> Result<IssuedList, CertsError> {
     let present = publishable(store, authority, days)?;
     let path = store.paths.crl.clone();
     let entries = merged(store, authority, present.as_ref());
@@ -171,18 +175,18 @@ pub fn publish(store: &mut Store, authority: &Authority, days: u32) -> Result<Cr
     write::write(
         &path,
         pem::encode("X509 CRL", &der).as_bytes(),
-        Access::Public,
+        FileMode::Public,
         Existing::Replace,
     )?;
-    let written = Crl::read(&path)?;
-    store.index.append(Event::Crl {
+    let written = IssuedList::read(&path)?;
+    store.index.append(IndexEvent::Crl {
         at: timestamp(at),
         number: written.number_text.clone(),
     })?;
     Ok(written)
 }
 
-fn merged(store: &Store, authority: &Authority, present: Option<&Crl>) -> Vec<Entry> {
+fn merged(store: &Store, authority: &Authority, present: Option<&IssuedList>) -> Vec<ListEntry> {
     let mut entries = present
         .map(|present| present.entries.clone())
         .unwrap_or_default();
@@ -190,7 +194,7 @@ fn merged(store: &Store, authority: &Authority, present: Option<&Crl>) -> Vec<En
         let ours = revoked.issuer_key_id.is_none()
             || revoked.issuer_key_id == authority.info().subject_key_id;
         if ours && !entries.iter().any(|entry| entry.serial == revoked.serial) {
-            entries.push(Entry {
+            entries.push(ListEntry {
                 serial: revoked.serial.clone(),
                 at: OffsetDateTime::parse(&revoked.at, &Rfc3339).unwrap_or_else(|_| now()),
                 reason: reason_from_word(&revoked.reason),
@@ -201,7 +205,7 @@ fn merged(store: &Store, authority: &Authority, present: Option<&Crl>) -> Vec<En
 }
 
 /// One more than any number used so far (RFC 5280 §5.2.3): on the present list or, if that was lost, in the index.
-fn next_number(present: Option<&Crl>, store: &Store) -> Vec<u8> {
+fn next_number(present: Option<&IssuedList>, store: &Store) -> Vec<u8> {
     let indexed = store.index.crl_numbers().max().unwrap_or(0);
     let listed = present
         .map(|present| present.number.as_slice())

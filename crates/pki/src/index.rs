@@ -8,16 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{
-    CertsError,
-    inspect::{Inspected, timestamp},
-    write,
-};
+use super::{Certificate, CertsError, timestamp, write};
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum IssuedKind {
     /// A CA made here.
     Ca,
     /// A server certificate.
@@ -29,11 +25,11 @@ pub enum Kind {
 /// One line of the index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub enum Event {
+pub enum IndexEvent {
     /// A certificate was signed.
     Issued(Issued),
     /// A certificate was taken back.
-    Revoked(Revoked),
+    Revoked(IndexRevocation),
     /// A revocation list was signed.
     Crl {
         /// When, RFC 3339.
@@ -47,7 +43,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issued {
     pub at: String,
-    pub kind: Kind,
+    pub kind: IssuedKind,
     pub name: String,
     pub serial: String,
     pub subject: String,
@@ -78,7 +74,7 @@ impl Issued {
 
 /// A certificate that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Revoked {
+pub struct IndexRevocation {
     pub at: String,
     pub serial: String,
     pub reason: String,
@@ -89,7 +85,7 @@ pub struct Revoked {
 #[derive(Debug)]
 pub struct Index {
     path: PathBuf,
-    events: Vec<Event>,
+    events: Vec<IndexEvent>,
 }
 
 impl Index {
@@ -108,7 +104,12 @@ impl Index {
         let whole = whole_lines(&bytes);
         let events = parse(path, whole)?;
         if whole.len() < bytes.len() {
-            write::write(path, whole, write::Access::Public, write::Existing::Replace)?;
+            write::write(
+                path,
+                whole,
+                write::FileMode::Public,
+                write::Existing::Replace,
+            )?;
         }
         Ok(Self {
             path: path.into(),
@@ -117,7 +118,7 @@ impl Index {
     }
 
     /// Appends one event. The caller holds the directory's lock.
-    pub fn append(&mut self, event: Event) -> Result<(), CertsError> {
+    pub fn append(&mut self, event: IndexEvent) -> Result<(), CertsError> {
         let line = serde_json::to_string(&event)
             .map_err(|source| CertsError::crypto("encode an index line", source))?;
         write::append_line(&self.path, &line)?;
@@ -128,12 +129,12 @@ impl Index {
     /// Records a certificate that is about to be handed out.
     pub fn record(
         &mut self,
-        kind: Kind,
+        kind: IssuedKind,
         name: &str,
-        info: &Inspected,
+        info: &Certificate,
         chosen: &[String],
     ) -> Result<(), CertsError> {
-        self.append(Event::Issued(Issued {
+        self.append(IndexEvent::Issued(Issued {
             at: timestamp(OffsetDateTime::now_utc()),
             kind,
             name: name.into(),
@@ -158,7 +159,7 @@ impl Index {
     /// All certificates signed, oldest first.
     pub fn issued(&self) -> impl DoubleEndedIterator<Item = &Issued> {
         self.events.iter().filter_map(|event| {
-            if let Event::Issued(issued) = event {
+            if let IndexEvent::Issued(issued) = event {
                 Some(issued)
             } else {
                 None
@@ -167,9 +168,9 @@ impl Index {
     }
 
     /// All revocations, oldest first.
-    pub fn revoked(&self) -> impl DoubleEndedIterator<Item = &Revoked> {
+    pub fn revoked(&self) -> impl DoubleEndedIterator<Item = &IndexRevocation> {
         self.events.iter().filter_map(|event| {
-            if let Event::Revoked(revoked) = event {
+            if let IndexEvent::Revoked(revoked) = event {
                 Some(revoked)
             } else {
                 None
@@ -180,7 +181,7 @@ impl Index {
     /// The numbers of all revocation lists signed here, those that fit.
     pub fn crl_numbers(&self) -> impl Iterator<Item = u64> {
         self.events.iter().filter_map(|event| {
-            if let Event::Crl { number, .. } = event {
+            if let IndexEvent::Crl { number, .. } = event {
                 number.parse().ok()
             } else {
                 None
@@ -189,7 +190,7 @@ impl Index {
     }
 
     /// The revocation of a serial number, if any.
-    pub fn revocation(&self, serial: &str) -> Option<&Revoked> {
+    pub fn revocation(&self, serial: &str) -> Option<&IndexRevocation> {
         self.revoked().find(|revoked| revoked.serial == serial)
     }
 }
@@ -209,7 +210,7 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
         .map_or(0, |end| end + 1)]
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, CertsError> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IndexEvent>, CertsError> {
     let lines = bytes
         .split(|&byte| byte == b'\n')
         .enumerate()

@@ -11,12 +11,12 @@ use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    CertsError, Passphrase,
-    inspect::{Inspected, Role, inspect, raw_subject, timestamp},
-    key::{Key, KeyType, random},
+    Certificate, CertsError, Passphrase, Purpose,
+    key::{KeyType, PrivateKey, random},
     pem,
     resign::{CERTIFICATE_ISSUER, CERTIFICATE_SUBJECT, Draft, resign},
     san::San,
+    timestamp,
 };
 
 /// Default life of a CA certificate, in days (ten years).
@@ -56,14 +56,14 @@ pub struct Authority {
     certificate: CertificateDer<'static>,
     others: Vec<CertificateDer<'static>>,
     subject: Vec<u8>,
-    info: Inspected,
-    key: Key,
+    info: Certificate,
+    key: PrivateKey,
 }
 
 /// Who a leaf certificate is for.
 pub struct Leaf<'a> {
-    pub role: Role,
-    pub subject: Subject<'a>,
+    pub role: Purpose,
+    pub subject: SubjectName<'a>,
     pub sans: Sans<'a>,
     pub days: Days,
     /// RSA keys also get `keyEncipherment`.
@@ -71,7 +71,7 @@ pub struct Leaf<'a> {
 }
 
 /// A subject to encode, or one to keep byte for byte.
-pub enum Subject<'a> {
+pub enum SubjectName<'a> {
     New {
         common_name: &'a str,
         organization: Option<&'a str>,
@@ -88,7 +88,7 @@ pub enum Sans<'a> {
 
 impl Authority {
     /// Makes a new CA, good for leaves only (`pathLenConstraint` 0).
-    pub fn create(common_name: &str, key: Key, days: u32) -> Result<Self, CertsError> {
+    pub fn create(common_name: &str, key: PrivateKey, days: u32) -> Result<Self, CertsError> {
         check_days(days)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -114,7 +114,7 @@ impl Authority {
         passphrase: &Passphrase,
     ) -> Result<Self, CertsError> {
         let chain = pem::certificates(certificate)?;
-        Self::from_parts(certificate, chain, Key::load(key, passphrase)?)
+        Self::from_parts(certificate, chain, PrivateKey::load(key, passphrase)?)
     }
 
     /// The CA certificate that signs.
@@ -123,7 +123,7 @@ impl Authority {
     }
 
     /// What the CA certificate says.
-    pub fn info(&self) -> &Inspected {
+    pub fn info(&self) -> &Certificate {
         &self.info
     }
 
@@ -135,15 +135,18 @@ impl Authority {
     /// A leaf in PEM, followed by the issuing CA when that is an intermediate: peers that trust only its root need it.
     pub fn chain_pem(&self, leaf: &CertificateDer<'static>) -> String {
         let intermediates = std::iter::once((&self.certificate, self.info.self_issued)).chain(
-            self.others
-                .iter()
-                .map(|der| (der, inspect(der).is_ok_and(|info| info.self_issued))),
+            self.others.iter().map(|der| {
+                (
+                    der,
+                    Certificate::read(der).is_ok_and(|info| info.self_issued),
+                )
+            }),
         );
         let intermediates = intermediates.filter(|(_, root)| !root).map(|(der, _)| der);
         pem::encode_certificates(std::iter::once(leaf).chain(intermediates))
     }
 
-    pub fn key(&self) -> &Key {
+    pub fn key(&self) -> &PrivateKey {
         &self.key
     }
 
@@ -165,7 +168,7 @@ impl Authority {
     }
 
     /// An issuer for drafts: key identifier and usages are right, the name is put in by [`resign`].
-    pub fn drafting(&self) -> Issuer<'static, Draft<'_, Key>> {
+    pub fn drafting(&self) -> Issuer<'static, Draft<'_, PrivateKey>> {
         let mut params = CertificateParams::default();
         params.key_identifier_method = self.key_id_method();
         Issuer::new(params, Draft(&self.key))
@@ -186,12 +189,12 @@ impl Authority {
             params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         }
         params.extended_key_usages = vec![match leaf.role {
-            Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            Role::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         let mut fields: Vec<(usize, &[u8])> = vec![(CERTIFICATE_ISSUER, &self.subject)];
         match leaf.subject {
-            Subject::New {
+            SubjectName::New {
                 common_name,
                 organization,
                 organizational_unit,
@@ -206,7 +209,7 @@ impl Authority {
                 name.push(DnType::CommonName, common_name);
                 params.distinguished_name = name;
             }
-            Subject::Exact(der) => {
+            SubjectName::Exact(der) => {
                 if der == EMPTY_NAME {
                     params.distinguished_name = DistinguishedName::new();
                 }
@@ -222,7 +225,7 @@ impl Authority {
                 let mut extension =
                     CustomExtension::from_oid_content(&[2, 5, 29, 17], value.to_vec());
                 // The names are all there is to go by then (RFC 5280 §4.2.1.6).
-                extension.set_criticality(matches!(leaf.subject, Subject::Exact(EMPTY_NAME)));
+                extension.set_criticality(matches!(leaf.subject, SubjectName::Exact(EMPTY_NAME)));
                 params.custom_extensions.push(extension);
             }
             Sans::Exact(None) => {}
@@ -236,7 +239,7 @@ impl Authority {
     fn from_parts(
         path: &Path,
         chain: Vec<CertificateDer<'static>>,
-        key: Key,
+        key: PrivateKey,
     ) -> Result<Self, CertsError> {
         let unexpected = |found: String, hint: &str| CertsError::Unexpected {
             path: path.into(),
@@ -244,12 +247,13 @@ impl Authority {
             found,
             hint: Some(hint.into()),
         };
-        let spki = crate::inspect::fingerprint(&key.spki());
+        let spki = crate::trust::fingerprint(&key.spki());
         let mut others = Vec::new();
         let mut signing = None;
         let mut first = None;
         for der in chain {
-            let info = inspect(&der).map_err(|why| unexpected(why, "copy the file again"))?;
+            let info =
+                Certificate::read(&der).map_err(|why| unexpected(why, "copy the file again"))?;
             first.get_or_insert_with(|| info.subject.clone());
             if signing.is_none() && info.spki_sha256 == spki {
                 signing = Some((der, info));
@@ -288,7 +292,7 @@ impl Authority {
             );
             return Err(unexpected(found, "use a CA with keyCertSign"));
         }
-        let subject = raw_subject(&certificate).unwrap_or_default();
+        let subject = info.details.subject.clone();
         Ok(Self {
             certificate,
             others,
@@ -342,7 +346,7 @@ pub fn default_ca_name() -> Result<String, CertsError> {
 
 /// Makes a CA with a new key and the default name and life.
 pub fn default_authority(kind: KeyType) -> Result<Authority, CertsError> {
-    Authority::create(&default_ca_name()?, Key::generate(kind)?, CA_DAYS)
+    Authority::create(&default_ca_name()?, PrivateKey::generate(kind)?, CA_DAYS)
 }
 
 /// The present second.

@@ -73,11 +73,11 @@ impl KeyType {
 }
 
 /// A private key. Its `Debug` shows the algorithm only; its bytes are wiped on drop.
-pub struct Key {
+pub struct PrivateKey {
     pair: KeyPair,
 }
 
-impl Key {
+impl PrivateKey {
     /// A new random key.
     pub fn generate(kind: KeyType) -> Result<Self, CertsError> {
         let pair = match kind {
@@ -203,7 +203,7 @@ impl Key {
     }
 }
 
-impl PublicKeyData for Key {
+impl PublicKeyData for PrivateKey {
     fn der_bytes(&self) -> &[u8] {
         self.pair.der_bytes()
     }
@@ -213,19 +213,19 @@ impl PublicKeyData for Key {
     }
 }
 
-impl SigningKey for Key {
+impl SigningKey for PrivateKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         self.pair.sign(message)
     }
 }
 
-impl Drop for Key {
+impl Drop for PrivateKey {
     fn drop(&mut self) {
         self.pair.zeroize();
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("algorithm", PublicKeyData::algorithm(self))
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_nothing_of_the_key() {
-        let key = Key::generate(KeyType::P256).expect("key");
+        let key = PrivateKey::generate(KeyType::P256).expect("key");
         let shown = format!("{key:?}");
         assert!(shown.starts_with("Key {"), "{shown}");
         let der = key.to_pkcs8().expect("PKCS#8");

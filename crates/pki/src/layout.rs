@@ -2,14 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    inspect::{Role, inspect},
-    pem,
-};
+use super::{Certificate, Purpose, pem};
 
 /// Whose way of naming files a directory follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LayoutKind {
     /// `{ca,server-cert,server-key}.pem`: Docker's own guide, and dockgate.
     Guide,
     /// `{ca-cert,server-cert,server-key}.pem`: kekru/docker-remote-api-tls.
@@ -20,9 +17,9 @@ pub enum Kind {
 
 /// The files of a server in a directory that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct FoundLayout {
     /// Whose way of naming.
-    pub kind: Kind,
+    pub kind: LayoutKind,
     /// Certificates of the CA that clients are checked against.
     pub ca: PathBuf,
     /// The CA's key, where it is kept beside.
@@ -39,19 +36,19 @@ pub struct Layout {
 
 /// Looks for a server's certificates in `dir`. `None` when it holds no complete set; a client's `{ca,cert,key}.pem` is
 /// not mistaken for docker:dind's server directory, because its certificate is for clients only.
-pub fn find(dir: &Path) -> Option<Layout> {
-    guide(dir, "ca.pem", Kind::Guide)
-        .or_else(|| guide(dir, "ca-cert.pem", Kind::Kekru))
+pub fn find(dir: &Path) -> Option<FoundLayout> {
+    guide(dir, "ca.pem", LayoutKind::Guide)
+        .or_else(|| guide(dir, "ca-cert.pem", LayoutKind::Kekru))
         .or_else(|| dind(dir))
 }
 
-fn guide(dir: &Path, ca: &str, kind: Kind) -> Option<Layout> {
+fn guide(dir: &Path, ca: &str, kind: LayoutKind) -> Option<FoundLayout> {
     let clients = [
         dir.join("clients/admin"),
         dir.join("client"),
         dir.to_path_buf(),
     ];
-    Some(Layout {
+    Some(FoundLayout {
         kind,
         ca: file(dir.join(ca))?,
         ca_key: file(dir.join("ca-key.pem")),
@@ -62,7 +59,7 @@ fn guide(dir: &Path, ca: &str, kind: Kind) -> Option<Layout> {
     })
 }
 
-fn dind(dir: &Path) -> Option<Layout> {
+fn dind(dir: &Path) -> Option<FoundLayout> {
     // Either `/certs` was given or `/certs/server`.
     let (root, server) = match file(dir.join("server/cert.pem")) {
         Some(_) => (dir.to_path_buf(), dir.join("server")),
@@ -70,11 +67,11 @@ fn dind(dir: &Path) -> Option<Layout> {
     };
     let server_cert = file(server.join("cert.pem"))?;
     let first = pem::certificates(&server_cert).ok()?.into_iter().next()?;
-    if !inspect(&first).ok()?.permits(Role::Server) {
+    if !Certificate::read(&first).ok()?.permits(Purpose::Server) {
         return None;
     }
-    Some(Layout {
-        kind: Kind::Dind,
+    Some(FoundLayout {
+        kind: LayoutKind::Dind,
         ca: file(server.join("ca.pem"))?,
         ca_key: file(root.join("ca/key.pem")),
         server_cert,

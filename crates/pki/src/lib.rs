@@ -11,7 +11,6 @@
 
 pub mod auto;
 pub mod identity;
-pub mod inspect;
 mod interfaces;
 pub mod issue;
 pub mod key;
@@ -33,8 +32,8 @@ pub use error::CertsError;
 pub use passphrase::Passphrase;
 pub use san::San;
 pub use trust::{
-    Admitted, Algorithms, Certificate, Denied, NotASerial, Reason, Refusal, RevocationList, Role,
-    Serial, TrustStore, Use,
+    Admitted, Algorithms, Certificate, DenyList, NotASerial, Purpose, Rejection, RejectionReason,
+    RevocationList, Serial, TrustStore, Use, fingerprint, timestamp,
 };
 
 /// Days until a revocation list lapses unless told otherwise: longer than the 30 days at which the gate begins to warn.

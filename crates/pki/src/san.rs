@@ -35,18 +35,18 @@ impl San {
     /// (`DNS:host`, `IP:10.0.0.1`). What clients would never match is refused with what to write instead.
     pub fn parse(text: &str) -> Result<Self, CertsError> {
         let (kind, value) = match text.split_once(':') {
-            Some((kind, value)) if kind.eq_ignore_ascii_case("dns") => (Some(Kind::Dns), value),
-            Some((kind, value)) if kind.eq_ignore_ascii_case("ip") => (Some(Kind::Ip), value),
+            Some((kind, value)) if kind.eq_ignore_ascii_case("dns") => (Some(SanKind::Dns), value),
+            Some((kind, value)) if kind.eq_ignore_ascii_case("ip") => (Some(SanKind::Ip), value),
             _ => (None, text),
         };
         match (kind, value.parse::<IpAddr>()) {
-            (Some(Kind::Dns), Ok(address)) => Err(refused(
+            (Some(SanKind::Dns), Ok(address)) => Err(refused(
                 text,
                 "is an address typed as DNS",
                 &format!("write IP:{address}"),
             )),
             (_, Ok(address)) => check_address(text, address),
-            (Some(Kind::Ip), Err(_)) => Err(refused(
+            (Some(SanKind::Ip), Err(_)) => Err(refused(
                 text,
                 "is typed as IP but is not an address",
                 "write IP:192.0.2.10, or DNS:host.example for a name",
@@ -169,7 +169,7 @@ pub fn of_this_host() -> Vec<San> {
     sans
 }
 
-enum Kind {
+enum SanKind {
     Dns,
     Ip,
 }

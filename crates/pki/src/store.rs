@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::CertificateDer;
 
 use super::{
-    CertsError, Passphrase,
-    index::{Index, Issued, Kind},
-    inspect::{Inspected, Role, inspect},
-    issue::{Authority, Days, Leaf, Sans, Subject},
-    key::{Key, KeyType},
-    layout::{self, Layout},
+    Certificate, CertsError, Passphrase, Purpose,
+    index::{Index, Issued, IssuedKind},
+    issue::{Authority, Days, Leaf, Sans, SubjectName},
+    key::{KeyType, PrivateKey},
+    layout::{self, FoundLayout},
     name, pem,
     san::San,
-    write::{self, Access, Existing, Lock},
+    write::{self, Existing, FileMode, Lock},
 };
 use text::escape::shell_word;
 
@@ -53,7 +52,7 @@ impl Paths {
             index: own("index.jsonl"),
             clients: own("clients"),
         };
-        if let Some(Layout {
+        if let Some(FoundLayout {
             ca,
             ca_key,
             server_cert,
@@ -118,7 +117,7 @@ pub struct ClientRequest<'a> {
     pub uris: &'a [San],
     /// Life span.
     pub days: Days,
-    /// Kind of key.
+    /// IssuedKind of key.
     pub key_type: KeyType,
 }
 
@@ -128,7 +127,7 @@ pub struct Made {
     /// The leaf.
     pub der: CertificateDer<'static>,
     /// What it says.
-    pub info: Inspected,
+    pub info: Certificate,
     /// The leaf and any intermediates, in PEM.
     pub chain_pem: String,
 }
@@ -137,7 +136,7 @@ pub struct Made {
 /// reserved name, an odd one, or one that somebody has already, without being asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    kind: Kind,
+    kind: IssuedKind,
     name: String,
     chosen: Vec<String>,
 }
@@ -147,7 +146,7 @@ impl Grant {
     #[must_use]
     pub fn server() -> Self {
         Self {
-            kind: Kind::Server,
+            kind: IssuedKind::Server,
             name: "server".into(),
             chosen: Vec::new(),
         }
@@ -162,7 +161,7 @@ impl Grant {
             ));
         }
         Ok(Self {
-            kind: Kind::Client,
+            kind: IssuedKind::Client,
             name: name.into(),
             chosen: Vec::new(),
         })
@@ -187,7 +186,7 @@ impl Store {
     pub fn grant_client(&self, name: &str, existing: Existing) -> Result<Grant, CertsError> {
         name::check(name)?;
         let now = crate::issue::now();
-        let holder = self.holders(Kind::Client, now).find_map(|issued| {
+        let holder = self.holders(IssuedKind::Client, now).find_map(|issued| {
             name::are_alike(&issued.name, name).then(|| {
                 (
                     issued.name.clone(),
@@ -207,7 +206,7 @@ impl Store {
             ));
         }
         Ok(Grant {
-            kind: Kind::Client,
+            kind: IssuedKind::Client,
             name: name.into(),
             chosen: Vec::new(),
         })
@@ -216,7 +215,7 @@ impl Store {
     /// The server's name for a certificate whose key is elsewhere: a second one is a second gate, for all that clients can see.
     pub fn grant_server(&self, existing: Existing) -> Result<Grant, CertsError> {
         let now = crate::issue::now();
-        let holder = self.holders(Kind::Server, now).next();
+        let holder = self.holders(IssuedKind::Server, now).next();
         if let Some(issued) = holder.filter(|_| existing == Existing::Keep) {
             return Err(CertsError::refused(
                 format!(
@@ -233,7 +232,11 @@ impl Store {
     }
 
     /// The certificates of a kind that are still good by the index.
-    fn holders(&self, kind: Kind, now: time::OffsetDateTime) -> impl Iterator<Item = &Issued> {
+    fn holders(
+        &self,
+        kind: IssuedKind,
+        now: time::OffsetDateTime,
+    ) -> impl Iterator<Item = &Issued> {
         self.index.issued().filter(move |issued| {
             issued.kind == kind
                 && issued.is_alive(now)
@@ -265,17 +268,18 @@ impl Store {
             write::write(
                 &self.paths.ca_key,
                 key_pem.as_bytes(),
-                Access::Secret,
+                FileMode::Secret,
                 existing,
             )?;
         }
         write::write(
             &self.paths.ca,
             authority.trust_pem().as_bytes(),
-            Access::Public,
+            FileMode::Public,
             existing,
         )?;
-        self.index.record(Kind::Ca, "ca", authority.info(), &[])
+        self.index
+            .record(IssuedKind::Ca, "ca", authority.info(), &[])
     }
 
     /// Signs and writes a server certificate with a new key.
@@ -294,10 +298,10 @@ impl Store {
                 "write --san docker.example or --san 192.0.2.10, repeated for each name and address clients use",
             ));
         }
-        let key = Key::generate(kind)?;
+        let key = PrivateKey::generate(kind)?;
         let leaf = Leaf {
-            role: Role::Server,
-            subject: Subject::New {
+            role: Purpose::Server,
+            subject: SubjectName::New {
                 common_name: server_name(sans),
                 organization: None,
                 organizational_unit: None,
@@ -310,13 +314,13 @@ impl Store {
         write::write(
             &self.paths.server_key,
             key.to_pem()?.as_bytes(),
-            Access::Secret,
+            FileMode::Secret,
             existing,
         )?;
         write::write(
             &self.paths.server_cert,
             made.chain_pem.as_bytes(),
-            Access::Public,
+            FileMode::Public,
             existing,
         )?;
         Ok(made)
@@ -328,11 +332,11 @@ impl Store {
         authority: &Authority,
         grant: &Grant,
         request: &ClientRequest<'_>,
-    ) -> Result<(Made, Key), CertsError> {
-        let key = Key::generate(request.key_type)?;
+    ) -> Result<(Made, PrivateKey), CertsError> {
+        let key = PrivateKey::generate(request.key_type)?;
         let leaf = Leaf {
-            role: Role::Client,
-            subject: Subject::New {
+            role: Purpose::Client,
+            subject: SubjectName::New {
                 common_name: &grant.name,
                 organization: request.organization,
                 organizational_unit: request.organizational_unit,
@@ -351,7 +355,7 @@ impl Store {
         dir: &Path,
         authority: &Authority,
         chain_pem: &str,
-        key: Option<&Key>,
+        key: Option<&PrivateKey>,
         existing: Existing,
     ) -> Result<(), CertsError> {
         write::create_private_dir(dir)?;
@@ -359,20 +363,20 @@ impl Store {
             write::write(
                 &dir.join("key.pem"),
                 key.to_pem()?.as_bytes(),
-                Access::Secret,
+                FileMode::Secret,
                 existing,
             )?;
         }
         write::write(
             &dir.join("ca.pem"),
             authority.trust_pem().as_bytes(),
-            Access::Public,
+            FileMode::Public,
             existing,
         )?;
         write::write(
             &dir.join("cert.pem"),
             chain_pem.as_bytes(),
-            Access::Public,
+            FileMode::Public,
             existing,
         )
     }
@@ -386,7 +390,7 @@ impl Store {
         grant: &Grant,
     ) -> Result<Made, CertsError> {
         let der = authority.sign(leaf, public)?;
-        let info = inspect(&der)
+        let info = Certificate::read(&der)
             .map_err(|why| CertsError::crypto("read back a certificate just signed", why))?;
         self.index
             .record(grant.kind, &grant.name, &info, &grant.chosen)?;
@@ -399,9 +403,9 @@ impl Store {
 }
 
 /// The first certificate of a file, read.
-pub fn inspect_file(path: &Path) -> Result<(CertificateDer<'static>, Inspected), CertsError> {
+pub fn inspect_file(path: &Path) -> Result<(CertificateDer<'static>, Certificate), CertsError> {
     let first = pem::certificates(path)?.swap_remove(0);
-    let info = inspect(&first).map_err(|found| CertsError::Unexpected {
+    let info = Certificate::read(&first).map_err(|found| CertsError::Unexpected {
         path: path.into(),
         expected: "an X.509 certificate",
         found,

@@ -16,12 +16,12 @@ mod store;
 
 use crate::san::San;
 
-pub use certificate::{Certificate, Constraints, Details, Role, fingerprint, san, timestamp};
-pub use list::{RevocationList, Revoked, Scope};
-pub use refusal::{Reason, Refusal};
+pub use certificate::{Certificate, Constraints, Details, Purpose, fingerprint, san, timestamp};
+pub use list::{RevocationList, RevokedCertificate, Scope};
+pub use refusal::{Rejection, RejectionReason};
 pub use revocation::{Revocation, Use};
 pub use serial::{NotASerial, Serial};
-pub use store::{Admitted, Algorithms, Denied, TrustStore};
+pub use store::{Admitted, Algorithms, DenyList, TrustStore};
 
 /// The first element inside a DER SEQUENCE, with its header.
 pub(crate) fn first_element(bytes: &[u8]) -> Option<&[u8]> {

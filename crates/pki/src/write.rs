@@ -22,7 +22,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Who may read a file once it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum FileMode {
     /// A private key: 0600 from the moment the file exists.
     Secret,
     /// A certificate, CRL or index: 0644.
@@ -50,7 +50,7 @@ impl Existing {
 pub fn write(
     path: &Path,
     bytes: &[u8],
-    access: Access,
+    access: FileMode,
     existing: Existing,
 ) -> Result<(), CertsError> {
     let temporary = Temporary::create(path, access)?;
@@ -58,10 +58,10 @@ pub fn write(
     file.write_all(bytes)
         .and_then(|()| match access {
             // Certificates are meant to be read, whatever the umask; a key's mode is never widened.
-            Access::Public => temporary
+            FileMode::Public => temporary
                 .file
                 .set_permissions(fs::Permissions::from_mode(0o644)),
-            Access::Secret => Ok(()),
+            FileMode::Secret => Ok(()),
         })
         .and_then(|()| temporary.file.sync_all())
         .map_err(|source| CertsError::io("write", path, source))?;
@@ -179,13 +179,13 @@ struct Temporary {
 }
 
 impl Temporary {
-    fn create(target: &Path, access: Access) -> Result<Self, CertsError> {
+    fn create(target: &Path, access: FileMode) -> Result<Self, CertsError> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = target.with_file_name(format!(".{name}.{}-{count}.tmp", std::process::id()));
         let open = || {
-            let mode = if access == Access::Secret {
+            let mode = if access == FileMode::Secret {
                 0o600
             } else {
                 0o644

@@ -9,10 +9,10 @@ fuzz_target!(|bytes: &[u8]| {
     match pki::pem::blocks(Path::new("file.pem"), bytes) {
         Ok(blocks) => {
             for block in blocks {
-                let _ = pki::inspect::inspect(&block.der);
+                let _ = pki::Certificate::read(&block.der);
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    let _ = pki::inspect::inspect(bytes);
+    let _ = pki::Certificate::read(bytes);
 });

@@ -8,7 +8,7 @@ use pki::{
     CertsError,
     san::San,
     store::{Paths, inspect_file},
-    write::{self, Access, Existing},
+    write::{self, Existing, FileMode},
 };
 use text::escape::shell_word;
 
@@ -63,7 +63,7 @@ impl Files {
         existing: Existing,
     ) -> Result<(), CertsError> {
         if path.extension().is_some_and(|extension| extension == "tar") {
-            return write::write(path, &self.to_tar(readme)?, Access::Secret, existing);
+            return write::write(path, &self.to_tar(readme)?, FileMode::Secret, existing);
         }
         write::create_private_dir(path)?;
         for name in ["key.pem", "ca.pem", "cert.pem", "README.txt"] {
@@ -72,25 +72,25 @@ impl Files {
         write::write(
             &path.join("key.pem"),
             self.key.as_bytes(),
-            Access::Secret,
+            FileMode::Secret,
             existing,
         )?;
         write::write(
             &path.join("ca.pem"),
             self.ca.as_bytes(),
-            Access::Public,
+            FileMode::Public,
             existing,
         )?;
         write::write(
             &path.join("cert.pem"),
             self.cert.as_bytes(),
-            Access::Public,
+            FileMode::Public,
             existing,
         )?;
         write::write(
             &path.join("README.txt"),
             readme.as_bytes(),
-            Access::Public,
+            FileMode::Public,
             existing,
         )
     }

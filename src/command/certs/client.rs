@@ -8,12 +8,12 @@ use crate::cli::certs::{Bundle, Client};
 use crate::command::output::Output;
 use pki::{
     CertsError,
-    crl::Crl,
+    crl::IssuedList,
     index::Index,
-    inspect::timestamp,
     issue::{CLIENT_DAYS, Days, now},
     name, san,
     store::{ClientRequest, Paths, Store, inspect_file},
+    timestamp,
     write::{Existing, refuse_existing},
 };
 use text::escape::shell_word;
@@ -112,7 +112,7 @@ pub(super) fn client(args: &Client, output: &mut Output<'_>) -> Result<(), Certs
 fn usable(name: &str, home: &Path, paths: &Paths) -> Result<(), CertsError> {
     let (_, info) = inspect_file(&home.join("cert.pem"))?;
     let listed = match paths.crl.is_file() {
-        true => Crl::read(&paths.crl)?
+        true => IssuedList::read(&paths.crl)?
             .entries
             .iter()
             .any(|entry| entry.serial == info.serial),

@@ -5,11 +5,11 @@ use crate::cli::certs::{Init, Server};
 use crate::command::output::Output;
 use pki::{
     CertsError, Passphrase,
-    inspect::timestamp,
     issue::{Authority, Days, SERVER_DAYS, default_ca_name},
-    key::Key,
+    key::PrivateKey,
     name,
     store::{Made, Paths, Store},
+    timestamp,
     write::{Existing, refuse_existing},
 };
 use text::escape::shell_word;
@@ -122,7 +122,11 @@ fn new_authority(args: &Init) -> Result<Authority, CertsError> {
         }
         None => default_ca_name()?,
     };
-    Authority::create(&common_name, Key::generate(args.key_type)?, args.ca_days)
+    Authority::create(
+        &common_name,
+        PrivateKey::generate(args.key_type)?,
+        args.ca_days,
+    )
 }
 
 fn describe_server(output: &mut Output<'_>, paths: &Paths, made: &Made) {

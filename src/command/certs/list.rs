@@ -9,19 +9,19 @@ use super::dir_option;
 use crate::cli::certs::List;
 use crate::command::output::Output;
 use pki::{
-    CertsError,
-    crl::Crl,
-    index::{Index, Kind},
-    inspect::{Inspected, timestamp},
+    Certificate, CertsError,
+    crl::IssuedList,
+    index::{Index, IssuedKind},
     issue::now,
     store::{Paths, inspect_file},
+    timestamp,
 };
 
 /// One certificate.
 #[derive(Serialize)]
 struct Row {
     name: String,
-    kind: Kind,
+    kind: IssuedKind,
     status: &'static str,
     not_after: String,
     days_left: i64,
@@ -52,7 +52,7 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
     let paths = Paths::of(&args.dir.dir);
     let now = now();
     let crl = if paths.crl.is_file() {
-        Some(Crl::read(&paths.crl)?)
+        Some(IssuedList::read(&paths.crl)?)
     } else {
         None
     };
@@ -91,9 +91,9 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
     ));
     for row in &rows {
         let kind = match row.kind {
-            Kind::Ca => "ca",
-            Kind::Server => "server",
-            Kind::Client => "client",
+            IssuedKind::Ca => "ca",
+            IssuedKind::Server => "server",
+            IssuedKind::Client => "client",
         };
         output.row(format!(
             "{:width$}  {kind:6}  {:8}  {:>5}  {:20}  {}",
@@ -134,7 +134,11 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
     Ok(())
 }
 
-fn rows(paths: &Paths, crl: Option<&Crl>, now: OffsetDateTime) -> Result<Vec<Row>, CertsError> {
+fn rows(
+    paths: &Paths,
+    crl: Option<&IssuedList>,
+    now: OffsetDateTime,
+) -> Result<Vec<Row>, CertsError> {
     let index = Index::read(&paths.index)?;
     let revoked = |serial: &str| {
         if crl.is_some_and(|crl| crl.entries.iter().any(|entry| entry.serial == serial)) {
@@ -191,27 +195,28 @@ fn rows(paths: &Paths, crl: Option<&Crl>, now: OffsetDateTime) -> Result<Vec<Row
 }
 
 /// The certificates that lie in the directory.
-pub(super) fn present(paths: &Paths) -> Vec<(Kind, String, PathBuf)> {
+pub(super) fn present(paths: &Paths) -> Vec<(IssuedKind, String, PathBuf)> {
     let mut present = Vec::new();
     present.extend(
         paths
             .ca
             .is_file()
-            .then(|| (Kind::Ca, "ca".to_owned(), paths.ca.clone())),
+            .then(|| (IssuedKind::Ca, "ca".to_owned(), paths.ca.clone())),
     );
-    present.extend(
-        paths
-            .server_cert
-            .is_file()
-            .then(|| (Kind::Server, "server".to_owned(), paths.server_cert.clone())),
-    );
+    present.extend(paths.server_cert.is_file().then(|| {
+        (
+            IssuedKind::Server,
+            "server".to_owned(),
+            paths.server_cert.clone(),
+        )
+    }));
     let mut clients: Vec<_> = fs::read_dir(&paths.clients)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| {
             (
-                Kind::Client,
+                IssuedKind::Client,
                 entry.file_name().to_string_lossy().into_owned(),
                 entry.path().join("cert.pem"),
             )
@@ -223,13 +228,13 @@ pub(super) fn present(paths: &Paths) -> Vec<(Kind, String, PathBuf)> {
     if let Some(dir) = pki::layout::find(&paths.dir).and_then(|layout| layout.client_dir) {
         let path = dir.join("cert.pem");
         if !dir.starts_with(&paths.clients) {
-            present.push((Kind::Client, "client".to_owned(), path));
+            present.push((IssuedKind::Client, "client".to_owned(), path));
         }
     }
     present
 }
 
-fn status(info: &Inspected, revoked: Option<&'static str>, now: OffsetDateTime) -> &'static str {
+fn status(info: &Certificate, revoked: Option<&'static str>, now: OffsetDateTime) -> &'static str {
     match () {
         () if revoked.is_some() => revoked.unwrap_or_default(),
         () if now >= info.not_after => "expired",

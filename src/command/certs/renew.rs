@@ -6,21 +6,21 @@ use super::{authority, dir_option, list::present};
 use crate::cli::certs::Renew;
 use crate::command::output::Output;
 use pki::{
-    CertsError,
+    Certificate, CertsError, Purpose,
     auto::public_key,
-    crl::{self, Crl},
-    index::Kind,
-    inspect::{Inspected, Role, raw_sans, raw_subject, timestamp},
-    issue::{Authority, Days, Leaf, Sans, Subject, now},
-    key::{Key, KeyType},
+    crl::{self, IssuedList},
+    index::IssuedKind,
+    issue::{Authority, Days, Leaf, Sans, SubjectName, now},
+    key::{KeyType, PrivateKey},
     store::{Grant, Store, inspect_file},
-    write::{self, Access, Existing},
+    timestamp,
+    write::{self, Existing, FileMode},
 };
 use text::escape::shell_word;
 
 /// A certificate to renew and where its key lies.
 struct Target {
-    kind: Kind,
+    kind: IssuedKind,
     name: String,
     certificate: PathBuf,
     key: PathBuf,
@@ -29,10 +29,10 @@ struct Target {
 pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let targets = targets(args, &store)?;
-    let due = |info: &Inspected| !args.if_due || now() >= info.renewal_due();
+    let due = |info: &Certificate| !args.if_due || now() >= info.renewal_due();
     // A list may name what the index does not know: another tool can have revoked with the same CA.
     let crl = match store.paths.crl.is_file() {
-        true => Some(Crl::read(&store.paths.crl)?),
+        true => Some(IssuedList::read(&store.paths.crl)?),
         false => None,
     };
     let crl_due = args.all
@@ -42,7 +42,7 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
     let mut wanted = Vec::new();
     for target in targets {
         let (_, info) = inspect_file(&target.certificate)?;
-        let listed = |crl: &Crl| crl.entries.iter().any(|entry| entry.serial == info.serial);
+        let listed = |crl: &IssuedList| crl.entries.iter().any(|entry| entry.serial == info.serial);
         let revoked =
             store.index.revocation(&info.serial).is_some() || crl.as_ref().is_some_and(listed);
         if revoked && !args.all {
@@ -51,7 +51,7 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
                 format!(
                     "make a new one with `dockgate certs {}{} --force`",
                     match target.kind {
-                        Kind::Server => "server".to_owned(),
+                        IssuedKind::Server => "server".to_owned(),
                         _ => format!("client {}", shell_word(&target.name)),
                     },
                     dir_option(&args.ca.dir.dir)
@@ -84,7 +84,10 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
             list.number_text
         ));
     }
-    if wanted.iter().any(|target| target.kind == Kind::Server) {
+    if wanted
+        .iter()
+        .any(|target| target.kind == IssuedKind::Server)
+    {
         output.next("dockgate reads the new server certificate within --reload-interval, or at once on SIGHUP");
     }
     if !failures.is_empty() {
@@ -106,9 +109,9 @@ fn targets(args: &Renew, store: &Store) -> Result<Vec<Target>, CertsError> {
     let all = || {
         present(paths)
             .into_iter()
-            .filter(|(kind, ..)| *kind != Kind::Ca)
+            .filter(|(kind, ..)| *kind != IssuedKind::Ca)
             .map(|(kind, name, certificate)| {
-                let key = if kind == Kind::Server {
+                let key = if kind == IssuedKind::Server {
                     paths.server_key.clone()
                 } else {
                     certificate.with_file_name("key.pem")
@@ -130,10 +133,14 @@ fn targets(args: &Renew, store: &Store) -> Result<Vec<Target>, CertsError> {
     let path = Path::new(wanted);
     if path.is_file() {
         let (_, info) = inspect_file(path)?;
-        let server = info.permits(Role::Server) && !info.permits(Role::Client);
+        let server = info.permits(Purpose::Server) && !info.permits(Purpose::Client);
         let name = info.common_name.unwrap_or_else(|| info.serial.clone());
         return Ok(vec![Target {
-            kind: if server { Kind::Server } else { Kind::Client },
+            kind: if server {
+                IssuedKind::Server
+            } else {
+                IssuedKind::Client
+            },
             name: if server { "server".into() } else { name },
             certificate: path.into(),
             key: path.with_file_name(
@@ -190,29 +197,29 @@ fn renew_one(
         ));
     }
     let grant = match target.kind {
-        Kind::Server => Grant::server().choosing(store.index.chosen(&info.serial)),
+        IssuedKind::Server => Grant::server().choosing(store.index.chosen(&info.serial)),
         _ => Grant::held(&target.name)?,
     };
-    let subject = raw_subject(&old).unwrap_or_default();
-    let sans = raw_sans(&old);
+    let subject = info.details.subject.clone();
+    let sans = info.details.raw_sans.clone();
     let leaf = Leaf {
-        role: if target.kind == Kind::Server {
-            Role::Server
+        role: if target.kind == IssuedKind::Server {
+            Purpose::Server
         } else {
-            Role::Client
+            Purpose::Client
         },
-        subject: Subject::Exact(&subject),
+        subject: SubjectName::Exact(&subject),
         sans: Sans::Exact(sans.as_deref()),
         days: Days::from_option(args.days, lifetime(&info)),
         rsa: info.key.starts_with("RSA"),
     };
     let made = if args.new_key {
-        let key = Key::generate(same_kind(&info.key))?;
+        let key = PrivateKey::generate(same_kind(&info.key))?;
         let made = store.sign(authority, &leaf, &key, &grant)?;
         write::write(
             &target.key,
             key.to_pem()?.as_bytes(),
-            Access::Secret,
+            FileMode::Secret,
             Existing::Replace,
         )?;
         made
@@ -222,7 +229,7 @@ fn renew_one(
     write::write(
         &target.certificate,
         made.chain_pem.as_bytes(),
-        Access::Public,
+        FileMode::Public,
         Existing::Replace,
     )?;
     let key = if args.new_key {
@@ -241,7 +248,7 @@ fn renew_one(
 }
 
 /// As many whole days as the old certificate had.
-fn lifetime(info: &Inspected) -> u32 {
+fn lifetime(info: &Certificate) -> u32 {
     u32::try_from((info.not_after - info.not_before).whole_days())
         .unwrap_or(1)
         .max(1)

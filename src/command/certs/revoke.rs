@@ -6,12 +6,12 @@ use super::authority;
 use crate::cli::certs::{Crl as CrlArgs, Revoke};
 use crate::command::output::Output;
 use pki::{
-    CertsError,
-    crl::{self, Crl},
-    index::{Event, Kind, Revoked},
-    inspect::{Role, timestamp},
+    CertsError, Purpose,
+    crl::{self, IssuedList},
+    index::{IndexEvent, IndexRevocation, IssuedKind},
     issue::{Authority, now},
     store::{Store, inspect_file},
+    timestamp,
 };
 
 pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), CertsError> {
@@ -28,7 +28,7 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
             ));
             continue;
         }
-        store.index.append(Event::Revoked(Revoked {
+        store.index.append(IndexEvent::Revoked(IndexRevocation {
             at: timestamp(now()),
             serial: serial.clone(),
             reason: args.reason.word().into(),
@@ -55,7 +55,7 @@ pub(super) fn crl(args: &CrlArgs, output: &mut Output<'_>) -> Result<(), CertsEr
     Ok(())
 }
 
-fn describe(output: &mut Output<'_>, store: &Store, list: &Crl) {
+fn describe(output: &mut Output<'_>, store: &Store, list: &IssuedList) {
     let path = store.paths.crl.display();
     let until = list.next_update.map(timestamp).unwrap_or_default();
     output.line(format!(
@@ -75,9 +75,9 @@ fn describe(output: &mut Output<'_>, store: &Store, list: &Crl) {
 /// with `--server`, however it is named.
 fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<String>, CertsError> {
     let kind = if args.server {
-        Kind::Server
+        IssuedKind::Server
     } else {
-        Kind::Client
+        IssuedKind::Client
     };
     let Some(target) = args
         .target
@@ -118,7 +118,7 @@ fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<St
         serial_number(target, store).ok_or_else(|| unknown(target, store))?
     };
     let is = kind_of(&serial, path, store);
-    if is == Some(Kind::Ca) {
+    if is == Some(IssuedKind::Ca) {
         return Err(CertsError::refused(
             format!("serial {serial} is the CA's; its own list cannot revoke it"),
             "take it out of --tlscacert instead",
@@ -126,7 +126,7 @@ fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<St
     }
     if is.is_some_and(|is| is != kind) {
         let (whose, option) = match kind {
-            Kind::Client => ("a server's", " --server"),
+            IssuedKind::Client => ("a server's", " --server"),
             _ => ("a client's", ""),
         };
         return Err(CertsError::refused(
@@ -142,7 +142,7 @@ fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<St
 
 /// Every certificate of a name that has not expired: in the index, and where it lies.
 fn by_name(
-    kind: Kind,
+    kind: IssuedKind,
     name: &str,
     store: &Store,
     authority: &Authority,
@@ -167,7 +167,7 @@ fn by_name(
 }
 
 /// What a certificate is, by the index or else by what it may be used for.
-fn kind_of(serial: &str, path: &Path, store: &Store) -> Option<Kind> {
+fn kind_of(serial: &str, path: &Path, store: &Store) -> Option<IssuedKind> {
     let issued = store.index.issued().find(|issued| issued.serial == serial);
     if let Some(issued) = issued {
         return Some(issued.kind);
@@ -180,10 +180,10 @@ fn kind_of(serial: &str, path: &Path, store: &Store) -> Option<Kind> {
             .find(|info| info.serial == serial)
     })?;
     Some(
-        match info.permits(Role::Server) && !info.permits(Role::Client) {
-            _ if info.is_ca => Kind::Ca,
-            true => Kind::Server,
-            false => Kind::Client,
+        match info.permits(Purpose::Server) && !info.permits(Purpose::Client) {
+            _ if info.is_ca => IssuedKind::Ca,
+            true => IssuedKind::Server,
+            false => IssuedKind::Client,
         },
     )
 }
@@ -192,7 +192,7 @@ fn unknown(target: &str, store: &Store) -> CertsError {
     let mut known: Vec<_> = store
         .index
         .issued()
-        .filter(|issued| issued.kind == Kind::Client)
+        .filter(|issued| issued.kind == IssuedKind::Client)
         .map(|issued| issued.name.as_str())
         .collect();
     known.sort_unstable();

@@ -11,18 +11,13 @@ use super::probe;
 use super::verdict::{Judge, Verdict};
 use crate::cli::certs::Show;
 use crate::command::output::Output;
-use pki::{
-    CertsError,
-    inspect::{Inspected, inspect, timestamp},
-    issue::now,
-    pem,
-};
+use pki::{Certificate, CertsError, issue::now, pem, timestamp};
 
 /// One certificate of the chain, for `--json`.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
-    info: Inspected,
+    info: Certificate,
     days_left: i64,
     /// The digest of the public key as a policy and the deny list take it.
     spki: String,
@@ -81,8 +76,8 @@ fn verdict(
     judge.judge(chain, &leaf, asked_for).map(Some)
 }
 
-fn read(target: &str, der: &CertificateDer<'_>) -> Result<Inspected, CertsError> {
-    inspect(der).map_err(|found| CertsError::Unexpected {
+fn read(target: &str, der: &CertificateDer<'_>) -> Result<Certificate, CertsError> {
+    Certificate::read(der).map_err(|found| CertsError::Unexpected {
         path: target.into(),
         expected: "an X.509 certificate",
         found,

@@ -13,13 +13,13 @@ use super::{authority, dir_option};
 use crate::cli::certs::Sign;
 use crate::command::output::Output;
 use pki::{
-    CertsError,
-    inspect::{Role, timestamp},
-    issue::{CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, Subject},
+    CertsError, Purpose,
+    issue::{CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
     name, pem,
     san::{self, San},
     store::{Grant, Made, Store, server_name},
-    write::{self, Access, Existing, refuse_existing},
+    timestamp,
+    write::{self, Existing, FileMode, refuse_existing},
 };
 use text::escape::shell_word;
 
@@ -57,13 +57,13 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
     let grant = grant(args, role, &request, &store, existing)?;
     let authority = authority(&args.ca, &store.paths)?;
     let common_name = match (role, &args.name) {
-        (Role::Client, _) => grant.name(),
-        (Role::Server, Some(given)) => given,
-        (Role::Server, None) => server_name(&sans),
+        (Purpose::Client, _) => grant.name(),
+        (Purpose::Server, Some(given)) => given,
+        (Purpose::Server, None) => server_name(&sans),
     };
     let leaf = Leaf {
         role,
-        subject: Subject::New {
+        subject: SubjectName::New {
             common_name,
             organization: args.o.as_deref(),
             organizational_unit: args.ou.as_deref(),
@@ -72,23 +72,23 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
         days: Days::from_option(
             args.days,
             match role {
-                Role::Server => SERVER_DAYS,
-                Role::Client => CLIENT_DAYS,
+                Purpose::Server => SERVER_DAYS,
+                Purpose::Client => CLIENT_DAYS,
             },
         ),
         rsa: request.rsa,
     };
     let made = store.sign(&authority, &leaf, &request.public, &grant)?;
-    write::write(&out, made.chain_pem.as_bytes(), Access::Public, existing)?;
+    write::write(&out, made.chain_pem.as_bytes(), FileMode::Public, existing)?;
     tell(output, args, role, &made, &request, &out);
     Ok(())
 }
 
 /// The operator's word on whether it is for a client or a server.
-fn role(args: &Sign, request: &Request) -> Result<Role, CertsError> {
+fn role(args: &Sign, request: &Request) -> Result<Purpose, CertsError> {
     match (args.server, args.client) {
-        (true, _) => Ok(Role::Server),
-        (_, true) => Ok(Role::Client),
+        (true, _) => Ok(Purpose::Server),
+        (_, true) => Ok(Purpose::Client),
         _ => Err(CertsError::refused(
             format!(
                 "whether {:?} is for a client or for a server is not the request's to say",
@@ -102,9 +102,9 @@ fn role(args: &Sign, request: &Request) -> Result<Role, CertsError> {
     }
 }
 
-fn names(args: &Sign, role: Role) -> Result<Vec<San>, CertsError> {
+fn names(args: &Sign, role: Purpose) -> Result<Vec<San>, CertsError> {
     let mut sans = san::parse_all(&args.san)?;
-    if role == Role::Server && sans.is_empty() {
+    if role == Purpose::Server && sans.is_empty() {
         return Err(CertsError::refused(
             "a server certificate without a subject alternative name matches no host",
             "give the names and addresses clients use, such as --san docker.example",
@@ -118,18 +118,18 @@ fn names(args: &Sign, role: Role) -> Result<Vec<San>, CertsError> {
 
 fn grant(
     args: &Sign,
-    role: Role,
+    role: Purpose,
     request: &Request,
     store: &Store,
     existing: Existing,
 ) -> Result<Grant, CertsError> {
     match (role, &args.name) {
-        (Role::Client, Some(name)) => store.grant_client(name, existing),
-        (Role::Client, None) => Err(CertsError::refused(
+        (Purpose::Client, Some(name)) => store.grant_client(name, existing),
+        (Purpose::Client, None) => Err(CertsError::refused(
             format!("the name of the client is not taken from {:?}", args.csr),
             format!("give it with --name: `{}`", command(args, request, false)),
         )),
-        (Role::Server, name) => {
+        (Purpose::Server, name) => {
             name.as_deref().map_or(Ok(()), name::check)?;
             store.grant_server(existing)
         }
@@ -165,14 +165,14 @@ fn command(args: &Sign, request: &Request, server: bool) -> String {
 fn tell(
     output: &mut Output<'_>,
     args: &Sign,
-    role: Role,
+    role: Purpose,
     made: &Made,
     request: &Request,
     out: &Path,
 ) {
     let word = match role {
-        Role::Server => "server",
-        Role::Client => "client",
+        Purpose::Server => "server",
+        Purpose::Client => "client",
     };
     output.line(format!(
         "signed a {word} certificate, good until {}",

@@ -14,8 +14,8 @@ use crate::cli::{ServeArgs, certs::Show};
 use crate::tls::{config::trust_store, words};
 use crate::{config, finding, generation};
 use pki::{
-    Certificate, CertsError, Denied, Reason, Refusal, Role, San, TrustStore, identity::Identity,
-    inspect::timestamp, issue::now, pem, store::Paths, write,
+    Certificate, CertsError, DenyList, Purpose, Rejection, RejectionReason, San, TrustStore,
+    identity::Identity, issue::now, pem, store::Paths, timestamp, write,
 };
 use policy::Policy;
 
@@ -96,7 +96,7 @@ impl Judge {
             Some(crl) => format!("{} and {}", ca.display(), crl.display()),
             None => format!("{}, no revocation list", ca.display()),
         };
-        let store = trust_store(&cas, lists, Denied::default()).map_err(|found| {
+        let store = trust_store(&cas, lists, DenyList::default()).map_err(|found| {
             CertsError::Unexpected {
                 path: ca.into(),
                 expected: "CAs that can be used",
@@ -127,8 +127,8 @@ impl Judge {
             return Ok(verdict(self.server(chain, leaf, asked_for)?));
         }
         let (let_in, said) = self.client(chain, leaf);
-        let is_server = leaf.permits(Role::Server)
-            && (!leaf.permits(Role::Client)
+        let is_server = leaf.permits(Purpose::Server)
+            && (!leaf.permits(Purpose::Client)
                 || leaf.extended_key_usage.is_none() && !leaf.sans.is_empty());
         Ok(verdict(if leaf.is_ca {
             let trusted = self.store.cas().iter().any(|ca| ca.sha256 == leaf.sha256);
@@ -228,22 +228,22 @@ fn permitted(policy: &Policy, identity: &Identity) -> String {
 }
 
 /// Why a client's certificate is refused, in a sentence about it.
-fn why(refusal: &Refusal, leaf: &Certificate) -> String {
+fn why(refusal: &Rejection, leaf: &Certificate) -> String {
     let detail = &refusal.detail;
     match refusal.reason {
-        Reason::Expired => format!("it expired on {}", timestamp(leaf.not_after)),
-        Reason::NotYetValid => format!(
+        RejectionReason::Expired => format!("it expired on {}", timestamp(leaf.not_after)),
+        RejectionReason::NotYetValid => format!(
             "it is not valid before {}; is the clock right?",
             timestamp(leaf.not_before)
         ),
-        Reason::UnknownIssuer if detail.is_empty() => {
+        RejectionReason::UnknownIssuer if detail.is_empty() => {
             format!("it was not issued by this CA but by {}", leaf.issuer)
         }
-        Reason::Revoked if detail.is_empty() => "it is revoked".into(),
-        Reason::DenyListed if detail.is_empty() => "it is on the deny list".into(),
-        Reason::Revoked => format!("{detail} revoked"),
-        Reason::DenyListed => format!("{detail} on the deny list"),
-        Reason::WrongUsage => {
+        RejectionReason::Revoked if detail.is_empty() => "it is revoked".into(),
+        RejectionReason::DenyListed if detail.is_empty() => "it is on the deny list".into(),
+        RejectionReason::Revoked => format!("{detail} revoked"),
+        RejectionReason::DenyListed => format!("{detail} on the deny list"),
+        RejectionReason::WrongUsage => {
             let usages = leaf.extended_key_usage.as_deref().unwrap_or_default();
             let tail = if detail.is_empty() {
                 String::new()
@@ -255,8 +255,10 @@ fn why(refusal: &Refusal, leaf: &Certificate) -> String {
                 usages.join(", ")
             )
         }
-        Reason::IssuerExpired => format!("its {detail}"),
-        Reason::UnknownIssuer | Reason::RevocationUnknown | Reason::Invalid => detail.clone(),
+        RejectionReason::IssuerExpired => format!("its {detail}"),
+        RejectionReason::UnknownIssuer
+        | RejectionReason::RevocationUnknown
+        | RejectionReason::Invalid => detail.clone(),
     }
 }
 

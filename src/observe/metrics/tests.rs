@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::tls::Outcome;
-use pki::Reason;
+use pki::RejectionReason;
 
 /// Fails to compile when a variant is added, so that its word is added to [`HANDSHAKES`].
 fn known(outcome: &Outcome) -> bool {
@@ -21,17 +21,17 @@ fn known(outcome: &Outcome) -> bool {
     }
 }
 
-fn reason_known(reason: Reason) -> bool {
+fn reason_known(reason: RejectionReason) -> bool {
     match reason {
-        Reason::Expired
-        | Reason::NotYetValid
-        | Reason::IssuerExpired
-        | Reason::UnknownIssuer
-        | Reason::Revoked
-        | Reason::RevocationUnknown
-        | Reason::DenyListed
-        | Reason::WrongUsage
-        | Reason::Invalid => HANDSHAKES.contains(&reason.id()),
+        RejectionReason::Expired
+        | RejectionReason::NotYetValid
+        | RejectionReason::IssuerExpired
+        | RejectionReason::UnknownIssuer
+        | RejectionReason::Revoked
+        | RejectionReason::RevocationUnknown
+        | RejectionReason::DenyListed
+        | RejectionReason::WrongUsage
+        | RejectionReason::Invalid => HANDSHAKES.contains(&reason.id()),
     }
 }
 
@@ -52,15 +52,15 @@ fn every_outcome_of_a_handshake_has_its_own_counter() {
         assert!(known(&outcome), "{}", outcome.id());
     }
     for reason in [
-        Reason::Expired,
-        Reason::NotYetValid,
-        Reason::IssuerExpired,
-        Reason::UnknownIssuer,
-        Reason::Revoked,
-        Reason::RevocationUnknown,
-        Reason::DenyListed,
-        Reason::WrongUsage,
-        Reason::Invalid,
+        RejectionReason::Expired,
+        RejectionReason::NotYetValid,
+        RejectionReason::IssuerExpired,
+        RejectionReason::UnknownIssuer,
+        RejectionReason::Revoked,
+        RejectionReason::RevocationUnknown,
+        RejectionReason::DenyListed,
+        RejectionReason::WrongUsage,
+        RejectionReason::Invalid,
     ] {
         assert!(reason_known(reason), "{}", reason.id());
     }

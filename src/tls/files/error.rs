@@ -8,7 +8,7 @@ use pki::pem::Damage;
 
 /// What a file was named for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum FileRole {
     /// `--tlscacert`.
     ClientCa,
     /// `--tlscert`.
@@ -25,7 +25,7 @@ pub enum Role {
     ClientKey,
 }
 
-impl Role {
+impl FileRole {
     fn is_key(self) -> bool {
         matches!(self, Self::ServerKey | Self::ClientKey)
     }
@@ -35,7 +35,7 @@ impl Role {
     }
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for FileRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ClientCa => "client CA file",
@@ -53,7 +53,7 @@ impl fmt::Display for Role {
 #[derive(Debug)]
 pub struct FileError {
     /// What it was named for.
-    pub role: Role,
+    pub role: FileRole,
     /// The file.
     pub path: PathBuf,
     /// Why it cannot be used.
@@ -107,12 +107,12 @@ impl FileError {
             (Problem::Unreadable(_), role) if role.is_clients() => {
                 "name --tlscacert, --tlscert and --tlskey, or set DOCKER_CERT_PATH; `dockgate certs client NAME` on the server makes them".into()
             }
-            (Problem::Unreadable(_), Role::Crl) => "make one with `dockgate certs crl`".into(),
+            (Problem::Unreadable(_), FileRole::Crl) => "make one with `dockgate certs crl`".into(),
             (Problem::Unreadable(_), _) => "make certificates with `dockgate certs init`, or name the file".into(),
             (Problem::Directory, _) => {
                 "Docker makes a directory where the source of a bind mount is missing: remove it and create the file first".into()
             }
-            (Problem::Empty | Problem::NotPem, Role::ClientCa) => "create one with `dockgate certs init`".into(),
+            (Problem::Empty | Problem::NotPem, FileRole::ClientCa) => "create one with `dockgate certs init`".into(),
             (Problem::Der, role) if role.is_key() => format!("convert it: `openssl pkey -inform der -in {path} -out key.pem`"),
             (Problem::Der, _) => format!("convert it: `openssl x509 -inform der -in {path} -out cert.pem`"),
             (Problem::Encrypted, _) => format!(
@@ -124,7 +124,7 @@ impl FileError {
             (Problem::NotFirst(..), _) => {
                 "put the certificate of the key first, then each one's issuer, and leave others out".into()
             }
-            (Problem::KeyMismatch(_), Role::ClientKey) => {
+            (Problem::KeyMismatch(_), FileRole::ClientKey) => {
                 "the two come from different runs: take cert.pem and key.pem from the same bundle".into()
             }
             (Problem::KeyMismatch(_), _) => {
@@ -149,11 +149,12 @@ impl FileError {
 
     fn expected(&self) -> &'static str {
         match self.role {
-            Role::ClientCa | Role::ServerCert | Role::ServerCa | Role::ClientCert => {
-                "a certificate"
-            }
-            Role::ServerKey | Role::ClientKey => "a private key",
-            Role::Crl => "a certificate revocation list",
+            FileRole::ClientCa
+            | FileRole::ServerCert
+            | FileRole::ServerCa
+            | FileRole::ClientCert => "a certificate",
+            FileRole::ServerKey | FileRole::ClientKey => "a private key",
+            FileRole::Crl => "a certificate revocation list",
         }
     }
 }
@@ -173,7 +174,7 @@ impl fmt::Display for FileError {
                 self.expected()
             ),
             Problem::NotPem => match self.role {
-                Role::ClientCa | Role::ServerCa => f.write_str("contains no certificates"),
+                FileRole::ClientCa | FileRole::ServerCa => f.write_str("contains no certificates"),
                 _ => write!(f, "is not PEM; expected {}", self.expected()),
             },
             Problem::Der => f.write_str("is DER; expected PEM"),

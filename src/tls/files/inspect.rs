@@ -11,7 +11,7 @@ use crate::config::TlsPaths;
 use crate::finding::Finding;
 use crate::tls::config::trust_store;
 use crate::tls::files::TlsMaterial;
-use pki::{Certificate, Denied, RevocationList, Role, San, TrustStore, Use};
+use pki::{Certificate, DenyList, Purpose, RevocationList, San, TrustStore, Use};
 
 /// Warn this long before something lapses.
 const SOON: Duration = Duration::days(30);
@@ -31,7 +31,7 @@ pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTim
         "ask for a new one: `dockgate certs renew NAME` on the server",
         &mut out,
     );
-    if !read.permits(Role::Client) {
+    if !read.permits(Purpose::Client) {
         out.push(
             Finding::error(format!(
                 "{what} has an extendedKeyUsage without clientAuth: the server refuses it"
@@ -82,7 +82,7 @@ pub fn inspect(material: &TlsMaterial, paths: &TlsPaths, now: OffsetDateTime) ->
     if let Ok(store) = trust_store(
         &material.client_ca,
         material.crls.clone(),
-        Denied::default(),
+        DenyList::default(),
     ) {
         lists(&store, now, &mut findings);
     }
@@ -117,7 +117,7 @@ fn client_ca(
             "{what} has a keyUsage without keyCertSign: nobody it issued is let in"
         )));
     }
-    if !ca.permits(Role::Client) {
+    if !ca.permits(Purpose::Client) {
         out.push(Finding::error(format!(
             "{what} has an extendedKeyUsage without clientAuth: nobody it issued is let in"
         )));
@@ -170,7 +170,7 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
                 .hint("clients no longer look at the common name: `dockgate certs server --san NAME --force` with the name in DOCKER_HOST"),
         );
     }
-    if !read.permits(Role::Server) && !read.names_any_usage() {
+    if !read.permits(Purpose::Server) && !read.names_any_usage() {
         out.push(
             Finding::error(format!(
                 "{what} has an extendedKeyUsage without serverAuth: clients refuse it"

@@ -22,36 +22,36 @@ use super::Admitted;
 pub(crate) const MOST: usize = 4096;
 
 /// What names a chain.
-pub(crate) type Key = [u8; 32];
+pub(crate) type ChainKey = [u8; 32];
 
 /// The chains that one store has admitted, each with the second it was admitted at.
 #[derive(Debug, Default)]
 pub(crate) struct ChainCache {
-    admitted: Mutex<HashMap<Key, (i64, Arc<Admitted>)>>,
+    admitted: Mutex<HashMap<ChainKey, (i64, Arc<Admitted>)>>,
 }
 
 impl ChainCache {
     /// Names a chain by all its bytes.
-    pub(crate) fn key(chain: &[CertificateDer<'_>]) -> Key {
+    pub(crate) fn key(chain: &[CertificateDer<'_>]) -> ChainKey {
         let mut context = Context::new(&SHA256);
         for certificate in chain {
             context.update(&(certificate.len() as u64).to_be_bytes());
             context.update(certificate);
         }
-        let mut key = Key::default();
+        let mut key = ChainKey::default();
         key.copy_from_slice(context.finish().as_ref());
         key
     }
 
     /// What was admitted, if it would be at `now`.
-    pub(crate) fn get(&self, key: &Key, now: i64) -> Option<Arc<Admitted>> {
+    pub(crate) fn get(&self, key: &ChainKey, now: i64) -> Option<Arc<Admitted>> {
         let admitted = self.admitted();
         let (from, it) = admitted.get(key)?;
         (*from..=it.until).contains(&now).then(|| it.clone())
     }
 
     /// Remembers what was admitted at `now`.
-    pub(crate) fn keep(&self, key: Key, now: i64, it: &Arc<Admitted>) {
+    pub(crate) fn keep(&self, key: ChainKey, now: i64, it: &Arc<Admitted>) {
         let mut admitted = self.admitted();
         if admitted.len() >= MOST && !admitted.contains_key(&key) {
             admitted.clear();
@@ -59,7 +59,7 @@ impl ChainCache {
         admitted.insert(key, (now, it.clone()));
     }
 
-    fn admitted(&self) -> MutexGuard<'_, HashMap<Key, (i64, Arc<Admitted>)>> {
+    fn admitted(&self) -> MutexGuard<'_, HashMap<ChainKey, (i64, Arc<Admitted>)>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -119,7 +119,7 @@ pub struct Constraints {
 
 /// What a verdict about a role rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum Purpose {
     /// `serverAuth`
     Server,
     /// `clientAuth`
@@ -276,8 +276,8 @@ impl Certificate {
     /// Whether the usages permit a role as the gate judges it: absent means any use (RFC 5280 §4.2.1.12),
     /// `anyExtendedKeyUsage` does not count.
     #[must_use]
-    pub fn permits(&self, role: Role) -> bool {
-        let wanted = if role == Role::Server {
+    pub fn permits(&self, role: Purpose) -> bool {
+        let wanted = if role == Purpose::Server {
             "serverAuth"
         } else {
             "clientAuth"

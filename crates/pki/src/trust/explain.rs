@@ -4,12 +4,12 @@ use rustls_pki_types::UnixTime;
 use webpki::Error;
 
 use super::certificate::{Certificate, timestamp};
-use super::refusal::Reason;
-use super::rules::Fault;
-use super::{Role, key_kind};
+use super::refusal::RejectionReason;
+use super::rules::RuleFault;
+use super::{Purpose, key_kind};
 
 /// What an explanation may look at: the chain as presented, and the CAs.
-pub(crate) struct Presented<'p> {
+pub(crate) struct PresentedChain<'p> {
     pub(crate) leaf: &'p Certificate,
     /// Those of the other certificates that can be read.
     pub(crate) others: &'p [Certificate],
@@ -18,13 +18,13 @@ pub(crate) struct Presented<'p> {
     pub(crate) now: UnixTime,
 }
 
-impl Presented<'_> {
+impl PresentedChain<'_> {
     /// The reason for an error of path building.
-    pub(crate) fn explain(&self, error: &Error) -> Fault {
+    pub(crate) fn explain(&self, error: &Error) -> RuleFault {
         let leaf = self.leaf;
         match error {
             Error::CertExpired { .. } | Error::CertNotValidYet { .. } => self.dates(error),
-            Error::UnknownIssuer => (Reason::UnknownIssuer, self.unknown_issuer()),
+            Error::UnknownIssuer => (RejectionReason::UnknownIssuer, self.unknown_issuer()),
             Error::InvalidSignatureForPublicKey => self.signature(),
             Error::UnsupportedSignatureAlgorithmContext(_)
             | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => self.algorithm(),
@@ -64,7 +64,7 @@ impl Presented<'_> {
                 invalid("too many certificates or names would have to be compared to find its CA")
             }
             Error::CertDistrusted => (
-                Reason::UnknownIssuer,
+                RejectionReason::UnknownIssuer,
                 "its key is known to be public".to_owned(),
             ),
             Error::BadDer
@@ -78,15 +78,15 @@ impl Presented<'_> {
         }
     }
 
-    fn dates(&self, error: &Error) -> Fault {
+    fn dates(&self, error: &Error) -> RuleFault {
         let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         if !self.leaf.is_in_force(now) {
             let reason = match error {
                 Error::CertExpired { .. } if self.leaf.not_after.unix_timestamp() < now => {
-                    Reason::Expired
+                    RejectionReason::Expired
                 }
-                _ if self.leaf.not_before.unix_timestamp() > now => Reason::NotYetValid,
-                _ => Reason::Expired,
+                _ if self.leaf.not_before.unix_timestamp() > now => RejectionReason::NotYetValid,
+                _ => RejectionReason::Expired,
             };
             return (reason, String::new());
         }
@@ -99,7 +99,7 @@ impl Presented<'_> {
             Some(ca) => format!("CA {:?} expired on {}", ca.subject, timestamp(ca.not_after)),
             None => String::new(),
         };
-        (Reason::IssuerExpired, detail)
+        (RejectionReason::IssuerExpired, detail)
     }
 
     fn unknown_issuer(&self) -> String {
@@ -117,17 +117,17 @@ impl Presented<'_> {
         cas.filter(move |ca| names.contains(&&ca.details.subject))
     }
 
-    fn signature(&self) -> Fault {
+    fn signature(&self) -> RuleFault {
         if let Some(ca) = self.issuers().find(|ca| !(self.usable)(ca)) {
             return unusable(ca, true);
         }
         (
-            Reason::UnknownIssuer,
+            RejectionReason::UnknownIssuer,
             "a CA of the same name but with another key signed it".to_owned(),
         )
     }
 
-    fn algorithm(&self) -> Fault {
+    fn algorithm(&self) -> RuleFault {
         if let Some(ca) = self.issuers().find(|ca| !(self.usable)(ca)) {
             return unusable(ca, true);
         }
@@ -143,17 +143,17 @@ impl Presented<'_> {
         ))
     }
 
-    fn usage(&self) -> Fault {
+    fn usage(&self) -> RuleFault {
         let name = |it: &Certificate| format!("its issuer {:?} lacks it too", it.subject);
-        let detail = if self.leaf.permits(Role::Client) {
-            let ca = self.others.iter().find(|it| !it.permits(Role::Client));
+        let detail = if self.leaf.permits(Purpose::Client) {
+            let ca = self.others.iter().find(|it| !it.permits(Purpose::Client));
             ca.map_or_else(String::new, name)
         } else if self.leaf.names_any_usage() {
             "anyExtendedKeyUsage does not stand for it".to_owned()
         } else {
             String::new()
         };
-        (Reason::WrongUsage, detail)
+        (RejectionReason::WrongUsage, detail)
     }
 
     fn limited(&self) -> Option<&str> {
@@ -161,7 +161,7 @@ impl Presented<'_> {
         limited.map(|it| it.subject.as_str())
     }
 
-    fn constrained(&self) -> Fault {
+    fn constrained(&self) -> RuleFault {
         let cas = self.others.iter().chain(self.cas.iter().copied());
         let mut constrained = cas.filter(|ca| !ca.details.constraints.kinds.is_empty());
         let Some(ca) = constrained.next() else {
@@ -188,7 +188,7 @@ impl Presented<'_> {
         ))
     }
 
-    fn critical(&self) -> Fault {
+    fn critical(&self) -> RuleFault {
         let presented = std::iter::once(self.leaf).chain(self.others);
         let named = presented.flat_map(|it| {
             let names = it.details.unknown_critical.iter();
@@ -211,7 +211,7 @@ impl Presented<'_> {
 }
 
 /// A certificate of a version that has no extensions.
-pub(crate) fn version(leaf: &Certificate) -> Fault {
+pub(crate) fn version(leaf: &Certificate) -> RuleFault {
     invalid(format!(
         "it is an X.509 version {} certificate, and only version 3 says what a certificate may be used for; \
          sign it with extensions (`openssl x509 -req -extfile FILE`, or `dockgate certs sign`)",
@@ -220,7 +220,7 @@ pub(crate) fn version(leaf: &Certificate) -> Fault {
 }
 
 /// A certificate whose key cannot be used.
-pub(crate) fn unusable(certificate: &Certificate, is_ca: bool) -> Fault {
+pub(crate) fn unusable(certificate: &Certificate, is_ca: bool) -> RuleFault {
     let whose = if is_ca {
         format!("CA {:?}", certificate.subject)
     } else {
@@ -233,6 +233,6 @@ pub(crate) fn unusable(certificate: &Certificate, is_ca: bool) -> Fault {
     ))
 }
 
-fn invalid(detail: impl Into<String>) -> Fault {
-    (Reason::Invalid, detail.into())
+fn invalid(detail: impl Into<String>) -> RuleFault {
+    (RejectionReason::Invalid, detail.into())
 }

@@ -23,7 +23,7 @@ pub struct RevocationList {
     /// When it must have been replaced.
     pub next_update: OffsetDateTime,
     /// What it lists, in order.
-    pub entries: Vec<Revoked>,
+    pub entries: Vec<RevokedCertificate>,
     /// Which of its issuer's certificates it speaks of.
     pub scope: Scope,
     /// SHA-256 of the whole list, lower-case hex.
@@ -32,7 +32,7 @@ pub struct RevocationList {
 
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revoked {
+pub struct RevokedCertificate {
     /// Which.
     pub serial: Serial,
     /// Since when.
@@ -127,7 +127,7 @@ impl RevocationList {
     }
 }
 
-fn entries(list: &CertificateRevocationList<'_>) -> Result<Vec<Revoked>, String> {
+fn entries(list: &CertificateRevocationList<'_>) -> Result<Vec<RevokedCertificate>, String> {
     list.iter_revoked_certificates()
         .map(|entry| {
             for extension in entry.extensions() {
@@ -139,7 +139,7 @@ fn entries(list: &CertificateRevocationList<'_>) -> Result<Vec<Revoked>, String>
                     return Err(format!("the extension {name} of an entry cannot be evaluated"));
                 }
             }
-            Ok(Revoked {
+            Ok(RevokedCertificate {
                 serial: Serial::from_der(entry.raw_serial()),
                 at: entry.revocation_date.to_datetime(),
                 reason: entry.reason_code().map(|(_, code)| code.0),

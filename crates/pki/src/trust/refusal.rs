@@ -6,7 +6,7 @@ use crate::identity::Identity;
 
 /// Why a certificate was refused, from a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RejectionReason {
     /// Past its notAfter.
     Expired,
     /// Before its notBefore.
@@ -27,7 +27,7 @@ pub enum Reason {
     Invalid,
 }
 
-impl Reason {
+impl RejectionReason {
     /// The word used in metrics labels and log fields.
     #[must_use]
     pub fn id(self) -> &'static str {
@@ -47,29 +47,39 @@ impl Reason {
 
 /// A refused certificate.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct Rejection {
     /// Why, for machines.
-    pub reason: Reason,
+    pub reason: RejectionReason,
     /// Why, for people: what breaks which rule. Empty where the reason says it all.
     pub detail: String,
     /// What the certificate called itself; unverified, so worth no trust.
     pub identity: Option<Identity>,
 }
 
-impl Refusal {
+impl Rejection {
     /// Why, without whose certificate it was.
     #[must_use]
     pub fn why(&self) -> String {
         let said = match self.reason {
-            Reason::Expired => "the client certificate has expired",
-            Reason::NotYetValid => "the client certificate is not valid yet (compare the clocks)",
-            Reason::IssuerExpired => "the CA of the client certificate is outside its own validity",
-            Reason::UnknownIssuer => "the client certificate was not issued by the configured CA",
-            Reason::Revoked => "the client certificate is revoked",
-            Reason::RevocationUnknown => "no current CRL covers the client certificate's issuer",
-            Reason::DenyListed => "the client certificate is on the deny list",
-            Reason::WrongUsage => "the client certificate lacks the clientAuth extended key usage",
-            Reason::Invalid => "the client certificate is not acceptable",
+            RejectionReason::Expired => "the client certificate has expired",
+            RejectionReason::NotYetValid => {
+                "the client certificate is not valid yet (compare the clocks)"
+            }
+            RejectionReason::IssuerExpired => {
+                "the CA of the client certificate is outside its own validity"
+            }
+            RejectionReason::UnknownIssuer => {
+                "the client certificate was not issued by the configured CA"
+            }
+            RejectionReason::Revoked => "the client certificate is revoked",
+            RejectionReason::RevocationUnknown => {
+                "no current CRL covers the client certificate's issuer"
+            }
+            RejectionReason::DenyListed => "the client certificate is on the deny list",
+            RejectionReason::WrongUsage => {
+                "the client certificate lacks the clientAuth extended key usage"
+            }
+            RejectionReason::Invalid => "the client certificate is not acceptable",
         };
         if self.detail.is_empty() {
             said.to_owned()
@@ -79,7 +89,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why())?;
         if let Some(identity) = &self.identity {

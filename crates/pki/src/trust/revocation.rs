@@ -21,14 +21,14 @@ const REMEMBERED: usize = 4096;
 /// All lists of one generation of trust.
 #[derive(Debug, Default)]
 pub struct Revocation {
-    lists: Vec<Listed>,
+    lists: Vec<SignedList>,
     /// Whether a list was signed by a key, by the list's place and the key's digest. Asked only for keys of CAs that a
     /// trusted CA vouches for.
     signed: Mutex<HashMap<(usize, [u8; 32]), bool>>,
 }
 
 #[derive(Debug)]
-struct Listed {
+struct SignedList {
     list: RevocationList,
     der: CertificateRevocationListDer<'static>,
     serials: HashSet<Serial>,
@@ -36,7 +36,7 @@ struct Listed {
 
 /// What is known of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(crate) enum RevocationStatus {
     /// Not revoked, and that holds until this second, included.
     Good { until: i64 },
     /// A list of its issuer names it.
@@ -66,7 +66,7 @@ impl Revocation {
             let mut list = RevocationList::read(&der)?;
             let entries = std::mem::take(&mut list.entries);
             let serials = entries.into_iter().map(|entry| entry.serial).collect();
-            Ok(Listed { list, der, serials })
+            Ok(SignedList { list, der, serials })
         };
         Ok(Self {
             lists: lists
@@ -90,8 +90,8 @@ impl Revocation {
         issuer: &Certificate,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
         now: i64,
-    ) -> Status {
-        let of_name = |it: &&Listed| it.list.issuer_raw == certificate.details.issuer;
+    ) -> RevocationStatus {
+        let of_name = |it: &&SignedList| it.list.issuer_raw == certificate.details.issuer;
         let named = self.lists.iter().enumerate();
         let named: Vec<_> = named.filter(|(_, it)| of_name(it)).collect();
         let own: Vec<_> = named
@@ -101,7 +101,7 @@ impl Revocation {
             .collect();
         let name = &issuer.subject;
         if own.is_empty() {
-            return Status::Unknown(if named.is_empty() {
+            return RevocationStatus::Unknown(if named.is_empty() {
                 format!("there is no revocation list of {name:?}")
             } else {
                 format!(
@@ -110,7 +110,7 @@ impl Revocation {
             });
         }
         if !issuer.may("cRLSign") {
-            return Status::Unknown(format!(
+            return RevocationStatus::Unknown(format!(
                 "the keyUsage of CA {name:?} lacks cRLSign, so its revocation list does not count"
             ));
         }
@@ -119,19 +119,19 @@ impl Revocation {
             .iter()
             .any(|it| it.list.is_in_time(now) && it.serials.contains(serial))
         {
-            return Status::Revoked;
+            return RevocationStatus::Revoked;
         }
         let covering = own.iter().filter(|it| it.covers(certificate));
         match newest(covering.map(|it| &it.list)) {
-            None => Status::Unknown(format!(
+            None => RevocationStatus::Unknown(format!(
                 "the revocation lists of {name:?} are partial and none covers this certificate"
             )),
-            Some(list) if !list.is_in_time(now) => Status::Unknown(format!(
+            Some(list) if !list.is_in_time(now) => RevocationStatus::Unknown(format!(
                 "the newest revocation list of {name:?} ({}) ended on {}",
                 list.title(),
                 timestamp(list.next_update)
             )),
-            Some(list) => Status::Good {
+            Some(list) => RevocationStatus::Good {
                 until: list.next_update.unix_timestamp() - 1,
             },
         }
@@ -144,7 +144,7 @@ impl Revocation {
         cas: &[&Certificate],
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> Vec<(&RevocationList, Use)> {
-        let signer = |place: usize, it: &Listed| {
+        let signer = |place: usize, it: &SignedList| {
             cas.iter().find(|ca| {
                 ca.details.subject == it.list.issuer_raw
                     && self.is_signed_by(place, it, ca, algorithms)
@@ -180,7 +180,7 @@ impl Revocation {
     fn is_signed_by(
         &self,
         place: usize,
-        it: &Listed,
+        it: &SignedList,
         issuer: &Certificate,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> bool {
@@ -200,7 +200,7 @@ impl Revocation {
     }
 }
 
-impl Listed {
+impl SignedList {
     fn covers(&self, certificate: &Certificate) -> bool {
         let scope = &self.list.scope;
         if certificate.is_ca && scope.only_users || !certificate.is_ca && scope.only_cas {

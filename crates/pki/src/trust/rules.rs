@@ -3,19 +3,19 @@
 //! that stand in the subject. What is not evaluated is refused by its name.
 
 use super::certificate::Certificate;
-use super::refusal::Reason;
+use super::refusal::RejectionReason;
 
 /// Why a path is refused.
-pub(crate) type Fault = (Reason, String);
+pub(crate) type RuleFault = (RejectionReason, String);
 
 /// The certificates of a path, leaf first, the trust anchor last.
-pub(crate) struct Path<'p> {
+pub(crate) struct JudgedPath<'p> {
     pub(crate) certificates: &'p [&'p Certificate],
 }
 
-impl Path<'_> {
+impl JudgedPath<'_> {
     /// Looks at every rule, the anchor's first.
-    pub(crate) fn check(&self, now: i64) -> Result<(), Fault> {
+    pub(crate) fn check(&self, now: i64) -> Result<(), RuleFault> {
         for (position, certificate) in self.certificates.iter().enumerate().rev() {
             let is_anchor = position + 1 == self.certificates.len();
             if is_anchor {
@@ -30,7 +30,7 @@ impl Path<'_> {
     }
 
     /// What holds for a certificate that issued another.
-    fn issuing(&self, ca: &Certificate, position: usize) -> Result<(), Fault> {
+    fn issuing(&self, ca: &Certificate, position: usize) -> Result<(), RuleFault> {
         let name = &ca.subject;
         if !ca.may("keyCertSign") {
             return invalid(format!(
@@ -55,7 +55,7 @@ impl Path<'_> {
 
 /// What holds for a trust anchor: RFC 5280 leaves it to us, and both OpenSSL and Go (hence dockerd) judge a root by what
 /// its certificate says.
-fn anchor(ca: &Certificate, now: i64) -> Result<(), Fault> {
+fn anchor(ca: &Certificate, now: i64) -> Result<(), RuleFault> {
     let name = &ca.subject;
     if !ca.is_in_force(now) {
         let (from, until) = (ca.not_before, ca.not_after);
@@ -64,11 +64,11 @@ fn anchor(ca: &Certificate, now: i64) -> Result<(), Fault> {
         } else {
             format!("CA {name:?} expired on {}", super::timestamp(until))
         };
-        return Err((Reason::IssuerExpired, detail));
+        return Err((RejectionReason::IssuerExpired, detail));
     }
-    if !ca.permits(super::Role::Client) {
+    if !ca.permits(super::Purpose::Client) {
         return Err((
-            Reason::WrongUsage,
+            RejectionReason::WrongUsage,
             format!("neither does CA {name:?} vouch for it: its extKeyUsage lacks clientAuth"),
         ));
     }
@@ -76,7 +76,7 @@ fn anchor(ca: &Certificate, now: i64) -> Result<(), Fault> {
 }
 
 /// What holds for every certificate of a path.
-fn anywhere(certificate: &Certificate, is_ca: bool) -> Result<(), Fault> {
+fn anywhere(certificate: &Certificate, is_ca: bool) -> Result<(), RuleFault> {
     let whose = if is_ca {
         format!("CA {:?}", certificate.subject)
     } else {
@@ -100,7 +100,7 @@ fn anywhere(certificate: &Certificate, is_ca: bool) -> Result<(), Fault> {
 
 /// Name constraints of `ca` on the subject of a certificate below it. rustls-webpki evaluates them on the alternative
 /// names; the subject counts too (RFC 5280 §4.2.1.10), and the common name is who a client is here.
-fn constrained(ca: &Certificate, below: &Certificate) -> Result<(), Fault> {
+fn constrained(ca: &Certificate, below: &Certificate) -> Result<(), RuleFault> {
     let constraints = &ca.details.constraints;
     let name = &ca.subject;
     if below.details.has_subject_email && constraints.kinds.contains(&"mail addresses") {
@@ -160,6 +160,6 @@ fn covers(base: &str, name: &str) -> bool {
             .is_some_and(|rest| rest.ends_with('.'))
 }
 
-fn invalid<T>(detail: String) -> Result<T, Fault> {
-    Err((Reason::Invalid, detail))
+fn invalid<T>(detail: String) -> Result<T, RuleFault> {
+    Err((RejectionReason::Invalid, detail))
 }

@@ -19,16 +19,16 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 
 use super::cache::ChainCache;
 use super::certificate::Certificate;
-use super::explain::{Presented, unusable, version};
-use super::refusal::{Reason, Refusal};
-use super::revocation::{Revocation, Status};
-use super::rules::{Fault, Path};
+use super::explain::{PresentedChain, unusable, version};
+use super::refusal::{Rejection, RejectionReason};
+use super::revocation::{Revocation, RevocationStatus};
+use super::rules::{JudgedPath, RuleFault};
 use super::{Serial, key_kind};
 use crate::identity::Identity;
 
 /// Certificates refused by name, whatever their CA says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Denied {
+pub struct DenyList {
     /// Serial numbers. They count for a client's certificate and for CAs between it and a configured one.
     pub serials: HashSet<Serial>,
     /// SHA-256 digests of the SubjectPublicKeyInfo. They count for every certificate of a path.
@@ -62,7 +62,7 @@ pub struct TrustStore {
     /// The certificates of `anchors`, in the same order.
     cas: Vec<Certificate>,
     revocation: Revocation,
-    denied: Denied,
+    denied: DenyList,
     algorithms: Algorithms,
     cache: ChainCache,
 }
@@ -75,7 +75,7 @@ impl TrustStore {
     pub fn new(
         cas: &[CertificateDer<'_>],
         lists: Vec<CertificateRevocationListDer<'static>>,
-        denied: Denied,
+        denied: DenyList,
         algorithms: Algorithms,
     ) -> Result<Self, String> {
         if cas.is_empty() {
@@ -132,17 +132,20 @@ impl TrustStore {
         &self,
         chain: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<Arc<Admitted>, Box<Refusal>> {
+    ) -> Result<Arc<Admitted>, Box<Rejection>> {
         let seconds = seconds(now);
         let key = ChainCache::key(chain);
         if let Some(admitted) = self.cache.get(&key, seconds) {
             return Ok(admitted);
         }
         let Some((leaf, others)) = chain.split_first() else {
-            return Err(refuse((Reason::Invalid, "there is none".to_owned()), None));
+            return Err(refuse(
+                (RejectionReason::Invalid, "there is none".to_owned()),
+                None,
+            ));
         };
         let read = Certificate::read(leaf)
-            .map_err(|what| refuse((Reason::Invalid, format!("it is {what}")), None))?;
+            .map_err(|what| refuse((RejectionReason::Invalid, format!("it is {what}")), None))?;
         let admitted = self
             .judge(leaf, &read, others, now)
             .map_err(|fault| refuse(fault, Identity::of(&read).ok()))?;
@@ -157,15 +160,20 @@ impl TrustStore {
         leaf: &Certificate,
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<Admitted, Fault> {
-        let damaged = || (Reason::Invalid, "its encoding is damaged".to_owned());
+    ) -> Result<Admitted, RuleFault> {
+        let damaged = || {
+            (
+                RejectionReason::Invalid,
+                "its encoding is damaged".to_owned(),
+            )
+        };
         let readable = || others.iter().filter_map(|der| Certificate::read(der).ok());
         let cas: Vec<_> = self.cas.iter().collect();
         let usable =
             |it: &Certificate| key_kind::is_usable(&it.details.spki, &self.algorithms.certificates);
         let explain = |error: &webpki::Error| {
             let others: Vec<_> = readable().collect();
-            Presented {
+            PresentedChain {
                 leaf,
                 others: &others,
                 cas: &cas,
@@ -213,10 +221,14 @@ impl TrustStore {
         leaf: &Certificate,
         path: &VerifiedPath<'_>,
         now: i64,
-    ) -> Result<Admitted, Fault> {
+    ) -> Result<Admitted, RuleFault> {
         let read = |der: &CertificateDer<'_>| {
-            Certificate::read(der)
-                .map_err(|what| (Reason::Invalid, format!("one of its CAs is {what}")))
+            Certificate::read(der).map_err(|what| {
+                (
+                    RejectionReason::Invalid,
+                    format!("one of its CAs is {what}"),
+                )
+            })
         };
         let between = path.intermediate_certificates();
         let between: Vec<_> = between
@@ -227,12 +239,12 @@ impl TrustStore {
             .iter()
             .position(|it| std::ptr::eq(it, path.anchor()));
         let anchor = place.and_then(|place| self.cas.get(place));
-        let anchor = anchor.ok_or((Reason::UnknownIssuer, String::new()))?;
+        let anchor = anchor.ok_or((RejectionReason::UnknownIssuer, String::new()))?;
         let certificates: Vec<_> = std::iter::once(leaf)
             .chain(&between)
             .chain(std::iter::once(anchor))
             .collect();
-        Path {
+        JudgedPath {
             certificates: &certificates,
         }
         .check(now)?;
@@ -242,7 +254,7 @@ impl TrustStore {
             return Err(unusable(leaf, false));
         }
         let mut identity =
-            Identity::of(leaf).map_err(|error| (Reason::Invalid, error.to_string()))?;
+            Identity::of(leaf).map_err(|error| (RejectionReason::Invalid, error.to_string()))?;
         identity.issuer_spki = certificates.get(1).map(|it| it.details.spki_sha256);
         let ends = certificates.iter().map(|it| it.not_after.unix_timestamp());
         Ok(Admitted {
@@ -253,7 +265,7 @@ impl TrustStore {
     }
 
     /// Asks the lists about every certificate below the anchor; the last second at which they say the same.
-    fn revoked(&self, certificates: &[&Certificate], now: i64) -> Result<Option<i64>, Fault> {
+    fn revoked(&self, certificates: &[&Certificate], now: i64) -> Result<Option<i64>, RuleFault> {
         if self.revocation.is_empty() {
             return Ok(None);
         }
@@ -264,23 +276,25 @@ impl TrustStore {
             };
             let algorithms = &self.algorithms.certificates;
             match self.revocation.status(certificate, issuer, algorithms, now) {
-                Status::Good { until: end } => {
+                RevocationStatus::Good { until: end } => {
                     until = Some(until.map_or(end, |it: i64| it.min(end)));
                 }
-                Status::Revoked if std::ptr::eq(*certificate, certificates[0]) => {
-                    return Err((Reason::Revoked, String::new()));
+                RevocationStatus::Revoked if std::ptr::eq(*certificate, certificates[0]) => {
+                    return Err((RejectionReason::Revoked, String::new()));
                 }
-                Status::Revoked => {
+                RevocationStatus::Revoked => {
                     let detail = format!("its CA {:?} is", certificate.subject);
-                    return Err((Reason::Revoked, detail));
+                    return Err((RejectionReason::Revoked, detail));
                 }
-                Status::Unknown(detail) => return Err((Reason::RevocationUnknown, detail)),
+                RevocationStatus::Unknown(detail) => {
+                    return Err((RejectionReason::RevocationUnknown, detail));
+                }
             }
         }
         Ok(until)
     }
 
-    fn deny(&self, certificates: &[&Certificate]) -> Result<(), Fault> {
+    fn deny(&self, certificates: &[&Certificate]) -> Result<(), RuleFault> {
         for (position, it) in certificates.iter().enumerate() {
             // The configured CAs were chosen by hand, and their numbers mean nothing among those of their clients.
             let by_serial = position + 1 < certificates.len()
@@ -291,15 +305,15 @@ impl TrustStore {
                 } else {
                     format!("its CA {:?} is", it.subject)
                 };
-                return Err((Reason::DenyListed, detail));
+                return Err((RejectionReason::DenyListed, detail));
             }
         }
         Ok(())
     }
 }
 
-fn refuse((reason, detail): Fault, identity: Option<Identity>) -> Box<Refusal> {
-    Box::new(Refusal {
+fn refuse((reason, detail): RuleFault, identity: Option<Identity>) -> Box<Rejection> {
+    Box::new(Rejection {
         reason,
         detail,
         identity,

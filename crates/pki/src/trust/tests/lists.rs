@@ -2,14 +2,14 @@
 
 use rcgen::{KeyPair, KeyUsagePurpose};
 
-use super::super::{Reason, RevocationList, TrustStore, Use};
+use super::super::{RejectionReason, RevocationList, TrustStore, Use};
 use super::support::{
-    Authority, Der, List, NOON, algorithms, ask, authority, authority_of, ca_params, leaf, list,
+    Der, ListDer, NOON, TestCa, algorithms, ask, authority, authority_of, ca_params, leaf, list,
     reason, store,
 };
 
 /// The leaf of serial 7 that `root` issued is let in under these lists, or not.
-fn judged(root: &Authority, one: &Der, lists: Vec<List>) -> Option<Reason> {
+fn judged(root: &TestCa, one: &Der, lists: Vec<ListDer>) -> Option<RejectionReason> {
     let asked = ask(&store(&[root], lists), one, &[], NOON);
     asked.err().map(|refused| refused.reason)
 }
@@ -26,11 +26,15 @@ fn whatever_any_list_in_time_revokes_is_revoked_in_any_order() {
     let released = list(2, NOON + 500, &[], &root);
     let lapsed = list(1, NOON - 10, &[7], &root);
     for (name, pair, expected) in [
-        ("revoked by the newer", [&old, &new], Some(Reason::Revoked)),
+        (
+            "revoked by the newer",
+            [&old, &new],
+            Some(RejectionReason::Revoked),
+        ),
         (
             "revoked by the older, which is in time",
             [&held, &released],
-            Some(Reason::Revoked),
+            Some(RejectionReason::Revoked),
         ),
         ("revoked by one out of time", [&lapsed, &released], None),
     ] {
@@ -58,15 +62,15 @@ fn the_newest_by_number_decides_whether_the_lists_are_in_time() {
         (
             "one out of time alone",
             vec![&lapsed],
-            Some(Reason::RevocationUnknown),
+            Some(RejectionReason::RevocationUnknown),
         ),
         (
             "the newest is out of time",
             vec![&current, &lapsed_newest],
-            Some(Reason::RevocationUnknown),
+            Some(RejectionReason::RevocationUnknown),
         ),
     ] {
-        let lists: Vec<List> = lists.into_iter().cloned().collect();
+        let lists: Vec<ListDer> = lists.into_iter().cloned().collect();
         let mut reversed = lists.clone();
         reversed.reverse();
         assert_eq!(judged(&root, &one, lists), expected, "{name}");
@@ -82,7 +86,7 @@ fn a_list_that_ends_ends_what_was_remembered() {
     ask(&store, &one, &[], NOON).expect("good");
     ask(&store, &one, &[], NOON + 49).expect("the last second");
     let refused = ask(&store, &one, &[], NOON + 50).expect_err("out of time");
-    assert_eq!(refused.reason, Reason::RevocationUnknown);
+    assert_eq!(refused.reason, RejectionReason::RevocationUnknown);
     assert!(
         refused.why().contains("(number 1) ended on 2030-01-01T"),
         "{refused}"
@@ -99,7 +103,7 @@ fn a_ca_without_a_list_stays_closed_while_another_has_one() {
     ask(&store, &leaf("one", NOON + 500, &with), &[], NOON).expect("good");
     let refused = ask(&store, &leaf("two", NOON + 500, &without), &[], NOON);
     let refused = refused.expect_err("no list");
-    assert_eq!(refused.reason, Reason::RevocationUnknown);
+    assert_eq!(refused.reason, RejectionReason::RevocationUnknown);
     assert!(
         refused
             .why()
@@ -121,11 +125,14 @@ fn a_list_counts_for_the_ca_whose_key_signed_it() {
     for lists in [vec![free(&one), taken(&two)], vec![taken(&two), free(&one)]] {
         let store = store(&[&one, &two], lists);
         ask(&store, &by_one, &[], NOON).expect("its own list does not name it");
-        assert_eq!(reason(ask(&store, &by_two, &[], NOON)), Reason::Revoked);
+        assert_eq!(
+            reason(ask(&store, &by_two, &[], NOON)),
+            RejectionReason::Revoked
+        );
     }
     let store = store(&[&one, &two], vec![free(&one)]);
     let refused = ask(&store, &by_two, &[], NOON).expect_err("no list of its own");
-    assert_eq!(refused.reason, Reason::RevocationUnknown);
+    assert_eq!(refused.reason, RejectionReason::RevocationUnknown);
     assert!(refused.why().contains("another key"), "{refused}");
 }
 
@@ -139,7 +146,7 @@ fn a_ca_that_may_not_sign_lists_has_none() {
     let one = leaf("one", NOON + 500, &may);
     let lists = vec![list(1, NOON + 500, &[], &may)];
     let refused = ask(&store(&[&may_not], lists.clone()), &one, &[], NOON).expect_err("cRLSign");
-    assert_eq!(refused.reason, Reason::RevocationUnknown);
+    assert_eq!(refused.reason, RejectionReason::RevocationUnknown);
     assert!(refused.why().contains("lacks cRLSign"), "{refused}");
     // Another certificate of the same CA that may sign lists is another path.
     ask(&store(&[&may_not, &may], lists), &one, &[], NOON).expect("by the other certificate");
@@ -169,7 +176,7 @@ fn how_each_list_is_used_is_told() {
 
 /// Takes the version and the extensions from a list and signs the rest again: what `openssl ca -gencrl` writes when the
 /// configuration names no extensions.
-pub(super) fn version_one(of: &List, by: &Authority) -> List {
+pub(super) fn version_one(of: &ListDer, by: &TestCa) -> ListDer {
     use rcgen::SigningKey;
     let outer = element(of);
     let tbs = element(outer.1);
@@ -228,19 +235,19 @@ fn a_list_of_version_one_counts() {
     assert_eq!(judged(&root, &one, vec![empty.clone()]), None);
     assert_eq!(
         judged(&root, &one, vec![empty.clone(), naming]),
-        Some(Reason::Revoked)
+        Some(RejectionReason::Revoked)
     );
     // Without numbers the time they were made decides.
     let lapsed = version_one(&list(9, NOON - 10, &[], &root), &root);
     assert_eq!(
         judged(&root, &one, vec![lapsed, empty]),
-        Some(Reason::RevocationUnknown)
+        Some(RejectionReason::RevocationUnknown)
     );
     let forged = authority("root", NOON + 1000, None);
     let forged = version_one(&list(3, NOON + 500, &[], &root), &forged);
     assert_eq!(
         judged(&root, &one, vec![forged]),
-        Some(Reason::RevocationUnknown)
+        Some(RejectionReason::RevocationUnknown)
     );
 }
 
@@ -294,12 +301,12 @@ fn kinds_of_lists_that_cannot_be_relied_on_are_named() {
     assert_eq!(judged(&root, &one, vec![users]), None);
     assert_eq!(
         judged(&root, &one, vec![cas]),
-        Some(Reason::RevocationUnknown)
+        Some(RejectionReason::RevocationUnknown)
     );
 }
 
 /// Puts an extension into a list; the signature no longer fits.
-fn extended(list: &List, extension: &[u8]) -> List {
+fn extended(list: &ListDer, extension: &[u8]) -> ListDer {
     let (_, outer, _, _) = split(list);
     let (_, tbs, _, after_tbs) = split(outer);
     let mut parts = Vec::new();
@@ -319,7 +326,7 @@ fn extended(list: &List, extension: &[u8]) -> List {
 }
 
 /// Signs a list again.
-fn resigned(list: &List, by: &Authority) -> List {
+fn resigned(list: &ListDer, by: &TestCa) -> ListDer {
     use rcgen::SigningKey;
     let (_, outer, _, _) = split(list);
     let (_, _, tbs, after) = split(outer);

@@ -13,20 +13,20 @@ use rcgen::{
     GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints, SanType,
 };
 
-use super::super::{Denied, Reason, TrustStore};
+use super::super::{DenyList, RejectionReason, TrustStore};
 use super::lists::wrap;
 use super::support::{
-    Authority, Der, NOON, algorithms, ask, authority, authority_of, ca_params, extension, leaf_of,
+    Der, NOON, TestCa, algorithms, ask, authority, authority_of, ca_params, extension, leaf_of,
     leaf_params, store,
 };
 
 /// One chain, and what three verifiers say of it.
-struct Case {
+struct RuleCase {
     name: &'static str,
-    root: Authority,
-    above: Vec<Authority>,
+    root: TestCa,
+    above: Vec<TestCa>,
     leaf: Der,
-    gate: Result<(), (Reason, &'static str)>,
+    gate: Result<(), (RejectionReason, &'static str)>,
     openssl: bool,
     go: bool,
 }
@@ -58,9 +58,9 @@ fn chain(
     root: CertificateParams,
     between: Vec<CertificateParams>,
     leaf: &CertificateParams,
-) -> (Authority, Vec<Authority>, Der) {
+) -> (TestCa, Vec<TestCa>, Der) {
     let root = authority_of(root, None);
-    let mut above: Vec<Authority> = Vec::new();
+    let mut above: Vec<TestCa> = Vec::new();
     for params in between {
         let by = above.last().unwrap_or(&root);
         let next = authority_of(params, Some(by));
@@ -73,12 +73,12 @@ fn chain(
 
 fn case(
     name: &'static str,
-    (root, above, leaf): (Authority, Vec<Authority>, Der),
-    gate: Result<(), (Reason, &'static str)>,
+    (root, above, leaf): (TestCa, Vec<TestCa>, Der),
+    gate: Result<(), (RejectionReason, &'static str)>,
     openssl: bool,
     go: bool,
-) -> Case {
-    Case {
+) -> RuleCase {
+    RuleCase {
         name,
         root,
         above,
@@ -89,17 +89,17 @@ fn case(
     }
 }
 
-fn invalid(words: &'static str) -> Result<(), (Reason, &'static str)> {
-    Err((Reason::Invalid, words))
+fn invalid(words: &'static str) -> Result<(), (RejectionReason, &'static str)> {
+    Err((RejectionReason::Invalid, words))
 }
 
-fn usages() -> Vec<Case> {
+fn usages() -> Vec<RuleCase> {
     let digital =
         |it: &mut CertificateParams| it.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let eku = |usage: ExtendedKeyUsagePurpose| {
         move |it: &mut CertificateParams| it.extended_key_usages = vec![usage]
     };
-    let wrong = |words| Err((Reason::WrongUsage, words));
+    let wrong = |words| Err((RejectionReason::WrongUsage, words));
     use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
     vec![
         case(
@@ -204,7 +204,7 @@ fn usages() -> Vec<Case> {
     ]
 }
 
-fn constraints() -> Vec<Case> {
+fn constraints() -> Vec<RuleCase> {
     let length = |length| {
         move |it: &mut CertificateParams| {
             it.is_ca = IsCa::Ca(BasicConstraints::Constrained(length));
@@ -261,14 +261,14 @@ fn constraints() -> Vec<Case> {
         case(
             "an expired root",
             chain(ca_params("root", NOON - 10), vec![], &admin()),
-            Err((Reason::IssuerExpired, "CA \"CN=root\" expired")),
+            Err((RejectionReason::IssuerExpired, "CA \"CN=root\" expired")),
             false,
             false,
         ),
         case(
             "an expired intermediate",
             chain(root(), vec![ca_params("middle", NOON - 10)], &admin()),
-            Err((Reason::IssuerExpired, "CA \"CN=middle\" expired")),
+            Err((RejectionReason::IssuerExpired, "CA \"CN=middle\" expired")),
             false,
             false,
         ),
@@ -290,7 +290,7 @@ fn constraints() -> Vec<Case> {
     ]
 }
 
-fn extensions() -> Vec<Case> {
+fn extensions() -> Vec<RuleCase> {
     let unknown = |it: &mut CertificateParams| {
         it.custom_extensions
             .push(extension(&[1, 2, 3, 4], &[5, 0], true));
@@ -415,7 +415,7 @@ fn extensions() -> Vec<Case> {
     ]
 }
 
-fn names() -> Vec<Case> {
+fn names() -> Vec<RuleCase> {
     let dns = |name: &str| GeneralSubtree::DnsName(name.to_owned());
     let permits = |subtree: GeneralSubtree| {
         with(middle(), |it| {
@@ -607,7 +607,7 @@ fn what_openssl_refuses_is_refused_with_its_rule_and_nothing_else() {
 }
 
 /// What openssl says; nothing where it is not installed, which is a failure where the engine suite may not be left out.
-fn openssl(directory: &Path, case: &Case) -> Option<(bool, String)> {
+fn openssl(directory: &Path, case: &RuleCase) -> Option<(bool, String)> {
     let pem = |ders: &[&Der]| {
         let texts = ders
             .iter()
@@ -669,7 +669,7 @@ fn a_certificate_of_version_one_is_refused_with_the_remedy() {
     let algorithm = element(tbs.rest);
     let old: Der = wrap(0x30, &[tbs_der.as_slice(), algorithm.whole, &bits].concat()).into();
     let refused = ask(&store(&[&root], vec![]), &old, &[], NOON).expect_err("version 1");
-    assert_eq!(refused.reason, Reason::Invalid);
+    assert_eq!(refused.reason, RejectionReason::Invalid);
     let why = refused.why();
     assert!(
         why.contains("version 1") && why.contains("-extfile"),
@@ -683,6 +683,6 @@ fn a_root_with_an_extension_twice_is_no_trust_anchor() {
     let twice = extension(&[2, 5, 29, 15], &[3, 2, 5, 0xa0], true);
     let root = authority_of(with(root(), |it| it.custom_extensions.push(twice)), None);
     let cas = std::slice::from_ref(&root.der);
-    let store = TrustStore::new(cas, vec![], Denied::default(), algorithms());
+    let store = TrustStore::new(cas, vec![], DenyList::default(), algorithms());
     assert!(store.expect_err("damaged").contains("CA certificate 1"));
 }

@@ -1,12 +1,12 @@
 //! Names in every string type that X.520 has for them, and keys of every kind.
 
-use super::super::{Certificate, Reason};
+use super::super::{Certificate, RejectionReason};
 use super::lists::wrap;
-use super::support::{Authority, Der, NOON, ask, authority, leaf, store};
+use super::support::{Der, NOON, TestCa, ask, authority, leaf, store};
 use crate::identity::Identity;
 
 /// The same certificate with another value for its subject's common name, signed again.
-fn renamed(of: &Der, by: &Authority, tag: u8, value: &[u8]) -> Der {
+fn renamed(of: &Der, by: &TestCa, tag: u8, value: &[u8]) -> Der {
     use rcgen::SigningKey;
     let element = |der| super::super::der::element(der).expect("an element");
     let outer = element(of);
@@ -80,7 +80,7 @@ fn what_is_not_text_is_refused_in_the_handshake_by_its_name() {
     ] {
         let one = renamed(&plain, &root, tag, value);
         let refused = ask(&store, &one, &[], NOON).expect_err("not text");
-        assert_eq!(refused.reason, Reason::Invalid);
+        assert_eq!(refused.reason, RejectionReason::Invalid);
         assert!(
             refused
                 .why()

@@ -11,13 +11,13 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use time::OffsetDateTime;
 
-use super::super::{Admitted, Algorithms, Denied, Reason, Refusal, TrustStore};
+use super::super::{Admitted, Algorithms, DenyList, Rejection, RejectionReason, TrustStore};
 
 /// 2030-01-01, the moment around which the certificates here are valid.
 pub(super) const NOON: u64 = 1_893_456_000;
 
 pub(super) type Der = CertificateDer<'static>;
-pub(super) type List = CertificateRevocationListDer<'static>;
+pub(super) type ListDer = CertificateRevocationListDer<'static>;
 
 pub(super) fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
@@ -29,7 +29,7 @@ pub(super) fn date(seconds: u64) -> OffsetDateTime {
 }
 
 /// A CA.
-pub(super) struct Authority {
+pub(super) struct TestCa {
     pub(super) issuer: Issuer<'static, KeyPair>,
     pub(super) der: Der,
 }
@@ -52,28 +52,24 @@ pub(super) fn ca_params(name: &str, until: u64) -> CertificateParams {
 }
 
 /// A CA, by another one or by itself.
-pub(super) fn authority(name: &str, until: u64, above: Option<&Authority>) -> Authority {
+pub(super) fn authority(name: &str, until: u64, above: Option<&TestCa>) -> TestCa {
     authority_of(ca_params(name, until), above)
 }
 
 /// The same from given parameters.
-pub(super) fn authority_of(params: CertificateParams, above: Option<&Authority>) -> Authority {
+pub(super) fn authority_of(params: CertificateParams, above: Option<&TestCa>) -> TestCa {
     let key = KeyPair::generate().expect("a key");
     with_key(params, key, above)
 }
 
 /// The same with a given key.
-pub(super) fn with_key(
-    params: CertificateParams,
-    key: KeyPair,
-    above: Option<&Authority>,
-) -> Authority {
+pub(super) fn with_key(params: CertificateParams, key: KeyPair, above: Option<&TestCa>) -> TestCa {
     let cert = match above {
         Some(above) => params.signed_by(&key, &above.issuer),
         None => params.self_signed(&key),
     }
     .expect("a certificate");
-    Authority {
+    TestCa {
         der: cert.der().clone(),
         issuer: Issuer::new(params, key),
     }
@@ -87,11 +83,11 @@ pub(super) fn leaf_params(name: &str, until: u64) -> CertificateParams {
     params
 }
 
-pub(super) fn leaf(name: &str, until: u64, by: &Authority) -> Der {
+pub(super) fn leaf(name: &str, until: u64, by: &TestCa) -> Der {
     leaf_of(&leaf_params(name, until), by)
 }
 
-pub(super) fn leaf_of(params: &CertificateParams, by: &Authority) -> Der {
+pub(super) fn leaf_of(params: &CertificateParams, by: &TestCa) -> Der {
     let key = KeyPair::generate().expect("a key");
     let cert = params.signed_by(&key, &by.issuer).expect("a certificate");
     cert.der().clone()
@@ -105,7 +101,7 @@ pub(super) fn extension(oid: &[u64], contents: &[u8], critical: bool) -> CustomE
 }
 
 /// A list with this number, until then, that names these serial numbers.
-pub(super) fn list(number: u64, next: u64, revoked: &[u8], by: &Authority) -> List {
+pub(super) fn list(number: u64, next: u64, revoked: &[u8], by: &TestCa) -> ListDer {
     let params = CertificateRevocationListParams {
         this_update: date(NOON - 1000 + number),
         next_update: date(next),
@@ -133,11 +129,11 @@ pub(super) fn algorithms() -> Algorithms {
     }
 }
 
-pub(super) fn store(cas: &[&Authority], lists: Vec<List>) -> TrustStore {
-    denying(cas, lists, Denied::default())
+pub(super) fn store(cas: &[&TestCa], lists: Vec<ListDer>) -> TrustStore {
+    denying(cas, lists, DenyList::default())
 }
 
-pub(super) fn denying(cas: &[&Authority], lists: Vec<List>, denied: Denied) -> TrustStore {
+pub(super) fn denying(cas: &[&TestCa], lists: Vec<ListDer>, denied: DenyList) -> TrustStore {
     let ders: Vec<_> = cas.iter().map(|ca| ca.der.clone()).collect();
     TrustStore::new(&ders, lists, denied, algorithms()).expect("a store")
 }
@@ -146,9 +142,9 @@ pub(super) fn denying(cas: &[&Authority], lists: Vec<List>, denied: Denied) -> T
 pub(super) fn ask(
     store: &TrustStore,
     leaf: &Der,
-    above: &[&Authority],
+    above: &[&TestCa],
     now: u64,
-) -> Result<Arc<Admitted>, Box<Refusal>> {
+) -> Result<Arc<Admitted>, Box<Rejection>> {
     let above = above.iter().map(|ca| ca.der.clone());
     let chain: Vec<_> = std::iter::once(leaf.clone()).chain(above).collect();
     store.admit(&chain, at(now))
@@ -156,6 +152,6 @@ pub(super) fn ask(
 
 /// The reason of a refusal.
 #[track_caller]
-pub(super) fn reason(asked: Result<Arc<Admitted>, Box<Refusal>>) -> Reason {
+pub(super) fn reason(asked: Result<Arc<Admitted>, Box<Rejection>>) -> RejectionReason {
     asked.expect_err("it must be refused").reason
 }

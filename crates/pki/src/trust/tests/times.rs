@@ -6,7 +6,7 @@ use rcgen::KeyPair;
 use rustls_pki_types::CertificateDer;
 
 use super::super::cache::{ChainCache, MOST};
-use super::super::{Certificate, Denied, Reason};
+use super::super::{Certificate, DenyList, RejectionReason};
 use super::support::{
     NOON, ask, at, authority, ca_params, date, denying, leaf, leaf_of, leaf_params, list, reason,
     store, with_key,
@@ -40,12 +40,15 @@ fn a_leaf_is_refused_in_the_second_after_its_end_though_it_was_remembered() {
     let first = ask(&store, &one, &[], NOON).expect("good");
     let last = ask(&store, &one, &[], NOON + 500).expect("its last second");
     assert!(Arc::ptr_eq(&first, &last));
-    assert_eq!(reason(ask(&store, &one, &[], NOON + 501)), Reason::Expired);
+    assert_eq!(
+        reason(ask(&store, &one, &[], NOON + 501)),
+        RejectionReason::Expired
+    );
     // A clock that goes back is believed, but not from memory.
     let back = ask(&store, &one, &[], NOON - 1).expect("still valid then");
     assert!(!Arc::ptr_eq(&first, &back));
     let early = ask(&store, &one, &[], NOON - 1001);
-    assert_eq!(reason(early), Reason::NotYetValid);
+    assert_eq!(reason(early), RejectionReason::NotYetValid);
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn an_intermediate_that_ends_first_ends_what_was_remembered_and_is_named() {
     ask(&store, &one, &[&middle], NOON).expect("good");
     ask(&store, &one, &[&middle], NOON + 100).expect("the last second");
     let refused = ask(&store, &one, &[&middle], NOON + 101).expect_err("over");
-    assert_eq!(refused.reason, Reason::IssuerExpired);
+    assert_eq!(refused.reason, RejectionReason::IssuerExpired);
     assert!(
         refused.why().contains("CN=middle\" expired on 2030-01-01T"),
         "{refused}"
@@ -77,11 +80,11 @@ fn a_ca_that_ends_ends_what_it_vouched_for_and_nothing_else() {
         ask(&both, one, &[], NOON + 100).expect("the last second");
     }
     let over = ask(&both, &by_old, &[], NOON + 101);
-    assert_eq!(reason(over), Reason::IssuerExpired);
+    assert_eq!(reason(over), RejectionReason::IssuerExpired);
     ask(&both, &by_new, &[], NOON + 101).expect("good");
     // Presenting the old one with the leaf does not revive it.
     let presented = ask(&both, &by_old, &[&old], NOON + 101);
-    assert_eq!(reason(presented), Reason::IssuerExpired);
+    assert_eq!(reason(presented), RejectionReason::IssuerExpired);
     // Before its time a CA vouches for nobody either.
     let late = authority("late", NOON + 1000, None);
     let mut early = leaf_params("early", NOON + 500);
@@ -89,7 +92,7 @@ fn a_ca_that_ends_ends_what_it_vouched_for_and_nothing_else() {
     let early = leaf_of(&early, &late);
     let late = store(&[&late], Vec::new());
     let refused = ask(&late, &early, &[], NOON - 1001);
-    assert_eq!(reason(refused), Reason::IssuerExpired);
+    assert_eq!(reason(refused), RejectionReason::IssuerExpired);
     ask(&late, &early, &[], NOON - 1000).expect("now");
 }
 
@@ -127,8 +130,8 @@ fn every_certificate_of_the_path_satisfies_everything_or_another_path_is_taken()
     by_b.serial_number = Some(vec![0xb].into());
     let by_b = with_key(by_b, key, Some(&b));
     let one = leaf("one", NOON + 500, &by_a);
-    let pin = |ca: &super::support::Authority| Certificate::read(&ca.der).expect("readable");
-    let deny = |serials: &[&str], pins: &[[u8; 32]]| Denied {
+    let pin = |ca: &super::support::TestCa| Certificate::read(&ca.der).expect("readable");
+    let deny = |serials: &[&str], pins: &[[u8; 32]]| DenyList {
         serials: serials.iter().map(|it| it.parse().expect("hex")).collect(),
         spki_sha256: pins.iter().copied().collect(),
     };
@@ -166,7 +169,7 @@ fn every_certificate_of_the_path_satisfies_everything_or_another_path_is_taken()
             "both are denied",
             deny(&["0a", "0b"], &[]),
             Vec::new(),
-            Err(Reason::DenyListed),
+            Err(RejectionReason::DenyListed),
         ),
         (
             "a root's key is denied",
@@ -178,13 +181,13 @@ fn every_certificate_of_the_path_satisfies_everything_or_another_path_is_taken()
             "both roots' keys are",
             deny(&[], &[root_a, root_b]),
             Vec::new(),
-            Err(Reason::DenyListed),
+            Err(RejectionReason::DenyListed),
         ),
         (
             "the intermediate's key is denied",
             deny(&[], &[middle]),
             Vec::new(),
-            Err(Reason::DenyListed),
+            Err(RejectionReason::DenyListed),
         ),
         (
             "one cross-certificate is revoked",
@@ -196,13 +199,13 @@ fn every_certificate_of_the_path_satisfies_everything_or_another_path_is_taken()
             "both are revoked",
             deny(&[], &[]),
             lists(&[0xa], &[0xb]),
-            Err(Reason::Revoked),
+            Err(RejectionReason::Revoked),
         ),
         (
             "one revoked, the other denied",
             deny(&["0b"], &[]),
             lists(&[0xa], &[]),
-            Err(Reason::Revoked),
+            Err(RejectionReason::Revoked),
         ),
     ] {
         for above in [[&by_a, &by_b], [&by_b, &by_a]] {
@@ -214,7 +217,7 @@ fn every_certificate_of_the_path_satisfies_everything_or_another_path_is_taken()
                 }
                 (Ok(_), Ok(_)) => {}
                 (Err(refused), Err(reason)) => assert!(
-                    refused.reason == reason || refused.reason == Reason::DenyListed,
+                    refused.reason == reason || refused.reason == RejectionReason::DenyListed,
                     "{name}: {refused}"
                 ),
                 (asked, _) => panic!("{name}: {asked:?}"),
@@ -224,7 +227,7 @@ fn every_certificate_of_the_path_satisfies_everything_or_another_path_is_taken()
 }
 
 /// The intermediate of the test above, to sign its list.
-fn pin_of(pem: &str) -> super::support::Authority {
+fn pin_of(pem: &str) -> super::support::TestCa {
     let key = KeyPair::from_pem(pem).expect("the same key");
     with_key(ca_params("middle", NOON + 900), key, None)
 }
@@ -236,7 +239,7 @@ fn the_signer_is_told_from_another_ca_of_its_name() {
         authority("CA", NOON + 1000, None),
     );
     let both = store(&[&one, &two], Vec::new());
-    let pin = |ca: &super::support::Authority| {
+    let pin = |ca: &super::support::TestCa| {
         Some(
             Certificate::read(&ca.der)
                 .expect("readable")
@@ -250,7 +253,7 @@ fn the_signer_is_told_from_another_ca_of_its_name() {
     }
     let stranger = authority("CA", NOON + 1000, None);
     let refused = ask(&both, &leaf("c", NOON + 500, &stranger), &[], NOON);
-    assert_eq!(reason(refused), Reason::UnknownIssuer);
+    assert_eq!(reason(refused), RejectionReason::UnknownIssuer);
 }
 
 #[test]
@@ -270,7 +273,7 @@ fn an_intermediate_counts_if_a_configured_ca_vouches_for_it() {
         assert_eq!(admitted.ca, "CN=root");
     }
     let refused = ask(&store, &one, &[&low], NOON);
-    assert_eq!(reason(refused), Reason::UnknownIssuer);
+    assert_eq!(reason(refused), RejectionReason::UnknownIssuer);
 }
 
 #[test]
@@ -300,15 +303,15 @@ fn a_refusal_is_not_remembered_and_junk_is_refused() {
     );
     for _ in 0..2 {
         let refused = ask(&store, &theirs, &[], NOON);
-        assert_eq!(reason(refused), Reason::UnknownIssuer);
+        assert_eq!(reason(refused), RejectionReason::UnknownIssuer);
     }
     let junk = [CertificateDer::from(vec![1, 2, 3])];
     let refused = store.admit(&junk, at(NOON)).expect_err("junk");
-    assert_eq!(refused.reason, Reason::Invalid);
+    assert_eq!(refused.reason, RejectionReason::Invalid);
     assert!(refused.identity.is_none());
     assert_eq!(
         store.admit(&[], at(NOON)).expect_err("nothing").reason,
-        Reason::Invalid
+        RejectionReason::Invalid
     );
     // Junk beside a good leaf changes nothing.
     let chain = [leaf("one", NOON + 500, &root), junk[0].clone()];
@@ -363,20 +366,20 @@ fn a_deny_entry_holds_for_every_form_of_a_serial() {
         params.serial_number = Some(rcgen::SerialNumber::from_slice(serial));
         let one = leaf_of(&params, &root);
         for form in forms {
-            let denied = Denied {
+            let denied = DenyList {
                 serials: [form.parse().expect("hex")].into(),
-                ..Denied::default()
+                ..DenyList::default()
             };
             let store = denying(&[&root], Vec::new(), denied);
             assert_eq!(
                 reason(ask(&store, &one, &[], NOON)),
-                Reason::DenyListed,
+                RejectionReason::DenyListed,
                 "{form}"
             );
         }
-        let other = Denied {
+        let other = DenyList {
             serials: ["0123".parse().expect("hex")].into(),
-            ..Denied::default()
+            ..DenyList::default()
         };
         let store = denying(&[&root], Vec::new(), other);
         ask(&store, &one, &[], NOON).expect("another serial");
