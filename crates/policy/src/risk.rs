@@ -164,9 +164,9 @@ const JUDGED: &[Operation] = &[
 const REPORTED: &str = "mode = \"report\" forwards what it would deny, container.create with privileged = true for one";
 
 /// The road to root of certificates without an entry, if there is one: there is where the file only reports.
-pub fn of_strangers(policy: &Policy) -> Option<&'static str> {
-    let strangers = !policy.clients.iter().any(|client| client.matcher.any);
-    (strangers && policy.mode == Mode::Report).then_some(REPORTED)
+pub fn of_unmatched(policy: &Policy) -> Option<&'static str> {
+    let unmatched = !policy.clients.iter().any(|client| client.matcher.any);
+    (unmatched && policy.mode == Mode::Report).then_some(REPORTED)
 }
 
 /// Finds the roads to root of a role.

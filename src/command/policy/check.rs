@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::policy::CheckArgs;
 use docker_api::{Operation, Risk};
-use policy::risk::{Reach, RootAnswer, of_strangers, reach};
+use policy::risk::{Reach, RootAnswer, of_unmatched, reach};
 use policy::{Client, Mode, Policy, PolicyError, PolicyFault, Role};
 
 use super::{Outcome, certificates};
@@ -112,7 +112,7 @@ fn rooted(policy: &Policy, reaches: &[Option<Reach>]) -> String {
             Some(RootAnswer::No) | None => {}
         }
     }
-    if of_strangers(policy).is_some() {
+    if of_unmatched(policy).is_some() {
         rooted.push(STRANGERS.to_owned());
     }
     let mut said = Vec::new();
@@ -210,7 +210,7 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
             found.push((role.line, format!("role {} may do nothing", role.name)));
         }
     }
-    if of_strangers(policy).is_some() {
+    if of_unmatched(policy).is_some() {
         let text = format!("the file only reports: {STRANGERS} are let through too");
         found.push((0, text));
     }
@@ -285,7 +285,7 @@ fn table(
         );
         rows.push(vec![name, role.name.clone(), reads, writes, root]);
     }
-    if let Some(road) = of_strangers(policy) {
+    if let Some(road) = of_unmatched(policy) {
         let root = format!("yes  ({road})");
         rows.push(
             [STRANGERS, "none", "0", "0", &root]
@@ -348,6 +348,6 @@ fn json(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]
         .iter()
         .map(|(line, text)| json!({ "line": line, "text": text }))
         .collect();
-    let strangers = json!({ "root": of_strangers(policy).into_iter().collect::<Vec<_>>() });
+    let strangers = json!({ "root": of_unmatched(policy).into_iter().collect::<Vec<_>>() });
     json!({ "clients": clients, "strangers": strangers, "warnings": warnings }).to_string()
 }
