@@ -172,3 +172,16 @@ proptest! {
         let _ = pki::pem::read(&framed);
     }
 }
+
+#[test]
+fn the_systemd_example_takes_the_socket_that_is_shipped() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let socket = fs::read_to_string(root.join("deploy/systemd/dockgate.socket")).unwrap();
+    let name = socket
+        .lines()
+        .find_map(|line| line.strip_prefix("FileDescriptorName="))
+        .expect("the socket has a name");
+    let config = load(&root.join("config/examples/systemd.toml")).unwrap();
+    let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, [format!("fd://{name}")]);
+}

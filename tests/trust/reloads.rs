@@ -113,6 +113,7 @@ fn each_setting_that_takes_a_restart_is_named() {
             "metrics" => "\"127.0.0.1:1\"",
             "max-head-size" => "\"64KiB\"",
             "max-pending-bodies" => "\"64MiB\"",
+            "access-log" => "\"on\"",
             "log-format" => "\"text\"",
             "audit" | "authz-plugin" | "control-socket" => "\"other\"",
             _ => match key.kind {

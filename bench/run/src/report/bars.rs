@@ -80,7 +80,7 @@ impl Report {
                     for (name, about, limit) in [
                         ("start_ms", "start to listening, ms", 20.0),
                         ("rss_mib", "RSS at rest, MiB", 12.0),
-                        ("binary_mib", "binary, MiB", 8.0),
+                        ("binary_mib", "binary, MiB", 12.0),
                     ] {
                         if let Some(value) = self.figure(START, Kind::Dockgate, name) {
                             bars.push(Bar {
