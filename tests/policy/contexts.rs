@@ -550,3 +550,20 @@ proptest! {
         prop_assert!(answer.is_err(), "{}", text);
     }
 }
+
+#[test]
+fn a_build_is_not_made_from_a_protected_name_since_a_pull_would_write_it() {
+    let image = policy::ImagePattern::parse("registry.example.com/ops/dockgate");
+    let protected = policy::Protected::default().image(image.expect("a pattern"));
+    let policy = limits(LIMITS).protecting(std::sync::Arc::new(protected));
+    for (dockerfile, refused) in [
+        ("FROM registry.example.com/ops/dockgate\n", true),
+        ("FROM registry.example.com/ops/dockgate:2 AS a\n", true),
+        ("FROM registry.example.com/ops/other\n", false),
+    ] {
+        let body = tar(&[("Dockerfile", dockerfile)]);
+        let (answer, _) = judged(&policy, "?pull=1", &body, 100);
+        let rule = answer.err().map(|denied| denied.rule);
+        assert_eq!(rule, refused.then_some("protected"), "{dockerfile}");
+    }
+}

@@ -73,6 +73,7 @@ fn binds_that_are_hold_or_lie_in_the_house_are_refused_in_every_spelling() {
         "/proc/1/root/etc/dockgate",
         "/proc/self/root",
         "/proc/4711",
+        "/proc",
     ] {
         for host in [
             format!(r#""Binds":["{source}:/x:ro"]"#),

@@ -159,7 +159,10 @@ impl Protected {
             Means::Limit(LimitKey::Devices) => self.conflict(&power.value),
             Means::Limit(LimitKey::Volumes) => self.named_volume(&power.value),
             Means::Limit(LimitKey::Tags) => self.named_image(&power.value),
-            Means::Limit(LimitKey::Images) if operation == Operation::ImagePull => {
+            // A build with `pull` fetches what it is made from, and writes that name.
+            Means::Limit(LimitKey::Images)
+                if matches!(operation, Operation::ImagePull | Operation::ImageBuild) =>
+            {
                 self.named_image(&power.value)
             }
             _ => None,
@@ -287,10 +290,11 @@ fn real(path: &str) -> String {
     }
 }
 
-/// Whether a path goes through a process (`/proc/1/root/etc`): that leads to any file of the host or of a container.
+/// Whether a path goes through a process (`/proc/1/root/etc`), or brings all of them along: that leads to any file of the host or
+/// of a container. A container that runs as the gate's user could read the gate's by it.
 fn by_process(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/proc/") else {
-        return path == "/dev/fd" || path.starts_with("/dev/fd/");
+        return path == "/proc" || path == "/dev/fd" || path.starts_with("/dev/fd/");
     };
     let first = rest.split('/').next().unwrap_or_default();
     matches!(first, "self" | "thread-self") || first.bytes().all(|b| b.is_ascii_digit())
