@@ -1,5 +1,6 @@
 //! What people see at the docker CLI: an allowed role notices nothing, a denied one reads our sentence.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::client::Side;
@@ -35,6 +36,10 @@ pub(crate) fn cases() -> Vec<Case> {
             needs: &["BUILDX"],
             run: buildx,
         },
+        Case::new(
+            "policy_contexts__are_cut_before_the_engine_fetches_anything",
+            contexts,
+        ),
     ]
 }
 
@@ -264,6 +269,43 @@ fn builds(suite: &Suite, name: &str) -> Verdict {
         output.stderr
     );
     team.ok("DOCKER_BUILDKIT=0 docker build -q --network none -t $N:x ctx >/dev/null && run --rm $N:x stat -c %s /big")?;
+    roles.finish()
+}
+
+/// A classic build's context, plain and gzip: with a file it is built, with an address nobody is asked for it.
+fn contexts(suite: &Suite, name: &str) -> Verdict {
+    let roles = Roles::start(suite, name, &[])?;
+    let (direct, factory) = (roles.direct()?, roles.side(FACTORY)?);
+    let listener = TcpListener::bind("127.0.0.1:0").context("listen")?;
+    listener.set_nonblocking(true).context("listen")?;
+    let port = listener.local_addr().context("listen")?.port();
+    let script = |source: &str, way: &str| {
+        format!(
+            "mkdir -p ctx; printf \"FROM $IMAGE\\nADD {source} /it\\n\" >ctx/Dockerfile; export DOCKER_BUILDKIT=0; {way}"
+        )
+    };
+    let plain = "docker build -q --network none -t $N:x ctx";
+    let zipped = "tar -C ctx -cz . | docker build -q --network none -t $N:x -";
+    let address = format!("http://127.0.0.1:{port}/x");
+    for way in [plain, zipped] {
+        factory.ok(&script("Dockerfile", way))?;
+        let output = factory.shell(&script(&address, way))?;
+        ensure!(
+            output.code != 0
+                && output
+                    .stderr
+                    .contains(&format!("fetch: Dockerfile:2 ADD=127.0.0.1:{port}")),
+            "expected a denial, got {} {}",
+            output.code,
+            output.stderr
+        );
+        ensure!(listener.accept().is_err(), "the engine connected");
+    }
+    // The engine itself does as it is told.
+    direct.shell(&script(&address, &format!("timeout 5 {plain}")))?;
+    listener
+        .accept()
+        .map_err(|_| "without the gate the engine must connect")?;
     roles.finish()
 }
 
