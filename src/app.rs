@@ -108,6 +108,7 @@ impl App {
                 header_lines: config.limits.header_lines,
                 session_max_age: config.limits.session_max_age,
             },
+            builds: crate::http::build::Builds::default(),
             pending_bodies: Arc::new(MemoryBudget::new(config.limits.pending_bodies)),
             metrics: Arc::default(),
             draining: tokio_util::sync::CancellationToken::new(),

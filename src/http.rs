@@ -7,6 +7,7 @@
 //! compared with hyper's reading by property tests.
 
 pub mod body_judge;
+pub mod build;
 pub mod client;
 pub mod exchange;
 pub mod framing;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
+use super::build::Builds;
 use crate::engine::Upstream;
 use crate::generation::Generation;
 use crate::house::House;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub limits: Limits,
     /// What all bodies that wait for a decision hold.
     pub pending_bodies: Arc<MemoryBudget>,
+    /// Whose builds and sessions are whose.
+    pub builds: Builds,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.

@@ -4,6 +4,7 @@ mod support;
 
 mod audit;
 mod bodies;
+mod builds;
 mod clients;
 mod commands;
 mod contexts;

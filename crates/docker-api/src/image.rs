@@ -238,6 +238,43 @@ impl ImagePattern {
         Ok(ImagePattern { parts, rest, tag })
     }
 
+    /// The pattern as a regular expression for normalised names with a tag or a digest, without anchors. It is written for
+    /// Go's `regexp`, since the engine compares sources by it.
+    pub fn regex(&self) -> String {
+        const COMPONENT: &str = "[a-z0-9]+([._-]+[a-z0-9]+)*";
+        if self.is_everything() {
+            return "[^?#]*".into();
+        }
+        let mut regex = String::new();
+        for (number, part) in self.parts.iter().enumerate() {
+            if number > 0 {
+                regex.push('/');
+            }
+            match part.as_str() {
+                "*" => regex.push_str(COMPONENT),
+                literal => {
+                    for c in literal.chars() {
+                        if !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | ':') {
+                            regex.push('\\');
+                        }
+                        regex.push(c);
+                    }
+                }
+            }
+        }
+        if self.rest {
+            regex.push_str(&format!("(/{COMPONENT})+"));
+        }
+        match &self.tag {
+            Some(tag) => {
+                regex.push(':');
+                regex.push_str(&tag.replace('.', "\\."));
+            }
+            None => regex.push_str("(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@[a-z0-9]+:[0-9a-f]+)?"),
+        }
+        regex
+    }
+
     /// Whether the pattern allows everything, ids included.
     pub fn is_everything(&self) -> bool {
         self.parts.is_empty() && self.rest

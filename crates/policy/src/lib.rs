@@ -11,6 +11,7 @@
 //! once for each connection.
 
 mod body;
+pub mod build;
 mod client;
 mod decision;
 mod error;
@@ -92,6 +93,8 @@ pub struct Role {
     pub base: String,
     /// The operations it may call.
     pub allowed: OperationSet,
+    /// What its builds may ask for, if it may build with BuildKit under judgement.
+    pub build: Option<build::Build>,
     /// Its limits; `None` for `admin` alone, whose requests are not looked into.
     pub limits: Option<Limits>,
     /// Whether its denials are enforced.
@@ -152,6 +155,7 @@ impl Role {
             name: name.into(),
             base: base.into(),
             allowed,
+            build: None,
             limits,
             mode,
             target_check,

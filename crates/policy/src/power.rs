@@ -104,7 +104,8 @@ pub const FIXED_RULES: &[&str] = &[
 /// Every rule that a denial can name.
 pub fn rules() -> impl Iterator<Item = &'static str> {
     let keys = LimitKey::ALL.iter().map(|key| key.name());
-    FIXED_RULES.iter().copied().chain(keys)
+    let builds = super::build::BUILD_RULES.iter().copied();
+    FIXED_RULES.iter().copied().chain(builds).chain(keys)
 }
 
 /// What a request asks for that a limit speaks about, and where.

@@ -132,7 +132,7 @@ impl Protected {
     }
 
     /// Why a power may not be judged yet, if it may not.
-    pub(super) fn doubt(&self, power: &Power) -> Option<String> {
+    pub(crate) fn doubt(&self, power: &Power) -> Option<String> {
         self.in_doubt(matches!(
             power.means,
             Means::HostPath { .. }
@@ -153,7 +153,7 @@ impl Protected {
     }
 
     /// What of the protected a power reaches, as a message.
-    pub(super) fn objection(&self, operation: Operation, power: &Power) -> Option<String> {
+    pub(crate) fn objection(&self, operation: Operation, power: &Power) -> Option<String> {
         let ours = match &power.means {
             Means::HostPath { path, .. } => self.conflict(path),
             Means::Limit(LimitKey::Devices) => self.conflict(&power.value),

@@ -2,6 +2,7 @@
 
 use docker_api::{Operation, Risk};
 
+use super::build::Build;
 use super::fetch::HostPattern;
 use super::operations::OperationSet;
 use super::power::Namespace;
@@ -187,6 +188,9 @@ pub fn reach(role: &Role) -> Reach {
                 .into(),
         );
     }
+    if let Some(build) = &role.build {
+        builds(build, &mut reach);
+    }
     let judged: OperationSet = JUDGED.iter().copied().collect();
     let targeted: OperationSet = TARGETED.iter().copied().collect();
     for operation in role
@@ -194,7 +198,10 @@ pub fn reach(role: &Role) -> Reach {
         .iter()
         .filter(|op| op.risk() == Risk::RootEquivalent)
     {
-        if matches!(operation, Operation::BuildSession | Operation::BuildGrpc) {
+        let tunnel = matches!(operation, Operation::BuildSession | Operation::BuildGrpc);
+        if tunnel && role.build.is_some() {
+            // Judged call by call, below.
+        } else if tunnel {
             reach.warnings.push(format!(
                 "{operation} is opaque; set builder.Entitlements in daemon.json"
             ));
@@ -289,6 +296,33 @@ fn by_operation(role: &Role, limits: &Limits, reach: &mut Reach) {
         if role.allowed.contains(operation) {
             reach.unknown.push(why.into());
         }
+    }
+}
+
+/// What judged builds come to.
+fn builds(build: &Build, reach: &mut Reach) {
+    for entitlement in &build.entitlements {
+        reach
+            .root
+            .push(format!("build.entitlements has \"{entitlement}\""));
+    }
+    reach.warnings.push(
+        "build: a step reaches the engine's default network, and redirects of an allowed URL are followed".into(),
+    );
+    if build.raw_llb {
+        reach
+            .warnings
+            .push("build.raw_llb: steps come without a Dockerfile".into());
+    }
+    if build.shared_cache_mounts {
+        reach.warnings.push(
+            "build.cache_mounts = \"shared\": other clients' builds can change what a build finds there".into(),
+        );
+    }
+    if build.all_history || build.usage || build.prune {
+        reach
+            .warnings
+            .push("build: the builds of other clients can be seen or their cache removed".into());
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::super::body_judge::BodyJudge;
+use super::super::build::{self, Holding};
 use super::super::exchange::{Exchange, ExchangeEnd, Facts, Failure};
 use super::super::framing::Framing;
+use super::super::outgoing::Outgoing;
 use super::super::record::RequestRecord;
 use super::super::relay::{OutBuffer, Relay};
 use super::super::respond::{Refusal, Status};
@@ -17,8 +19,8 @@ use super::{After, LINGER, Ready, Session, Stop, gone, takes_over};
 use crate::engine::{ConnectError, EngineStream};
 use crate::observe::metrics::UpstreamError;
 use crate::socket;
-use docker_api::Hijack;
-use policy::{BodyLength, Permitted};
+use docker_api::{Hijack, Operation};
+use policy::{BodyLength, ClientRef, Mode, Permitted, Policy};
 
 impl<'a> Session<'a> {
     /// Sends the request on and sees it to its end.
@@ -58,6 +60,9 @@ impl<'a> Session<'a> {
         {
             record.denied(&denied);
             return Box::pin(self.finish_refused(refusal(&denied), is_head, body, record)).await;
+        }
+        if let Some(refusal) = self.foreign_session(record, out) {
+            return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
         }
         let facts = Facts {
             is_head,
@@ -118,20 +123,27 @@ impl<'a> Session<'a> {
                     return After::LingerAndClose(LINGER.0);
                 }
                 ExchangeEnd::Tunnel(early) => {
+                    let judged = record.operation == Operation::BuildGrpc
+                        && judges_builds(&self.judged.0.policy, self.judged.1);
+                    // The engine forgets what comes before its 101, so the gate cannot tell where HTTP/2 begins.
+                    if judged && !relay.client.held().is_empty() {
+                        record.finish(status, Some("bytes before the switch to HTTP/2"));
+                        return After::Drop;
+                    }
                     if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
                         return gone(record);
                     }
-                    relay.down = OutBuffer::new(early);
                     record.tunnel(status.unwrap_or_default());
-                    let mut tunnel = Tunnel::new(relay);
-                    let end = self
-                        .entry
-                        .within(
-                            self.shared.limits.session_max_age,
-                            poll_fn(|cx| tunnel.poll(cx)),
-                        )
-                        .await;
-                    drop(tunnel);
+                    let most = self.shared.limits.session_max_age;
+                    let end = if judged {
+                        let Relay { client, engine, .. } = relay;
+                        let bridge = build::bridge(self.shared, self.entry, client, engine, early);
+                        Box::pin(self.entry.within(most, bridge)).await
+                    } else {
+                        relay.down = OutBuffer::new(early);
+                        let mut tunnel = Tunnel::new(relay);
+                        self.entry.within(most, poll_fn(|cx| tunnel.poll(cx))).await
+                    };
                     record.finish(status, Some(end.id()));
                     return match end {
                         tunnel::TunnelEnd::Engine => {
@@ -188,6 +200,26 @@ impl<'a> Session<'a> {
                 }
             }
         }
+    }
+
+    /// The refusal of a build session whose id is another client's: its owner's secrets and files could be had by it.
+    fn foreign_session(&self, record: &mut RequestRecord<'_>, out: &Outgoing) -> Option<Refusal> {
+        if record.operation != Operation::BuildSession {
+            return None;
+        }
+        let owner = &self.entry.identity.spki;
+        let own = match &build::sessions_named(out.head())[..] {
+            // The engine makes one up, which nobody can name.
+            [] => true,
+            [id] => self.shared.builds.claim(Holding::Session, id, owner),
+            _ => false,
+        };
+        if own {
+            return None;
+        }
+        let why = "X-Docker-Expose-Session-Uuid: expected one id that no other client has used";
+        record.refused_by("owner", why);
+        Some(Refusal::new(Status::Forbidden, why.to_owned()))
     }
 
     async fn connect(&self, permit: &Permitted) -> Result<EngineStream, ConnectError> {
@@ -250,4 +282,10 @@ impl<'a> Session<'a> {
             Err(_) => After::Drop,
         }
     }
+}
+
+/// Whether a client's builds are judged call by call. In report mode they pass unseen, as all does.
+fn judges_builds(policy: &Policy, client: ClientRef) -> bool {
+    let judged = policy.role(client).is_some_and(|role| role.build.is_some());
+    judged && policy.mode(client) == Mode::Enforce
 }

@@ -24,6 +24,7 @@ impl PolicyReader<'_> {
                 "target_check",
                 "toggles",
                 "limits",
+                "build",
             ],
             "[role]",
         );
@@ -99,23 +100,37 @@ impl PolicyReader<'_> {
             .get("limits")
             .and_then(|node| self.limits(node))
             .unwrap_or_default();
+        let build = table
+            .get("build")
+            .and_then(|node| self.build(node, &limits));
+        if let (Some(node), true) = (table.get("build"), limits.buildkit) {
+            let hint = "remove `buildkit = true`: [build] grants BuildKit, and judges it";
+            let message = "build: limits.buildkit grants the same unseen".to_owned();
+            self.fault(node.span().start, message, Some(hint.into()));
+        }
         for (at, pattern) in self.listed(table, "allow") {
             if matches!(pattern.as_str(), "build.session" | "build.grpc") {
                 opaque.push((at, format!("allow: \"{pattern}\"")));
             }
         }
-        for (at, what) in opaque.into_iter().filter(|_| !limits.buildkit) {
+        for (at, what) in opaque
+            .into_iter()
+            .filter(|_| !limits.buildkit && build.is_none())
+        {
             let hint = "nothing inside the tunnel can be judged; write `buildkit = true` in the role's limits to grant it";
             self.fault(at, format!("{what} is an opaque tunnel"), Some(hint.into()));
         }
         let tunnels: OperationSet = [Operation::BuildSession, Operation::BuildGrpc]
             .into_iter()
             .collect();
-        if limits.buildkit {
+        if limits.buildkit || build.is_some() {
             allowed = allowed.union(tunnels);
         } else {
             // Wildcards do not open what cannot be looked into; the opaque grant has a key of its own.
             allowed = allowed.minus(tunnels);
+        }
+        if build.as_ref().is_some_and(|build| !build.classic) {
+            allowed = allowed.minus([Operation::ImageBuild].into_iter().collect());
         }
         let mut role = Role::new(
             name,
@@ -126,6 +141,7 @@ impl PolicyReader<'_> {
             target_check,
             self.line(at),
         );
+        role.build = build;
         role.toggled = table.contains_key("toggles");
         if let Some(problem) = role.problem() {
             let hint = format!(

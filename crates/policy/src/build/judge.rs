@@ -1,0 +1,442 @@
+//! The judgement of one call.
+
+use std::fmt;
+
+use buildkit::append::map_entry;
+use buildkit::solve::Attributes;
+use buildkit::{CacheEntry, Exporter, FrontendSolve, Llb, Solve};
+use docker_api::Operation;
+use docker_api::json::{self, Value};
+
+use super::{Build, named};
+use crate::limits::LimitKey;
+use crate::power::Power;
+use crate::protected::Protected;
+
+/// Field of the frontend's options in a `SolveRequest`, and in a frontend's own.
+const OPTIONS: (u32, u32) = (7, 3);
+
+/// The option that sets the namespace of cache mounts.
+const CACHE_NAMESPACE: &str = "build-arg:BUILDKIT_CACHE_MOUNT_NS";
+
+/// Attributes of an image exporter that say how an image is packed, and nothing about where it goes.
+const PACKING: &[&str] = &[
+    "attestation-inline",
+    "attestation-prefix",
+    "buildinfo",
+    "buildinfo-attrs",
+    "compression",
+    "compression-level",
+    "dangling-name-prefix",
+    "force-compression",
+    "load",
+    "name",
+    "name-canonical",
+    "oci-mediatypes",
+    "oci-artifact",
+    "prefer-nondist-layers",
+    "push",
+    "push-by-digest",
+    "rewrite-timestamp",
+    "source-date-epoch",
+    "store",
+    "unpack",
+];
+
+/// Attributes of a cache in a registry.
+const REGISTRY_CACHE: &[&str] = &[
+    "compression",
+    "compression-level",
+    "digest",
+    "force-compression",
+    "ignore-error",
+    "image-manifest",
+    "mode",
+    "oci-mediatypes",
+    "ref",
+    "tag",
+];
+
+/// Why a call is refused: the rule, what asks for it, and what would pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// The key of `[role.NAME.build]`, or a rule that no key relaxes.
+    pub rule: &'static str,
+    /// What the call asks for.
+    pub detail: String,
+    /// What would be allowed; empty if nothing would.
+    pub allowed: String,
+}
+
+impl Objection {
+    /// An objection that nothing relaxes.
+    pub fn new(rule: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            rule,
+            detail: detail.into(),
+            allowed: String::new(),
+        }
+    }
+
+    fn allowing(self, allowed: impl fmt::Display) -> Self {
+        Self {
+            allowed: allowed.to_string(),
+            ..self
+        }
+    }
+}
+
+fn joined<T: fmt::Display>(list: &[T]) -> String {
+    match list {
+        [] => "nothing".to_owned(),
+        list => {
+            let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+            texts.join(", ")
+        }
+    }
+}
+
+/// Bytes that are appended to the client's message before it goes on.
+pub type Appendix = Vec<u8>;
+
+/// What a judgement must know of the client.
+pub struct BuildContext<'c> {
+    /// The namespace of its cache mounts.
+    pub namespace: &'c str,
+    /// Whether a session is the client's own.
+    pub owns_session: &'c dyn Fn(&str) -> bool,
+    /// What every limited role is kept away from.
+    pub protected: &'c Protected,
+}
+
+impl Build {
+    /// Judges a build; what to append to it if it may go on.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn solve(
+        &self,
+        solve: &Solve<'_>,
+        context: &BuildContext<'_>,
+    ) -> Result<Appendix, Objection> {
+        if solve.reference.is_empty() {
+            return Err(Objection::new("message", "SolveRequest.Ref is empty"));
+        }
+        for session in [solve.session, solve.source_policy_session] {
+            self.session(session, context)?;
+        }
+        if solve.session_exporter {
+            let detail = "EnableSessionExporter: exporters that the session names are not seen";
+            return Err(Objection::new("outputs", detail));
+        }
+        if solve.proxy_network {
+            return Err(self.entitlement("ProxyNetwork"));
+        }
+        for entitlement in &solve.entitlements {
+            let kind = entitlement.split('=').next().unwrap_or_default();
+            if !self.entitlements.iter().any(|allowed| allowed == kind) {
+                return Err(self.entitlement(entitlement));
+            }
+        }
+        for exporter in &solve.exporters {
+            self.exporter(exporter, context)?;
+        }
+        if solve.deprecated_cache {
+            return Err(Objection::new(
+                "cache",
+                "deprecated fields of CacheOptions are set",
+            ));
+        }
+        for cache in solve.cache_exports.iter().chain(&solve.cache_imports) {
+            self.cache(cache)?;
+        }
+        self.frontend(solve.frontend, &solve.attributes, context)?;
+        self.definitions(&solve.raw, &solve.inputs, context)?;
+        let mut appendix = self.source_policy().to_vec();
+        appendix.extend(self.namespace(OPTIONS.0, context));
+        Ok(appendix)
+    }
+
+    /// Judges a frontend's Solve within a build; what to append to it if it may go on.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn frontend_solve(
+        &self,
+        solve: &FrontendSolve<'_>,
+        context: &BuildContext<'_>,
+    ) -> Result<Appendix, Objection> {
+        if !matches!(solve.exporter_attributes, b"" | b"{}" | b"null") {
+            let detail = "ExporterAttr: attributes for exporters are not seen";
+            return Err(Objection::new("outputs", detail));
+        }
+        for cache in &solve.cache_imports {
+            self.cache(cache)?;
+        }
+        self.frontend(solve.frontend, &solve.attributes, context)?;
+        self.definitions(&solve.raw, &solve.inputs, context)?;
+        Ok(self.namespace(OPTIONS.1, context))
+    }
+
+    fn namespace(&self, field: u32, context: &BuildContext<'_>) -> Vec<u8> {
+        match self.shared_cache_mounts {
+            true => Vec::new(),
+            false => map_entry(field, CACHE_NAMESPACE, context.namespace),
+        }
+    }
+
+    /// Judges what names a session beside a Solve: the source of a resolve call.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn resolve(&self, asked: &Llb<'_>, context: &BuildContext<'_>) -> Result<(), Objection> {
+        self.llb(asked, context)
+    }
+
+    fn entitlement(&self, asked: &str) -> Objection {
+        let detail = format!("the build asks for {asked}");
+        Objection::new("entitlements", detail).allowing(joined(&self.entitlements))
+    }
+
+    fn session(&self, session: &str, context: &BuildContext<'_>) -> Result<(), Objection> {
+        match session.is_empty() || (context.owns_session)(session) {
+            true => Ok(()),
+            false => Err(Objection::new(
+                "owner",
+                "the build names a session that another client has opened",
+            )),
+        }
+    }
+
+    fn exporter(
+        &self,
+        exporter: &Exporter<'_>,
+        context: &BuildContext<'_>,
+    ) -> Result<(), Objection> {
+        let kind = match exporter.kind {
+            "moby" | "image" => "image",
+            other => other,
+        };
+        if !self.outputs.iter().any(|allowed| allowed == kind) {
+            let detail = format!("the exporter \"{}\"", exporter.kind);
+            return Err(Objection::new("outputs", detail).allowing(joined(&self.outputs)));
+        }
+        if kind != "image" {
+            return Ok(());
+        }
+        let known = |key: &str| PACKING.contains(&key) || key.starts_with("annotation");
+        if let Some(key) = exporter.attributes.keys().find(|key| !known(key)) {
+            let detail = format!(
+                "the attribute \"{key}\" of the exporter \"{}\"",
+                exporter.kind
+            );
+            return Err(Objection::new("outputs", detail));
+        }
+        let attribute = |key: &str| exporter.attributes.get(key).copied().unwrap_or_default();
+        let push = !falsy(attribute("push"));
+        let names = attribute("name");
+        for name in names.split(',').filter(|_| !names.is_empty()) {
+            self.name(name, push, context)?;
+        }
+        if push {
+            if names.is_empty() {
+                return Err(Objection::new("push", "push without a name"));
+            }
+            if exporter.attributes.contains_key("dangling-name-prefix") {
+                return Err(Objection::new("push", "dangling-name-prefix with push"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One name that an image gets.
+    fn name(&self, name: &str, push: bool, context: &BuildContext<'_>) -> Result<(), Objection> {
+        if !named(&self.tags, name) {
+            let detail = format!("the image name \"{name}\"");
+            return Err(Objection::new("tags", detail).allowing(joined(&self.tags)));
+        }
+        if push && !named(&self.push, name) {
+            let detail = format!("pushing \"{name}\"");
+            return Err(Objection::new("push", detail).allowing(joined(&self.push)));
+        }
+        let power = Power::new("name", name, LimitKey::Tags);
+        let objection = context
+            .protected
+            .doubt(&power)
+            .or_else(|| context.protected.objection(Operation::ImageTag, &power));
+        match objection {
+            Some(why) => Err(Objection::new("protected", format!("\"{name}\" {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn cache(&self, cache: &CacheEntry<'_>) -> Result<(), Objection> {
+        let allowed = || {
+            let mut list: Vec<String> = self.cache.iter().map(ToString::to_string).collect();
+            list.extend(self.cache_inline.then(|| "inline".to_owned()));
+            list.extend(self.cache_local.then(|| "local".to_owned()));
+            joined(&list)
+        };
+        let refused = |detail: String| Err(Objection::new("cache", detail).allowing(allowed()));
+        match cache.kind {
+            "inline" if self.cache_inline => Ok(()),
+            "local" if self.cache_local => Ok(()),
+            "registry" => {
+                let name = cache.attributes.get("ref").copied().unwrap_or_default();
+                let known = |key: &&str| REGISTRY_CACHE.contains(key);
+                if let Some(key) = cache.attributes.keys().find(|key| !known(key)) {
+                    return refused(format!("the attribute \"{key}\" of a cache in a registry"));
+                }
+                match named(&self.cache, name) {
+                    true => Ok(()),
+                    false => refused(format!("the cache \"{name}\"")),
+                }
+            }
+            kind => refused(format!("a cache of type \"{kind}\"")),
+        }
+    }
+
+    /// The options of a frontend.
+    fn frontend(
+        &self,
+        frontend: &str,
+        options: &Attributes<'_>,
+        context: &BuildContext<'_>,
+    ) -> Result<(), Objection> {
+        if !matches!(frontend, "" | "dockerfile.v0" | "gateway.v0") {
+            let detail = format!("the frontend \"{frontend}\" is unknown");
+            return Err(Objection::new("message", detail));
+        }
+        for (key, value) in options {
+            match *key {
+                "cgroup-parent" if !value.is_empty() => {
+                    return Err(cgroup_parent(value));
+                }
+                "force-network-mode" if !matches!(*value, "" | "none" | "sandbox" | "default") => {
+                    self.host_network()?;
+                }
+                "gateway-devel" => {
+                    return Err(Objection::new("raw_llb", "the option \"gateway-devel\""));
+                }
+                "cache-from" => {
+                    for name in value.split(',').filter(|_| !value.is_empty()) {
+                        let attributes = [("ref", name)].into();
+                        self.cache(&CacheEntry {
+                            kind: "registry",
+                            attributes,
+                        })?;
+                    }
+                }
+                "cache-imports" => self.cache_imports(value)?,
+                key if names_session(key) => self.session(value, context)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Caches that an option lists as JSON, read as strictly as a body: the engine's reader knows no case.
+    fn cache_imports(&self, value: &str) -> Result<(), Objection> {
+        let unreadable = || Objection::new("cache", "the option \"cache-imports\" cannot be read");
+        let list = json::parse(value.as_bytes(), value.len()).map_err(|_| unreadable())?;
+        let Value::Array(entries) = &list else {
+            return Err(unreadable());
+        };
+        for entry in entries {
+            let mut cache = CacheEntry::default();
+            for (key, value) in entry.members() {
+                match (key.as_ref(), value) {
+                    ("Type", Value::Text(kind)) => cache.kind = kind,
+                    ("Attrs", Value::Object(attributes)) => {
+                        for (key, value) in attributes {
+                            let value = value.text().ok_or_else(unreadable)?;
+                            cache.attributes.insert(key.as_ref(), value);
+                        }
+                    }
+                    ("Attrs", Value::Null) => {}
+                    _ => return Err(unreadable()),
+                }
+            }
+            self.cache(&cache)?;
+        }
+        Ok(())
+    }
+
+    fn host_network(&self) -> Result<(), Objection> {
+        match self
+            .entitlements
+            .iter()
+            .any(|allowed| allowed == "network.host")
+        {
+            true => Ok(()),
+            false => Err(self.entitlement("network.host")),
+        }
+    }
+
+    fn definitions(
+        &self,
+        raw: &Llb<'_>,
+        inputs: &Llb<'_>,
+        context: &BuildContext<'_>,
+    ) -> Result<(), Objection> {
+        if raw.operations > 0 && !self.raw_llb {
+            let detail = "the client sends operations of its own (a Definition)";
+            return Err(Objection::new("raw_llb", detail).allowing("raw_llb = true"));
+        }
+        self.llb(raw, context)?;
+        self.llb(inputs, context)
+    }
+
+    fn llb(&self, llb: &Llb<'_>, context: &BuildContext<'_>) -> Result<(), Objection> {
+        if let Some(parent) = llb.cgroup_parents.first() {
+            return Err(cgroup_parent(parent));
+        }
+        if llb.nested {
+            let detail = "an operation that solves another definition inside the engine";
+            return Err(Objection::new("raw_llb", detail));
+        }
+        if llb.host_network {
+            self.host_network()?;
+        }
+        let asks = [("security.insecure", llb.insecure), ("device", llb.devices)];
+        for (name, asked) in asks {
+            if asked && !self.entitlements.iter().any(|allowed| allowed == name) {
+                return Err(self.entitlement(name));
+            }
+        }
+        for session in &llb.sessions {
+            self.session(session, context)?;
+        }
+        if !self.shared_cache_mounts {
+            let own = format!("{}/", context.namespace);
+            if let Some(id) = llb.cache_ids.iter().find(|id| !id.starts_with(&own)) {
+                let detail = format!("the cache mount \"{id}\" is not in the client's namespace");
+                return Err(
+                    Objection::new("cache_mounts", detail).allowing("cache_mounts = \"shared\"")
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an option's value is a session: `local-sessionid:NAME`, and any key like it that is not a free name.
+fn names_session(key: &str) -> bool {
+    const FREE: &[&str] = &[
+        "build-arg:",
+        "context:",
+        "input-metadata:",
+        "label:",
+        "vcs:",
+    ];
+    key.contains("session") && !FREE.iter().any(|prefix| key.starts_with(prefix))
+}
+
+fn cgroup_parent(parent: &str) -> Objection {
+    Objection::new("cgroup-parent", format!("the cgroup parent \"{parent}\""))
+}
+
+/// Whether Go's `strconv.ParseBool` reads it as false; an attribute that is missing is false too.
+fn falsy(value: &str) -> bool {
+    matches!(value, "" | "0" | "f" | "F" | "false" | "FALSE" | "False")
+}

@@ -1,0 +1,181 @@
+//! Whose builds and sessions are whose.
+//!
+//! An id belongs to the client (its public key) that named it first: a build by Solve, a session by `POST /session`.
+//! Sessions that were opened past the gate are nobody's, so no Solve can name them. Each client keeps its last [`MOST`] ids of a kind; an id that is forgotten is refused like
+//! any other unknown one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::limits::MemoryBudget;
+
+/// Ids of one kind that are remembered for each client.
+const MOST: usize = 4096;
+
+/// Longest id; BuildKit's have 25 characters.
+const LONGEST: usize = 128;
+
+/// What all messages that one client has under judgement may hold.
+const HELD: usize = 64 << 20;
+
+/// How long a call waits for the Solve that begins its build, and a Solve for its session: clients begin all at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A client, by the digest of its public key.
+pub(super) type Owner = [u8; 32];
+
+/// What an id is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holding {
+    /// A build: the `Ref` of a Solve.
+    Build,
+    /// A session: `X-Docker-Expose-Session-Uuid`.
+    Session,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    owners: HashMap<(Holding, String), Owner>,
+    /// What each client has, oldest first.
+    order: HashMap<(Holding, Owner), VecDeque<String>>,
+    held: HashMap<Owner, Weak<MemoryBudget>>,
+}
+
+/// The owners of builds and sessions.
+#[derive(Debug, Default)]
+pub struct Builds {
+    book: Mutex<Book>,
+    changed: Notify,
+}
+
+/// Whether an id means what it says. BuildKit reads `x:ID` as `ID`, so nothing but plain ids has an owner.
+fn plain(id: &str) -> bool {
+    let character = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    !id.is_empty() && id.len() <= LONGEST && id.bytes().all(character)
+}
+
+impl Builds {
+    /// Gives an id to a client; whether it is the client's then.
+    pub fn claim(&self, holding: Holding, id: &str, owner: &Owner) -> bool {
+        if !plain(id) {
+            return false;
+        }
+        let mut book = self.lock();
+        if let Some(known) = book.owners.get(&(holding, id.to_owned())) {
+            return known == owner;
+        }
+        book.owners.insert((holding, id.to_owned()), *owner);
+        let order = book.order.entry((holding, *owner)).or_default();
+        order.push_back(id.to_owned());
+        let forgotten = if order.len() > MOST {
+            order.pop_front()
+        } else {
+            None
+        };
+        if let Some(forgotten) = forgotten {
+            book.owners.remove(&(holding, forgotten));
+        }
+        drop(book);
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// Whether an id is the client's; `None` if it is nobody's.
+    pub fn owns(&self, holding: Holding, id: &str, owner: &Owner) -> Option<bool> {
+        let book = self.lock();
+        let known = book.owners.get(&(holding, id.to_owned()))?;
+        Some(known == owner)
+    }
+
+    /// Waits until a build or a session is somebody's; whether it is the client's.
+    pub(super) async fn awaited(&self, holding: Holding, id: &str, owner: &Owner) -> bool {
+        if !plain(id) {
+            return false;
+        }
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(own) = self.owns(holding, id, owner) {
+                    return own;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// What a client's messages under judgement may hold together.
+    pub(super) fn room(&self, owner: &Owner) -> Arc<MemoryBudget> {
+        let mut book = self.lock();
+        if let Some(budget) = book.held.get(owner).and_then(Weak::upgrade) {
+            return budget;
+        }
+        book.held.retain(|_, budget| budget.strong_count() > 0);
+        let budget = Arc::new(MemoryBudget::new(HELD));
+        book.held.insert(*owner, Arc::downgrade(&budget));
+        budget
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Owner = [1; 32];
+    const OTHER: Owner = [2; 32];
+
+    #[test]
+    fn an_id_belongs_to_the_client_that_named_it_first() {
+        let builds = Builds::default();
+        assert!(builds.claim(Holding::Session, "abc", &ONE));
+        assert!(builds.claim(Holding::Session, "abc", &ONE));
+        assert!(!builds.claim(Holding::Session, "abc", &OTHER));
+        assert_eq!(builds.owns(Holding::Session, "abc", &OTHER), Some(false));
+        assert_eq!(builds.owns(Holding::Build, "abc", &ONE), None);
+    }
+
+    #[test]
+    fn an_id_with_a_prefix_is_nobodys() {
+        let builds = Builds::default();
+        for id in ["x:abc", "", "a b", "a/b", &"a".repeat(LONGEST + 1)] {
+            assert!(!builds.claim(Holding::Session, id, &ONE), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_client_forgets_its_own_ids_only() {
+        let builds = Builds::default();
+        assert!(builds.claim(Holding::Build, "kept", &OTHER));
+        for number in 0..=MOST {
+            assert!(builds.claim(Holding::Build, &format!("r{number}"), &ONE));
+        }
+        assert_eq!(builds.owns(Holding::Build, "r0", &ONE), None);
+        assert_eq!(builds.owns(Holding::Build, "r1", &ONE), Some(true));
+        assert_eq!(builds.owns(Holding::Build, "kept", &OTHER), Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_call_waits_for_the_solve_that_begins_its_build() {
+        let builds = Builds::default();
+        let (mine, others, ()) = tokio::join!(
+            builds.awaited(Holding::Build, "ref", &ONE),
+            builds.awaited(Holding::Build, "ref", &OTHER),
+            async {
+                tokio::task::yield_now().await;
+                assert!(builds.claim(Holding::Build, "ref", &ONE));
+            }
+        );
+        assert!(mine && !others);
+    }
+}
