@@ -26,7 +26,7 @@ use crate::connection::{Bounds, Front};
 use crate::engine::Upstream;
 use crate::generation::{self, Generation};
 use crate::house::{House, Surroundings, Survey};
-use crate::http::shared::{Current, Deadlines, Limits, Shared};
+use crate::http::shared::{Current, Deadlines, HttpLimits, Shared};
 use crate::limits::MemoryBudget;
 use crate::listener::{self, Keepalive};
 use crate::observe::admin::{self, Admin};
@@ -103,7 +103,7 @@ impl App {
                 head: config.head_timeout,
                 tunnel_grace: config.tunnel_grace,
             },
-            limits: Limits {
+            limits: HttpLimits {
                 head_bytes: config.limits.head_bytes,
                 header_lines: config.limits.header_lines,
                 session_max_age: config.limits.session_max_age,

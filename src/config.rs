@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::error::{ConfigError, Problem, Wrong};
+use crate::config::error::{ConfigError, ConfigProblem, Wrong};
 use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
 use crate::config::resolve::Resolver;
@@ -112,7 +112,7 @@ fn of_running_gate<T>(
     let named = sources.layers[..2]
         .iter()
         .any(|layer| layer.contains_key(name));
-    let foreign = |problem: &Problem| {
+    let foreign = |problem: &ConfigProblem| {
         matches!(problem.origin, Origin::Env(_)) && problem.message.starts_with("unknown")
     };
     let problems = sources
@@ -160,7 +160,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         notes.push(format!("{LOCAL_ONLY}: {OPENS}"));
     }
     if listen.is_empty() && r.problems.is_empty() {
-        r.problems.push(Problem::new(
+        r.problems.push(ConfigProblem::new(
             r.origin("hosts").cloned().unwrap_or(Origin::Default),
             "hosts is empty; expected at least one address to listen on",
         ));
@@ -203,7 +203,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         },
         reload_interval: r.optional("reload-interval", value::time),
         exit_on_stale_socket: r.optional("exit-on-stale-socket", value::time),
-        limits: Limits {
+        limits: SettingLimits {
             session_max_age: r.optional("session-max-age", value::time),
             connections: r.value("max-connections", |text| value::count(text, 1)),
             connections_per_client: r
@@ -218,7 +218,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         workers: r.value("workers", |text| ranged(text, 0, 1024)),
         metrics: r.optional::<SocketAddr>("metrics", value::address),
         control_socket: r.optional_path("control-socket", value::socket_path),
-        log: Log {
+        log: LogSettings {
             level: r.value("log-level", LogLevel::parse),
             access: r.value("access-log", |text| match text.trim() {
                 "on" => Ok(true),

@@ -21,7 +21,7 @@ use crate::listener;
 use crate::observe::expiry::Warner;
 use crate::observe::metrics::Limit;
 use crate::observe::registry::{Activity, Admission, Cut, Entry, Place, Registry, Source};
-use crate::tls::{self, Outcome};
+use crate::tls::{self, HandshakeOutcome};
 
 /// Bounds on connections.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,7 @@ impl Front {
             ));
             let accepted = tokio::select! {
                 accepted = handshake => accepted,
-                () = place.displaced() => Err(Outcome::Displaced),
+                () = place.displaced() => Err(HandshakeOutcome::Displaced),
             };
             (accepted, generation)
         };
@@ -136,7 +136,7 @@ impl Front {
             }
             Err(outcome) => {
                 metrics.handshake(outcome.id());
-                if matches!(outcome, Outcome::Displaced) {
+                if matches!(outcome, HandshakeOutcome::Displaced) {
                     metrics.limited(Limit::Handshakes);
                 }
                 return self.report(id, peer, &outcome);
@@ -199,8 +199,8 @@ impl Front {
 
     /// Says why a peer did not get in. Any peer can cause that, so it is throttled; but it answers the first question of
     /// everyone whose client does not get in.
-    fn report(&self, id: u64, peer: SocketAddr, outcome: &Outcome) {
-        if let Outcome::Probe = outcome {
+    fn report(&self, id: u64, peer: SocketAddr, outcome: &HandshakeOutcome) {
+        if let HandshakeOutcome::Probe = outcome {
             return debug!(conn.id = id, client.addr = %peer, "Probe");
         }
         if self.refusals.admits((outcome.id(), Source::of(peer))) {

@@ -50,7 +50,7 @@ pub struct Certificates {
 
 /// Why there is no generation.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum GenerationFault {
     /// A TLS file is missing or wrong.
     #[error(transparent)]
     File(#[from] FileError),
@@ -62,7 +62,7 @@ pub enum Fault {
     Policy(#[from] PolicyError),
 }
 
-impl Fault {
+impl GenerationFault {
     /// The advice, for a line of its own.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -114,7 +114,7 @@ impl Generation {
     ///
     /// # Errors
     /// When a file is missing or wrong, or they do not go together.
-    pub fn build(config: &Config) -> Result<Self, Fault> {
+    pub fn build(config: &Config) -> Result<Self, GenerationFault> {
         let (trust, dates, certificates) = trust(config, |_| ())?;
         Ok(Self {
             trust,
@@ -297,7 +297,7 @@ fn listed(names: &[&str]) -> String {
 ///
 /// # Errors
 /// When a file is missing or wrong.
-pub fn trust_store(config: &Config) -> Result<(TrustStore, usize), Fault> {
+pub fn trust_store(config: &Config) -> Result<(TrustStore, usize), GenerationFault> {
     let (client_ca, crls) = files::load_clients_trust(&config.tls_paths())?;
     let lists = crls.len();
     let store = crate::tls::config::trust_store(&client_ca, crls, config.deny.clone());
@@ -308,7 +308,7 @@ pub fn trust_store(config: &Config) -> Result<(TrustStore, usize), Fault> {
 ///
 /// # Errors
 /// When the file is missing or wrong, or a toggle is.
-pub fn policy(config: &Config) -> Result<Policy, Fault> {
+pub fn policy(config: &Config) -> Result<Policy, GenerationFault> {
     Ok(match &config.policy {
         Some(path) => Policy::read(path)?,
         None => toggles::from_env(environment())?.unwrap_or_else(Policy::open),
@@ -324,7 +324,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 fn trust(
     config: &Config,
     look: impl FnOnce(&TlsMaterial),
-) -> Result<(Trust, Vec<Date>, Certificates), Fault> {
+) -> Result<(Trust, Vec<Date>, Certificates), GenerationFault> {
     let files = files::load(&config.tls_paths())?;
     look(&files);
     let server = files

@@ -32,13 +32,13 @@ const ENGINE_SOCKET: &str = "/var/run/docker.sock";
 #[derive(Debug)]
 pub struct House {
     surroundings: Surroundings,
-    state: Mutex<State>,
+    state: Mutex<HouseState>,
     pending: AtomicBool,
     asking: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HouseState {
     /// The files the gate was started with, which it may use until its end.
     first: Survey,
     /// Those of the configuration in force.
@@ -57,7 +57,7 @@ impl House {
         Self {
             pending: AtomicBool::new(own.is_err()),
             surroundings,
-            state: Mutex::new(State {
+            state: Mutex::new(HouseState {
                 first: survey.clone(),
                 now: survey,
                 own,
@@ -189,7 +189,7 @@ impl House {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HouseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use call::CallError;
-pub use message::{Request, fields};
+pub use message::{PluginRequest, fields};
 
 use crate::finding;
 use text::escape;
@@ -44,7 +44,7 @@ pub struct Plugin {
 /// Why a plugin's word was not "allow". Its text is dockerd's own, which scripts and people know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("authorization denied by plugin {plugin}: {message}")]
-pub struct Denied {
+pub struct PluginDenied {
     /// The plugin's name.
     pub plugin: String,
     /// What it said, or why it could not be asked.
@@ -67,19 +67,19 @@ impl Plugin {
     ///
     /// # Errors
     /// Unless the plugin allows it.
-    pub async fn authorize_request(&self, request: &Request) -> Result<(), Denied> {
+    pub async fn authorize_request(&self, request: &PluginRequest) -> Result<(), PluginDenied> {
         self.ask("AuthZPlugin.AuthZReq", request).await
     }
 
-    /// Asks whether an answer may go back; `request` has the answer in it ([`Request::answered`]).
+    /// Asks whether an answer may go back; `request` has the answer in it ([`PluginRequest::answered`]).
     ///
     /// # Errors
     /// Unless the plugin allows it.
-    pub async fn authorize_response(&self, request: &Request) -> Result<(), Denied> {
+    pub async fn authorize_response(&self, request: &PluginRequest) -> Result<(), PluginDenied> {
         self.ask("AuthZPlugin.AuthZRes", request).await
     }
 
-    async fn ask(&self, method: &str, request: &Request) -> Result<(), Denied> {
+    async fn ask(&self, method: &str, request: &PluginRequest) -> Result<(), PluginDenied> {
         let asked = timeout(DEADLINE, async {
             if !self.active.load(Ordering::Relaxed) {
                 call::activate(&self.path).await?;
@@ -105,7 +105,7 @@ impl Plugin {
 
     /// A denial in the plugin's name. What could drive the client's terminal is escaped, as in the gate's own messages.
     #[must_use]
-    pub fn denied(&self, message: impl AsRef<str>) -> Denied {
+    pub fn denied(&self, message: impl AsRef<str>) -> PluginDenied {
         let mut shown = String::new();
         for c in message.as_ref().chars() {
             if escape::is_unsafe(c) {
@@ -114,7 +114,7 @@ impl Plugin {
                 shown.push(c);
             }
         }
-        Denied {
+        PluginDenied {
             plugin: self.name.clone(),
             message: shown,
         }

@@ -30,7 +30,7 @@ use crate::observe::registry::{Cut, Entry};
 use pki::auto;
 
 use changes::names;
-use look::{Found, Known, New};
+use look::{FoundFiles, KnownFiles, New};
 
 /// How often live certificates are compared with the clock.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
@@ -128,7 +128,7 @@ impl Reloader {
 
     /// Looks at the files; `asked` reloads at once and although nothing has changed.
     async fn look(&mut self, asked: bool) -> Result<Reloaded, String> {
-        let known = Known {
+        let known = KnownFiles {
             args: self.args.clone(),
             config: self.config.clone(),
             has_lists: self.front.shared.generation().has_lists(),
@@ -147,12 +147,12 @@ impl Reloader {
         };
         self.changing = None;
         match found {
-            Found::Unchanged => Ok(Reloaded::default()),
-            Found::Changing(digest) => {
+            FoundFiles::Unchanged => Ok(Reloaded::default()),
+            FoundFiles::Changing(digest) => {
                 self.changing = Some(digest);
                 Ok(Reloaded::default())
             }
-            Found::Fault(fault, digest) => {
+            FoundFiles::Fault(fault, digest) => {
                 self.front.shared.metrics.reload(metrics::Reload::Failed);
                 error!(
                     error = fault,
@@ -163,7 +163,7 @@ impl Reloader {
                     "the reload failed; the old configuration stays in force: {fault}"
                 ))
             }
-            Found::New(new) => Ok(self.publish(*new).await),
+            FoundFiles::New(new) => Ok(self.publish(*new).await),
         }
     }
 

@@ -60,7 +60,7 @@ pub struct Accepted {
 /// Why a peer did not get in.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum HandshakeOutcome {
     /// It closed before it sent anything: a port probe.
     Probe,
     /// It spoke plain HTTP, and was told so.
@@ -85,7 +85,7 @@ pub enum Outcome {
     Failed(io::Error),
 }
 
-impl Outcome {
+impl HandshakeOutcome {
     /// The word used in metrics labels and log fields, from a closed set.
     #[must_use]
     pub fn id(&self) -> &'static str {
@@ -105,7 +105,7 @@ impl Outcome {
     }
 }
 
-impl Outcome {
+impl HandshakeOutcome {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -124,7 +124,7 @@ impl Outcome {
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for HandshakeOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Probe => f.write_str("closed before sending anything"),
@@ -176,17 +176,17 @@ pub async fn accept(
     verifier: &ClientVerifier,
     deadline: Instant,
     on_first_bytes: impl FnOnce(),
-) -> Result<Accepted, Outcome> {
+) -> Result<Accepted, HandshakeOutcome> {
     let mut socket = WideSocket::new(tcp);
     let silence = deadline.min(Instant::now() + SILENCE);
     let other = match timeout_at(silence, socket.peek()).await {
-        Err(_) => return Err(Outcome::Silent),
-        Ok(Err(_)) | Ok(Ok([])) => return Err(Outcome::Probe),
+        Err(_) => return Err(HandshakeOutcome::Silent),
+        Ok(Err(_)) | Ok(Ok([])) => return Err(HandshakeOutcome::Probe),
         Ok(Ok(first)) => other_protocol(first),
     };
     on_first_bytes();
     if let Some(other) = other {
-        if matches!(other, Outcome::PlainHttp) {
+        if matches!(other, HandshakeOutcome::PlainHttp) {
             let _ = timeout_at(deadline, socket.write_all(PLAIN_HTTP)).await;
         }
         socket
@@ -200,11 +200,11 @@ pub async fn accept(
         socket
             .linger_and_close(REFUSED_DRAIN.0, REFUSED_DRAIN.1)
             .await;
-        return Err(Outcome::OldVersion);
+        return Err(HandshakeOutcome::OldVersion);
     }
     let handshake = acceptor.accept(socket).into_fallible();
     match timeout_at(deadline, handshake).await {
-        Err(_) => Err(Outcome::TimedOut),
+        Err(_) => Err(HandshakeOutcome::TimedOut),
         Ok(Ok(stream)) => identify(stream, verifier),
         Ok(Err((error, socket))) => {
             socket
@@ -215,9 +215,11 @@ pub async fn accept(
                     verifier.found(),
                     error.get_ref().and_then(|e| e.downcast_ref()),
                 ) {
-                    (Some(Err(refusal)), _) => Outcome::Refused(refusal.clone()),
-                    (_, Some(rustls::Error::NoCertificatesPresented)) => Outcome::NoCertificate,
-                    _ => Outcome::Failed(error),
+                    (Some(Err(refusal)), _) => HandshakeOutcome::Refused(refusal.clone()),
+                    (_, Some(rustls::Error::NoCertificatesPresented)) => {
+                        HandshakeOutcome::NoCertificate
+                    }
+                    _ => HandshakeOutcome::Failed(error),
                 },
             )
         }
@@ -225,18 +227,18 @@ pub async fn accept(
 }
 
 /// What a peer speaks whose first bytes are no record of TLS, where that can be told.
-fn other_protocol(first: &[u8]) -> Option<Outcome> {
+fn other_protocol(first: &[u8]) -> Option<HandshakeOutcome> {
     /// The start of a header of version 2 (HAProxy's proxy-protocol.txt, 2.2).
     const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     if first.starts_with(b"PROXY ") {
-        Some(Outcome::ProxyProtocol(1))
+        Some(HandshakeOutcome::ProxyProtocol(1))
     } else if first.len() >= 5 && VERSION_2.starts_with(&first[..first.len().min(VERSION_2.len())])
     {
-        Some(Outcome::ProxyProtocol(2))
+        Some(HandshakeOutcome::ProxyProtocol(2))
     } else if first.starts_with(b"SSH-") {
-        Some(Outcome::Ssh)
+        Some(HandshakeOutcome::Ssh)
     } else if first.first().is_some_and(u8::is_ascii_alphabetic) {
-        Some(Outcome::PlainHttp)
+        Some(HandshakeOutcome::PlainHttp)
     } else {
         None
     }
@@ -255,7 +257,7 @@ fn is_old(start: &[u8]) -> bool {
 fn identify(
     mut stream: TlsStream<WideSocket>,
     verifier: &ClientVerifier,
-) -> Result<Accepted, Outcome> {
+) -> Result<Accepted, HandshakeOutcome> {
     // As much plaintext as one bulk read brings becomes one write.
     stream.get_mut().1.set_buffer_limit(Some(net::BULK));
     let chain: Vec<_> = stream
@@ -270,7 +272,7 @@ fn identify(
             chain,
             stream: Box::new(stream),
         }),
-        Some(Err(refusal)) => Err(Outcome::Refused(refusal.clone())),
-        _ => Err(Outcome::NoCertificate),
+        Some(Err(refusal)) => Err(HandshakeOutcome::Refused(refusal.clone())),
+        _ => Err(HandshakeOutcome::NoCertificate),
     }
 }

@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use docker_api::classify;
 use dockgate::http::framing::Framing;
 use dockgate::http::head::{self, Emit};
-use dockgate::observe::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
+use dockgate::observe::audit::{AuditCertificate, Decision, Event, Record, SCHEMA, timestamp};
 use pki::identity::Identity;
 use policy::{BodyLength, EngineHeaders, Policy, Request, Step};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
@@ -256,7 +256,7 @@ fn records(c: &mut Criterion) {
         request: "7f3a-1".into(),
         connection: "7f3a".into(),
         address: "192.0.2.7:41234".into(),
-        certificate: Certificate::of(&identity),
+        certificate: AuditCertificate::of(&identity),
         client: "ci".into(),
         role: "team".into(),
         operation: "container.create".into(),
@@ -279,7 +279,7 @@ fn records(c: &mut Criterion) {
     };
     let mut group = c.benchmark_group("audit");
     group.bench_function("certificate", |b| {
-        b.iter(|| Certificate::of(black_box(&identity)));
+        b.iter(|| AuditCertificate::of(black_box(&identity)));
     });
     group.bench_function("line", |b| b.iter(|| black_box(&record).line()));
     group.bench_function("timestamp", |b| {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::config::listen::Listen;
-use crate::generation::Fault;
+use crate::generation::GenerationFault;
 use crate::net::holder;
 use crate::observe::control::BindError;
 use pki;
@@ -18,7 +18,7 @@ pub enum StartError {
     Certs(#[from] pki::CertsError),
     /// The files do not make a generation of trust and policy.
     #[error(transparent)]
-    Generation(#[from] Fault),
+    Generation(#[from] GenerationFault),
     /// The audit cannot be written.
     #[error("cannot open the audit file {path:?}")]
     Audit {

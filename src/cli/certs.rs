@@ -32,7 +32,7 @@ pub enum CertsCommand {
     /// Make a server certificate
     Server(Server),
     /// Make a client certificate, a directory that serves as DOCKER_CERT_PATH
-    Client(Client),
+    ClientArgs(ClientArgs),
     /// List the certificates of a directory
     List(List),
     /// Show a certificate, or the one a server presents, and what dockgate would say to it
@@ -130,7 +130,7 @@ pub struct Server {
 
 /// `certs client`
 #[derive(Debug, Args)]
-pub struct Client {
+pub struct ClientArgs {
     /// Common name, which policies and logs know the client by
     pub name: String,
     /// Which CA signs.

@@ -16,7 +16,7 @@ pub struct PolicyArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Read a policy and say what each client may do, and whether it leads to root on the host
-    Check(CheckArgs),
+    Check(PolicyCheckArgs),
     /// Walk one request through a policy: exit 0 allowed, 3 denied, 2 cannot tell
     Explain(Box<ExplainArgs>),
     /// Run cases from a JSON Lines file: exit 0 all as expected, 1 not
@@ -29,7 +29,7 @@ pub enum PolicyCommand {
 
 /// Arguments of `policy check`.
 #[derive(Clone, Debug, Args)]
-pub struct CheckArgs {
+pub struct PolicyCheckArgs {
     /// The policy file
     pub file: PathBuf,
     /// The CA file of the listener, to warn of names that several CAs could issue

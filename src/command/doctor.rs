@@ -67,7 +67,7 @@ pub fn run(
     let report = match &args.target {
         None => host::examine(&args.serve, env),
         Some(target) => {
-            let target = client::Target::parse(target).map_err(|message| {
+            let target = client::DoctorTarget::parse(target).map_err(|message| {
                 Failure::new(
                     Exit::USAGE,
                     format!("{}: {message}", escape::quoted(target)),

@@ -25,7 +25,7 @@ use text::escape;
 
 /// What a command has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct PolicyOutcome {
     /// For standard output, without the last line feed.
     pub text: String,
     /// For standard error, without the last line feed; empty for nothing.
@@ -34,7 +34,7 @@ pub struct Outcome {
     pub code: u8,
 }
 
-impl Outcome {
+impl PolicyOutcome {
     /// Lines of an answer; none of them can be two.
     fn of(lines: impl IntoIterator<Item = impl AsRef<str>>, code: u8) -> Self {
         let lines: Vec<String> = lines
@@ -83,7 +83,7 @@ pub fn run(args: &PolicyArgs, output: &mut Output<'_>) -> Result<Exit, Failure> 
 ///
 /// # Errors
 /// As [`run`].
-pub fn outcome(args: &PolicyArgs, input: &mut dyn Read) -> Result<Outcome, PolicyError> {
+pub fn outcome(args: &PolicyArgs, input: &mut dyn Read) -> Result<PolicyOutcome, PolicyError> {
     match &args.command {
         PolicyCommand::Check(args) => check::run(args),
         PolicyCommand::Explain(args) => explain::run(args, input),

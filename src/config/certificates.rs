@@ -1,6 +1,6 @@
 //! Which certificates to serve with: named, made by `auto-certs`, or found in a known place.
 
-use crate::config::error::{Problem, Wrong};
+use crate::config::error::{ConfigProblem, Wrong};
 use crate::config::origin::Origin;
 use crate::config::resolve::Resolver;
 use crate::config::search::{self, Places};
@@ -11,7 +11,7 @@ use crate::config::{AutoCerts, TlsPaths, value};
 pub(super) fn choose(
     r: &mut Resolver,
     places: &Places,
-    missing: &mut Option<Problem>,
+    missing: &mut Option<ConfigProblem>,
 ) -> (Option<TlsPaths>, Option<AutoCerts>) {
     const NAMES: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
     let auto = r.optional_path("auto-certs", value::path);
@@ -31,7 +31,7 @@ pub(super) fn choose(
                 describe(r, "auto-certs")
             );
             r.problems
-                .push(Problem::new(origin, message).hint(
+                .push(ConfigProblem::new(origin, message).hint(
                     "auto-certs makes and finds all three files itself: keep one of the two",
                 ));
         }
@@ -43,7 +43,7 @@ pub(super) fn choose(
     if !sans.is_empty() {
         let origin = r.origin("sans").cloned().unwrap_or(Origin::Default);
         r.problems.push(
-            Problem::new(
+            ConfigProblem::new(
                 origin,
                 "sans is set without auto-certs, the only one to use it",
             )
@@ -82,7 +82,7 @@ pub(super) fn choose(
                     places.describe_certs()
                 );
                 *missing = Some(
-                    Problem::new(Origin::Default, message)
+                    ConfigProblem::new(Origin::Default, message)
                         .hint("make them with `dockgate certs init`, or start with `dockgate serve --auto-certs ./certs`"),
                 );
                 (None, None)
@@ -108,7 +108,7 @@ pub(super) fn choose(
                     words(given),
                     words(missing)
                 );
-                r.problems.push(Problem::new(origin, message));
+                r.problems.push(ConfigProblem::new(origin, message));
             }
             (None, None)
         }
@@ -116,7 +116,7 @@ pub(super) fn choose(
 }
 
 /// A path that could not be read makes "is not set" a false trail.
-fn is_about_tls(problem: &Problem) -> bool {
+fn is_about_tls(problem: &ConfigProblem) -> bool {
     [
         "tlscacert",
         "tlscert",
@@ -139,7 +139,7 @@ pub(super) fn tls_verify(r: &mut Resolver, notes: &mut Vec<String>) {
     if !r.value("tlsverify", value::switch) {
         let origin = r.origin("tlsverify").cloned().unwrap_or(Origin::Default);
         r.problems.push(
-            Problem::new(origin, "tlsverify is false; dockgate always verifies clients")
+            ConfigProblem::new(origin, "tlsverify is false; dockgate always verifies clients")
                 .hint("remove the setting; give each client a certificate with `dockgate certs client NAME`"),
         );
     } else if r.origin("tlsverify").is_some() {

@@ -4,18 +4,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::error::Problem;
-use crate::config::layer::{Entry, Layer};
+use crate::config::error::ConfigProblem;
+use crate::config::layer::{Layer, LayerEntry};
 use crate::config::origin::Origin;
 
 /// Takes tlscacert, tlscert, tlskey, the tcp hosts and the unix host from dockerd's `daemon.json`; the rest is dockerd's.
 /// Also says what the person must still do.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Layer, Vec<String>), Problem> {
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Layer, Vec<String>), ConfigProblem> {
     let origin = Origin::DaemonJson(path.to_owned());
     let value: Value = serde_json::from_slice(bytes)
-        .map_err(|err| Problem::new(origin.clone(), format!("not valid JSON: {err}")))?;
+        .map_err(|err| ConfigProblem::new(origin.clone(), format!("not valid JSON: {err}")))?;
     let Value::Object(settings) = value else {
-        return Err(Problem::new(
+        return Err(ConfigProblem::new(
             origin,
             "expected a JSON object, as dockerd does",
         ));
@@ -28,7 +28,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Layer, Vec<String>), P
         if !items.is_empty() {
             layer.insert(
                 name,
-                Entry {
+                LayerEntry {
                     items,
                     origin: origin.clone(),
                     base: base.clone(),
@@ -42,7 +42,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Layer, Vec<String>), P
             Some(Value::String(text)) if text.is_empty() => {}
             Some(Value::String(text)) => put(name, vec![text.clone()]),
             Some(_) => {
-                return Err(Problem::new(
+                return Err(ConfigProblem::new(
                     origin.clone(),
                     format!("{name:?} is not a string; expected a path"),
                 ));
@@ -58,7 +58,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Layer, Vec<String>), P
             .map(str::to_owned)
             .collect(),
         Some(_) => {
-            return Err(Problem::new(
+            return Err(ConfigProblem::new(
                 origin.clone(),
                 "\"hosts\" is not an array; expected a list of URLs",
             ));

@@ -12,12 +12,12 @@ use text::escape;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// In the order the settings are documented.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Where it was written.
     pub origin: Origin,
     /// Lower case, no full stop.
@@ -64,7 +64,7 @@ impl<T: Into<String>> From<T> for Wrong {
     }
 }
 
-impl Problem {
+impl ConfigProblem {
     /// A problem of the whole, at a place.
     pub fn new(origin: Origin, message: impl Into<String>) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Problem {
     }
 }
 
-impl Problem {
+impl ConfigProblem {
     /// As `check` and `doctor` print it.
     pub fn finding(&self) -> Finding {
         let bare = Self {
@@ -120,7 +120,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if matches!(self.origin, Origin::File { .. } | Origin::DaemonJson(_)) {
             write!(f, "{}: ", self.origin)?;
@@ -147,8 +147,8 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-impl From<Problem> for ConfigError {
-    fn from(problem: Problem) -> Self {
+impl From<ConfigProblem> for ConfigError {
+    fn from(problem: ConfigProblem) -> Self {
         Self {
             problems: vec![problem],
         }

@@ -7,9 +7,9 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::error::Problem;
+use crate::config::error::ConfigProblem;
 use crate::config::key::{KEYS, Key, Kind, suggest};
-use crate::config::layer::{Entry, Layer};
+use crate::config::layer::{Layer, LayerEntry};
 use crate::config::origin::Origin;
 use text::escape;
 
@@ -29,7 +29,7 @@ pub struct Parsed {
     /// The settings that are well written.
     pub layer: Layer,
     /// What is wrong with the others.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
     /// Whether the text is TOML throughout: if not, what is missing may have been meant.
     pub whole: bool,
 }
@@ -46,7 +46,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
             let line = line_of(bytes, err.valid_up_to());
             return Parsed {
                 layer: Layer::new(),
-                problems: vec![Problem::new(at(line), "expected UTF-8 text")],
+                problems: vec![ConfigProblem::new(at(line), "expected UTF-8 text")],
                 whole: false,
             };
         }
@@ -54,7 +54,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
     let (table, errors) = DeTable::parse_recoverable(text);
     let fault = |err: &toml::de::Error| {
         let line = line_of(text.as_bytes(), err.span().map_or(0, |span| span.start));
-        Problem::new(
+        ConfigProblem::new(
             at(line),
             format!("not valid TOML: {}", err.message().replace('\n', ", ")),
         )
@@ -79,7 +79,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
                     if let Some(part) = part {
                         origin = at(line_of(text.as_bytes(), part.start));
                     }
-                    problems.push(Problem::new(origin, message));
+                    problems.push(ConfigProblem::new(origin, message));
                     continue;
                 }
             }
@@ -91,7 +91,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
                     Ok(key) => match items(key.kind, value) {
                         Ok(items) => {
                             let base = base.clone();
-                            let entry = Entry {
+                            let entry = LayerEntry {
                                 items,
                                 origin,
                                 base,
@@ -101,7 +101,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
                         Err(_) if !whole => {}
                         Err(found) => problems.push(wrong_type(key, found, origin)),
                     },
-                    Err(message) => problems.push(Problem::new(origin, message)),
+                    Err(message) => problems.push(ConfigProblem::new(origin, message)),
                 }
             }
             continue;
@@ -117,7 +117,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
             Ok(items) => {
                 layer.insert(
                     key.name,
-                    Entry {
+                    LayerEntry {
                         items,
                         origin,
                         base: base.clone(),
@@ -138,14 +138,14 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
     }
 }
 
-fn wrong_type(key: &Key, found: &Spanned<DeValue<'_>>, origin: Origin) -> Problem {
+fn wrong_type(key: &Key, found: &Spanned<DeValue<'_>>, origin: Origin) -> ConfigProblem {
     let message = format!(
         "{} is {}; expected {}",
         key.name,
         describe(found.get_ref()),
         key.kind.expected()
     );
-    Problem::new(origin, message)
+    ConfigProblem::new(origin, message)
 }
 
 /// The setting that a key of `[protected]` is.
@@ -207,10 +207,10 @@ fn items<'a, 'i>(
     }
 }
 
-fn unknown_key(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
+fn unknown_key(name: &str, value: &DeValue<'_>, origin: Origin) -> ConfigProblem {
     let names = || KEYS.iter().map(|key| key.name);
     if let DeValue::Table(table) = value {
-        let problem = Problem::new(
+        let problem = ConfigProblem::new(
             origin,
             format!(
                 "unknown section [{}]: the file has none",
@@ -226,7 +226,7 @@ fn unknown_key(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
             None => problem,
         };
     }
-    let problem = Problem::new(origin, format!("unknown key {}", escape::quoted(name)));
+    let problem = ConfigProblem::new(origin, format!("unknown key {}", escape::quoted(name)));
     match suggest(name, names()) {
         Some(meant) => problem.hint(format!("did you mean {meant:?}?")),
         None => problem.hint("config/dockgate.toml and `dockgate serve --help` list them"),

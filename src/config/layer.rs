@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::error::Problem;
+use crate::config::error::ConfigProblem;
 use crate::config::key::{KEYS, suggest};
 use crate::config::origin::Origin;
 use crate::config::service_link;
 
 /// What one source says about one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct LayerEntry {
     /// One item, or several for a list.
     pub items: Vec<String>,
     /// Where it was written.
@@ -20,7 +20,7 @@ pub struct Entry {
 }
 
 /// What one source says, by the setting's name.
-pub type Layer = BTreeMap<&'static str, Entry>;
+pub type Layer = BTreeMap<&'static str, LayerEntry>;
 
 /// Variables that only the project's tests read.
 const TEST_PREFIXES: &[&str] = &[
@@ -37,7 +37,7 @@ pub const FROM_DAEMON_JSON: &str = "DOCKGATE_FROM_DAEMON_JSON";
 
 /// The settings among flags.
 pub fn from_flags<'a>(settings: impl Iterator<Item = (&'static str, &'a [String])>) -> Layer {
-    let entry = |items: &[String]| Entry {
+    let entry = |items: &[String]| LayerEntry {
         items: items.to_vec(),
         origin: Origin::Flag,
         base: None,
@@ -46,7 +46,7 @@ pub fn from_flags<'a>(settings: impl Iterator<Item = (&'static str, &'a [String]
 }
 
 /// The settings among environment variables. An empty variable counts as unset, since compose files pass `${VAR:-}` on.
-pub fn from_env(vars: &BTreeMap<String, String>) -> (Layer, Vec<Problem>) {
+pub fn from_env(vars: &BTreeMap<String, String>) -> (Layer, Vec<ConfigProblem>) {
     let mut layer = Layer::new();
     let mut problems = Vec::new();
     let names: Vec<String> = KEYS.iter().map(crate::config::key::Key::env).collect();
@@ -75,7 +75,7 @@ pub fn from_env(vars: &BTreeMap<String, String>) -> (Layer, Vec<Problem>) {
         };
         layer.insert(
             key.name,
-            Entry {
+            LayerEntry {
                 items,
                 origin: Origin::Env(name.clone()),
                 base: None,
@@ -93,12 +93,12 @@ fn is_known_elsewhere(name: &str, value: &str) -> bool {
         || TEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn unknown_variable(name: &str, names: &[String]) -> Problem {
+fn unknown_variable(name: &str, names: &[String]) -> ConfigProblem {
     let word = name.trim_start_matches("DOCKGATE_");
     let known = names
         .iter()
         .map(|known| known.trim_start_matches("DOCKGATE_"));
-    let problem = Problem::new(
+    let problem = ConfigProblem::new(
         Origin::Env(name.to_owned()),
         format!("unknown environment variable {name}"),
     );

@@ -3,16 +3,16 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use crate::config::error::{Problem, Wrong};
+use crate::config::error::{ConfigProblem, Wrong};
 use crate::config::key::{Key, Kind};
-use crate::config::layer::{Entry, Layer};
+use crate::config::layer::{Layer, LayerEntry};
 use crate::config::origin::{Origin, Setting};
 
 /// The layers, highest precedence first, and what came of reading them.
 pub(super) struct Resolver {
     layers: Vec<Layer>,
     /// Everything wrong so far.
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ConfigProblem>,
     /// Whether the layers hold all that was written: if not, a setting that is not there is no finding.
     pub(super) whole: bool,
     /// Every setting read so far.
@@ -20,7 +20,7 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    pub(super) fn new(layers: Vec<Layer>, problems: Vec<Problem>, whole: bool) -> Self {
+    pub(super) fn new(layers: Vec<Layer>, problems: Vec<ConfigProblem>, whole: bool) -> Self {
         Self {
             layers,
             problems,
@@ -39,8 +39,12 @@ impl Resolver {
         match parse(only(&entry)) {
             Ok(value) => self.means(name, value),
             Err(wrong) => {
-                self.problems
-                    .push(Problem::value(key, &entry.origin, only(&entry), wrong));
+                self.problems.push(ConfigProblem::value(
+                    key,
+                    &entry.origin,
+                    only(&entry),
+                    wrong,
+                ));
                 parse(key.default).expect("the defaults in KEYS must parse")
             }
         }
@@ -69,8 +73,12 @@ impl Resolver {
         match parse(only(&entry)) {
             Ok(value) => Some(self.means(name, value)),
             Err(wrong) => {
-                self.problems
-                    .push(Problem::value(key, &entry.origin, only(&entry), wrong));
+                self.problems.push(ConfigProblem::value(
+                    key,
+                    &entry.origin,
+                    only(&entry),
+                    wrong,
+                ));
                 None
             }
         }
@@ -103,7 +111,7 @@ impl Resolver {
             let key = Key::named(name).expect("settings are read by a name that KEYS must have");
             let wrong = "expected a path, or \"off\"".into();
             self.problems
-                .push(Problem::value(key, &entry.origin, "", wrong));
+                .push(ConfigProblem::value(key, &entry.origin, "", wrong));
             return None;
         }
         let (_, entry) = self.read(name);
@@ -130,9 +138,10 @@ impl Resolver {
         for item in &entry.items {
             match parse(item, entry.base.as_deref()) {
                 Ok(value) => values.push(value),
-                Err(wrong) => self
-                    .problems
-                    .push(Problem::value(key, &entry.origin, item, wrong)),
+                Err(wrong) => {
+                    self.problems
+                        .push(ConfigProblem::value(key, &entry.origin, item, wrong));
+                }
             }
         }
         self.means(name, values)
@@ -162,16 +171,16 @@ impl Resolver {
         value
     }
 
-    fn entry(&self, name: &str) -> Option<&Entry> {
+    fn entry(&self, name: &str) -> Option<&LayerEntry> {
         // An empty text is as good as none; an empty list is a statement.
         self.layers
             .iter()
             .find_map(|layer| layer.get(name).filter(|entry| entry.items != [""]))
     }
 
-    fn read(&mut self, name: &'static str) -> (&'static Key, Entry) {
+    fn read(&mut self, name: &'static str) -> (&'static Key, LayerEntry) {
         let key = Key::named(name).expect("settings are read by a name that KEYS must have");
-        let entry = self.entry(name).cloned().unwrap_or_else(|| Entry {
+        let entry = self.entry(name).cloned().unwrap_or_else(|| LayerEntry {
             items: match key.kind {
                 Kind::List { .. } if key.default.is_empty() => Vec::new(),
                 _ => vec![key.default.to_owned()],
@@ -188,6 +197,6 @@ impl Resolver {
 #[derive(Debug)]
 struct Off;
 
-fn only(entry: &Entry) -> &str {
+fn only(entry: &LayerEntry) -> &str {
     entry.items.last().map_or("", String::as_str)
 }

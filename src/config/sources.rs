@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::config::args::ServeArgs;
-use crate::config::error::Problem;
+use crate::config::error::ConfigProblem;
 use crate::config::layer::{self, Layer};
 use crate::config::origin::Origin;
 use crate::config::search::Places;
@@ -18,7 +18,7 @@ use text::escape;
 pub(super) struct Variables {
     ours: BTreeMap<String, String>,
     pub(super) home: Option<PathBuf>,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 /// Takes from the environment what is ours, and where the home is.
@@ -37,7 +37,7 @@ pub(super) fn variables(env: impl IntoIterator<Item = (OsString, OsString)>) -> 
         } else if name.starts_with("DOCKGATE_") {
             match value.into_string() {
                 Ok(value) => _ = vars.ours.insert(name, value),
-                Err(_) => vars.problems.push(Problem::new(
+                Err(_) => vars.problems.push(ConfigProblem::new(
                     Origin::Env(name.clone()),
                     format!("{name}: expected UTF-8 text"),
                 )),
@@ -50,7 +50,7 @@ pub(super) fn variables(env: impl IntoIterator<Item = (OsString, OsString)>) -> 
 /// Everything written, highest precedence first, and what is wrong with it.
 pub(super) struct Sources {
     pub(super) layers: Vec<Layer>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ConfigProblem>,
     pub(super) notes: Vec<String>,
     pub(super) files: Vec<PathBuf>,
     pub(super) config_file: Option<PathBuf>,
@@ -133,7 +133,7 @@ impl Sources {
     }
 }
 
-fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> Problem {
+fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> ConfigProblem {
     let who = match origin {
         Origin::Flag => format!("--{flag} "),
         Origin::Env(name) => format!("{name}="),
@@ -145,7 +145,7 @@ fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> Proble
     } else {
         origin.clone()
     };
-    Problem::new(
+    ConfigProblem::new(
         origin,
         format!(
             "{who}{}: {message}",

@@ -52,7 +52,7 @@ pub struct Config {
     /// Exit when the engine's socket has been a stale bind mount for this long.
     pub exit_on_stale_socket: Option<Duration>,
     /// Bounds.
-    pub limits: Limits,
+    pub limits: SettingLimits,
     /// Worker threads; 0 for one per core.
     pub workers: usize,
     /// Address of the metrics and health listener.
@@ -60,7 +60,7 @@ pub struct Config {
     /// Socket of `ps`, `top`, `kick` and `healthcheck`.
     pub control_socket: Option<PathBuf>,
     /// What is logged and how.
-    pub log: Log,
+    pub log: LogSettings,
     /// The configuration file that was read.
     pub config_file: Option<PathBuf>,
     /// The files, certificates apart, whose change calls for a reload: configuration, daemon.json, policy.
@@ -175,7 +175,7 @@ pub struct TcpKeepalive {
 
 /// Bounds on what peers can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct SettingLimits {
     /// Connections at once.
     pub connections: usize,
     /// Connections at once of one client certificate.
@@ -196,7 +196,7 @@ pub struct Limits {
 
 /// What is logged and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Log {
+pub struct LogSettings {
     /// Whether plain requests are logged at level info.
     pub access: bool,
     /// The least level that is logged.

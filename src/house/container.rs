@@ -17,13 +17,13 @@ const NETWORK_FILES: &[&str] = &["/etc/hostname", "/etc/hosts", "/etc/resolv.con
 /// What the gate can see of where it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    entries: Vec<Entry>,
+    entries: Vec<MountEntry>,
     marked: bool,
 }
 
 /// A line of `/proc/self/mountinfo` (proc(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct MountEntry {
     /// The path in the mounted file system.
     root: PathBuf,
     point: PathBuf,
@@ -73,7 +73,7 @@ impl Surroundings {
     #[must_use]
     pub fn read(mountinfo: &str, marked: bool) -> Self {
         Self {
-            entries: mountinfo.lines().filter_map(Entry::read).collect(),
+            entries: mountinfo.lines().filter_map(MountEntry::read).collect(),
             marked,
         }
     }
@@ -153,7 +153,7 @@ fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-impl Entry {
+impl MountEntry {
     fn read(line: &str) -> Option<Self> {
         let (fields, rest) = line.split_once(" - ")?;
         let mut fields = fields.split(' ').skip(3);

@@ -20,10 +20,10 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::framing::Framing;
-use super::relay::{Fault, Progress, Relay};
+use super::relay::{Progress, Relay, RelayFault};
 use super::response_authorization::{Question, ResponseAuthorization};
 
-pub use outcome::{ExchangeEnd, Facts, Failure};
+pub use outcome::{ExchangeEnd, ExchangeFacts, ExchangeFailure};
 
 /// How long an answer may still be relayed after the client ended its side of an ordinary request.
 const GONE_GRACE: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ enum Down {
 #[derive(Debug)]
 pub struct Exchange<'a> {
     relay: Relay<'a>,
-    facts: Facts,
+    facts: ExchangeFacts,
     body: Framing,
     up: ExchangeUp,
     down: Down,
@@ -85,7 +85,7 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub fn new(
         relay: Relay<'a>,
-        facts: Facts,
+        facts: ExchangeFacts,
         body: Framing,
         draining: &'a CancellationToken,
     ) -> Self {
@@ -164,20 +164,20 @@ impl<'a> Exchange<'a> {
             match self.relay.poll_up(cx, &mut self.body) {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(Progress::Done)) => self.up = ExchangeUp::Sent,
-                Poll::Ready(Ok(Progress::Ended) | Err(Fault::Client(_))) => {
+                Poll::Ready(Ok(Progress::Ended) | Err(RelayFault::Client(_))) => {
                     return Some(ExchangeEnd::ClientGone);
                 }
-                Poll::Ready(Err(Fault::ClientChunk(bad))) => {
-                    return Some(self.fail(Failure::Request(bad)));
+                Poll::Ready(Err(RelayFault::ClientChunk(bad))) => {
+                    return Some(self.fail(ExchangeFailure::Request(bad)));
                 }
-                Poll::Ready(Err(Fault::EngineWrite(e) | Fault::EngineRead(e))) => {
+                Poll::Ready(Err(RelayFault::EngineWrite(e) | RelayFault::EngineRead(e))) => {
                     self.up = ExchangeUp::Failed(Some(e));
                 }
-                Poll::Ready(Err(Fault::EngineChunk(bad))) => {
-                    return Some(self.fail(Failure::EngineChunk(bad)));
+                Poll::Ready(Err(RelayFault::EngineChunk(bad))) => {
+                    return Some(self.fail(ExchangeFailure::EngineChunk(bad)));
                 }
-                Poll::Ready(Err(Fault::Refused(denied))) => {
-                    return Some(self.fail(Failure::Policy(denied)));
+                Poll::Ready(Err(RelayFault::Refused(denied))) => {
+                    return Some(self.fail(ExchangeFailure::Policy(denied)));
                 }
             }
         }
@@ -210,7 +210,7 @@ impl<'a> Exchange<'a> {
         None
     }
 
-    fn fail(&self, failure: Failure) -> ExchangeEnd {
+    fn fail(&self, failure: ExchangeFailure) -> ExchangeEnd {
         if self.status.is_none() {
             ExchangeEnd::Unanswered(failure)
         } else {

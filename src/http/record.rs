@@ -11,7 +11,7 @@ use super::head::Persistence;
 use super::shared::Shared;
 use crate::observe::audit::sink::Room;
 use crate::observe::audit::{
-    self, Certificate, Decision, Event, MAX_DETAIL, Record, SCHEMA, shown,
+    self, AuditCertificate, Decision, Event, MAX_DETAIL, Record, SCHEMA, shown,
 };
 use crate::observe::metrics;
 use crate::observe::registry::Entry;
@@ -351,10 +351,10 @@ impl<'a> RequestRecord<'a> {
         // Under a policy, what ended before it was decided was not let through; the audit says the same.
         let judged = self.judgement.as_ref().filter(|j| j.mode.is_some());
         let decision = match (judged, self.judgement.as_ref().and_then(|j| j.decision)) {
-            _ if self.limited => metrics::Decision::Limited,
-            (Some(_), None) | (_, Some(Decision::Deny)) => metrics::Decision::Denied,
-            (None, None) | (_, Some(Decision::Allow)) => metrics::Decision::Allowed,
-            (_, Some(Decision::WouldDeny)) => metrics::Decision::WouldDeny,
+            _ if self.limited => metrics::DecisionLabel::Limited,
+            (Some(_), None) | (_, Some(Decision::Deny)) => metrics::DecisionLabel::Denied,
+            (None, None) | (_, Some(Decision::Allow)) => metrics::DecisionLabel::Allowed,
+            (_, Some(Decision::WouldDeny)) => metrics::DecisionLabel::WouldDeny,
         };
         self.shared
             .metrics
@@ -373,7 +373,7 @@ impl<'a> RequestRecord<'a> {
                 request: self.id.clone(),
                 connection: format!("{:x}", self.entry.id),
                 address: self.entry.peer.to_string(),
-                certificate: Certificate::of(&self.entry.identity),
+                certificate: AuditCertificate::of(&self.entry.identity),
                 client: judgement.map_or_else(|| "-".into(), |j| j.client.clone()),
                 role: judgement.map_or_else(|| "none".into(), |j| j.role.clone()),
                 operation: self.operation.id().to_owned(),

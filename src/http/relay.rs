@@ -77,7 +77,7 @@ pub enum Progress {
 
 /// Which side failed, and how.
 #[derive(Debug)]
-pub enum Fault {
+pub enum RelayFault {
     /// The client's connection failed.
     Client(io::Error),
     /// Reading from the engine failed.
@@ -113,24 +113,25 @@ pub struct Relay<'a> {
 
 impl Relay<'_> {
     /// Writes what is queued for the engine.
-    pub fn poll_up_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    pub fn poll_up_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RelayFault>> {
         while !self.up.is_empty() {
-            let n =
-                ready!(self.engine.poll_write(cx, self.up.rest())).map_err(Fault::EngineWrite)?;
+            let n = ready!(self.engine.poll_write(cx, self.up.rest()))
+                .map_err(RelayFault::EngineWrite)?;
             self.up.advance(n);
         }
         Poll::Ready(Ok(()))
     }
 
     /// Writes what is queued for the client, down to the socket.
-    pub fn poll_down_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    pub fn poll_down_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RelayFault>> {
         while !self.down.is_empty() {
-            let n = ready!(self.client.poll_write(cx, self.down.rest())).map_err(Fault::Client)?;
+            let n =
+                ready!(self.client.poll_write(cx, self.down.rest())).map_err(RelayFault::Client)?;
             self.down.advance(n);
             self.meter.down(n);
         }
         self.down.clear();
-        self.client.poll_flush(cx).map_err(Fault::Client)
+        self.client.poll_flush(cx).map_err(RelayFault::Client)
     }
 
     /// Moves the client's body to the engine until it is complete or the client ends.
@@ -138,7 +139,7 @@ impl Relay<'_> {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Framing,
-    ) -> Poll<Result<Progress, Fault>> {
+    ) -> Poll<Result<Progress, RelayFault>> {
         let mut moved = 0;
         loop {
             ready!(self.poll_up_pending(cx))?;
@@ -161,18 +162,18 @@ impl Relay<'_> {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Framing,
-    ) -> Poll<Result<usize, Fault>> {
+    ) -> Poll<Result<usize, RelayFault>> {
         if ready!(self.client.poll_lend(cx))
-            .map_err(Fault::Client)?
+            .map_err(RelayFault::Client)?
             .is_empty()
         {
             return Poll::Ready(Ok(0));
         }
         let more = self.client.has_more();
-        let lent = ready!(self.client.poll_lend(cx)).map_err(Fault::Client)?;
-        let taken = body.take(lent).map_err(Fault::ClientChunk)?;
+        let lent = ready!(self.client.poll_lend(cx)).map_err(RelayFault::Client)?;
+        let taken = body.take(lent).map_err(RelayFault::ClientChunk)?;
         if let Some(judge) = &mut self.judge {
-            judge.look(&taken).map_err(Fault::Refused)?;
+            judge.look(&taken).map_err(RelayFault::Refused)?;
         }
         let used = taken.used;
         if !more {
@@ -188,7 +189,7 @@ impl Relay<'_> {
             // Used up also if the engine has gone: the body counts it as taken, and the next request begins behind it.
             self.client.consume(used);
             self.meter.up(used);
-            return Poll::Ready(written.map(|_| used).map_err(Fault::EngineWrite));
+            return Poll::Ready(written.map(|_| used).map_err(RelayFault::EngineWrite));
         }
         let mut bulk = net::take_bulk();
         let mut filled = fill(&mut bulk, 0, &taken);
@@ -199,7 +200,7 @@ impl Relay<'_> {
             let written = match filled {
                 0 => 0,
                 _ => settle(self.engine.poll_write(cx, &bulk[..filled]))
-                    .map_err(Fault::EngineWrite)?,
+                    .map_err(RelayFault::EngineWrite)?,
             };
             self.up.push(&bulk[written..filled]);
             Ok(used + more)
@@ -215,7 +216,7 @@ impl Relay<'_> {
         body: &mut Framing,
         bulk: &mut [u8],
         filled: &mut usize,
-    ) -> Result<usize, Fault> {
+    ) -> Result<usize, RelayFault> {
         let mut used = 0;
         while bulk.len() - *filled >= RECORD + body.held()
             && !body.is_done()
@@ -228,9 +229,9 @@ impl Relay<'_> {
             if lent.is_empty() || lent.len() + body.held() > bulk.len() - *filled {
                 break;
             }
-            let taken = body.take(lent).map_err(Fault::ClientChunk)?;
+            let taken = body.take(lent).map_err(RelayFault::ClientChunk)?;
             if let Some(judge) = &mut self.judge {
-                judge.look(&taken).map_err(Fault::Refused)?;
+                judge.look(&taken).map_err(RelayFault::Refused)?;
             }
             let n = taken.used;
             *filled = fill(bulk, *filled, &taken);
@@ -245,7 +246,7 @@ impl Relay<'_> {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Framing,
-    ) -> Poll<Result<Progress, Fault>> {
+    ) -> Poll<Result<Progress, RelayFault>> {
         let mut moved = 0;
         loop {
             ready!(self.poll_down_pending(cx))?;
@@ -270,9 +271,9 @@ impl Relay<'_> {
         cx: &mut Context<'_>,
         body: &mut Framing,
         bulk: &mut [u8],
-    ) -> Poll<Result<usize, Fault>> {
-        let read = ready!(self.engine.poll_read(cx, bulk)).map_err(Fault::EngineRead)?;
-        let taken = body.take(&bulk[..read]).map_err(Fault::EngineChunk)?;
+    ) -> Poll<Result<usize, RelayFault>> {
+        let read = ready!(self.engine.poll_read(cx, bulk)).map_err(RelayFault::EngineRead)?;
+        let taken = body.take(&bulk[..read]).map_err(RelayFault::EngineChunk)?;
         self.surplus |= taken.used < read;
         if !taken.front.is_empty() {
             self.down.push(taken.front);
@@ -283,7 +284,7 @@ impl Relay<'_> {
         while sent < taken.data.len() {
             match self.client.poll_write(cx, &taken.data[sent..]) {
                 Poll::Ready(Ok(written)) => sent += written,
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(Fault::Client(e))),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(RelayFault::Client(e))),
                 Poll::Pending => break,
             }
         }

@@ -10,23 +10,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::framing::Framing;
-use crate::plugin::{self, Denied, MAX_ANSWER_BODY, Plugin, Request};
+use crate::plugin::{self, MAX_ANSWER_BODY, Plugin, PluginDenied, PluginRequest};
 use docker_api::{Operation, Streams};
 
-type Asking = Pin<Box<dyn Future<Output = Result<(), Denied>> + Send>>;
+type Review = Pin<Box<dyn Future<Output = Result<(), PluginDenied>> + Send>>;
 
 /// Who has to be asked about an answer.
 #[derive(Clone, Debug)]
 pub struct ResponseAuthorization {
     plugin: Arc<Plugin>,
-    request: Arc<Request>,
+    request: Arc<PluginRequest>,
     streams: bool,
 }
 
 impl ResponseAuthorization {
     /// The plugin that allowed `request`.
     #[must_use]
-    pub fn new(plugin: Arc<Plugin>, request: Arc<Request>, operation: Operation) -> Self {
+    pub fn new(plugin: Arc<Plugin>, request: Arc<PluginRequest>, operation: Operation) -> Self {
         let streams = matches!(operation.streams(), Streams::Response | Streams::Both);
         Self {
             plugin,
@@ -78,14 +78,14 @@ impl ResponseAuthorization {
 }
 
 /// A question on its way.
-pub struct Question(Asking);
+pub struct Question(Review);
 
 impl Question {
     /// Waits for the plugin's word.
     ///
     /// # Errors
     /// Unless it allows the answer.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PluginDenied>> {
         self.0.as_mut().poll(cx)
     }
 }

@@ -26,7 +26,7 @@ pub struct Deadlines {
 
 /// Bounds of a session.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HttpLimits {
     /// Bytes of a request head.
     pub head_bytes: usize,
     /// Lines of a request head.
@@ -43,7 +43,7 @@ pub struct Shared {
     /// Deadlines.
     pub deadlines: Deadlines,
     /// Bounds.
-    pub limits: Limits,
+    pub limits: HttpLimits,
     /// What all bodies that wait for a decision hold.
     pub pending_bodies: Arc<MemoryBudget>,
     /// Whose builds and sessions are whose.

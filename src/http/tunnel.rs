@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::framing::Framing;
-use super::relay::{Fault, Progress, Relay};
+use super::relay::{Progress, Relay, RelayFault};
 
 /// How a tunnel ended.
 #[derive(Debug)]
@@ -77,7 +77,9 @@ impl<'a> Tunnel<'a> {
         if self.up == TunnelUp::Open {
             match self.relay.poll_up(cx, &mut self.inbound) {
                 Poll::Pending => {}
-                Poll::Ready(Err(Fault::Client(e))) => return Poll::Ready(TunnelEnd::Client(e)),
+                Poll::Ready(Err(RelayFault::Client(e))) => {
+                    return Poll::Ready(TunnelEnd::Client(e));
+                }
                 Poll::Ready(Ok(Progress::Ended | Progress::Done)) => {
                     self.relay.engine.end();
                     self.up = TunnelUp::Ended;
@@ -89,14 +91,14 @@ impl<'a> Tunnel<'a> {
         match self.relay.poll_down(cx, &mut self.outbound) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(_)) => Poll::Ready(TunnelEnd::Engine),
-            Poll::Ready(Err(Fault::Client(e))) => Poll::Ready(TunnelEnd::Client(e)),
-            Poll::Ready(Err(Fault::EngineRead(e) | Fault::EngineWrite(e))) => {
+            Poll::Ready(Err(RelayFault::Client(e))) => Poll::Ready(TunnelEnd::Client(e)),
+            Poll::Ready(Err(RelayFault::EngineRead(e) | RelayFault::EngineWrite(e))) => {
                 Poll::Ready(TunnelEnd::EngineFailed(e))
             }
-            Poll::Ready(Err(Fault::ClientChunk(bad) | Fault::EngineChunk(bad))) => {
+            Poll::Ready(Err(RelayFault::ClientChunk(bad) | RelayFault::EngineChunk(bad))) => {
                 Poll::Ready(TunnelEnd::EngineFailed(io::Error::other(bad)))
             }
-            Poll::Ready(Err(Fault::Refused(denied))) => Poll::Ready(TunnelEnd::EngineFailed(
+            Poll::Ready(Err(RelayFault::Refused(denied))) => Poll::Ready(TunnelEnd::EngineFailed(
                 io::Error::other(denied.to_string()),
             )),
         }

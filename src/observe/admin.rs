@@ -17,7 +17,7 @@ use crate::observe::health::{Health, ReportOnly};
 use crate::observe::log as logging;
 use crate::observe::metrics::{Expiry, Metrics, Scene, Syntax};
 use crate::observe::registry::Registry;
-use serve::{Answer, json, text};
+use serve::{AdminAnswer, json, text};
 
 const NOTHING_ELSE: &str =
     "dockgate: there is nothing here; this listener answers GET /live, /ready and /metrics\n";
@@ -69,7 +69,7 @@ impl Admin {
         Ok(())
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Answer> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<AdminAnswer> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let sentence = "dockgate: only GET and HEAD are answered here\n";
             return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", sentence);
@@ -97,7 +97,7 @@ impl Admin {
             metrics: self.metrics.clone(),
             totals: self.registry.totals(),
             expiry: (self.expiry)(),
-            engine_up: ready.engine == crate::observe::health::Engine::Ok,
+            engine_up: ready.engine == crate::observe::health::EngineHealth::Ok,
             draining: ready.draining,
             log_lines_dropped: logging::dropped(),
         }

@@ -49,7 +49,7 @@ pub enum Decision {
 
 /// The certificate, as far as a record needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Certificate {
+pub struct AuditCertificate {
     /// Subject common names.
     pub cn: Vec<String>,
     /// Subject organizations.
@@ -79,9 +79,9 @@ pub struct Certificate {
     pub issuer_spki: Option<String>,
 }
 
-impl Certificate {
+impl AuditCertificate {
     /// The record's view of an identity: of each kind of name the first 16, and 4 KiB in all.
-    pub fn of(identity: &Identity) -> Certificate {
+    pub fn of(identity: &Identity) -> AuditCertificate {
         let pin = |digest: &[u8; 32]| format!("sha256:{}", BASE64.encode(digest));
         let mut room = 4096;
         let mut names = |names: &[String]| -> Vec<String> {
@@ -92,7 +92,7 @@ impl Certificate {
             });
             shown.collect()
         };
-        Certificate {
+        AuditCertificate {
             cn: names(&identity.common_names),
             o: names(&identity.organizations),
             ou: names(&identity.organizational_units),
@@ -123,7 +123,7 @@ pub struct Record {
     /// The client's address and port.
     pub address: String,
     /// The verified certificate.
-    pub certificate: Certificate,
+    pub certificate: AuditCertificate,
     /// The client entry; `-` if none matched.
     pub client: String,
     /// The role; `none` if no entry matched.

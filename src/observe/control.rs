@@ -116,7 +116,7 @@ pub struct CutConnection {
 
 /// `GET /status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
+pub struct GateStatus {
     /// The running version.
     pub version: String,
     /// Its process.
@@ -147,7 +147,7 @@ pub struct Status {
 
 /// An answer that is a refusal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct ControlRefused {
     /// One sentence.
     pub message: String,
 }

@@ -36,7 +36,7 @@ const MAX_BODY: usize = 4 * 1024;
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum EngineHealth {
     /// It answered.
     Ok,
     /// There is nothing at the socket's path.
@@ -55,20 +55,20 @@ pub enum Engine {
 
 /// What a probe found, and in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct HealthFinding {
     /// In a word.
-    pub engine: Engine,
+    pub engine: EngineHealth,
     /// One sentence for a person.
     pub detail: String,
 }
 
 /// The answer of `/ready`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ready {
+pub struct Readiness {
     /// Whether requests can be served now.
     pub ready: bool,
     /// What the engine's probe found.
-    pub engine: Engine,
+    pub engine: EngineHealth,
     /// One sentence for a person.
     pub detail: String,
     /// Whether the gate is about to end.
@@ -83,7 +83,7 @@ pub struct Ready {
 /// Tells whom the policy in force lets do everything, if anybody.
 pub type ReportOnly = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
-impl Ready {
+impl Readiness {
     /// The same under the policy in force.
     #[must_use]
     pub fn under(self, report_only: &ReportOnly) -> Self {
@@ -94,7 +94,7 @@ impl Ready {
     }
 }
 
-impl fmt::Display for Ready {
+impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.draining {
             f.write_str("not ready: the gate is draining")
@@ -116,7 +116,7 @@ pub struct Health {
     socket: PathBuf,
     deadline: Duration,
     draining: CancellationToken,
-    last: Mutex<Option<(Instant, Finding)>>,
+    last: Mutex<Option<(Instant, HealthFinding)>>,
 }
 
 impl Health {
@@ -132,7 +132,7 @@ impl Health {
     }
 
     /// Whether requests can be served. Takes [`DEADLINE`] at most.
-    pub async fn ready(&self) -> Ready {
+    pub async fn ready(&self) -> Readiness {
         // Held while probing: whoever comes meanwhile gets the same answer.
         let mut last = self.last.lock().await;
         let (at, finding) = match &*last {
@@ -146,8 +146,8 @@ impl Health {
         };
         drop(last);
         let draining = self.is_draining();
-        Ready {
-            ready: finding.engine == Engine::Ok && !draining,
+        Readiness {
+            ready: finding.engine == EngineHealth::Ok && !draining,
             engine: finding.engine,
             detail: finding.detail,
             draining,
@@ -164,39 +164,41 @@ impl Health {
 }
 
 /// Asks the engine at `socket` once.
-pub async fn probe(socket: &Path, deadline: Duration) -> Finding {
+pub async fn probe(socket: &Path, deadline: Duration) -> HealthFinding {
     let name = socket.display();
     match timeout(deadline, ping(socket)).await {
-        Err(_) => Finding {
-            engine: Engine::Wedged,
+        Err(_) => HealthFinding {
+            engine: EngineHealth::Wedged,
             detail: format!(
                 "the engine at unix://{name} takes connections but did not answer GET /_ping within {deadline:?}"
             ),
         },
-        Ok(Ok(StatusCode::OK)) => Finding {
-            engine: Engine::Ok,
+        Ok(Ok(StatusCode::OK)) => HealthFinding {
+            engine: EngineHealth::Ok,
             detail: format!("the engine at unix://{name} answers"),
         },
-        Ok(Ok(status)) => Finding {
-            engine: Engine::Unwell,
+        Ok(Ok(status)) => HealthFinding {
+            engine: EngineHealth::Unwell,
             detail: format!("the engine at unix://{name} answered GET /_ping with {status}"),
         },
         Ok(Err(error)) => explain(socket, &error),
     }
 }
 
-fn explain(socket: &Path, error: &io::Error) -> Finding {
+fn explain(socket: &Path, error: &io::Error) -> HealthFinding {
     let problem = crate::socket::diagnose(socket, error);
     let engine = match &problem.cause {
-        Cause::Missing { .. } | Cause::NotASocket { .. } => Engine::Missing,
-        Cause::Permission(_) | Cause::Forbidden(_) | Cause::Unreachable { .. } => Engine::Forbidden,
-        Cause::Stale { .. } => Engine::Stale,
-        Cause::Refused => Engine::Refused,
-        Cause::Busy => Engine::Wedged,
-        Cause::Other(_) => Engine::Unwell,
+        Cause::Missing { .. } | Cause::NotASocket { .. } => EngineHealth::Missing,
+        Cause::Permission(_) | Cause::Forbidden(_) | Cause::Unreachable { .. } => {
+            EngineHealth::Forbidden
+        }
+        Cause::Stale { .. } => EngineHealth::Stale,
+        Cause::Refused => EngineHealth::Refused,
+        Cause::Busy => EngineHealth::Wedged,
+        Cause::Other(_) => EngineHealth::Unwell,
     };
     let hint = problem.hint().map(|hint| format!(" (hint: {hint})"));
-    Finding {
+    HealthFinding {
         engine,
         detail: problem.message() + &hint.unwrap_or_default(),
     }
@@ -235,7 +237,7 @@ fn root(error: &hyper_util::client::legacy::Error) -> io::Error {
 pub async fn is_stale(socket: &Path) -> bool {
     match UnixStream::connect(socket).await {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-            explain(socket, &e).engine == Engine::Stale
+            explain(socket, &e).engine == EngineHealth::Stale
         }
         _ => false,
     }
@@ -282,11 +284,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("s");
         let look = || run(probe(&path, Duration::from_millis(200))).engine;
-        assert_eq!(look(), Engine::Missing);
+        assert_eq!(look(), EngineHealth::Missing);
         let listener = UnixListener::bind(&path).expect("bound");
-        assert_eq!(look(), Engine::Wedged);
+        assert_eq!(look(), EngineHealth::Wedged);
         drop(listener);
-        assert_eq!(look(), Engine::Refused);
+        assert_eq!(look(), EngineHealth::Refused);
     }
 
     #[test]

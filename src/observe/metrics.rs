@@ -23,9 +23,9 @@ pub use encode::{Scene, Syntax};
 pub use expiry::Expiry;
 pub use families::{FAMILIES, Family};
 pub use histogram::{BOUNDS, Histogram};
-pub use labels::{Decision, HANDSHAKES, Limit, Reload, Shape, UpstreamError};
+pub use labels::{DecisionLabel, HANDSHAKES, Limit, Reload, Shape, UpstreamError};
 
-const REQUESTS: usize = CLASSES.len() * KINDS.len() * Decision::ALL.len() * STATUSES.len();
+const REQUESTS: usize = CLASSES.len() * KINDS.len() * DecisionLabel::ALL.len() * STATUSES.len();
 
 /// Everything that is counted where it happens. What can be read off when asked (live connections, bytes, expiry, the
 /// process) is not here: see [`Scene`].
@@ -72,8 +72,8 @@ fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
-fn place(class: usize, kind: usize, decision: Decision, status: usize) -> usize {
-    ((class * KINDS.len() + kind) * Decision::ALL.len() + decision as usize) * STATUSES.len()
+fn place(class: usize, kind: usize, decision: DecisionLabel, status: usize) -> usize {
+    ((class * KINDS.len() + kind) * DecisionLabel::ALL.len() + decision as usize) * STATUSES.len()
         + status
 }
 
@@ -83,7 +83,7 @@ impl Metrics {
         add(&self.accepted);
     }
 
-    /// Counts a finished handshake by its outcome, `ok` or a word of `tls::Outcome::id`.
+    /// Counts a finished handshake by its outcome, `ok` or a word of `tls::HandshakeOutcome::id`.
     pub fn handshake(&self, outcome: &str) {
         let at = HANDSHAKES.iter().position(|id| *id == outcome);
         add(&self.handshakes[at.unwrap_or(HANDSHAKE_FAILED)]);
@@ -93,7 +93,7 @@ impl Metrics {
     pub fn request(
         &self,
         operation: Operation,
-        decision: Decision,
+        decision: DecisionLabel,
         status: Option<u16>,
         took: Duration,
     ) {
@@ -105,7 +105,7 @@ impl Metrics {
             status_class(status),
         );
         add(&self.requests[at]);
-        if matches!(decision, Decision::Allowed | Decision::WouldDeny) {
+        if matches!(decision, DecisionLabel::Allowed | DecisionLabel::WouldDeny) {
             self.durations[class][Shape::of(operation) as usize].observe(took);
         }
     }
@@ -113,7 +113,12 @@ impl Metrics {
     /// Counts a request that could not be read, by the status of its refusal.
     pub fn malformed(&self, status: u16) {
         let (class, kind) = (CLASSES.len() - 1, KINDS.len() - 1);
-        let at = place(class, kind, Decision::Malformed, status_class(Some(status)));
+        let at = place(
+            class,
+            kind,
+            DecisionLabel::Malformed,
+            status_class(Some(status)),
+        );
         add(&self.requests[at]);
     }
 

@@ -75,7 +75,7 @@ pub(super) async fn activate(socket: &Path) -> Result<(), CallError> {
 pub(super) async fn word(
     socket: &Path,
     method: &str,
-    request: &super::Request,
+    request: &super::PluginRequest,
 ) -> Result<Word, CallError> {
     let question = serde_json::to_vec(request)?;
     post(socket, method, question.into()).await

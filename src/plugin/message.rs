@@ -15,7 +15,7 @@ const SECRET: &[&str] = &["authorization", "x-registry-config", "x-registry-auth
 
 /// A request, and later its answer, as plugins are told of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Request {
+pub struct PluginRequest {
     #[serde(rename = "User", skip_serializing_if = "String::is_empty")]
     user: String,
     #[serde(rename = "UserAuthNMethod")]
@@ -45,7 +45,7 @@ pub struct Request {
     operation: Option<Operation>,
 }
 
-impl Request {
+impl PluginRequest {
     /// A request of `identity`. `head` is the request's head as it goes on to the engine.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ fn canonical(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Request, fields};
+    use super::{PluginRequest, fields};
 
     const HEAD: &[u8] = b"POST /v1.45/containers/create?name=x HTTP/1.1\r\nHost: docker\r\ncontent-TYPE: application/json; charset=utf-8\r\nX-Registry-Auth: secret\r\nauthorization: secret\r\nX-A: 1\r\nx-a: 2\r\n\r\n";
 
@@ -204,10 +204,10 @@ mod tests {
         let operation = docker_api::classify(method, target)
             .expect("a target")
             .operation;
-        Request {
+        PluginRequest {
             operation: Some(operation),
             headers: fields(format!("X\r\nContent-Type: {kind}\r\n\r\n").as_bytes()),
-            ..Request::default()
+            ..PluginRequest::default()
         }
         .shows_body()
     }

@@ -8,7 +8,7 @@ use crate::house::Survey;
 use pki::identity;
 
 /// What a look found.
-pub(super) enum Found {
+pub(super) enum FoundFiles {
     Unchanged,
     /// The files differ from those in force; they count once the next look sees the same bytes (of this digest).
     Changing([u8; 32]),
@@ -28,7 +28,7 @@ pub(super) struct New {
 
 /// What the reloader knows when it looks.
 #[derive(Clone)]
-pub(super) struct Known {
+pub(super) struct KnownFiles {
     pub(super) args: ServeArgs,
     pub(super) config: Config,
     /// Revocation lists are in force.
@@ -41,31 +41,31 @@ pub(super) struct Known {
     pub(super) faulty: Option<[u8; 32]>,
 }
 
-impl Known {
+impl KnownFiles {
     /// A reload that somebody asked for: whatever the files are now.
-    pub(super) fn asked(&self) -> Found {
+    pub(super) fn asked(&self) -> FoundFiles {
         let digest = self.digest();
         self.build(digest)
     }
 
     /// A look of the poll. A change counts when two looks one interval apart have seen the same bytes: a file that is being
     /// written is not yet what somebody wants to be in force.
-    pub(super) fn polled(&self) -> Found {
+    pub(super) fn polled(&self) -> FoundFiles {
         if self.faulty.is_none() && snapshot(&self.config) == self.seen {
-            return Found::Unchanged;
+            return FoundFiles::Unchanged;
         }
         let digest = self.digest();
         if self.faulty == Some(digest) {
-            return Found::Unchanged;
+            return FoundFiles::Unchanged;
         }
         if self.changing != Some(digest) {
-            return Found::Changing(digest);
+            return FoundFiles::Changing(digest);
         }
         let found = self.build(digest);
         // What changed while it was read is being written still.
         match self.digest() {
             after if after == digest => found,
-            after => Found::Changing(after),
+            after => FoundFiles::Changing(after),
         }
     }
 
@@ -80,10 +80,10 @@ impl Known {
         identity::sha256(&parts)
     }
 
-    fn build(&self, digest: [u8; 32]) -> Found {
+    fn build(&self, digest: [u8; 32]) -> FoundFiles {
         match self.try_build() {
-            Ok(new) => Found::New(Box::new(new)),
-            Err(fault) => Found::Fault(fault, digest),
+            Ok(new) => FoundFiles::New(Box::new(new)),
+            Err(fault) => FoundFiles::Fault(fault, digest),
         }
     }
 

@@ -26,7 +26,7 @@ use pki::{Certificate, RevocationList};
 mod error;
 mod inspect;
 
-pub use error::{FileError, FileRole, Problem};
+pub use error::{FileError, FileRole, TlsProblem};
 pub use inspect::{inspect, inspect_client};
 
 /// Certificates and keys are not larger.
@@ -166,7 +166,7 @@ fn certificates(role: FileRole, path: &Path) -> Result<Vec<CertificateDer<'stati
     }
     for (index, cert) in certs.iter().enumerate() {
         Certificate::read(cert).map_err(|what| {
-            fail(Problem::Malformed(format!(
+            fail(TlsProblem::Malformed(format!(
                 "certificate {}: {what}",
                 index + 1
             )))
@@ -188,14 +188,14 @@ fn trust_anchors(
     };
     let mut roots = RootCertStore::empty();
     for cert in certs {
-        let read = Certificate::read(cert).map_err(|what| fail(Problem::Malformed(what)))?;
+        let read = Certificate::read(cert).map_err(|what| fail(TlsProblem::Malformed(what)))?;
         // X.509 v1 has no extensions; such a root is a CA by being self-issued.
         if !read.is_ca && (read.details.version != 1 || !read.self_issued) {
-            return Err(fail(Problem::NotCa(read.subject)));
+            return Err(fail(TlsProblem::NotCa(read.subject)));
         }
         roots
             .add(cert.clone())
-            .map_err(|_| fail(Problem::Malformed("its encoding is damaged".to_owned())))?;
+            .map_err(|_| fail(TlsProblem::Malformed("its encoding is damaged".to_owned())))?;
     }
     Ok(roots)
 }
@@ -211,7 +211,7 @@ fn private_key(role: FileRole, path: &Path) -> Result<PrivateKeyDer<'static>, Fi
         .iter()
         .any(|section| section.old_encryption || section.label == "ENCRYPTED PRIVATE KEY")
     {
-        return Err(fail(Problem::Encrypted));
+        return Err(fail(TlsProblem::Encrypted));
     }
     let mut keys: Vec<PrivateKeyDer<'static>> = Vec::new();
     for section in &sections {
@@ -225,7 +225,7 @@ fn private_key(role: FileRole, path: &Path) -> Result<PrivateKeyDer<'static>, Fi
     }
     match (keys.pop(), keys.len()) {
         (Some(key), 0) => Ok(key),
-        (Some(_), others) => Err(fail(Problem::SeveralKeys(others + 1))),
+        (Some(_), others) => Err(fail(TlsProblem::SeveralKeys(others + 1))),
         (None, _) => Err(fail(wrong_label(&sections))),
     }
 }
@@ -242,7 +242,7 @@ fn check_pair(
         problem,
     };
     let signer = aws_lc_rs::sign::any_supported_type(private)
-        .map_err(|err| fail(key, Problem::UnsupportedKey(words::tls_error(&err))))?;
+        .map_err(|err| fail(key, TlsProblem::UnsupportedKey(words::tls_error(&err))))?;
     let belongs = |to: &[CertificateDer<'static>]| {
         CertifiedKey::new(to.to_vec(), signer.clone()).keys_match()
     };
@@ -256,12 +256,12 @@ fn check_pair(
             Err(fail(
                 key,
                 match other {
-                    Some(place) => Problem::NotFirst(path, place + 1),
-                    None => Problem::KeyMismatch(path),
+                    Some(place) => TlsProblem::NotFirst(path, place + 1),
+                    None => TlsProblem::KeyMismatch(path),
                 },
             ))
         }
-        Err(err) => Err(fail(cert, Problem::Malformed(words::tls_error(&err)))),
+        Err(err) => Err(fail(cert, TlsProblem::Malformed(words::tls_error(&err)))),
     }
 }
 
@@ -275,20 +275,20 @@ fn revocation_lists(
     };
     let mut files = Vec::new();
     for path in &paths.crl {
-        files.extend(expand(path).map_err(|err| fail(path, Problem::Unreadable(err)))?);
+        files.extend(expand(path).map_err(|err| fail(path, TlsProblem::Unreadable(err)))?);
     }
     // Present or not is asked once, here: what cannot be looked at is an error, as a named list would be.
     if let Some(path) = &paths.crl_if_present
         && path
             .try_exists()
-            .map_err(|err| fail(path, Problem::Unreadable(err)))?
+            .map_err(|err| fail(path, TlsProblem::Unreadable(err)))?
     {
         files.push(path.clone());
     }
     let mut lists = Vec::new();
     for file in files {
         for list in revocation_lists_in(&file)? {
-            RevocationList::read(&list).map_err(|what| fail(&file, Problem::Malformed(what)))?;
+            RevocationList::read(&list).map_err(|what| fail(&file, TlsProblem::Malformed(what)))?;
             lists.push(list);
         }
     }
@@ -307,7 +307,7 @@ fn revocation_lists_in(
     if is_der(&bytes) {
         return Ok(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
     }
-    let sections = pem::read(&bytes).map_err(|damage| fail(Problem::NotReadable(damage)))?;
+    let sections = pem::read(&bytes).map_err(|damage| fail(TlsProblem::NotReadable(damage)))?;
     let lists: Vec<_> = sections
         .iter()
         .filter(|section| section.label == "X509 CRL")
@@ -349,37 +349,37 @@ fn read_pem(role: FileRole, path: &Path) -> Result<Vec<Block>, FileError> {
         problem,
     };
     let bytes = read(path, MAX_BYTES).map_err(fail)?;
-    let blocks = pem::read(&bytes).map_err(|damage| fail(Problem::NotReadable(damage)))?;
+    let blocks = pem::read(&bytes).map_err(|damage| fail(TlsProblem::NotReadable(damage)))?;
     if blocks.is_empty() && is_der(&bytes) {
-        return Err(fail(Problem::Der));
+        return Err(fail(TlsProblem::Der));
     }
     Ok(blocks)
 }
 
-fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let file = File::open(path).map_err(Problem::Unreadable)?;
-    let metadata = file.metadata().map_err(Problem::Unreadable)?;
+fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, TlsProblem> {
+    let file = File::open(path).map_err(TlsProblem::Unreadable)?;
+    let metadata = file.metadata().map_err(TlsProblem::Unreadable)?;
     if metadata.is_dir() {
-        return Err(Problem::Directory);
+        return Err(TlsProblem::Directory);
     }
     // Room for all at once: a growing buffer would leave copies of a key behind.
     let room = usize::try_from(metadata.len()).unwrap_or(limit).min(limit) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(limit as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(Problem::Unreadable)?;
+        .map_err(TlsProblem::Unreadable)?;
     if bytes.len() > limit {
-        return Err(Problem::TooLarge(limit));
+        return Err(TlsProblem::TooLarge(limit));
     }
     if bytes.trim_ascii().is_empty() {
-        return Err(Problem::Empty);
+        return Err(TlsProblem::Empty);
     }
     Ok(bytes)
 }
 
-fn wrong_label(sections: &[Block]) -> Problem {
-    sections.first().map_or(Problem::NotPem, |section| {
-        Problem::WrongLabel(section.label.clone())
+fn wrong_label(sections: &[Block]) -> TlsProblem {
+    sections.first().map_or(TlsProblem::NotPem, |section| {
+        TlsProblem::WrongLabel(section.label.clone())
     })
 }
 

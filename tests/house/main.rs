@@ -1,6 +1,6 @@
-//! The house rules that no compiler holds: who imports whom, and what the pure crates are free of.
+//! The house rules that no compiler holds: who imports whom, what the pure crates are free of, and names with one meaning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -134,6 +134,54 @@ fn the_pure_crates_have_no_runtime_and_no_command_line() {
             assert!(!names.contains(name), "{krate} depends on {name}:\n{tree}");
         }
     }
+}
+
+#[test]
+fn a_type_name_has_one_meaning_in_the_whole_workspace() {
+    let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in sources(&root().join("src"))
+        .into_iter()
+        .chain(sources(&root().join("crates")))
+    {
+        for line in code(&file).lines() {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let Some(at) = words
+                .iter()
+                .position(|word| ["struct", "enum", "trait", "type"].contains(word))
+            else {
+                continue;
+            };
+            let plain = words[..at].iter().all(|word| word.starts_with("pub"));
+            let name: String = words
+                .get(at + 1)
+                .map(|name| {
+                    name.chars()
+                        .take_while(char::is_ascii_alphanumeric)
+                        .collect()
+                })
+                .unwrap_or_default();
+            // Associated types of a trait's implementation have the trait's names.
+            let associated = words[at] == "type" && line.starts_with(' ');
+            if plain && !associated && name.starts_with(|c: char| c.is_ascii_uppercase()) {
+                let place = file.strip_prefix(root()).unwrap_or(&file);
+                defined
+                    .entry(name)
+                    .or_default()
+                    .push(place.display().to_string());
+            }
+        }
+    }
+    assert!(defined.len() > 200, "{} types were found", defined.len());
+    let twice: Vec<String> = defined
+        .into_iter()
+        .filter(|(_, places)| places.len() > 1)
+        .map(|(name, places)| format!("{name}: {}", places.join(", ")))
+        .collect();
+    assert!(
+        twice.is_empty(),
+        "more than one meaning:\n{}",
+        twice.join("\n")
+    );
 }
 
 #[test]

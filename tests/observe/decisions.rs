@@ -13,7 +13,7 @@ use rcgen::{DnType, SanType};
 use rustix::process::Signal;
 
 use testkit::Daemon;
-use testkit::client::{Client, EXEC_START, get};
+use testkit::client::{EXEC_START, TlsClient, get};
 use testkit::eventually;
 use testkit::gate::{ByOptions, engine_socket};
 use testkit::pki::{Credential, Pki};
@@ -74,7 +74,7 @@ impl Site {
         }
     }
 
-    fn client(&self, name: &str) -> Client {
+    fn client(&self, name: &str) -> TlsClient {
         self.gate.connect(&self.gate.pki.client(name, 7))
     }
 
@@ -154,7 +154,7 @@ fn create(host: &str) -> String {
 }
 
 #[track_caller]
-fn status(client: &mut Client, request: &str) -> u16 {
+fn status(client: &mut TlsClient, request: &str) -> u16 {
     client.send(request);
     client.answer().status
 }

@@ -3,21 +3,21 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dockgate::observe::health::{Engine as Found, Ready};
+use dockgate::observe::health::{EngineHealth as Found, Readiness};
 
 use testkit::Daemon;
-use testkit::client::{Answer, get};
+use testkit::client::{HttpAnswer, get};
 use testkit::eventually;
 use testkit::gate::{ByOptions, engine_socket, with_engine};
 use testkit::pki::Pki;
 use testkit::programs::said;
 
-fn ready(answer: &Answer) -> Ready {
+fn ready(answer: &HttpAnswer) -> Readiness {
     serde_json::from_str(&answer.text()).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
 }
 
 /// Asks `/ready` until it says `found`; an answer stands for a second.
-fn becomes(gate: &ByOptions, found: Found) -> Answer {
+fn becomes(gate: &ByOptions, found: Found) -> HttpAnswer {
     let to = gate.metrics();
     eventually(|| {
         let answer = get(to, "/ready");

@@ -23,7 +23,7 @@ fn refusals(gate: &ByOptions, limit: &str, n: usize) {
 }
 
 /// Connects and asks, until it is let in.
-fn let_in(gate: &ByOptions, who: &Credential) -> testkit::client::Client {
+fn let_in(gate: &ByOptions, who: &Credential) -> testkit::client::TlsClient {
     eventually(|| {
         let mut client = gate.try_connect(Some(who)).map_err(|e| e.to_string())?;
         match client.try_get("/_ping") {

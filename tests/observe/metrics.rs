@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use testkit::client::{Client, get, http};
+use testkit::client::{TlsClient, get, http};
 use testkit::eventually;
 use testkit::gate::{engine_socket, with_engine};
 use testkit::pki::Pki;
@@ -79,7 +79,7 @@ fn the_metrics_of_a_scripted_minute_are_exactly_those_expected() {
     assert_eq!(e.ask("DELETE", "/v1.51/containers/web").status, 502);
 
     let sum =
-        |count: fn(&Client) -> u64| [&a, &b, &c, &d, &e].map(count).iter().sum::<u64>() as f64;
+        |count: fn(&TlsClient) -> u64| [&a, &b, &c, &d, &e].map(count).iter().sum::<u64>() as f64;
     let mut expected: BTreeMap<String, f64> = BTreeMap::new();
     let mut is = |name: &str, value: f64| _ = expected.insert(name.to_owned(), value);
     is("dockgate_connections_accepted_total", 9.0);

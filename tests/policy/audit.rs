@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use dockgate::observe::audit::sink::{OnFailure, Sink, Target};
-use dockgate::observe::audit::{Certificate, Decision, Event, Record, SCHEMA, timestamp};
+use dockgate::observe::audit::{AuditCertificate, Decision, Event, Record, SCHEMA, timestamp};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(crate) fn record() -> Record {
         request: "7f3a".into(),
         connection: "12".into(),
         address: "192.0.2.7:41234".into(),
-        certificate: Certificate::of(&cn("ci")),
+        certificate: AuditCertificate::of(&cn("ci")),
         client: "ci".into(),
         role: "team".into(),
         operation: "container.create".into(),
@@ -47,7 +47,7 @@ pub(crate) fn record() -> Record {
 
 /// A record with every optional field filled.
 fn full() -> Record {
-    let mut certificate = Certificate::of(&cn("ci"));
+    let mut certificate = AuditCertificate::of(&cn("ci"));
     for list in [
         &mut certificate.o,
         &mut certificate.ou,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dockgate::cli::policy::PolicyArgs;
-use dockgate::command::policy::{Outcome, outcome};
+use dockgate::command::policy::{PolicyOutcome, outcome};
 use policy::PolicyError;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -63,7 +63,7 @@ impl Desk {
     }
 
     /// Words with a dot and no slash are files of the desk.
-    fn run(&self, words: &str, input: &str) -> Result<Outcome, PolicyError> {
+    fn run(&self, words: &str, input: &str) -> Result<PolicyOutcome, PolicyError> {
         let words = words.split_whitespace().map(|word| {
             match word.ends_with(".toml") || word.ends_with(".jsonl") || word.ends_with(".json") {
                 true => match word.split_once('=') {
@@ -330,7 +330,7 @@ fn test_runs_cases_and_names_those_that_fail() {
     assert_eq!(
         desk.run("test policy.toml good.jsonl", "")
             .expect("an answer"),
-        Outcome {
+        PolicyOutcome {
             text: "7 passed, 0 failed".into(),
             note: String::new(),
             code: 0

@@ -3,7 +3,7 @@
 use rcgen::{BasicConstraints, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use time::{Duration, OffsetDateTime};
 
-use testkit::client::Client;
+use testkit::client::TlsClient;
 use testkit::gate::{Files, replace};
 use testkit::pki::{Credential, leaf};
 
@@ -31,7 +31,7 @@ fn a_ca_that_expires_takes_its_clients_along_and_nobody_elses() {
     let gate = setup.start("");
     let mark = gate.mark();
     let mut live = gate.connect(&bob);
-    let ends = [gate.connect(&cid), gate.connect(&cid).hijacked()].map(Client::end);
+    let ends = [gate.connect(&cid), gate.connect(&cid).hijacked()].map(TlsClient::end);
     for end in ends {
         end.join().expect("cut");
     }

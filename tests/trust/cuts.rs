@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use time::{Duration, OffsetDateTime};
 
-use testkit::client::Client;
+use testkit::client::TlsClient;
 use testkit::gate::{ByFile, Files};
 use testkit::pki::{Credential, Pki};
 
@@ -16,7 +16,7 @@ const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(1);
 const EXPIRY_TICK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One idle keep-alive connection and one hijacked session.
-fn both(gate: &ByFile, who: &Credential) -> [Client; 2] {
+fn both(gate: &ByFile, who: &Credential) -> [TlsClient; 2] {
     [gate.connect(who), gate.connect(who).hijacked()]
 }
 
@@ -32,7 +32,7 @@ fn cuts(
 ) -> [Instant; 2] {
     let mark = gate.mark();
     let [mut idle, mut session] = both(gate, neighbour);
-    let ends = both(gate, victim).map(Client::end);
+    let ends = both(gate, victim).map(TlsClient::end);
     let began = Instant::now();
     let changed = change(gate);
     let ends = ends.map(|end| end.join().expect("an end"));

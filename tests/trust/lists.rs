@@ -4,7 +4,7 @@ use std::fs;
 
 use time::{Duration, OffsetDateTime};
 
-use testkit::client::Client;
+use testkit::client::TlsClient;
 use testkit::gate::{Files, replace};
 use testkit::pki::Pki;
 
@@ -58,7 +58,7 @@ fn a_list_that_lapses_cuts_its_issuers_clients_and_a_fresh_one_lets_them_back_in
     fs::write(setup.path("list.pem"), list).expect("written");
     let gate = setup.start("tlscrl = [\"list.pem\"]\n");
     let mark = gate.mark();
-    let ends = [gate.connect(&bob), gate.connect(&bob).hijacked()].map(Client::end);
+    let ends = [gate.connect(&bob), gate.connect(&bob).hijacked()].map(TlsClient::end);
     for end in ends {
         end.join().expect("cut");
     }

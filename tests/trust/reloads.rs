@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use dockgate::config::key::{Change, KEYS, Kind};
 use rustls::version::TLS13;
 
-use testkit::client::Client;
+use testkit::client::TlsClient;
 use testkit::gate::{ByFile, Files};
 use testkit::pki::client_config;
 use testkit::pki::{Credential, Pki};
@@ -191,10 +191,10 @@ fn an_overlap_of_both_cas_moves_a_fleet_without_a_gap() {
     let gate = setup.start("reload-interval = \"200ms\"\n");
     // A client as it is in the middle of the move: it trusts both.
     let enters = |who: &Credential| {
-        Client::admitted(gate.addr, client_config(&roots, Some(who), &[&TLS13]))
+        TlsClient::admitted(gate.addr, client_config(&roots, Some(who), &[&TLS13]))
             .unwrap_or_else(|e| panic!("{} is locked out: {e:?}", who.name))
     };
-    let mut lives: Vec<Client> = before.iter().map(|who| enters(who).hijacked()).collect();
+    let mut lives: Vec<TlsClient> = before.iter().map(|who| enters(who).hijacked()).collect();
     let mut check = |allowed: &[&Credential]| {
         for who in allowed {
             enters(who).ping();
@@ -219,7 +219,7 @@ fn an_overlap_of_both_cas_moves_a_fleet_without_a_gap() {
     });
     check(&after.iter().chain(&before).collect::<Vec<_>>());
     // The old CA goes, and with it who has not moved.
-    let mut moved: Vec<Client> = after.iter().map(|who| enters(who).hijacked()).collect();
+    let mut moved: Vec<TlsClient> = after.iter().map(|who| enters(who).hijacked()).collect();
     reloaded(&gate, true, || gate.put("live/ca.pem", &second_ca));
     for live in lives {
         live.end().join().expect("cut");
@@ -230,7 +230,7 @@ fn an_overlap_of_both_cas_moves_a_fleet_without_a_gap() {
     for who in &after {
         enters(who).ping();
     }
-    let refused = Client::admitted(
+    let refused = TlsClient::admitted(
         gate.addr,
         client_config(&roots, Some(&before[0]), &[&TLS13]),
     );

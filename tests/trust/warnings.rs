@@ -158,7 +158,7 @@ fn shown(gate: &ByFile, dir: &Path) -> Vec<u8> {
     use rustls::pki_types::pem::PemObject;
     let ca = rustls::pki_types::CertificateDer::from_pem_file(dir.join("ca.pem")).expect("a CA");
     let who = admin(dir);
-    let client = testkit::Client::admitted(
+    let client = testkit::TlsClient::admitted(
         gate.addr,
         testkit::pki::client_config(&[ca], Some(&who), &[&rustls::version::TLS13]),
     );

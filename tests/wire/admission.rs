@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-use testkit::{Alone, Client, DEADLINE, OK, PING, Wire};
+use testkit::{Alone, DEADLINE, OK, PING, TlsClient, Wire};
 
 /// Connects from a loopback address of the caller's choice.
 fn from(host: u8, to: SocketAddr) -> TcpStream {
@@ -43,7 +43,7 @@ fn silent_connections_of_one_host_keep_nobody_from_the_handshake() {
     let wire = Wire::start();
     let silent: Vec<TcpStream> = (0..1100).map(|_| from(2, wire.gate.addr)).collect();
     let start = Instant::now();
-    let clients: Vec<Client> = (0..98).map(|_| wire.client()).collect();
+    let clients: Vec<TlsClient> = (0..98).map(|_| wire.client()).collect();
     assert!(
         start.elapsed() < Duration::from_secs(5),
         "{:?}",

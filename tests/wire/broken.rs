@@ -3,9 +3,9 @@
 
 use rustix::process::Signal;
 
-use testkit::{Alone, Client, End, Engine, EngineConn, OK, PING, Wire};
+use testkit::{Alone, End, Engine, EngineConn, OK, PING, TlsClient, Wire};
 
-fn asked(wire: &Wire) -> (Client, EngineConn) {
+fn asked(wire: &Wire) -> (TlsClient, EngineConn) {
     let mut client = wire.client();
     client.send(PING);
     let mut engine = wire.engine.accept();
@@ -15,7 +15,7 @@ fn asked(wire: &Wire) -> (Client, EngineConn) {
 
 /// Answered 502; the client's connection goes on, with an engine connection of its own.
 #[track_caller]
-fn bad_gateway(wire: &Wire, client: &mut Client) {
+fn bad_gateway(wire: &Wire, client: &mut TlsClient) {
     let answer = client.answer();
     assert_eq!(answer.status, 502, "{answer:?}");
     assert!(

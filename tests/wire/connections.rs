@@ -171,7 +171,7 @@ fn an_engine_that_closed_between_requests_is_replaced_unnoticed() {
 }
 
 /// The engine dies with the request in hand, `before` any byte of an answer.
-fn dies_with_request(wire: &Wire, request: &[u8]) -> testkit::Client {
+fn dies_with_request(wire: &Wire, request: &[u8]) -> testkit::TlsClient {
     let mut client = wire.client();
     client.send(PING);
     let mut engine = wire.engine.accept();

@@ -1,13 +1,13 @@
 //! "An engine that answers early while the body is still coming (a refused build or load) gets its answer through to the
 //! client: no reset, no hang." R19, R20; C25, C26.
 
-use testkit::{Client, End, OK, PING, Wire, pattern};
+use testkit::{End, OK, PING, TlsClient, Wire, pattern};
 
 const BODY: usize = 16 << 20;
 
 /// Sends all of a large request and only then reads, as Go, curl and Python do. Fails if the gate resets.
 #[track_caller]
-fn upload(client: &mut Client, target: &str) {
+fn upload(client: &mut TlsClient, target: &str) {
     client.send(
         format!("PUT {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: {BODY}\r\n\r\n")
             .as_bytes(),

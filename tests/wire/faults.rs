@@ -5,10 +5,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use testkit::{Alone, Client, DEADLINE, End, Engine, InProcess, OK, PING, Wire};
+use testkit::{Alone, DEADLINE, End, Engine, InProcess, OK, PING, TlsClient, Wire};
 
 #[track_caller]
-fn serves(client: &mut Client, engine: &Engine) {
+fn serves(client: &mut TlsClient, engine: &Engine) {
     client.send(PING);
     engine.accept().answer(PING, OK);
     client.expect(OK);
@@ -67,7 +67,7 @@ fn two_thousand_held_connections_do_not_stop_others() {
     for stream in raw.iter_mut().step_by(2) {
         stream.write_all(&[22, 3, 1]).unwrap();
     }
-    let mut idle: Vec<Client> = (0..300).map(|_| wire.client()).collect();
+    let mut idle: Vec<TlsClient> = (0..300).map(|_| wire.client()).collect();
     for client in idle.iter_mut().step_by(3) {
         client.send(b"GET /_pi");
     }
@@ -89,7 +89,7 @@ fn two_thousand_held_connections_do_not_stop_others() {
 #[test]
 fn more_handshakes_or_connections_than_allowed_are_turned_away_and_room_comes_back() {
     let wire = Wire::with(&["--workers", "1", "--max-connections", "3"]);
-    let held: Vec<Client> = (0..3).map(|_| wire.client()).collect();
+    let held: Vec<TlsClient> = (0..3).map(|_| wire.client()).collect();
     assert!(wire.gate.try_client().is_err());
     drop(held);
     let until = Instant::now() + DEADLINE;

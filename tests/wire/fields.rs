@@ -1,7 +1,7 @@
 //! There is one reading of each header that decides something: a head with another one is refused with 400 and never reaches
 //! the engine. Each refusal has its allow beside it.
 
-use testkit::{Client, OK, PING, Wire, text};
+use testkit::{OK, PING, TlsClient, Wire, text};
 
 const CREATE: &str = "POST /v1.51/containers/create HTTP/1.1\r\nHost: docker\r\n";
 
@@ -199,7 +199,7 @@ fn deaf() -> Wire {
 }
 
 #[track_caller]
-fn refusal(client: &mut Client, request: &str) -> String {
+fn refusal(client: &mut TlsClient, request: &str) -> String {
     client.send(request.as_bytes());
     let answer = client.answer();
     assert_eq!(answer.status, 502, "{answer:?}");

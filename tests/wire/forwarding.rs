@@ -1,9 +1,9 @@
 //! "The request target, method, header names' case and order within reason, repeated headers […] and the body reach the
 //! engine byte for byte; hop-by-hop headers follow RFC 9110 §7.6.1."
 
-use testkit::{Client, End, EngineConn, OK, PING, Wire, pattern};
+use testkit::{End, EngineConn, OK, PING, TlsClient, Wire, pattern};
 
-fn pair(wire: &Wire, request: &[u8]) -> (Client, EngineConn) {
+fn pair(wire: &Wire, request: &[u8]) -> (TlsClient, EngineConn) {
     let mut client = wire.client();
     client.send(request);
     let engine = wire.engine.accept();

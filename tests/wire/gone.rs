@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::{Client, EngineConn, PING, Wire};
+use testkit::{EngineConn, PING, TlsClient, Wire};
 
 /// Each way to go away.
-fn leave(client: Client, how: usize) {
+fn leave(client: TlsClient, how: usize) {
     let mut client = client;
     match how {
         0 => drop(client),
@@ -19,7 +19,7 @@ fn leave(client: Client, how: usize) {
 }
 
 #[track_caller]
-fn cancelled(mut engine: EngineConn, client: Client, how: usize) {
+fn cancelled(mut engine: EngineConn, client: TlsClient, how: usize) {
     let start = Instant::now();
     leave(client, how);
     engine.rest();

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use testkit::{ATTACH, Client, DEADLINE, End, EngineConn, UPGRADED, Wire, pattern};
+use testkit::{ATTACH, DEADLINE, End, EngineConn, TlsClient, UPGRADED, Wire, pattern};
 
-fn attached(wire: &Wire) -> (Client, EngineConn) {
+fn attached(wire: &Wire) -> (TlsClient, EngineConn) {
     let mut client = wire.client();
     client.send(ATTACH);
     let mut engine = wire.engine.accept();
@@ -23,7 +23,7 @@ enum Ends {
 
 const WAYS: [Ends; 3] = [Ends::CloseNotify, Ends::Fin, Ends::Both];
 
-fn end(client: &mut Client, how: Ends) {
+fn end(client: &mut TlsClient, how: Ends) {
     if !matches!(how, Ends::Fin) {
         client.close_notify();
     }

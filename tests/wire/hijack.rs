@@ -1,20 +1,20 @@
 //! Hijacked and upgraded endpoints: attach, exec start, attach/ws, /session, /grpc, with and without an upgrade.
 
-use testkit::{ATTACH, Client, End, EngineConn, OK, PING, Record, UPGRADED, Wire, pattern};
+use testkit::{ATTACH, End, EngineConn, OK, PING, TlsClient, TlsRecord, UPGRADED, Wire, pattern};
 
 const RAW_200: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
 
 /// The next record is exactly this.
 #[track_caller]
-fn record_is(client: &mut Client, wanted: &[u8]) {
+fn record_is(client: &mut TlsClient, wanted: &[u8]) {
     match client.record() {
-        Record::Data(data) => assert_eq!(data, wanted, "{:?}", String::from_utf8_lossy(&data)),
-        Record::End => panic!("the gate ended"),
+        TlsRecord::Data(data) => assert_eq!(data, wanted, "{:?}", String::from_utf8_lossy(&data)),
+        TlsRecord::End => panic!("the gate ended"),
     }
 }
 
-fn tunnel(wire: &Wire, request: &[u8], head: &[u8]) -> (Client, EngineConn) {
+fn tunnel(wire: &Wire, request: &[u8], head: &[u8]) -> (TlsClient, EngineConn) {
     let mut client = wire.client();
     client.send(request);
     let mut engine = wire.engine.accept();
@@ -25,7 +25,7 @@ fn tunnel(wire: &Wire, request: &[u8], head: &[u8]) -> (Client, EngineConn) {
 
 /// Both ways, then the end.
 #[track_caller]
-fn echoes(client: &mut Client, engine: &mut EngineConn) {
+fn echoes(client: &mut TlsClient, engine: &mut EngineConn) {
     for round in 0..3_u8 {
         let up = [b"up \0\r\n\r\n".as_slice(), &[round]].concat();
         client.send(&up);

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use testkit::{ATTACH, Alone, Client, DEADLINE, Engine, EngineConn, PING, UPGRADED};
+use testkit::{ATTACH, Alone, DEADLINE, Engine, EngineConn, PING, TlsClient, UPGRADED};
 
 const BULK: usize = 200 << 20;
 const ROOM_KIB: u64 = 16 * 1024;
@@ -18,7 +18,7 @@ fn gate() -> (Alone, Engine) {
     (gate, engine)
 }
 
-fn attached(gate: &Alone, engine: &Engine) -> (Client, EngineConn) {
+fn attached(gate: &Alone, engine: &Engine) -> (TlsClient, EngineConn) {
     let mut client = gate.client();
     client.send(ATTACH);
     let mut conn = engine.accept();
@@ -28,7 +28,7 @@ fn attached(gate: &Alone, engine: &Engine) -> (Client, EngineConn) {
 }
 
 /// Sends until the gate takes no more; how much that was.
-fn fill(client: &mut Client) -> usize {
+fn fill(client: &mut TlsClient) -> usize {
     client
         .tcp
         .set_write_timeout(Some(Duration::from_millis(300)))

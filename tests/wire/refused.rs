@@ -1,7 +1,7 @@
 //! "A head with two readings (CL with TE, differing CLs, obs-fold, bare LF or CR, spaces before the colon, bad chunk sizes)
 //! is refused with 400 and closed; it never reaches the engine." Each refusal has its allow beside it.
 
-use testkit::{Client, End, OK, PING, Wire};
+use testkit::{End, OK, PING, TlsClient, Wire};
 
 /// `refused` gets `status`, is closed and never reaches the engine; `allowed` goes through.
 #[track_caller]
@@ -475,7 +475,7 @@ fn a_head_that_does_not_come_in_time_is_answered_408_and_an_idle_connection_stay
 /// Lets `n` head deadlines pass, each seen as an event: the gate closing a silent connection.
 fn elapse(wire: &Wire, n: usize) {
     for _ in 0..n {
-        let mut silent: Client = wire.client();
+        let mut silent: TlsClient = wire.client();
         silent.expect_end(End::Clean);
     }
 }

@@ -1,7 +1,7 @@
 //! `[role.NAME.build]`: what a role's BuildKit builds may ask for, call by call.
 //!
 //! What a build fetches is not judged here: the engine itself enforces it, by a source policy that is appended to each
-//! build ([`sources`]). Everything else a Solve asks for is: exporters, names, caches, entitlements, sessions, and the
+//! build (`sources`). Everything else a Solve asks for is: exporters, names, caches, entitlements, sessions, and the
 //! definitions that come along. All of it are allow-lists, so that a forgotten key denies.
 
 mod judge;

@@ -3,7 +3,7 @@
 //! certificate → client entry (first match) → role → is the operation allowed? → are its limits met?
 //!
 //! A decision runs in steps, since some need the request's body or a look at the engine:
-//! [`Policy::decide`] answers a [`Step`], and [`Pending::body`] and [`Pending::answers`] go on from there. Nothing here
+//! [`Policy::decide`] answers a [`Step`], and [`Pending::body`] and [`Pending::answer`] go on from there. Nothing here
 //! does I/O or panics on input; what cannot be read is denied. Only this module can make a [`Permitted`], and only with
 //! one may the gate send anything upstream.
 //!

@@ -14,7 +14,7 @@ use flate2::write::MultiGzDecoder;
 
 use crate::findings::{Findings, Powers};
 use crate::{Denied, Limits, Mode, Protected};
-use archive::{Archive, Unreadable};
+use archive::{Archive, ArchiveFault};
 use docker_api::Operation;
 use dockerfile::Arguments;
 
@@ -266,7 +266,7 @@ impl ContextReader {
         let read = self.archive.push(content, &mut |text| {
             context.dockerfile(text).map_err(|why| {
                 denied = Some(why);
-                Unreadable::new()
+                ArchiveFault::new()
             })
         });
         match (read, denied) {

@@ -31,7 +31,7 @@ pub enum End {
 
 /// What came next.
 #[derive(Debug)]
-pub enum Record {
+pub enum TlsRecord {
     /// The data of one TLS record.
     Data(Vec<u8>),
     /// The end.
@@ -40,7 +40,7 @@ pub enum Record {
 
 /// An answer, read by the rules of RFC 9112.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// The status.
     pub status: u16,
     /// The head, its empty line included.
@@ -49,7 +49,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpAnswer {
     fn read(bytes: &[u8]) -> Self {
         let end = head_end(bytes).expect("a whole head");
         let head = String::from_utf8(bytes[..end].to_vec()).expect("a readable head");
@@ -113,7 +113,7 @@ impl From<Error> for Refused {
 }
 
 /// A connection through the gate.
-pub struct Client {
+pub struct TlsClient {
     /// The connection below TLS.
     pub tcp: TcpStream,
     /// Bytes of plain text sent so far.
@@ -125,7 +125,7 @@ pub struct Client {
     ended: Option<End>,
 }
 
-impl Client {
+impl TlsClient {
     /// Connects and finishes the handshake. With TLS 1.3 the server's verdict on the certificate comes behind it.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Client {
 }
 
 /// Sending.
-impl Client {
+impl TlsClient {
     /// Sends `bytes` in as few records and segments as they need.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -238,10 +238,10 @@ impl Client {
 }
 
 /// Receiving.
-impl Client {
+impl TlsClient {
     /// The next TLS record that carries data, or the end.
     #[track_caller]
-    pub fn record(&mut self) -> Record {
+    pub fn record(&mut self) -> TlsRecord {
         match self.try_record() {
             Ok(record) => record,
             Err(e) => panic!(
@@ -251,9 +251,9 @@ impl Client {
         }
     }
 
-    fn try_record(&mut self) -> Result<Record> {
+    fn try_record(&mut self) -> Result<TlsRecord> {
         if self.ended.is_some() {
-            return Ok(Record::End);
+            return Ok(TlsRecord::End);
         }
         loop {
             // What came with the handshake's last flight is decrypted already.
@@ -261,22 +261,22 @@ impl Client {
             if state.plaintext_bytes_to_read() > 0 {
                 let mut data = vec![0; state.plaintext_bytes_to_read()];
                 self.tls.reader().read_exact(&mut data)?;
-                return Ok(Record::Data(data));
+                return Ok(TlsRecord::Data(data));
             }
             if state.peer_has_closed() {
                 self.ended = Some(End::Clean);
-                return Ok(Record::End);
+                return Ok(TlsRecord::End);
             }
             let mut record = vec![0; 5];
             if !self.fill(&mut record)? {
                 self.ended = Some(End::Cut);
-                return Ok(Record::End);
+                return Ok(TlsRecord::End);
             }
             let len = usize::from(u16::from_be_bytes([record[3], record[4]]));
             record.resize(5 + len, 0);
             if !self.fill(&mut record[5..])? {
                 self.ended = Some(End::Cut);
-                return Ok(Record::End);
+                return Ok(TlsRecord::End);
             }
             let mut rest = &record[..];
             while !rest.is_empty() {
@@ -305,11 +305,11 @@ impl Client {
     #[track_caller]
     fn more(&mut self) -> bool {
         match self.record() {
-            Record::Data(data) => {
+            TlsRecord::Data(data) => {
                 self.held.extend_from_slice(&data);
                 true
             }
-            Record::End => false,
+            TlsRecord::End => false,
         }
     }
 
@@ -346,11 +346,11 @@ impl Client {
 
     fn try_more(&mut self) -> Result<()> {
         match self.try_record()? {
-            Record::Data(data) => {
+            TlsRecord::Data(data) => {
                 self.held.extend_from_slice(&data);
                 Ok(())
             }
-            Record::End => Err(Error::new(
+            TlsRecord::End => Err(Error::new(
                 ErrorKind::UnexpectedEof,
                 format!(
                     "the gate ended ({:?}) after {}",
@@ -382,8 +382,8 @@ impl Client {
     pub fn ended(&mut self) {
         same(&self.held, b"", "the client received before the end");
         match self.try_record() {
-            Ok(Record::End) => {}
-            Ok(Record::Data(data)) => panic!("{} instead of the end", text(&data)),
+            Ok(TlsRecord::End) => {}
+            Ok(TlsRecord::Data(data)) => panic!("{} instead of the end", text(&data)),
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 panic!("no end: {e}")
             }
@@ -401,7 +401,7 @@ impl Client {
 }
 
 /// Requests and answers.
-impl Client {
+impl TlsClient {
     /// The next head.
     #[track_caller]
     pub fn head(&mut self) -> String {
@@ -420,19 +420,19 @@ impl Client {
 
     /// The next answer, of which the head gives the length (no other kind).
     #[track_caller]
-    pub fn answer(&mut self) -> Answer {
+    pub fn answer(&mut self) -> HttpAnswer {
         self.try_answer().expect("an answer")
     }
 
     /// The same, where the gate may end.
     ///
     /// # Errors
-    /// As of [`Client::try_take`].
-    pub fn try_answer(&mut self) -> Result<Answer> {
+    /// As of [`TlsClient::try_take`].
+    pub fn try_answer(&mut self) -> Result<HttpAnswer> {
         let head = self.try_head()?;
         let length = field(&head, "content-length").map(|n| n.parse().expect("a length"));
         let body = self.try_take(length.unwrap_or(0))?;
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: status(&head),
             head,
             body,
@@ -441,7 +441,7 @@ impl Client {
 
     /// Sends a request without a body and reads its answer.
     #[track_caller]
-    pub fn ask(&mut self, method: &str, target: &str) -> Answer {
+    pub fn ask(&mut self, method: &str, target: &str) -> HttpAnswer {
         let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
         self.send(request);
         self.answer()
@@ -450,8 +450,8 @@ impl Client {
     /// `GET` of a target.
     ///
     /// # Errors
-    /// As of [`Client::try_take`].
-    pub fn try_get(&mut self, target: &str) -> Result<Answer> {
+    /// As of [`TlsClient::try_take`].
+    pub fn try_get(&mut self, target: &str) -> Result<HttpAnswer> {
         self.try_send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))?;
         self.try_answer()
     }
@@ -459,7 +459,7 @@ impl Client {
     /// A ping.
     ///
     /// # Errors
-    /// As of [`Client::try_take`].
+    /// As of [`TlsClient::try_take`].
     pub fn try_ping(&mut self) -> Result<()> {
         let answer = self.try_get("/_ping")?;
         assert_eq!((answer.status, answer.text().as_str()), (200, "OK"));
@@ -520,7 +520,7 @@ impl Client {
     /// The number of the next event.
     ///
     /// # Errors
-    /// As of [`Client::try_take`].
+    /// As of [`TlsClient::try_take`].
     pub fn event(&mut self) -> Result<u64> {
         let chunk = String::from_utf8(self.try_take(EVENT)?).expect("text");
         let number = chunk
@@ -532,7 +532,7 @@ impl Client {
 
 /// One request over TCP in plain HTTP.
 #[track_caller]
-pub fn http(to: SocketAddr, request: &str) -> Answer {
+pub fn http(to: SocketAddr, request: &str) -> HttpAnswer {
     let stream = TcpStream::connect(to).expect("connect");
     let timeout = stream.set_read_timeout(Some(DEADLINE));
     timeout.expect("a deadline");
@@ -541,25 +541,25 @@ pub fn http(to: SocketAddr, request: &str) -> Answer {
 
 /// `GET` over TCP in plain HTTP.
 #[track_caller]
-pub fn get(to: SocketAddr, target: &str) -> Answer {
+pub fn get(to: SocketAddr, target: &str) -> HttpAnswer {
     let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     http(to, &request)
 }
 
 /// One request over a unix socket.
 #[track_caller]
-pub fn unix(to: &Path, request: &str) -> Answer {
+pub fn unix(to: &Path, request: &str) -> HttpAnswer {
     let stream = UnixStream::connect(to).expect("connect");
     let timeout = stream.set_read_timeout(Some(DEADLINE));
     timeout.expect("a deadline");
     exchange(stream, request)
 }
 
-fn exchange(mut stream: impl Read + Write, request: &str) -> Answer {
+fn exchange(mut stream: impl Read + Write, request: &str) -> HttpAnswer {
     stream.write_all(request.as_bytes()).expect("send");
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("an answer");
-    Answer::read(&bytes)
+    HttpAnswer::read(&bytes)
 }
 
 fn head_end(bytes: &[u8]) -> Option<usize> {

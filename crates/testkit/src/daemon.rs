@@ -15,7 +15,7 @@ const EVENT_EVERY: Duration = Duration::from_millis(5);
 const LONGEST_FREEZE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
-struct State {
+struct DaemonState {
     frozen: Mutex<bool>,
     thawed: Condvar,
     pings: AtomicUsize,
@@ -27,7 +27,7 @@ struct State {
 pub struct Daemon {
     /// Its socket.
     pub socket: PathBuf,
-    state: Arc<State>,
+    state: Arc<DaemonState>,
     accepting: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -35,7 +35,7 @@ impl Daemon {
     /// Listens at `socket`.
     pub fn start(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).expect("the engine's socket");
-        let state = Arc::new(State::default());
+        let state = Arc::new(DaemonState::default());
         let shared = state.clone();
         let accepting = std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -93,7 +93,7 @@ impl Drop for Daemon {
     }
 }
 
-fn serve(mut stream: UnixStream, state: &State) -> std::io::Result<()> {
+fn serve(mut stream: UnixStream, state: &DaemonState) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
         let mut head = String::new();

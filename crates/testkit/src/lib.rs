@@ -18,7 +18,7 @@ pub mod programs;
 
 use std::time::{Duration, Instant};
 
-pub use client::{Answer, Client, End, Record};
+pub use client::{End, HttpAnswer, TlsClient, TlsRecord};
 pub use daemon::Daemon;
 pub use engine::{Engine, EngineConn};
 pub use gate::{Alone, InProcess, Wire};

@@ -15,7 +15,7 @@ use crate::programs::dockgate;
 
 /// The lines a process logs, each with the moment it came. A line that is not JSON is a JSON string.
 #[derive(Default)]
-pub struct Log {
+pub struct ProcessLog {
     lines: Mutex<Lines>,
     more: Condvar,
 }
@@ -26,7 +26,7 @@ struct Lines {
     ended: bool,
 }
 
-impl Log {
+impl ProcessLog {
     fn follow(stream: impl Read + Send + 'static) -> Arc<Self> {
         let log = Arc::<Self>::default();
         let shared = log.clone();
@@ -116,7 +116,7 @@ pub struct GateProcess {
     /// Where it listens.
     pub addr: SocketAddr,
     /// What it has logged.
-    pub log: Arc<Log>,
+    pub log: Arc<ProcessLog>,
     /// The process.
     pub child: Child,
 }
@@ -137,7 +137,7 @@ impl GateProcess {
     pub fn starting(command: &mut Command) -> Self {
         command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("start the gate");
-        let log = Log::follow(child.stderr.take().expect("a pipe"));
+        let log = ProcessLog::follow(child.stderr.take().expect("a pipe"));
         Self {
             addr: ([127, 0, 0, 1], 0).into(),
             log,

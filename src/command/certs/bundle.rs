@@ -13,13 +13,13 @@ use pki::{
 use text::escape::shell_word;
 
 /// The files of a client, as they go into a directory or a tar.
-pub(crate) struct Files {
+pub(crate) struct BundleFiles {
     pub(crate) ca: String,
     pub(crate) cert: String,
     pub(crate) key: Zeroizing<String>,
 }
 
-impl Files {
+impl BundleFiles {
     /// Reads a client's directory.
     pub(crate) fn read(dir: &Path, name: &str, option: &str) -> Result<Self, CertsError> {
         let key = dir.join("key.pem");

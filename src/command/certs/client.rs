@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bundle::{self, Files};
+use super::bundle::{self, BundleFiles};
 use super::{authority, dir_option};
-use crate::cli::certs::{Bundle, Client};
+use crate::cli::certs::{Bundle, ClientArgs};
 use crate::command::output::Output;
 use pki::{
     CertsError,
@@ -18,7 +18,7 @@ use pki::{
 };
 use text::escape::shell_word;
 
-pub(super) fn client(args: &Client, output: &mut Output<'_>) -> Result<(), CertsError> {
+pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     name::check(&args.name)?;
     for (option, value) in [("--o", &args.o), ("--ou", &args.ou)] {
         value
@@ -68,7 +68,7 @@ pub(super) fn client(args: &Client, output: &mut Output<'_>) -> Result<(), Certs
     super::granted(output, &made.info);
     output.line(format!("  serial       {}", made.info.serial));
     let files = || {
-        Ok::<_, CertsError>(Files {
+        Ok::<_, CertsError>(BundleFiles {
             ca: authority.trust_pem(),
             cert: made.chain_pem.clone(),
             key: key.to_pem()?,
@@ -164,7 +164,7 @@ pub(super) fn bundle(args: &Bundle, output: &mut Output<'_>) -> Result<(), Certs
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}.tar", args.name)));
-    Files::read(&home, &args.name, &paths.option())?.write(
+    BundleFiles::read(&home, &args.name, &paths.option())?.write(
         &out,
         &bundle::readme(&args.name, &address),
         Existing::from_force(args.force),

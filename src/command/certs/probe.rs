@@ -21,13 +21,13 @@ use text::escape;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The chain a server presents, leaf first, and the name it was asked by.
-pub(crate) struct Presented {
+pub(crate) struct ProbedChain {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) name: ServerName<'static>,
 }
 
 /// Fetches the chain of `tcp://host:port` (2376 when no port is given).
-pub(crate) fn fetch(address: &str) -> Result<Presented, CertsError> {
+pub(crate) fn fetch(address: &str) -> Result<ProbedChain, CertsError> {
     let failed = |source: io::Error| CertsError::Probe {
         address: escape::without_credentials(address).into_owned(),
         source,
@@ -49,7 +49,7 @@ pub(crate) fn fetch(address: &str) -> Result<Presented, CertsError> {
     })?;
     let deadline = Instant::now() + DEADLINE;
     let mut stream = connect(&host, port, deadline).map_err(failed)?;
-    let capture = Arc::new(Capture {
+    let capture = Arc::new(ChainCapture {
         provider: provider(),
         chain: Mutex::new(None),
     });
@@ -70,7 +70,7 @@ pub(crate) fn fetch(address: &str) -> Result<Presented, CertsError> {
                 .map_err(|error| failed(timed_out(error)))?;
         }
         if let Some(chain) = take() {
-            return Ok(Presented { chain, name });
+            return Ok(ProbedChain { chain, name });
         }
         limit(&stream, deadline).map_err(failed)?;
         if connection
@@ -86,7 +86,7 @@ pub(crate) fn fetch(address: &str) -> Result<Presented, CertsError> {
         if let Err(error) = connection.process_new_packets() {
             // A server that refuses us has shown its certificate by then, more often than not.
             return match take() {
-                Some(chain) => Ok(Presented { chain, name }),
+                Some(chain) => Ok(ProbedChain { chain, name }),
                 None => Err(failed(io::Error::other(error))),
             };
         }
@@ -155,12 +155,12 @@ fn timed_out(error: io::Error) -> io::Error {
 
 /// Keeps what the server presents instead of judging it. Nothing is ever sent over such a connection.
 #[derive(Debug)]
-struct Capture {
+struct ChainCapture {
     provider: Arc<CryptoProvider>,
     chain: Mutex<Option<Vec<CertificateDer<'static>>>>,
 }
 
-impl ServerCertVerifier for Capture {
+impl ServerCertVerifier for ChainCapture {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

@@ -19,7 +19,7 @@ use pki::{
 use text::escape::shell_word;
 
 /// A certificate to renew and where its key lies.
-struct Target {
+struct RenewTarget {
     kind: IssuedKind,
     name: String,
     certificate: PathBuf,
@@ -104,7 +104,7 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
     Ok(())
 }
 
-fn targets(args: &Renew, store: &Store) -> Result<Vec<Target>, CertsError> {
+fn targets(args: &Renew, store: &Store) -> Result<Vec<RenewTarget>, CertsError> {
     let paths = &store.paths;
     let all = || {
         present(paths)
@@ -116,7 +116,7 @@ fn targets(args: &Renew, store: &Store) -> Result<Vec<Target>, CertsError> {
                 } else {
                     certificate.with_file_name("key.pem")
                 };
-                Target {
+                RenewTarget {
                     kind,
                     name,
                     certificate,
@@ -135,7 +135,7 @@ fn targets(args: &Renew, store: &Store) -> Result<Vec<Target>, CertsError> {
         let (_, info) = inspect_file(path)?;
         let server = info.permits(Purpose::Server) && !info.permits(Purpose::Client);
         let name = info.common_name.unwrap_or_else(|| info.serial.clone());
-        return Ok(vec![Target {
+        return Ok(vec![RenewTarget {
             kind: if server {
                 IssuedKind::Server
             } else {
@@ -170,7 +170,7 @@ fn renew_one(
     args: &Renew,
     store: &mut Store,
     authority: &Authority,
-    target: &Target,
+    target: &RenewTarget,
 ) -> Result<String, CertsError> {
     let (old, info) = inspect_file(&target.certificate)?;
     if info.is_ca {

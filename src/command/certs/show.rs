@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::names;
 use super::probe;
-use super::verdict::{Judge, Verdict};
+use super::verdict::{ChainJudge, ChainVerdict};
 use crate::cli::certs::Show;
 use crate::command::output::Output;
 use pki::{Certificate, CertsError, issue::now, pem, timestamp};
@@ -22,7 +22,7 @@ struct Shown {
     /// The digest of the public key as a policy and the deny list take it.
     spki: String,
     /// Only on the leaf.
-    verdict: Option<Verdict>,
+    verdict: Option<ChainVerdict>,
 }
 
 pub(super) fn show(args: &Show, output: &mut Output<'_>) -> Result<(), CertsError> {
@@ -68,8 +68,8 @@ fn verdict(
     args: &Show,
     chain: &[CertificateDer<'static>],
     asked_for: Option<&ServerName<'static>>,
-) -> Result<Option<Verdict>, CertsError> {
-    let (Some(leaf), Some(judge)) = (chain.first(), Judge::of(args)?) else {
+) -> Result<Option<ChainVerdict>, CertsError> {
+    let (Some(leaf), Some(judge)) = (chain.first(), ChainJudge::of(args)?) else {
         return Ok(None);
     };
     let leaf = read(&args.target, leaf)?;

@@ -24,7 +24,7 @@ use pki::{
 use text::escape::shell_word;
 
 /// What a request proves, and what it asks for, which is told and not granted.
-struct Request {
+struct SigningRequest {
     public: SubjectPublicKeyInfo,
     rsa: bool,
     common_name: Option<String>,
@@ -85,7 +85,7 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
 }
 
 /// The operator's word on whether it is for a client or a server.
-fn role(args: &Sign, request: &Request) -> Result<Purpose, CertsError> {
+fn role(args: &Sign, request: &SigningRequest) -> Result<Purpose, CertsError> {
     match (args.server, args.client) {
         (true, _) => Ok(Purpose::Server),
         (_, true) => Ok(Purpose::Client),
@@ -119,7 +119,7 @@ fn names(args: &Sign, role: Purpose) -> Result<Vec<San>, CertsError> {
 fn grant(
     args: &Sign,
     role: Purpose,
-    request: &Request,
+    request: &SigningRequest,
     store: &Store,
     existing: Existing,
 ) -> Result<Grant, CertsError> {
@@ -137,7 +137,7 @@ fn grant(
 }
 
 /// The command that would do what the request seems to want, as far as that may be had.
-fn command(args: &Sign, request: &Request, server: bool) -> String {
+fn command(args: &Sign, request: &SigningRequest, server: bool) -> String {
     let csr = shell_word(&args.csr.to_string_lossy()).into_owned();
     let dir = dir_option(&args.ca.dir.dir);
     if server {
@@ -167,7 +167,7 @@ fn tell(
     args: &Sign,
     role: Purpose,
     made: &Made,
-    request: &Request,
+    request: &SigningRequest,
     out: &Path,
 ) {
     let word = match role {
@@ -201,7 +201,7 @@ fn tell(
     ));
 }
 
-fn read(path: &Path) -> Result<Request, CertsError> {
+fn read(path: &Path) -> Result<SigningRequest, CertsError> {
     let unexpected = |found: String, hint: &str| CertsError::Unexpected {
         path: path.into(),
         expected: "a CERTIFICATE REQUEST in PEM",
@@ -239,7 +239,7 @@ fn read(path: &Path) -> Result<Request, CertsError> {
         info.subject_pki.parsed(),
         Ok(x509_parser::public_key::PublicKey::RSA(_))
     );
-    let mut request = Request {
+    let mut request = SigningRequest {
         public,
         rsa,
         common_name: info
@@ -276,7 +276,7 @@ fn read(path: &Path) -> Result<Request, CertsError> {
     Ok(request)
 }
 
-impl Request {
+impl SigningRequest {
     fn wish(&mut self, extension: &ParsedExtension<'_>) {
         match extension {
             ParsedExtension::SubjectAlternativeName(names) => {

@@ -21,7 +21,7 @@ use policy::Policy;
 
 /// A judgement, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct ChainVerdict {
     /// It would be let in, or be good to serve with.
     pub(crate) accepted: bool,
     /// Why, as a sentence.
@@ -31,13 +31,13 @@ pub(crate) struct Verdict {
 }
 
 /// What certificates are judged by.
-pub(crate) struct Judge {
+pub(crate) struct ChainJudge {
     store: TrustStore,
     policy: Option<Policy>,
     looked_at: String,
 }
 
-impl Judge {
+impl ChainJudge {
     /// What the arguments name: the configuration of a gate, a CA, or the directory with one and its list. `None` when there
     /// is no CA.
     pub(crate) fn of(args: &Show) -> Result<Option<Self>, CertsError> {
@@ -117,8 +117,8 @@ impl Judge {
         chain: &[CertificateDer<'static>],
         leaf: &Certificate,
         asked_for: Option<&ServerName<'static>>,
-    ) -> Result<Verdict, CertsError> {
-        let verdict = |(accepted, text)| Verdict {
+    ) -> Result<ChainVerdict, CertsError> {
+        let verdict = |(accepted, text)| ChainVerdict {
             accepted,
             text,
             judged_by: self.looked_at.clone(),

@@ -7,7 +7,7 @@ use crate::cli::HealthcheckArgs;
 use crate::command::output::{Exit, Failure, Output};
 use crate::config;
 use crate::observe::control::client::{ClientError, ControlClient, ready_by_tcp};
-use crate::observe::health::Ready;
+use crate::observe::health::Readiness;
 
 pub(super) async fn ask(args: &HealthcheckArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let ready = reach(args).await?;
@@ -20,7 +20,7 @@ pub(super) async fn ask(args: &HealthcheckArgs, output: &mut Output<'_>) -> Resu
     }
 }
 
-async fn reach(args: &HealthcheckArgs) -> Result<Ready, Failure> {
+async fn reach(args: &HealthcheckArgs) -> Result<Readiness, Failure> {
     let deadline = Duration::from_secs(args.timeout);
     let env = || std::env::vars_os();
     let absent = match config::control_socket(&args.control, env())? {

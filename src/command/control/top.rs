@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::render::{self, Rates};
 use crate::command::output::{Failure, Output};
 use crate::observe::control::client::ControlClient;
-use crate::observe::control::{Connection, Status};
+use crate::observe::control::{Connection, GateStatus};
 
 /// Second screen, no cursor; and back (xterm control sequences, `?1049` and `?25`).
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -136,7 +136,7 @@ fn rates(before: Option<&Look>, now: &[Connection], at: Instant) -> Rates {
         .collect()
 }
 
-fn heading(status: &Status) -> String {
+fn heading(status: &GateStatus) -> String {
     let draining = if status.draining { ", draining" } else { "" };
     format!(
         "dockgate {} (pid {}), up {}{draining}: {} connections, {} tunnels, {} in, {} out; engine {}",

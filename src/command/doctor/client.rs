@@ -19,13 +19,13 @@ use crate::tls::files;
 
 /// HOST:PORT of a gate or engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct DoctorTarget {
     /// A name or a bare address.
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-impl Target {
+impl DoctorTarget {
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str = "expected tcp://HOST:PORT";
         let rest = text
@@ -62,7 +62,7 @@ impl Target {
 }
 
 pub(super) fn examine(
-    target: &Target,
+    target: &DoctorTarget,
     args: &ServeArgs,
     env: &[(OsString, OsString)],
     timeout: Duration,
@@ -148,7 +148,7 @@ fn client_paths(args: &ServeArgs, env: &[(OsString, OsString)]) -> TlsPaths {
 }
 
 /// The resolver has no deadline of its own, so it works on a thread that is left behind when it takes too long.
-fn lookup(target: &Target, timeout: Duration) -> Result<Vec<SocketAddr>, Finding> {
+fn lookup(target: &DoctorTarget, timeout: Duration) -> Result<Vec<SocketAddr>, Finding> {
     let (host, port) = (target.host.clone(), target.port);
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
@@ -171,7 +171,11 @@ fn lookup(target: &Target, timeout: Duration) -> Result<Vec<SocketAddr>, Finding
 }
 
 /// The first address that accepts; the failure is that of the last.
-fn reach(target: &Target, addrs: &[SocketAddr], timeout: Duration) -> Result<SocketAddr, Finding> {
+fn reach(
+    target: &DoctorTarget,
+    addrs: &[SocketAddr],
+    timeout: Duration,
+) -> Result<SocketAddr, Finding> {
     let mut last = Finding::error("no address to connect to");
     for addr in addrs {
         match TcpStream::connect_timeout(addr, timeout) {
@@ -182,7 +186,12 @@ fn reach(target: &Target, addrs: &[SocketAddr], timeout: Duration) -> Result<Soc
     Err(last)
 }
 
-fn unreachable(target: &Target, addr: SocketAddr, err: &io::Error, timeout: Duration) -> Finding {
+fn unreachable(
+    target: &DoctorTarget,
+    addr: SocketAddr,
+    err: &io::Error,
+    timeout: Duration,
+) -> Finding {
     let port = target.port;
     match err.kind() {
         io::ErrorKind::ConnectionRefused => Finding::error(format!(
@@ -209,19 +218,22 @@ mod tests {
     #[test]
     fn targets_are_read_as_docker_host_is_written() {
         let target = |host: &str, port| {
-            Ok(Target {
+            Ok(DoctorTarget {
                 host: host.into(),
                 port,
             })
         };
         assert_eq!(
-            Target::parse("tcp://gate.example:99"),
+            DoctorTarget::parse("tcp://gate.example:99"),
             target("gate.example", 99)
         );
-        assert_eq!(Target::parse("gate.example"), target("gate.example", 2376));
-        assert_eq!(Target::parse("tcp://[::1]:1/"), target("::1", 1));
+        assert_eq!(
+            DoctorTarget::parse("gate.example"),
+            target("gate.example", 2376)
+        );
+        assert_eq!(DoctorTarget::parse("tcp://[::1]:1/"), target("::1", 1));
         for text in ["", "tcp://", "tcp://h:x", "tcp://[::1", "tcp://h/path"] {
-            assert!(Target::parse(text).is_err(), "{text:?}");
+            assert!(DoctorTarget::parse(text).is_err(), "{text:?}");
         }
     }
 }

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, Error};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use time::OffsetDateTime;
 
-use crate::command::doctor::client::Target;
+use crate::command::doctor::client::DoctorTarget;
 use crate::command::doctor::probe::answer::{Head, docker_message, head_end, is_whole};
 use crate::finding::Finding;
 use crate::tls::files::ClientMaterial;
@@ -37,7 +37,7 @@ const H2_HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x
 
 /// One client in front of one address.
 pub(super) struct Probe<'a> {
-    pub(super) target: &'a Target,
+    pub(super) target: &'a DoctorTarget,
     pub(super) addr: SocketAddr,
     pub(super) timeout: Duration,
     pub(super) material: &'a ClientMaterial,
@@ -228,14 +228,14 @@ impl Probe<'_> {
         }
     }
 
-    fn connect(&self) -> Result<(Tls, Arc<Verdict>), Finding> {
+    fn connect(&self) -> Result<(Tls, Arc<ProbeVerdict>), Finding> {
         let broken = |what: String| Finding::error(format!("cannot start TLS: {what}"));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let roots = Arc::new(self.material.server_ca.clone());
         let inner = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
             .build()
             .map_err(|err| broken(err.to_string()))?;
-        let verdict = Arc::new(Verdict {
+        let verdict = Arc::new(ProbeVerdict {
             inner,
             seen: Mutex::default(),
         });
@@ -279,12 +279,12 @@ fn is_cut(err: &io::Error) -> bool {
 
 /// The server's chain as it was presented; verification itself is rustls's own.
 #[derive(Debug)]
-struct Verdict {
+struct ProbeVerdict {
     inner: Arc<WebPkiServerVerifier>,
     seen: Mutex<Vec<CertificateDer<'static>>>,
 }
 
-impl Verdict {
+impl ProbeVerdict {
     fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.seen
             .lock()
@@ -293,7 +293,7 @@ impl Verdict {
     }
 }
 
-impl ServerCertVerifier for Verdict {
+impl ServerCertVerifier for ProbeVerdict {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -2,23 +2,23 @@
 
 use serde_json::json;
 
-use crate::cli::policy::CheckArgs;
+use crate::cli::policy::PolicyCheckArgs;
 use docker_api::{Operation, Risk};
 use policy::risk::{Reach, RootAnswer, of_unmatched, reach};
 use policy::{Client, Mode, Policy, PolicyError, PolicyFault, Role};
 
-use super::{Outcome, certificates};
+use super::{PolicyOutcome, certificates};
 use text::columns;
 
 /// What a faulty file exits with, as without `--json` (`EX_CONFIG` of sysexits.h).
 const FAULTY: u8 = 78;
 
 /// Reads, lints and prints.
-pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
+pub(super) fn run(args: &PolicyCheckArgs) -> Result<PolicyOutcome, PolicyError> {
     let policy = match Policy::read(&args.file) {
         Err(PolicyError::Invalid { file, faults }) if args.json => {
             let text = faulty(&file, &faults);
-            return Ok(Outcome::of([text], FAULTY));
+            return Ok(PolicyOutcome::of([text], FAULTY));
         }
         read => read?,
     };
@@ -53,11 +53,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<Outcome, PolicyError> {
             lines.extend(operations(role));
         }
     }
-    Ok(Outcome::of(lines, u8::from(!note.is_empty())).note(note))
+    Ok(PolicyOutcome::of(lines, u8::from(!note.is_empty())).note(note))
 }
 
 /// The roles whose operations are asked for: the one that is named, or all that a client has.
-fn shown<'p>(policy: &'p Policy, args: &CheckArgs) -> Vec<&'p Role> {
+fn shown<'p>(policy: &'p Policy, args: &PolicyCheckArgs) -> Vec<&'p Role> {
     let used = |index: usize| policy.clients.iter().any(|client| client.role == index);
     let roles = policy.roles.iter().enumerate();
     roles

@@ -9,10 +9,10 @@ use crate::observe::audit::Record;
 use docker_api::Operation;
 use policy::{Policy, PolicyError, Power, Powers, Verdict};
 
-use super::{Outcome, for_each_request, recorded};
+use super::{PolicyOutcome, for_each_request, recorded};
 
 /// Judges every request of the audit by both policies.
-pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
+pub(super) fn run(args: &DiffArgs) -> Result<PolicyOutcome, PolicyError> {
     let (old, new) = (Policy::read(&args.old)?, Policy::read(&args.new)?);
     let mut changes: BTreeMap<(String, String, String, String), usize> = BTreeMap::new();
     let mut requests = 0;
@@ -54,7 +54,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Outcome, PolicyError> {
         let changed: usize = changes.values().sum();
         lines.push(format!("{changed} of {requests} requests change verdict"));
     }
-    Ok(Outcome::of(lines, code))
+    Ok(PolicyOutcome::of(lines, code))
 }
 
 fn verdict(policy: &Policy, record: &Record) -> Verdict {

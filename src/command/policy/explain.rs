@@ -14,11 +14,11 @@ use policy::{
     Permitted, Policy, PolicyError, Powers, Request,
 };
 
-use super::{Outcome, identity, read};
+use super::{PolicyOutcome, identity, read};
 use text::columns;
 
 /// How a walk ends.
-pub(super) enum Verdict {
+pub(super) enum ExplainVerdict {
     /// Forwarded.
     Allow(Permitted),
     /// Refused.
@@ -42,22 +42,22 @@ pub(super) struct Walk<'w> {
 }
 
 /// A body that the gate would judge on its way, where there is one.
-fn streamed(permitted: Permitted, body: &[u8]) -> Verdict {
+fn streamed(permitted: Permitted, body: &[u8]) -> ExplainVerdict {
     let Some(context) = permitted.context().filter(|_| !body.is_empty()) else {
-        return Verdict::Allow(permitted);
+        return ExplainVerdict::Allow(permitted);
     };
     let mut judge = context.judge();
     match judge.push(body).and_then(|()| judge.finish()) {
-        Err(denied) if context.mode() == Mode::Enforce => Verdict::Deny(denied),
-        _ => Verdict::Allow(permitted),
+        Err(denied) if context.mode() == Mode::Enforce => ExplainVerdict::Deny(denied),
+        _ => ExplainVerdict::Allow(permitted),
     }
 }
 
 /// Decides as the gate would.
-pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdict {
+pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> ExplainVerdict {
     let classified = match classify(walk.method, walk.target) {
         Ok(classified) => classified,
-        Err(error) => return Verdict::Malformed(error.to_string()),
+        Err(error) => return ExplainVerdict::Malformed(error.to_string()),
     };
     let body = if walk.body.is_empty() {
         BodyLength::Empty
@@ -75,8 +75,8 @@ pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Verdi
     let mut known = Given(walk);
     match policy.decide_knowing(client, &request, &mut known) {
         Ok(Ok(permitted)) => streamed(permitted, walk.body),
-        Ok(Err(denied)) => Verdict::Deny(denied),
-        Err(target) => Verdict::Unknown(target),
+        Ok(Err(denied)) => ExplainVerdict::Deny(denied),
+        Err(target) => ExplainVerdict::Unknown(target),
     }
 }
 
@@ -107,12 +107,12 @@ impl Known for Given<'_> {
 }
 
 /// Walks and prints.
-pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, PolicyError> {
+pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<PolicyOutcome, PolicyError> {
     let policy = Policy::read(&args.file)?;
     let identity = identity(&args.who, args.ca.as_deref())?;
     let client = policy.client_for(&identity);
     if let Some(entry) = in_doubt(&policy, client, &identity) {
-        return Ok(Outcome::of(doubt(entry, args, &identity), 2));
+        return Ok(PolicyOutcome::of(doubt(entry, args, &identity), 2));
     }
     let body = match &args.body {
         Some(path) => read(path)?,
@@ -148,15 +148,15 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<Outcome, P
     };
     let verdict = walk(&policy, client, &walk_args);
     let code = match &verdict {
-        Verdict::Allow(_) => 0,
-        Verdict::Deny(_) | Verdict::Malformed(_) => 3,
-        Verdict::Unknown(_) => 2,
+        ExplainVerdict::Allow(_) => 0,
+        ExplainVerdict::Deny(_) | ExplainVerdict::Malformed(_) => 3,
+        ExplainVerdict::Unknown(_) => 2,
     };
     let lines = match args.json {
         true => vec![json(&policy, client, &verdict)],
         false => lines(&policy, client, &identity, args, &verdict),
     };
-    Ok(Outcome::of(lines, code))
+    Ok(PolicyOutcome::of(lines, code))
 }
 
 /// The entry that the certificate may belong to, which only its issuer could tell.
@@ -245,7 +245,7 @@ fn lines(
     client: ClientRef,
     who: &Identity,
     args: &ExplainArgs,
-    verdict: &Verdict,
+    verdict: &ExplainVerdict,
 ) -> Vec<String> {
     let mut rows = Vec::new();
     let mut row = |cells: &[&str]| {
@@ -289,11 +289,11 @@ fn lines(
     }
     let nothing = Powers::default();
     let (asked, refused) = match verdict {
-        Verdict::Allow(permitted) => match permitted.would_deny() {
+        ExplainVerdict::Allow(permitted) => match permitted.would_deny() {
             Some(denied) => (&denied.asked, Some(denied)),
             None => (permitted.asked(), None),
         },
-        Verdict::Deny(denied) => (&denied.asked, Some(&**denied)),
+        ExplainVerdict::Deny(denied) => (&denied.asked, Some(&**denied)),
         _ => (&nothing, None),
     };
     if let Some((role, limits)) = policy
@@ -346,21 +346,21 @@ fn lines(
         Mode::Enforce => "enforce",
     };
     let decision = match verdict {
-        Verdict::Allow(permitted) if permitted.would_deny().is_some() => {
+        ExplainVerdict::Allow(permitted) if permitted.would_deny().is_some() => {
             format!("would deny, forwarded ({mode})")
         }
-        Verdict::Allow(_) => format!("allow ({mode})"),
-        Verdict::Deny(denied) => format!("deny ({mode}), status {}", denied.status),
-        Verdict::Malformed(why) => format!("refused before any policy, status 400: {why}"),
-        Verdict::Unknown(lookup) => {
+        ExplainVerdict::Allow(_) => format!("allow ({mode})"),
+        ExplainVerdict::Deny(denied) => format!("deny ({mode}), status {}", denied.status),
+        ExplainVerdict::Malformed(why) => format!("refused before any policy, status 400: {why}"),
+        ExplainVerdict::Unknown(lookup) => {
             format!("cannot tell without the engine's answer to GET {lookup}")
         }
     };
     row(&["decision", &decision]);
     let mut lines = columns(&rows, &[]);
     match verdict {
-        Verdict::Deny(denied) => lines.push(format!("message   dockgate: {denied}")),
-        Verdict::Unknown(_) => {
+        ExplainVerdict::Deny(denied) => lines.push(format!("message   dockgate: {denied}")),
+        ExplainVerdict::Unknown(_) => {
             lines.push(
                 "hint: give it with --inspect FILE (containers) or --answer PATH=FILE".to_owned(),
             );
@@ -370,7 +370,7 @@ fn lines(
     lines
 }
 
-fn json(policy: &Policy, client: ClientRef, verdict: &Verdict) -> String {
+fn json(policy: &Policy, client: ClientRef, verdict: &ExplainVerdict) -> String {
     let base = |verdict: &str| {
         let mut base = serde_json::Map::new();
         base.insert("verdict".into(), verdict.into());
@@ -389,7 +389,7 @@ fn json(policy: &Policy, client: ClientRef, verdict: &Verdict) -> String {
         out
     };
     let out = match verdict {
-        Verdict::Allow(permitted) => match permitted.would_deny() {
+        ExplainVerdict::Allow(permitted) => match permitted.would_deny() {
             Some(would) => denied("would_deny", would),
             None => {
                 let mut out = base("allow");
@@ -398,13 +398,13 @@ fn json(policy: &Policy, client: ClientRef, verdict: &Verdict) -> String {
                 out
             }
         },
-        Verdict::Deny(refusal) => denied("deny", refusal),
-        Verdict::Malformed(why) => {
+        ExplainVerdict::Deny(refusal) => denied("deny", refusal),
+        ExplainVerdict::Malformed(why) => {
             let mut out = base("malformed");
             out.insert("detail".into(), why.clone().into());
             out
         }
-        Verdict::Unknown(lookup) => {
+        ExplainVerdict::Unknown(lookup) => {
             let mut out = base("unknown");
             out.insert("lookup".into(), lookup.clone().into());
             out

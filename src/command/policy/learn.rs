@@ -9,7 +9,7 @@ use crate::observe::audit::{Decision, Record};
 use docker_api::Operation;
 use policy::{ImageName, Limits, Matcher, Policy, PolicyError, Power, Role};
 
-use super::{Outcome, for_each_request, recorded};
+use super::{PolicyOutcome, for_each_request, recorded};
 
 /// What one certificate did.
 #[derive(Default)]
@@ -68,7 +68,7 @@ type Generals = HashMap<(String, String), Option<String>>;
 const MOST_GENERALS: usize = 10_000;
 
 /// Reads the audit and prints a policy.
-pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
+pub(super) fn run(args: &LearnArgs) -> Result<PolicyOutcome, PolicyError> {
     let mut clients: BTreeMap<Match, Seen> = BTreeMap::new();
     let looked_into = Role::looked_into();
     let mut blind = BTreeSet::new();
@@ -107,7 +107,7 @@ pub(super) fn run(args: &LearnArgs) -> Result<Outcome, PolicyError> {
             blind.join(", ")
         ),
     };
-    Ok(Outcome::of(text.trim_end().lines(), 0).note(note))
+    Ok(PolicyOutcome::of(text.trim_end().lines(), 0).note(note))
 }
 
 /// Whether the record says nothing of what the request asked for, though a limited role's would be judged by it.

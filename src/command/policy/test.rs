@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::cli::policy::{TestArgs, WhoArgs};
 use policy::{Policy, PolicyError, nearest, rules};
 
-use super::explain::{Verdict, Walk, walk};
-use super::{Outcome, for_each_line, identity};
+use super::explain::{ExplainVerdict, Walk, walk};
+use super::{PolicyOutcome, for_each_line, identity};
 
 /// The names of one kind in a certificate: one, or a list.
 #[derive(Debug, Default, Deserialize)]
@@ -74,7 +74,7 @@ struct Case {
 }
 
 /// Runs every case.
-pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
+pub(super) fn run(args: &TestArgs) -> Result<PolicyOutcome, PolicyError> {
     let policy = Policy::read(&args.file)?;
     let mut lines = Vec::new();
     let (mut passed, mut failed) = (0, 0);
@@ -99,7 +99,7 @@ pub(super) fn run(args: &TestArgs) -> Result<Outcome, PolicyError> {
         true => json!({ "passed": passed, "failed": failed }).to_string(),
         false => format!("{passed} passed, {failed} failed"),
     });
-    Ok(Outcome::of(lines, u8::from(failed > 0)))
+    Ok(PolicyOutcome::of(lines, u8::from(failed > 0)))
 }
 
 /// One case, with everything in it that must be known.
@@ -129,14 +129,14 @@ fn read(place: &str, line: &str) -> Result<Case, PolicyError> {
 }
 
 /// What a case came to.
-struct Found {
+struct FoundCase {
     verdict: &'static str,
     rule: String,
     detail: String,
 }
 
-fn failure(place: &str, case: &Case, found: &Found, as_json: bool) -> String {
-    let Found {
+fn failure(place: &str, case: &Case, found: &FoundCase, as_json: bool) -> String {
+    let FoundCase {
         verdict,
         rule,
         detail,
@@ -159,7 +159,7 @@ fn failure(place: &str, case: &Case, found: &Found, as_json: bool) -> String {
     format!("{place}: {name}: expected {expected}, found {found}")
 }
 
-fn judge(policy: &Policy, case: &Case) -> Result<Found, PolicyError> {
+fn judge(policy: &Policy, case: &Case) -> Result<FoundCase, PolicyError> {
     let who = WhoArgs {
         cert: None,
         cn: case.cn.list(),
@@ -199,18 +199,18 @@ fn judge(policy: &Policy, case: &Case) -> Result<Found, PolicyError> {
             container: None,
         },
     );
-    let found = |verdict, rule: &str, detail: &str| Found {
+    let found = |verdict, rule: &str, detail: &str| FoundCase {
         verdict,
         rule: rule.to_owned(),
         detail: detail.to_owned(),
     };
     Ok(match verdict {
-        Verdict::Allow(permitted) => match permitted.would_deny() {
+        ExplainVerdict::Allow(permitted) => match permitted.would_deny() {
             Some(denied) => found("would_deny", denied.rule, &denied.detail),
             None => found("allow", "", ""),
         },
-        Verdict::Deny(denied) => found("deny", denied.rule, &denied.detail),
-        Verdict::Malformed(why) => found("malformed", "", &why),
-        Verdict::Unknown(lookup) => found("unknown", "", &lookup),
+        ExplainVerdict::Deny(denied) => found("deny", denied.rule, &denied.detail),
+        ExplainVerdict::Malformed(why) => found("malformed", "", &why),
+        ExplainVerdict::Unknown(lookup) => found("unknown", "", &lookup),
     })
 }

@@ -10,7 +10,7 @@ use super::Respond;
 use super::relay;
 use crate::http::shared::Shared;
 use crate::observe::audit::{
-    self, Certificate, Decision, Event, MAX_DETAIL, Record, SCHEMA, shown,
+    self, AuditCertificate, Decision, Event, MAX_DETAIL, Record, SCHEMA, shown,
 };
 use crate::observe::metrics;
 use crate::observe::registry::Entry;
@@ -144,7 +144,7 @@ impl<'a> CallRecord<'a> {
             audit.write(&self.audited(Decision::Deny, Some(objection)));
         }
         self.said("deny", Some(objection), None);
-        self.count(metrics::Decision::Denied, 403);
+        self.count(metrics::DecisionLabel::Denied, 403);
     }
 
     /// Records that the call goes on.
@@ -160,17 +160,17 @@ impl<'a> CallRecord<'a> {
     /// Notes that its client left before anything was decided.
     pub(super) fn gone(&self) {
         self.said("deny", None, Some("client_gone"));
-        self.count(metrics::Decision::Denied, 0);
+        self.count(metrics::DecisionLabel::Denied, 0);
     }
 
     /// Notes its end.
     pub(super) fn ended(&self, error: Option<&h2::Error>) {
         let error = error.map(ToString::to_string);
         self.said("allow", None, error.as_deref());
-        self.count(metrics::Decision::Allowed, 200);
+        self.count(metrics::DecisionLabel::Allowed, 200);
     }
 
-    fn count(&self, decision: metrics::Decision, status: u16) {
+    fn count(&self, decision: metrics::DecisionLabel, status: u16) {
         let status = Some(status).filter(|status| *status > 0);
         let took = self.started.elapsed();
         self.shared
@@ -203,7 +203,7 @@ impl<'a> CallRecord<'a> {
             request: format!("{:x}", self.entry.id),
             connection: format!("{:x}", self.entry.id),
             address: self.entry.peer.to_string(),
-            certificate: Certificate::of(&self.entry.identity),
+            certificate: AuditCertificate::of(&self.entry.identity),
             client: self.client.clone(),
             role: self.role.clone(),
             operation: self.call.to_owned(),

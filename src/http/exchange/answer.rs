@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use super::super::framing::Framing;
 use super::super::head::{self, Emit, MAX_HEAD, ResponseHead};
-use super::super::relay::{Fault, OutBuffer, Progress};
+use super::super::relay::{OutBuffer, Progress, RelayFault};
 use super::super::response_authorization::ResponseAuthorization;
-use super::{Down, Exchange, ExchangeEnd, ExchangeUp, Failure};
+use super::{Down, Exchange, ExchangeEnd, ExchangeFailure, ExchangeUp};
 use crate::net;
 
 impl Exchange<'_> {
@@ -51,7 +51,7 @@ impl Exchange<'_> {
                         self.down = Down::Head;
                     }
                     Poll::Ready(Err(denied)) => {
-                        return Some(ExchangeEnd::Unanswered(Failure::Plugin(denied)));
+                        return Some(ExchangeEnd::Unanswered(ExchangeFailure::Plugin(denied)));
                     }
                 },
                 Down::Body(framing) => {
@@ -61,18 +61,24 @@ impl Exchange<'_> {
                         Poll::Ready(Ok(Progress::Done)) => self.down = Down::Done,
                         Poll::Ready(Ok(Progress::Ended)) if whole => self.down = Down::Done,
                         Poll::Ready(Ok(Progress::Ended)) => {
-                            return Some(self.fail(Failure::EngineClosed(None)));
+                            return Some(self.fail(ExchangeFailure::EngineClosed(None)));
                         }
-                        Poll::Ready(Err(Fault::EngineRead(e) | Fault::EngineWrite(e))) => {
-                            return Some(self.fail(Failure::EngineClosed(Some(e))));
+                        Poll::Ready(Err(
+                            RelayFault::EngineRead(e) | RelayFault::EngineWrite(e),
+                        )) => {
+                            return Some(self.fail(ExchangeFailure::EngineClosed(Some(e))));
                         }
-                        Poll::Ready(Err(Fault::EngineChunk(bad) | Fault::ClientChunk(bad))) => {
-                            return Some(self.fail(Failure::EngineChunk(bad)));
+                        Poll::Ready(Err(
+                            RelayFault::EngineChunk(bad) | RelayFault::ClientChunk(bad),
+                        )) => {
+                            return Some(self.fail(ExchangeFailure::EngineChunk(bad)));
                         }
-                        Poll::Ready(Err(Fault::Refused(denied))) => {
-                            return Some(self.fail(Failure::Policy(denied)));
+                        Poll::Ready(Err(RelayFault::Refused(denied))) => {
+                            return Some(self.fail(ExchangeFailure::Policy(denied)));
                         }
-                        Poll::Ready(Err(Fault::Client(_))) => return Some(ExchangeEnd::ClientGone),
+                        Poll::Ready(Err(RelayFault::Client(_))) => {
+                            return Some(ExchangeEnd::ClientGone);
+                        }
                     }
                 }
             }
@@ -87,7 +93,7 @@ impl Exchange<'_> {
     fn read_head(&mut self, cx: &mut Context<'_>) -> Option<Option<ExchangeEnd>> {
         self.scanned = self.engine_in.len();
         if self.scanned > MAX_HEAD {
-            return Some(Some(self.fail(Failure::EngineHeadSize)));
+            return Some(Some(self.fail(ExchangeFailure::EngineHeadSize)));
         }
         let error = match self.read_more(cx) {
             Poll::Pending => return None,
@@ -105,7 +111,7 @@ impl Exchange<'_> {
             (ExchangeUp::Failed(e), None) => e.take(),
             _ => None,
         };
-        Some(Some(self.fail(Failure::EngineClosed(cause))))
+        Some(Some(self.fail(ExchangeFailure::EngineClosed(cause))))
     }
 
     fn on_head(&mut self, len: usize) -> Option<ExchangeEnd> {
@@ -154,7 +160,7 @@ impl Exchange<'_> {
         });
         let response = match parsed {
             Ok(response) => response,
-            Err(e) => return Some(self.fail(Failure::EngineHead(e))),
+            Err(e) => return Some(self.fail(ExchangeFailure::EngineHead(e))),
         };
         if let Some(down) = self.authorized(len, &response, tunnels(&response)) {
             self.down = down;
@@ -171,7 +177,7 @@ impl Exchange<'_> {
             return Some(ExchangeEnd::Tunnel(rest));
         }
         if response.status == 101 {
-            return Some(self.fail(Failure::EngineSwitched));
+            return Some(self.fail(ExchangeFailure::EngineSwitched));
         }
         if response.status < 200 {
             self.relay.down = OutBuffer::new(out);
@@ -191,7 +197,7 @@ impl Exchange<'_> {
                 self.relay.surplus |= taken.used < rest.len();
                 taken.append_to(&mut out);
             }
-            Err(bad) => return Some(self.fail(Failure::EngineChunk(bad))),
+            Err(bad) => return Some(self.fail(ExchangeFailure::EngineChunk(bad))),
         }
         self.relay.down = OutBuffer::new(out);
         self.down = Down::Body(framing);

@@ -4,11 +4,11 @@ use std::io;
 
 use super::super::framing::BadChunk;
 use super::super::head::{HeadError, MAX_HEAD};
-use crate::plugin::Denied;
+use crate::plugin::PluginDenied;
 
 /// What an exchange has to know of its request.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts {
+pub struct ExchangeFacts {
     /// The method is HEAD: the answer has no body.
     pub is_head: bool,
     /// The request is HTTP/1.0.
@@ -39,14 +39,14 @@ pub enum ExchangeEnd {
     /// The client went away.
     ClientGone,
     /// Nothing of an answer has been sent.
-    Unanswered(Failure),
+    Unanswered(ExchangeFailure),
     /// An answer was cut off in the middle; the client's connection has to show it.
-    Cut(Failure),
+    Cut(ExchangeFailure),
 }
 
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum ExchangeFailure {
     /// The client's chunked body is malformed.
     #[error(transparent)]
     Request(BadChunk),
@@ -64,7 +64,7 @@ pub enum Failure {
     EngineHeadSize,
     /// The authorization plugin does not let the answer back.
     #[error(transparent)]
-    Plugin(Denied),
+    Plugin(PluginDenied),
     /// The policy does not let the request's body go on.
     #[error("{0}")]
     Policy(Box<policy::Denied>),

@@ -9,7 +9,7 @@ use super::super::record::RequestRecord;
 use super::super::respond::{Refusal, Status};
 use super::super::response_authorization::ResponseAuthorization;
 use super::{Session, Stop};
-use crate::plugin::{Denied, MAX_REQUEST_BODY, Request};
+use crate::plugin::{MAX_REQUEST_BODY, PluginDenied, PluginRequest};
 
 impl Session<'_> {
     /// What the plugin will be told of the request whose head is `out`: the target is the client's own spelling, as it would be
@@ -18,12 +18,12 @@ impl Session<'_> {
         &mut self,
         record: &mut RequestRecord<'_>,
         out: &Outgoing,
-    ) -> Result<Option<Request>, Stop> {
+    ) -> Result<Option<PluginRequest>, Stop> {
         self.authorization = None;
         let Some(plugin) = &self.shared.plugin else {
             return Ok(None);
         };
-        Request::new(&self.entry.identity, out.head(), record.operation)
+        PluginRequest::new(&self.entry.identity, out.head(), record.operation)
             .map(Some)
             .map_err(|why| refused(record, &plugin.denied(why)))
     }
@@ -33,7 +33,7 @@ impl Session<'_> {
     pub(super) async fn authorize(
         &mut self,
         record: &mut RequestRecord<'_>,
-        question: Option<Request>,
+        question: Option<PluginRequest>,
         request: &RequestHead,
         out: &mut Outgoing,
         body: &mut Framing,
@@ -67,7 +67,7 @@ impl Session<'_> {
     }
 }
 
-fn refused(record: &mut RequestRecord<'_>, denied: &Denied) -> Stop {
+fn refused(record: &mut RequestRecord<'_>, denied: &PluginDenied) -> Stop {
     let message = denied.to_string();
     record.denied_by_plugin(&message);
     Stop::Refused(Refusal::new(Status::Forbidden, message))

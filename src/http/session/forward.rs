@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::super::body_judge::BodyJudge;
 use super::super::build::{self, Holding};
-use super::super::exchange::{Exchange, ExchangeEnd, Facts, Failure};
+use super::super::exchange::{Exchange, ExchangeEnd, ExchangeFacts, ExchangeFailure};
 use super::super::framing::Framing;
 use super::super::outgoing::Outgoing;
 use super::super::record::RequestRecord;
@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
         if let Some(refusal) = self.foreign_session(record, out) {
             return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
         }
-        let facts = Facts {
+        let facts = ExchangeFacts {
             is_head,
             http10: request.http10,
             persistent: request.persistent,
@@ -158,20 +158,20 @@ impl<'a> Session<'a> {
                     record.finish(status, Some("client_gone"));
                     return After::Drop;
                 }
-                ExchangeEnd::Unanswered(Failure::Request(bad)) => {
+                ExchangeEnd::Unanswered(ExchangeFailure::Request(bad)) => {
                     // The engine must not wait for the rest of a body that will not come.
                     drop(engine);
                     let refusal = Refusal::new(Status::BadRequest, bad.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
-                ExchangeEnd::Unanswered(Failure::Policy(denied)) => {
+                ExchangeEnd::Unanswered(ExchangeFailure::Policy(denied)) => {
                     // The engine must not get what it has for a whole body, and not wait for the rest.
                     drop(engine);
                     record.denied(&denied);
                     return Box::pin(self.finish_refused(refusal(&denied), is_head, &rest, record))
                         .await;
                 }
-                ExchangeEnd::Unanswered(Failure::Plugin(denied)) => {
+                ExchangeEnd::Unanswered(ExchangeFailure::Plugin(denied)) => {
                     let denied = denied.to_string();
                     record.denied_by_plugin(&denied);
                     let refusal = Refusal::new(Status::Forbidden, denied);
@@ -183,12 +183,12 @@ impl<'a> Session<'a> {
                     let refusal = Refusal::new(Status::BadGateway, failure.to_string());
                     return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
                 }
-                ExchangeEnd::Cut(Failure::Policy(denied)) => {
+                ExchangeEnd::Cut(ExchangeFailure::Policy(denied)) => {
                     record.denied(&denied);
                     record.finish(status, Some(&denied.to_string()));
                     return After::Drop;
                 }
-                ExchangeEnd::Cut(Failure::Request(bad)) => {
+                ExchangeEnd::Cut(ExchangeFailure::Request(bad)) => {
                     record.finish(status, Some(&bad.to_string()));
                     return After::Drop;
                 }

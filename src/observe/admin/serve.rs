@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use crate::observe::health::Ready;
+use crate::observe::health::Readiness;
 
 /// Connections at once; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -38,7 +38,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// The body of an answer.
-pub type Answer = Full<Bytes>;
+pub type AdminAnswer = Full<Bytes>;
 
 /// Accepts connections for ever, `CONNECTIONS` at once, and drops them all when it is dropped.
 pub async fn accept<S, C>(
@@ -77,7 +77,7 @@ pub async fn connection<S, H, F>(stream: S, handle: H)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Answer>>,
+    F: Future<Output = Response<AdminAnswer>>,
 {
     let service = service_fn(|request| {
         let answer = handle(request);
@@ -100,7 +100,7 @@ pub fn text(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,
-) -> Response<Answer> {
+) -> Response<AdminAnswer> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -110,7 +110,7 @@ pub fn text(
 }
 
 /// An answer in JSON, with a line feed at its end for those who use curl.
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Answer> {
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response<AdminAnswer> {
     let mut bytes = serde_json::to_vec(body).unwrap_or_default();
     bytes.push(b'\n');
     text(status, "application/json", bytes)
@@ -118,7 +118,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Answer> {
 
 /// The status code of an answer about readiness.
 #[must_use]
-pub fn readiness(ready: &Ready) -> StatusCode {
+pub fn readiness(ready: &Readiness) -> StatusCode {
     if ready.ready {
         StatusCode::OK
     } else {

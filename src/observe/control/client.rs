@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{Connections, Kick, Kicked, Refused, Reloaded, Status};
-use crate::observe::health::Ready;
+use super::{Connections, ControlRefused, GateStatus, Kick, Kicked, Reloaded};
+use crate::observe::health::Readiness;
 
 /// Bytes of an answer: a full table of ten thousand connections is a few megabytes.
 const MAX_BODY: usize = 64 << 20;
@@ -30,7 +30,7 @@ pub enum ClientError {
     Missing(PathBuf),
     /// Nobody listens.
     #[error("no gate is running at the control socket {}", .0.display())]
-    Refused(PathBuf),
+    ControlRefused(PathBuf),
     /// It is for its owner only.
     #[error("the control socket {} is only for the gate's own user and root", .0.display())]
     Forbidden(PathBuf),
@@ -49,14 +49,14 @@ impl ClientError {
     /// Whether no gate is there at all.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::Refused(_))
+        matches!(self, Self::Missing(_) | Self::ControlRefused(_))
     }
 
     /// The advice, for a line of its own.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing(_) | Self::Refused(_) => Some(
+            Self::Missing(_) | Self::ControlRefused(_) => Some(
                 "name the gate's own with --control-socket, DOCKGATE_CONTROL_SOCKET or --config-file",
             ),
             Self::Forbidden(_) => Some("run the command as root or as the gate's user"),
@@ -107,7 +107,7 @@ impl ControlClient {
     ///
     /// # Errors
     /// When there is no gate, or no proper answer in time.
-    pub async fn ready(&self) -> Result<Ready, ClientError> {
+    pub async fn ready(&self) -> Result<Readiness, ClientError> {
         self.ask(Method::GET, "/ready", &()).await
     }
 
@@ -115,7 +115,7 @@ impl ControlClient {
     ///
     /// # Errors
     /// When there is no gate, or no proper answer in time.
-    pub async fn status(&self) -> Result<Status, ClientError> {
+    pub async fn status(&self) -> Result<GateStatus, ClientError> {
         self.ask(Method::GET, "/status", &()).await
     }
 
@@ -140,7 +140,7 @@ impl ControlClient {
     fn connecting(&self, name: &str, error: &io::Error) -> ClientError {
         match error.kind() {
             io::ErrorKind::NotFound => ClientError::Missing(self.path.clone()),
-            io::ErrorKind::ConnectionRefused => ClientError::Refused(self.path.clone()),
+            io::ErrorKind::ConnectionRefused => ClientError::ControlRefused(self.path.clone()),
             io::ErrorKind::PermissionDenied => ClientError::Forbidden(self.path.clone()),
             _ => ClientError::Talk(name.to_owned(), error.to_string()),
         }
@@ -157,7 +157,10 @@ impl ControlClient {
 ///
 /// # Errors
 /// When it cannot be reached, or gives no proper answer in time.
-pub async fn ready_by_tcp(address: SocketAddr, deadline: Duration) -> Result<Ready, ClientError> {
+pub async fn ready_by_tcp(
+    address: SocketAddr,
+    deadline: Duration,
+) -> Result<Readiness, ClientError> {
     let name = format!("http://{address}");
     let work = async {
         let stream = TcpStream::connect(address)
@@ -204,7 +207,7 @@ async fn exchange<T: DeserializeOwned>(
     driver.abort();
     // Readiness answers 503 with the same body.
     if !matches!(status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE) {
-        let message = serde_json::from_slice::<Refused>(&bytes)
+        let message = serde_json::from_slice::<ControlRefused>(&bytes)
             .map_or_else(|_| status.to_string(), |refused| refused.message);
         return Err(ClientError::Answer(message));
     }

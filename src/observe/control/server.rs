@@ -13,9 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use super::{
-    Connection, Connections, ControlSocket, Kick, Kicked, Refused, ReloadRequest, Reloaded, Status,
+    Connection, Connections, ControlRefused, ControlSocket, GateStatus, Kick, Kicked,
+    ReloadRequest, Reloaded,
 };
-use crate::observe::admin::serve::{self, Answer, json};
+use crate::observe::admin::serve::{self, AdminAnswer, json};
 use crate::observe::health::{Health, ReportOnly};
 use crate::observe::registry::{Cut, Registry};
 
@@ -84,7 +85,11 @@ impl Control {
         Ok(())
     }
 
-    async fn answer(&self, request: Request<Incoming>, who: Option<UCred>) -> Response<Answer> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        who: Option<UCred>,
+    ) -> Response<AdminAnswer> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/connections") => json(StatusCode::OK, &self.connections()),
             (&Method::GET, "/ready") => {
@@ -102,15 +107,18 @@ impl Control {
                     Ok(Err(e)) => format!("the body is not a kick request: {e}"),
                     Err(e) => format!("the body cannot be read: {e}"),
                 };
-                json(StatusCode::BAD_REQUEST, &Refused { message: wrong })
+                json(StatusCode::BAD_REQUEST, &ControlRefused { message: wrong })
             }
             (&Method::POST, "/reload") => match self.reload().await {
                 Ok(reloaded) => json(StatusCode::OK, &reloaded),
-                Err(message) => json(StatusCode::UNPROCESSABLE_ENTITY, &Refused { message }),
+                Err(message) => json(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    &ControlRefused { message },
+                ),
             },
             _ => {
                 let message = NOTHING_ELSE.to_owned();
-                json(StatusCode::NOT_FOUND, &Refused { message })
+                json(StatusCode::NOT_FOUND, &ControlRefused { message })
             }
         }
     }
@@ -161,10 +169,10 @@ impl Control {
         kicked
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> GateStatus {
         let totals = self.registry.totals();
         let about = self.about.clone();
-        Status {
+        GateStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_ms: super::ms(about.started),

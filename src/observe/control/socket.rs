@@ -130,7 +130,7 @@ impl Drop for ControlSocket {
 }
 
 /// What is in the socket's place, where it is not taken.
-enum Place {
+enum SocketPlace {
     Empty,
     /// A socket on which nobody listens.
     Stale,
@@ -139,21 +139,21 @@ enum Place {
 /// Makes room for the socket, if nobody uses what is there.
 fn clear(path: &Path) -> Result<(), BindError> {
     match is_free(path)? {
-        Place::Empty => Ok(()),
-        Place::Stale => fs::remove_file(path).map_err(|source| BindError::System {
+        SocketPlace::Empty => Ok(()),
+        SocketPlace::Stale => fs::remove_file(path).map_err(|source| BindError::System {
             path: path.to_owned(),
             source,
         }),
     }
 }
 
-fn is_free(path: &Path) -> Result<Place, BindError> {
+fn is_free(path: &Path) -> Result<SocketPlace, BindError> {
     let fail = |source| BindError::System {
         path: path.to_owned(),
         source,
     };
     match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::Empty),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(SocketPlace::Empty),
         Err(e) => return Err(fail(e)),
         Ok(file) if !file.file_type().is_socket() => {
             return Err(BindError::NotASocket(path.to_owned()));
@@ -161,8 +161,8 @@ fn is_free(path: &Path) -> Result<Place, BindError> {
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(Place::Stale),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Place::Empty),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(SocketPlace::Stale),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(SocketPlace::Empty),
         // A full queue or a refused permission is somebody's, too.
         Ok(_) | Err(_) => Err(BindError::InUse(path.to_owned())),
     }

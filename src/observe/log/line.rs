@@ -34,7 +34,7 @@ pub(super) fn write(format: Format, event: &Event<'_>, out: &mut String) {
             out.push_str("\",\"level\":\"");
             out.push_str(name(level));
             out.push('"');
-            event.record(&mut Fields { format, out });
+            event.record(&mut LogFields { format, out });
             out.push_str("}\n");
         }
         Format::Text => {
@@ -46,7 +46,7 @@ pub(super) fn write(format: Format, event: &Event<'_>, out: &mut String) {
                 Level::DEBUG => " DEBUG ",
                 Level::TRACE => " TRACE ",
             });
-            event.record(&mut Fields { format, out });
+            event.record(&mut LogFields { format, out });
             out.push('\n');
         }
     }
@@ -159,12 +159,12 @@ impl Write for Escaped<'_> {
 }
 
 /// Appends an event's fields.
-struct Fields<'a> {
+struct LogFields<'a> {
     format: Format,
     out: &'a mut String,
 }
 
-impl Fields<'_> {
+impl LogFields<'_> {
     fn key(&mut self, field: &Field) {
         let (before, after) = match self.format {
             Format::Json => (",\"", "\":"),
@@ -187,7 +187,7 @@ impl Fields<'_> {
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for LogFields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         if self.format == Format::Json && !value.is_finite() {
             self.value(field, "null");

@@ -13,8 +13,8 @@ use prometheus_client::registry::Registry;
 use super::families::{self as f, Family};
 use super::process::Process;
 use super::{
-    CLASSES, Decision, Expiry, HANDSHAKES, KINDS, Limit, Metrics, RISKS, Reload, STATUSES, Shape,
-    UpstreamError, place,
+    CLASSES, DecisionLabel, Expiry, HANDSHAKES, KINDS, Limit, Metrics, RISKS, Reload, STATUSES,
+    Shape, UpstreamError, place,
 };
 use crate::observe::registry::{Cut, Totals};
 
@@ -194,7 +194,7 @@ impl Scene {
         let mut encoder = page.family(&f::REQUESTS)?;
         for (c, class) in CLASSES.iter().enumerate() {
             for (k, kind) in KINDS.iter().enumerate() {
-                for decision in Decision::ALL {
+                for decision in DecisionLabel::ALL {
                     for (s, status) in STATUSES.iter().enumerate() {
                         let n = self.metrics.requests[place(c, k, decision, s)].load(Relaxed);
                         if n > 0 {
@@ -324,7 +324,7 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         metrics.request(
             Operation::SystemPing,
-            Decision::Allowed,
+            DecisionLabel::Allowed,
             Some(200),
             Duration::from_millis(3),
         );

@@ -2,7 +2,7 @@
 
 use docker_api::{Hijack, Operation, OperationKind, Risk, Streams};
 
-/// How handshakes end: `ok`, then every word of `tls::Outcome::id`.
+/// How handshakes end: `ok`, then every word of `tls::HandshakeOutcome::id`.
 pub const HANDSHAKES: [&str; 20] = [
     "ok",
     "probe",
@@ -31,7 +31,7 @@ pub(super) const HANDSHAKE_FAILED: usize = 6;
 
 /// What became of a request before it went to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum DecisionLabel {
     /// Let through.
     Allowed,
     /// Refused by the policy.
@@ -44,7 +44,7 @@ pub enum Decision {
     Malformed,
 }
 
-impl Decision {
+impl DecisionLabel {
     /// Every decision, in order.
     pub const ALL: [Self; 5] = [
         Self::Allowed,

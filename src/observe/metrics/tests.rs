@@ -1,23 +1,23 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::tls::Outcome;
+use crate::tls::HandshakeOutcome;
 use pki::RejectionReason;
 
 /// Fails to compile when a variant is added, so that its word is added to [`HANDSHAKES`].
-fn known(outcome: &Outcome) -> bool {
+fn known(outcome: &HandshakeOutcome) -> bool {
     match outcome {
-        Outcome::Probe
-        | Outcome::PlainHttp
-        | Outcome::Silent
-        | Outcome::Displaced
-        | Outcome::ProxyProtocol(_)
-        | Outcome::Ssh
-        | Outcome::OldVersion
-        | Outcome::TimedOut
-        | Outcome::Refused(_)
-        | Outcome::NoCertificate
-        | Outcome::Failed(_) => HANDSHAKES.contains(&outcome.id()),
+        HandshakeOutcome::Probe
+        | HandshakeOutcome::PlainHttp
+        | HandshakeOutcome::Silent
+        | HandshakeOutcome::Displaced
+        | HandshakeOutcome::ProxyProtocol(_)
+        | HandshakeOutcome::Ssh
+        | HandshakeOutcome::OldVersion
+        | HandshakeOutcome::TimedOut
+        | HandshakeOutcome::Refused(_)
+        | HandshakeOutcome::NoCertificate
+        | HandshakeOutcome::Failed(_) => HANDSHAKES.contains(&outcome.id()),
     }
 }
 
@@ -38,16 +38,16 @@ fn reason_known(reason: RejectionReason) -> bool {
 #[test]
 fn every_outcome_of_a_handshake_has_its_own_counter() {
     for outcome in [
-        Outcome::Probe,
-        Outcome::PlainHttp,
-        Outcome::Silent,
-        Outcome::Displaced,
-        Outcome::ProxyProtocol(2),
-        Outcome::Ssh,
-        Outcome::OldVersion,
-        Outcome::TimedOut,
-        Outcome::NoCertificate,
-        Outcome::Failed(std::io::ErrorKind::Other.into()),
+        HandshakeOutcome::Probe,
+        HandshakeOutcome::PlainHttp,
+        HandshakeOutcome::Silent,
+        HandshakeOutcome::Displaced,
+        HandshakeOutcome::ProxyProtocol(2),
+        HandshakeOutcome::Ssh,
+        HandshakeOutcome::OldVersion,
+        HandshakeOutcome::TimedOut,
+        HandshakeOutcome::NoCertificate,
+        HandshakeOutcome::Failed(std::io::ErrorKind::Other.into()),
     ] {
         assert!(known(&outcome), "{}", outcome.id());
     }
@@ -74,7 +74,7 @@ fn every_operation_decision_and_status_has_a_counter_and_no_two_share_one_by_acc
     let mut seen = HashSet::new();
     for c in 0..CLASSES.len() {
         for k in 0..KINDS.len() {
-            for d in Decision::ALL {
+            for d in DecisionLabel::ALL {
                 for s in 0..STATUSES.len() {
                     let at = place(c, k, d, s);
                     assert!(at < REQUESTS);
@@ -96,7 +96,7 @@ fn every_operation_decision_and_status_has_a_counter_and_no_two_share_one_by_acc
 
 #[test]
 fn the_order_of_every_set_is_the_order_of_its_enum() {
-    for (at, decision) in Decision::ALL.into_iter().enumerate() {
+    for (at, decision) in DecisionLabel::ALL.into_iter().enumerate() {
         assert_eq!(decision as usize, at);
     }
     for (at, limit) in Limit::ALL.into_iter().enumerate() {
@@ -141,7 +141,7 @@ fn a_request_pays_well_under_a_microsecond_for_being_counted() {
         for n in 0..ROUNDS {
             let operation = Operation::ALL[n as usize % Operation::ALL.len()];
             let took = Duration::from_nanos(u64::from(n) * 1_000);
-            metrics.request(operation, Decision::Allowed, Some(200), took);
+            metrics.request(operation, DecisionLabel::Allowed, Some(200), took);
             meter.up(100);
             meter.down(100);
         }

@@ -57,7 +57,7 @@ pub(super) struct Share {
 pub(super) type Presented = (Arc<Identity>, Arc<[CertificateDer<'static>]>);
 
 #[derive(Debug)]
-struct Client {
+struct ClientShare {
     share: Arc<Share>,
     /// What it presented last: connections with the same certificate keep one copy among them.
     presented: Option<Presented>,
@@ -66,7 +66,7 @@ struct Client {
 /// The shares of all clients that are connected; only touched under the registry's lock.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
-    by_spki: HashMap<[u8; 32], Client>,
+    by_spki: HashMap<[u8; 32], ClientShare>,
     /// The size at which those that are not needed any more are looked for.
     sweep_at: usize,
 }
@@ -74,7 +74,7 @@ pub(super) struct Shares {
 impl Shares {
     /// Finds a place for one more connection of `spki`.
     pub(super) fn enter(&mut self, spki: [u8; 32], limits: PerClient) -> (Arc<Share>, Admission) {
-        let client = self.by_spki.entry(spki).or_insert_with(|| Client {
+        let client = self.by_spki.entry(spki).or_insert_with(|| ClientShare {
             share: Arc::new(Share {
                 within: AtomicUsize::new(0),
                 above: AtomicUsize::new(0),
@@ -152,7 +152,7 @@ impl Shares {
     pub(super) fn clients(&self) -> usize {
         self.by_spki
             .values()
-            .filter(|Client { share, .. }| {
+            .filter(|ClientShare { share, .. }| {
                 share.within.load(Relaxed) + share.above.load(Relaxed) > 0
             })
             .count()

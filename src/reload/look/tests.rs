@@ -5,7 +5,7 @@ use super::*;
 use pki::auto;
 
 /// A gate's files, and what a reloader that started with them knows.
-fn known(dir: &Path) -> Known {
+fn known(dir: &Path) -> KnownFiles {
     auto::ensure(&dir.join("ca"), &[]).expect("certificates");
     fs::copy(dir.join("ca/ca.pem"), dir.join("ca.pem")).expect("copied");
     fs::create_dir(dir.join("lists")).expect("made");
@@ -20,7 +20,7 @@ fn known(dir: &Path) -> Known {
         ..ServeArgs::default()
     };
     let config = config::load(&args, Vec::new()).expect("a configuration");
-    Known {
+    KnownFiles {
         args,
         has_lists: false,
         seen: snapshot(&config),
@@ -42,13 +42,13 @@ fn configure(dir: &Path, more: &str) {
 type Change = Box<dyn Fn(&Path)>;
 
 /// A look, of which the reloader keeps what it must.
-fn poll(known: &mut Known) -> Found {
+fn poll(known: &mut KnownFiles) -> FoundFiles {
     let found = known.polled();
     known.changing = match found {
-        Found::Changing(digest) => Some(digest),
+        FoundFiles::Changing(digest) => Some(digest),
         _ => None,
     };
-    if let Found::Fault(_, digest) = &found {
+    if let FoundFiles::Fault(_, digest) = &found {
         known.faulty = Some(*digest);
     }
     found
@@ -88,20 +88,20 @@ fn a_change_of_any_file_counts_once_two_looks_see_the_same_bytes() {
     for (what, change) in changes {
         let dir = tempfile::tempdir().expect("a directory");
         let mut known = known(dir.path());
-        assert!(matches!(poll(&mut known), Found::Unchanged), "{what}");
+        assert!(matches!(poll(&mut known), FoundFiles::Unchanged), "{what}");
         change(dir.path());
         assert!(
-            matches!(poll(&mut known), Found::Changing(_)),
+            matches!(poll(&mut known), FoundFiles::Changing(_)),
             "{what}: counts at once"
         );
         // Somebody is still writing.
         append("policy.toml", "# and more\n")(dir.path());
         assert!(
-            matches!(poll(&mut known), Found::Changing(_)),
+            matches!(poll(&mut known), FoundFiles::Changing(_)),
             "{what}: changed in between"
         );
         assert!(
-            matches!(poll(&mut known), Found::New(_)),
+            matches!(poll(&mut known), FoundFiles::New(_)),
             "{what}: two looks saw the same"
         );
     }
@@ -113,9 +113,9 @@ fn a_change_that_was_taken_back_before_the_second_look_never_happened() {
     let mut known = known(dir.path());
     let policy = fs::read(dir.path().join("policy.toml")).expect("read");
     fs::write(dir.path().join("policy.toml"), &policy[..20]).expect("written");
-    assert!(matches!(poll(&mut known), Found::Changing(_)));
+    assert!(matches!(poll(&mut known), FoundFiles::Changing(_)));
     fs::write(dir.path().join("policy.toml"), &policy).expect("written");
-    assert!(matches!(poll(&mut known), Found::Unchanged));
+    assert!(matches!(poll(&mut known), FoundFiles::Unchanged));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn who_asks_gets_what_is_there_now() {
     let dir = tempfile::tempdir().expect("a directory");
     let known = known(dir.path());
     configure(dir.path(), "log-level = \"debug\"\n");
-    assert!(matches!(known.asked(), Found::New(_)));
+    assert!(matches!(known.asked(), FoundFiles::New(_)));
 }
 
 #[test]
@@ -137,10 +137,10 @@ fn a_fault_is_found_once_and_again_when_another_file_changes_that_only_the_new_c
         text.replace("policy.toml", "other.toml"),
     )
     .expect("written");
-    assert!(matches!(poll(&mut known), Found::Changing(_)));
-    assert!(matches!(poll(&mut known), Found::Fault(..)));
+    assert!(matches!(poll(&mut known), FoundFiles::Changing(_)));
+    assert!(matches!(poll(&mut known), FoundFiles::Fault(..)));
     assert!(
-        matches!(poll(&mut known), Found::Unchanged),
+        matches!(poll(&mut known), FoundFiles::Unchanged),
         "it is said once"
     );
     fs::copy(
@@ -148,6 +148,6 @@ fn a_fault_is_found_once_and_again_when_another_file_changes_that_only_the_new_c
         dir.path().join("other.toml"),
     )
     .expect("copied");
-    assert!(matches!(poll(&mut known), Found::Changing(_)));
-    assert!(matches!(poll(&mut known), Found::New(_)));
+    assert!(matches!(poll(&mut known), FoundFiles::Changing(_)));
+    assert!(matches!(poll(&mut known), FoundFiles::New(_)));
 }

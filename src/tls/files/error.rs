@@ -57,12 +57,12 @@ pub struct FileError {
     /// The file.
     pub path: PathBuf,
     /// Why it cannot be used.
-    pub problem: Problem,
+    pub problem: TlsProblem,
 }
 
 /// Why a file cannot be used.
 #[derive(Debug)]
-pub enum Problem {
+pub enum TlsProblem {
     /// It cannot be read.
     Unreadable(io::Error),
     /// It is a directory; Docker makes one where the source of a bind mount is missing.
@@ -100,49 +100,49 @@ impl FileError {
     pub fn hint(&self) -> Option<String> {
         let path = self.path.display();
         Some(match (&self.problem, self.role) {
-            (Problem::Unreadable(err), _) if err.kind() == io::ErrorKind::PermissionDenied => {
+            (TlsProblem::Unreadable(err), _) if err.kind() == io::ErrorKind::PermissionDenied => {
                 let user = rustix::process::geteuid().as_raw();
                 format!("let user {user} read it: `chown {user} {path}`, or run dockgate as the owner")
             }
-            (Problem::Unreadable(_), role) if role.is_clients() => {
+            (TlsProblem::Unreadable(_), role) if role.is_clients() => {
                 "name --tlscacert, --tlscert and --tlskey, or set DOCKER_CERT_PATH; `dockgate certs client NAME` on the server makes them".into()
             }
-            (Problem::Unreadable(_), FileRole::Crl) => "make one with `dockgate certs crl`".into(),
-            (Problem::Unreadable(_), _) => "make certificates with `dockgate certs init`, or name the file".into(),
-            (Problem::Directory, _) => {
+            (TlsProblem::Unreadable(_), FileRole::Crl) => "make one with `dockgate certs crl`".into(),
+            (TlsProblem::Unreadable(_), _) => "make certificates with `dockgate certs init`, or name the file".into(),
+            (TlsProblem::Directory, _) => {
                 "Docker makes a directory where the source of a bind mount is missing: remove it and create the file first".into()
             }
-            (Problem::Empty | Problem::NotPem, FileRole::ClientCa) => "create one with `dockgate certs init`".into(),
-            (Problem::Der, role) if role.is_key() => format!("convert it: `openssl pkey -inform der -in {path} -out key.pem`"),
-            (Problem::Der, _) => format!("convert it: `openssl x509 -inform der -in {path} -out cert.pem`"),
-            (Problem::Encrypted, _) => format!(
+            (TlsProblem::Empty | TlsProblem::NotPem, FileRole::ClientCa) => "create one with `dockgate certs init`".into(),
+            (TlsProblem::Der, role) if role.is_key() => format!("convert it: `openssl pkey -inform der -in {path} -out key.pem`"),
+            (TlsProblem::Der, _) => format!("convert it: `openssl x509 -inform der -in {path} -out cert.pem`"),
+            (TlsProblem::Encrypted, _) => format!(
                 "a server starts without anybody to ask; decrypt it with `openssl pkey -in {path} -out server-key.pem` and keep it mode 0600"
             ),
-            (Problem::NotCa(_), _) => {
+            (TlsProblem::NotCa(_), _) => {
                 "name the certificate that issued your clients' certificates (ca.pem), not one of those".into()
             }
-            (Problem::NotFirst(..), _) => {
+            (TlsProblem::NotFirst(..), _) => {
                 "put the certificate of the key first, then each one's issuer, and leave others out".into()
             }
-            (Problem::KeyMismatch(_), FileRole::ClientKey) => {
+            (TlsProblem::KeyMismatch(_), FileRole::ClientKey) => {
                 "the two come from different runs: take cert.pem and key.pem from the same bundle".into()
             }
-            (Problem::KeyMismatch(_), _) => {
+            (TlsProblem::KeyMismatch(_), _) => {
                 "the two come from different runs: name the pair that was made together, or renew with `dockgate certs renew server`".into()
             }
-            (Problem::WrongLabel(label), role) if label.contains("PRIVATE KEY") && !role.is_key() => {
+            (TlsProblem::WrongLabel(label), role) if label.contains("PRIVATE KEY") && !role.is_key() => {
                 "were two files swapped? keep keys out of reach of clients".into()
             }
-            (Problem::WrongLabel(label), role) if role.is_key() && label == "CERTIFICATE" => "were tlscert and tlskey swapped?".into(),
-            (Problem::WrongLabel(label), _) if label == "TRUSTED CERTIFICATE" => {
+            (TlsProblem::WrongLabel(label), role) if role.is_key() && label == "CERTIFICATE" => "were tlscert and tlskey swapped?".into(),
+            (TlsProblem::WrongLabel(label), _) if label == "TRUSTED CERTIFICATE" => {
                 format!("convert it: `openssl x509 -in {path} -out cert.pem`")
             }
-            (Problem::WrongLabel(label), _) if label == "PKCS7" => {
+            (TlsProblem::WrongLabel(label), _) if label == "PKCS7" => {
                 format!("convert it: `openssl pkcs7 -print_certs -in {path} -out chain.pem`")
             }
-            (Problem::NotReadable(damage), _) => damage.remedy.to_owned(),
-            (Problem::SeveralKeys(_), _) => "keep the one that belongs to the certificate".into(),
-            (Problem::UnsupportedKey(_), _) => "use ECDSA P-256, P-384, Ed25519 or RSA of at least 2048 bits".into(),
+            (TlsProblem::NotReadable(damage), _) => damage.remedy.to_owned(),
+            (TlsProblem::SeveralKeys(_), _) => "keep the one that belongs to the certificate".into(),
+            (TlsProblem::UnsupportedKey(_), _) => "use ECDSA P-256, P-384, Ed25519 or RSA of at least 2048 bits".into(),
             _ => return None,
         })
     }
@@ -163,34 +163,36 @@ impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} ", self.role, self.path)?;
         match &self.problem {
-            Problem::Unreadable(err) => write!(f, "cannot be read: {err}"),
-            Problem::Directory => f.write_str("is a directory"),
-            Problem::TooLarge(limit) => write!(f, "is larger than {limit} bytes"),
-            Problem::Empty => f.write_str("is empty"),
-            Problem::WrongLabel(label) => write!(
+            TlsProblem::Unreadable(err) => write!(f, "cannot be read: {err}"),
+            TlsProblem::Directory => f.write_str("is a directory"),
+            TlsProblem::TooLarge(limit) => write!(f, "is larger than {limit} bytes"),
+            TlsProblem::Empty => f.write_str("is empty"),
+            TlsProblem::WrongLabel(label) => write!(
                 f,
                 "is {} where {} was expected",
                 name(label),
                 self.expected()
             ),
-            Problem::NotPem => match self.role {
+            TlsProblem::NotPem => match self.role {
                 FileRole::ClientCa | FileRole::ServerCa => f.write_str("contains no certificates"),
                 _ => write!(f, "is not PEM; expected {}", self.expected()),
             },
-            Problem::Der => f.write_str("is DER; expected PEM"),
-            Problem::Encrypted => f.write_str("is encrypted, which is not supported"),
-            Problem::SeveralKeys(count) => write!(f, "contains {count} private keys; expected one"),
-            Problem::NotReadable(damage) => write!(f, "cannot be decoded: {}", damage.what),
-            Problem::Malformed(what) => write!(f, "cannot be decoded: {what}"),
-            Problem::NotCa(subject) => write!(f, "contains {subject:?}, which is not a CA"),
-            Problem::KeyMismatch(cert) => {
+            TlsProblem::Der => f.write_str("is DER; expected PEM"),
+            TlsProblem::Encrypted => f.write_str("is encrypted, which is not supported"),
+            TlsProblem::SeveralKeys(count) => {
+                write!(f, "contains {count} private keys; expected one")
+            }
+            TlsProblem::NotReadable(damage) => write!(f, "cannot be decoded: {}", damage.what),
+            TlsProblem::Malformed(what) => write!(f, "cannot be decoded: {what}"),
+            TlsProblem::NotCa(subject) => write!(f, "contains {subject:?}, which is not a CA"),
+            TlsProblem::KeyMismatch(cert) => {
                 write!(f, "does not belong to the certificate in {cert:?}")
             }
-            Problem::NotFirst(cert, place) => write!(
+            TlsProblem::NotFirst(cert, place) => write!(
                 f,
                 "does not belong to the first certificate in {cert:?}, but to number {place}"
             ),
-            Problem::UnsupportedKey(what) => write!(f, "has a key that cannot be used: {what}"),
+            TlsProblem::UnsupportedKey(what) => write!(f, "has a key that cannot be used: {what}"),
         }
     }
 }
@@ -198,7 +200,7 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.problem {
-            Problem::Unreadable(err) => Some(err),
+            TlsProblem::Unreadable(err) => Some(err),
             _ => None,
         }
     }

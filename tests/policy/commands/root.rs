@@ -1,12 +1,12 @@
 //! `policy check`: who could become root on the host, and `--fail-on-root`.
 
-use dockgate::command::policy::Outcome;
+use dockgate::command::policy::PolicyOutcome;
 use serde_json::Value;
 
 use super::Desk;
 
 /// What `check --fail-on-root` says of a file with the entry `ci` in the role `team`.
-fn judged(head: &str, role: &str) -> Outcome {
+fn judged(head: &str, role: &str) -> PolicyOutcome {
     let desk = Desk::new();
     let text = format!(
         "version = 1\n{head}\n[[client]]\nmatch = {{ cn = \"ci\" }}\nrole = \"team\"\n[role.team]\n{role}\n"
@@ -17,14 +17,14 @@ fn judged(head: &str, role: &str) -> Outcome {
 }
 
 #[track_caller]
-fn rooted(outcome: &Outcome, why: &str) {
+fn rooted(outcome: &PolicyOutcome, why: &str) {
     assert_eq!(outcome.code, 1, "{}", outcome.text);
     assert!(outcome.text.contains(why), "{why:?} in\n{}", outcome.text);
     assert!(!outcome.text.contains("\nok: "), "{}", outcome.text);
 }
 
 #[track_caller]
-fn doubtful(outcome: &Outcome) {
+fn doubtful(outcome: &PolicyOutcome) {
     assert_eq!(
         (outcome.code, outcome.note.as_str()),
         (
@@ -42,7 +42,7 @@ fn doubtful(outcome: &Outcome) {
 }
 
 #[track_caller]
-fn harmless(outcome: &Outcome) {
+fn harmless(outcome: &PolicyOutcome) {
     assert_eq!(
         (outcome.code, outcome.note.as_str()),
         (0, ""),

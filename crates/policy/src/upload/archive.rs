@@ -15,7 +15,7 @@ const LONGEST: u64 = 1 << 20;
 const MOST_LINKS: usize = 1 << 18;
 
 /// Why an archive does not go on.
-pub(super) type Unreadable = String;
+pub(super) type ArchiveFault = String;
 
 /// What becomes of an entry's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(super) struct Archive {
 
 impl Archive {
     /// A reader for the Dockerfile at this path of the context.
-    pub(super) fn new(dockerfile: &str) -> Result<Self, Unreadable> {
+    pub(super) fn new(dockerfile: &str) -> Result<Self, ArchiveFault> {
         let path = if dockerfile.is_empty() {
             "Dockerfile"
         } else {
@@ -96,8 +96,8 @@ impl Archive {
     pub(super) fn push(
         &mut self,
         mut data: &[u8],
-        judge: &mut dyn FnMut(&[u8]) -> Result<(), Unreadable>,
-    ) -> Result<(), Unreadable> {
+        judge: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveFault>,
+    ) -> Result<(), ArchiveFault> {
         while !data.is_empty() && self.state != ArchivePlace::Ended {
             if let ArchivePlace::Content { left, padded, keep } = self.state {
                 let taken = usize::try_from(padded)
@@ -133,7 +133,7 @@ impl Archive {
     }
 
     /// The stream has ended.
-    pub(super) fn finish(&mut self) -> Result<(), Unreadable> {
+    pub(super) fn finish(&mut self) -> Result<(), ArchiveFault> {
         match self.state {
             ArchivePlace::Header | ArchivePlace::Ending if self.block.is_empty() => self.end(),
             ArchivePlace::Ended => Ok(()),
@@ -141,7 +141,7 @@ impl Archive {
         }
     }
 
-    fn end(&mut self) -> Result<(), Unreadable> {
+    fn end(&mut self) -> Result<(), ArchiveFault> {
         self.state = ArchivePlace::Ended;
         if self.found {
             return Ok(());
@@ -157,8 +157,8 @@ impl Archive {
     fn content(
         &mut self,
         keep: Keep,
-        judge: &mut dyn FnMut(&[u8]) -> Result<(), Unreadable>,
-    ) -> Result<(), Unreadable> {
+        judge: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveFault>,
+    ) -> Result<(), ArchiveFault> {
         let kept = std::mem::take(&mut self.kept);
         match keep {
             Keep::Nothing => {}
@@ -170,8 +170,8 @@ impl Archive {
     }
 
     /// The records of a PAX header: `length key=value\n`, the length of all of it.
-    fn records(&mut self, mut rest: &[u8]) -> Result<(), Unreadable> {
-        let malformed = || Unreadable::from("a malformed PAX header");
+    fn records(&mut self, mut rest: &[u8]) -> Result<(), ArchiveFault> {
+        let malformed = || ArchiveFault::from("a malformed PAX header");
         (self.path, self.size) = (None, None);
         while !rest.is_empty() {
             let blank = rest.iter().position(|b| *b == b' ').ok_or_else(malformed)?;
@@ -201,8 +201,8 @@ impl Archive {
     fn header(
         &mut self,
         block: &[u8],
-        judge: &mut dyn FnMut(&[u8]) -> Result<(), Unreadable>,
-    ) -> Result<(), Unreadable> {
+        judge: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveFault>,
+    ) -> Result<(), ArchiveFault> {
         let zero = block.iter().all(|b| *b == 0);
         match (self.state, zero) {
             (ArchivePlace::Ending, true) => return self.end(),
@@ -238,8 +238,8 @@ impl Archive {
         &mut self,
         left: u64,
         keep: Keep,
-        judge: &mut dyn FnMut(&[u8]) -> Result<(), Unreadable>,
-    ) -> Result<(), Unreadable> {
+        judge: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveFault>,
+    ) -> Result<(), ArchiveFault> {
         let padded = left.checked_next_multiple_of(BLOCK as u64);
         let padded = padded.ok_or("a size that cannot be read")?;
         if padded == 0 {
@@ -255,8 +255,8 @@ impl Archive {
         block: &[u8],
         kind: u8,
         size: u64,
-        judge: &mut dyn FnMut(&[u8]) -> Result<(), Unreadable>,
-    ) -> Result<(), Unreadable> {
+        judge: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveFault>,
+    ) -> Result<(), ArchiveFault> {
         let size = self.size.take().unwrap_or(size);
         let names = match (self.name.take(), self.path.take()) {
             (Some(_), Some(_)) => return Err("an entry with two long names".into()),
@@ -293,7 +293,7 @@ impl Archive {
     }
 
     /// Whether an entry is the Dockerfile. Links on the way to one are refused, others remembered.
-    fn look_at(&mut self, path: &[Vec<u8>], kind: u8) -> Result<bool, Unreadable> {
+    fn look_at(&mut self, path: &[Vec<u8>], kind: u8) -> Result<bool, ArchiveFault> {
         let link = matches!(kind, b'1' | b'2');
         let through_link = !self.links.is_empty()
             && (1..path.len()).any(|end| self.links.contains(&self.hash(&path[..end])));
@@ -321,7 +321,7 @@ impl Archive {
 }
 
 /// A path's components once cleaned; the context is their root.
-fn components(path: &[u8]) -> Result<Vec<Vec<u8>>, Unreadable> {
+fn components(path: &[u8]) -> Result<Vec<Vec<u8>>, ArchiveFault> {
     let mut parts: Vec<Vec<u8>> = Vec::new();
     for part in path.split(|b| *b == b'/') {
         match part {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::in_process::{connect, options};
-use crate::Client;
+use crate::TlsClient;
 use crate::process::GateProcess;
 use crate::programs::dockgate;
 
@@ -64,7 +64,7 @@ impl Alone {
 
     /// A connection of the one client.
     #[track_caller]
-    pub fn client(&self) -> Client {
+    pub fn client(&self) -> TlsClient {
         connect(self.addr).expect("a connection and a handshake")
     }
 

@@ -18,7 +18,7 @@ use crate::daemon::Daemon;
 use crate::pki::client_config;
 use crate::process::GateProcess;
 use crate::programs::{dockgate, finished};
-use crate::{Client, Credential, Pki};
+use crate::{Credential, Pki, TlsClient};
 
 /// Files in a directory, before the gate runs.
 pub struct Files {
@@ -236,7 +236,7 @@ impl ByFile {
 
     /// A connection of a client that trusts the first CA, over TLS 1.3.
     #[track_caller]
-    pub fn connect(&self, who: &Credential) -> Client {
+    pub fn connect(&self, who: &Credential) -> TlsClient {
         self.try_connect(Some(who), &TLS13).expect("let in")
     }
 
@@ -248,9 +248,9 @@ impl ByFile {
         &self,
         who: Option<&Credential>,
         version: &'static SupportedProtocolVersion,
-    ) -> Result<Client, Refused> {
+    ) -> Result<TlsClient, Refused> {
         let roots = std::slice::from_ref(&self.pki.ca);
-        Client::admitted(self.addr, client_config(roots, who, &[version]))
+        TlsClient::admitted(self.addr, client_config(roots, who, &[version]))
     }
 
     /// A connection that must be refused, and leaves a line that names the client: alert and reason.

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use dockgate::observe::control::{Connection, Connections, Status};
+use dockgate::observe::control::{Connection, Connections, GateStatus};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -13,7 +13,7 @@ use crate::client::unix;
 use crate::daemon::Daemon;
 use crate::process::GateProcess;
 use crate::programs::dockgate;
-use crate::{Client, Credential, Pki};
+use crate::{Credential, Pki, TlsClient};
 
 /// A running gate.
 pub struct ByOptions {
@@ -113,7 +113,7 @@ impl ByOptions {
 
     /// `GET /status` of the control socket.
     #[track_caller]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> GateStatus {
         let request = "GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         let answer = unix(&self.control, request);
         serde_json::from_slice(&answer.body).expect("a status")
@@ -128,16 +128,16 @@ impl ByOptions {
 
     /// A connection of a client.
     #[track_caller]
-    pub fn connect(&self, who: &Credential) -> Client {
+    pub fn connect(&self, who: &Credential) -> TlsClient {
         self.try_connect(Some(who)).expect("let in")
     }
 
     /// The same, where it may fail, also without a certificate.
     ///
     /// # Errors
-    /// As of [`Client::connect`].
-    pub fn try_connect(&self, who: Option<&Credential>) -> std::io::Result<Client> {
-        Client::connect(self.addr, self.pki.config(who))
+    /// As of [`TlsClient::connect`].
+    pub fn try_connect(&self, who: Option<&Credential>) -> std::io::Result<TlsClient> {
+        TlsClient::connect(self.addr, self.pki.config(who))
     }
 
     /// Runs one of the control commands against it.

@@ -15,24 +15,24 @@ use rustls::ClientConfig;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::{Client, Engine, Pki};
+use crate::{Engine, Pki, TlsClient};
 
 /// The longest a whole test may take. Past it the process ends, with what every live connection was doing.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-struct Shared {
+struct SharedPki {
     pki: Pki,
     client: Arc<ClientConfig>,
     _dir: TempDir,
 }
 
-fn shared() -> &'static Shared {
-    static SHARED: OnceLock<Shared> = OnceLock::new();
+fn shared() -> &'static SharedPki {
+    static SHARED: OnceLock<SharedPki> = OnceLock::new();
     SHARED.get_or_init(|| {
         let dir = tempfile::tempdir().expect("create a temporary directory");
         let pki = Pki::named(dir.path(), "wire CA");
         let client = pki.config(Some(&pki.client("wire client", 1)));
-        Shared {
+        SharedPki {
             pki,
             client,
             _dir: dir,
@@ -126,15 +126,15 @@ impl InProcess {
 
     /// A connection of the one client.
     #[track_caller]
-    pub fn client(&self) -> Client {
+    pub fn client(&self) -> TlsClient {
         self.try_client().expect("a connection and a handshake")
     }
 
     /// The same, where it may fail.
     ///
     /// # Errors
-    /// As of [`Client::connect`].
-    pub fn try_client(&self) -> std::io::Result<Client> {
+    /// As of [`TlsClient::connect`].
+    pub fn try_client(&self) -> std::io::Result<TlsClient> {
         connect(self.addr)
     }
 
@@ -159,9 +159,9 @@ impl InProcess {
 /// A connection of the client whom every gate with [`options`] lets in.
 ///
 /// # Errors
-/// As of [`Client::connect`].
-pub fn connect(addr: SocketAddr) -> std::io::Result<Client> {
-    Client::connect(addr, shared().client.clone())
+/// As of [`TlsClient::connect`].
+pub fn connect(addr: SocketAddr) -> std::io::Result<TlsClient> {
+    TlsClient::connect(addr, shared().client.clone())
 }
 
 impl Drop for InProcess {
@@ -209,7 +209,7 @@ impl Wire {
 
     /// A connection of the one client.
     #[track_caller]
-    pub fn client(&self) -> Client {
+    pub fn client(&self) -> TlsClient {
         self.gate.client()
     }
 }

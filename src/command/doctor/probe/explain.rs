@@ -7,14 +7,14 @@ use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::command::doctor::probe::answer::Head;
-use crate::command::doctor::probe::{MAX_ANSWER, Probe, Verdict};
+use crate::command::doctor::probe::{MAX_ANSWER, Probe, ProbeVerdict};
 use crate::finding::Finding;
 use crate::tls::words;
 use pki::Certificate;
 
 impl Probe<'_> {
     /// Puts a failed handshake or first read in words.
-    pub(super) fn explain(&self, err: &io::Error, verdict: &Verdict) -> Finding {
+    pub(super) fn explain(&self, err: &io::Error, verdict: &ProbeVerdict) -> Finding {
         let addr = self.addr;
         match err
             .get_ref()
