@@ -3,7 +3,7 @@
 use buildkit::append::{field, map_entry};
 use buildkit::{FrontendSolve, Llb, Solve, calls};
 use policy::build::{Appendix, Build, BuildContext, Objection};
-use policy::{Policy, Protected, risk};
+use policy::{BodyLength, EngineHeaders, Policy, Protected, Request, Step, risk};
 
 fn parsed(build: &str) -> Result<Policy, String> {
     let text = format!(
@@ -491,6 +491,31 @@ fn the_opaque_grant_and_judged_builds_exclude_each_other() {
         .expect_err("two grants")
         .to_string();
     assert!(fault.contains("limits.buildkit"), "{fault}");
+}
+
+#[test]
+fn a_body_in_front_of_the_judged_calls_is_refused() {
+    let policy = parsed("").expect("a policy");
+    let client = policy.client_for(&super::support::cn("maker"));
+    let classified = docker_api::classify("POST", "/grpc").expect("a target");
+    for (body, passes) in [
+        (BodyLength::Empty, true),
+        (BodyLength::Exact(5), false),
+        (BodyLength::Unknown, false),
+    ] {
+        let request = Request {
+            classified: &classified,
+            content_type: None,
+            content_encoding: None,
+            headers: EngineHeaders::default(),
+            body,
+        };
+        match policy.decide(client, &request) {
+            Step::Permitted(_) => assert!(passes, "{body:?}"),
+            Step::Denied(denied) => assert!(!passes && denied.rule == "body", "{denied}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -71,6 +71,16 @@ impl<'p> Pending<'p> {
                 403,
             );
         }
+        // Its bytes could reach the engine behind the switch to HTTP/2, where every call is judged.
+        if operation == Operation::BuildGrpc
+            && role.build.is_some()
+            && request.body != BodyLength::Empty
+        {
+            let detail = "expected no body in front of the switch to HTTP/2".to_owned();
+            if let Some(step) = pending.object("body", detail, String::new()) {
+                return step;
+            }
+        }
         pending.findings.shallow =
             operation == Operation::ContainerCreate && before_1_44(request.classified.version());
         pending.parameters = parameters::read(
