@@ -422,16 +422,27 @@ fn the_appended_rules_are_anchored_and_constrain_what_git_fetches() {
         r"^(git|https)://()?github\.com/example",
         "git.fullurl",
         "git.bundle",
-        r"|git@host:x(\.git)?(#[^#]*)?)$",
+        r"|git@host:x(\.git)?(#[^#\r\n]*)?)$",
     ] {
         assert!(rules.contains(rule), "{rule} in {rules}");
     }
-    let deny = rules.find('*').expect("the refusal");
-    let allow = rules.find("local://").expect("the context");
-    assert!(
-        deny < allow,
-        "refusal comes first, since the last rule decides"
-    );
+}
+
+#[test]
+fn every_identifier_is_refused_first_whatever_characters_it_has() {
+    // Version 1, then the first rule: deny the regular expression `^`. The wildcard `*` would not match a line break.
+    let selector = [&text(1, "^")[..], &number(2, 2)].concat();
+    let rule = [&number(1, 1)[..], &message(2, &selector)].concat();
+    let first = [&number(1, 1)[..], &message(2, &rule)].concat();
+    for text in ["", "sources = [\"**\", \"https://github.com/example/**\"]"] {
+        let build = build(text);
+        let mut fields = buildkit::wire::Fields::new("SolveRequest", build.source_policy());
+        let field = fields.next_field().expect("readable").expect("a field");
+        assert_eq!(field.number, 12);
+        let policy = field.bytes().expect("a message");
+        assert!(policy.starts_with(&first), "{policy:?}");
+        assert!(fields.next_field().expect("readable").is_none());
+    }
 }
 
 #[test]

@@ -243,7 +243,7 @@ impl ImagePattern {
     pub fn regex(&self) -> String {
         const COMPONENT: &str = "[a-z0-9]+([._-]+[a-z0-9]+)*";
         if self.is_everything() {
-            return "[^?#]*".into();
+            return r"[^?#\s]*".into();
         }
         let mut regex = String::new();
         for (number, part) in self.parts.iter().enumerate() {

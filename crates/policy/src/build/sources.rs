@@ -135,17 +135,17 @@ impl UrlPattern {
             None => String::new(),
         };
         let identifier = format!(
-            r"^(git|{scheme})://({user})?{host}{path}(\.git)?(#[^#]*)?$",
+            r"^(git|{scheme})://({user})?{host}{path}(\.git)?(#[^#\r\n]*)?$",
             scheme = self.scheme
         );
         let mut url = format!(
-            r"{scheme}://{user}{host}{path}(\.git)?(#[^#]*)?",
+            r"{scheme}://{user}{host}{path}(\.git)?(#[^#\r\n]*)?",
             scheme = self.scheme
         );
         if self.scheme == "ssh" && !self.host.contains(':') {
             // `git@host:path`
             let path = path.strip_prefix('/').unwrap_or(&path);
-            url = format!(r"({url}|{user}{host}:{path}(\.git)?(#[^#]*)?)");
+            url = format!(r"({url}|{user}{host}:{path}(\.git)?(#[^#\r\n]*)?)");
         }
         let attributes = vec![
             AttributeRule {
@@ -186,9 +186,17 @@ fn allow(regex: String, attributes: Vec<AttributeRule>) -> SourceRule {
     }
 }
 
-fn wildcard(action: RuleAction, identifier: &str) -> SourceRule {
+/// The refusal of every identifier, whatever characters it has.
+fn everything_denied() -> SourceRule {
     SourceRule {
-        action,
+        action: RuleAction::Deny,
+        ..allow("^".to_owned(), Vec::new())
+    }
+}
+
+fn wildcard(identifier: &str) -> SourceRule {
+    SourceRule {
+        action: RuleAction::Allow,
         comparison: Comparison::Wildcard,
         identifier: identifier.to_owned(),
         attributes: Vec::new(),
@@ -210,11 +218,13 @@ fn escape(text: &str) -> String {
 /// The rules of these sources. The last one that matches decides, so refusal comes first.
 pub(super) fn rules(sources: &[SourcePattern]) -> Vec<SourceRule> {
     let mut rules = vec![
-        wildcard(RuleAction::Deny, "*"),
+        // Not the wildcard `*`, which BuildKit compiles to `.*`: that does not match a line break, and a git reference may
+        // have one.
+        everything_denied(),
         // What comes from the client over its own session.
-        wildcard(RuleAction::Allow, "local://*"),
-        wildcard(RuleAction::Allow, "oci-layout://*"),
-        wildcard(RuleAction::Allow, "http://buildkit-session/*"),
+        wildcard("local://*"),
+        wildcard("oci-layout://*"),
+        wildcard("http://buildkit-session/*"),
     ];
     for source in sources {
         match source {
