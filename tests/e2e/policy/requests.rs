@@ -199,7 +199,7 @@ fn tunnels(suite: &Suite, name: &str) -> Verdict {
         wire.send(
             open(
                 path,
-                &format!("{}{}", factory.prefix, path.replace('/', "-")),
+                &format!("{}{}", factory.prefix, path.replace(['/', '.'], "-")),
             )
             .as_bytes(),
         )?;
