@@ -32,7 +32,7 @@ pub enum CertsCommand {
     /// Make a server certificate
     Server(Server),
     /// Make a client certificate, a directory that serves as DOCKER_CERT_PATH
-    ClientArgs(ClientArgs),
+    Client(ClientArgs),
     /// List the certificates of a directory
     List(List),
     /// Show a certificate, or the one a server presents, and what dockgate would say to it

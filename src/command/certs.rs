@@ -30,7 +30,7 @@ pub fn run(args: &CertsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     match &args.command {
         CertsCommand::Init(args) => init::init(args, output),
         CertsCommand::Server(args) => init::server(args, output),
-        CertsCommand::ClientArgs(args) => client::client(args, output),
+        CertsCommand::Client(args) => client::client(args, output),
         CertsCommand::Bundle(args) => client::bundle(args, output),
         CertsCommand::List(args) => list::list(args, output),
         CertsCommand::Show(args) => show::show(args, output),

@@ -322,6 +322,20 @@ fn a_container_that_mounts_the_house_is_no_way_in() {
                 .engine("/containers/holder/json", &holder)
                 .allowed();
         }
+        // A container may be called `container`: in a list that is its name, not a mode.
+        let holder = plain_container("9f86d081884c", mounts[0]);
+        for host in [
+            r#""VolumesFrom":["container:ro"]"#,
+            r#""VolumesFrom":["container"]"#,
+            r#""Links":["container:db"]"#,
+            r#""Links":["/container:/x/db"]"#,
+        ] {
+            let body = create(host);
+            let ask = Ask::new(&policy, "POST", "/containers/create")
+                .body(&body)
+                .engine("/containers/container/json", &holder);
+            refused(&ask);
+        }
         let innocent = plain_container(
             "9f86d081884c",
             r#"{"Type":"bind","Source":"/srv/data","Destination":"/data"}"#,

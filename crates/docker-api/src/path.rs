@@ -17,7 +17,7 @@ use super::route::{Routed, route};
 /// Why a target has no single reading, and so is refused before anything else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// `http://host/path`: [`super::absolute`] takes it apart first.
+    /// `http://host/path`: [`super::absolute()`] takes it apart first.
     #[error("request target is in absolute form, expected a path")]
     Absolute,
     /// Absolute form with a scheme, host or port that is not one.

@@ -188,11 +188,8 @@ impl<'p> Findings<'p> {
             Means::Limit(LimitKey::JoinContainers)
                 if protected.asks(Operation::ContainerAttach) =>
             {
-                // `container:NAME`, `NAME:ro` of VolumesFrom, `/NAME:/ALIAS` of Links.
-                let value = power.value.strip_prefix("container:");
-                let value = value.unwrap_or(&power.value).trim_start_matches('/');
                 self.look_up(Unresolved::Container {
-                    name: value.split(':').next().unwrap_or_default().to_owned(),
+                    name: joined(power).to_owned(),
                     field: power.field.clone(),
                     enters: true,
                 });
@@ -267,4 +264,16 @@ impl<'p> Findings<'p> {
         self.named.clear();
         std::mem::take(&mut self.unresolved)
     }
+}
+
+/// The container that a join names: `container:NAME` of a mode, `NAME:ro` of VolumesFrom, `/NAME:/ALIAS` of Links. In a list a
+/// container may itself be called `container`, so nothing is taken off there.
+fn joined(power: &Power) -> &str {
+    let field = power.field.rsplit('.').next().unwrap_or_default();
+    let listed = field.starts_with("VolumesFrom[") || field.starts_with("Links[");
+    let value = match power.value.strip_prefix("container:") {
+        Some(name) if !listed => return name,
+        _ => power.value.trim_start_matches('/'),
+    };
+    value.split(':').next().unwrap_or_default()
 }

@@ -159,9 +159,15 @@ impl Protected {
             Means::Limit(LimitKey::Devices) => self.conflict(&power.value),
             Means::Limit(LimitKey::Volumes) => self.named_volume(&power.value),
             Means::Limit(LimitKey::Tags) => self.named_image(&power.value),
-            // A build with `pull` fetches what it is made from, and writes that name.
+            // A build with `pull` fetches what it is made from, and a node what its service runs: both write that name.
             Means::Limit(LimitKey::Images)
-                if matches!(operation, Operation::ImagePull | Operation::ImageBuild) =>
+                if matches!(
+                    operation,
+                    Operation::ImagePull
+                        | Operation::ImageBuild
+                        | Operation::ServiceCreate
+                        | Operation::ServiceUpdate
+                ) =>
             {
                 self.named_image(&power.value)
             }

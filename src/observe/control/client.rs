@@ -30,7 +30,7 @@ pub enum ClientError {
     Missing(PathBuf),
     /// Nobody listens.
     #[error("no gate is running at the control socket {}", .0.display())]
-    ControlRefused(PathBuf),
+    Refused(PathBuf),
     /// It is for its owner only.
     #[error("the control socket {} is only for the gate's own user and root", .0.display())]
     Forbidden(PathBuf),
@@ -49,14 +49,14 @@ impl ClientError {
     /// Whether no gate is there at all.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::ControlRefused(_))
+        matches!(self, Self::Missing(_) | Self::Refused(_))
     }
 
     /// The advice, for a line of its own.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing(_) | Self::ControlRefused(_) => Some(
+            Self::Missing(_) | Self::Refused(_) => Some(
                 "name the gate's own with --control-socket, DOCKGATE_CONTROL_SOCKET or --config-file",
             ),
             Self::Forbidden(_) => Some("run the command as root or as the gate's user"),
@@ -140,7 +140,7 @@ impl ControlClient {
     fn connecting(&self, name: &str, error: &io::Error) -> ClientError {
         match error.kind() {
             io::ErrorKind::NotFound => ClientError::Missing(self.path.clone()),
-            io::ErrorKind::ConnectionRefused => ClientError::ControlRefused(self.path.clone()),
+            io::ErrorKind::ConnectionRefused => ClientError::Refused(self.path.clone()),
             io::ErrorKind::PermissionDenied => ClientError::Forbidden(self.path.clone()),
             _ => ClientError::Talk(name.to_owned(), error.to_string()),
         }

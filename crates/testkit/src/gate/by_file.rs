@@ -165,12 +165,12 @@ impl ByFile {
         Files::configure(self.dir.path(), settings);
     }
 
-    /// As of [`crate::process::Log::mark`].
+    /// As of [`crate::process::ProcessLog::mark`].
     pub fn mark(&self) -> usize {
         self.log.mark()
     }
 
-    /// As of [`crate::process::Log::wait`].
+    /// As of [`crate::process::ProcessLog::wait`].
     #[track_caller]
     pub fn wait(
         &self,
@@ -181,19 +181,19 @@ impl ByFile {
         self.log.wait(mark, count, wanted)
     }
 
-    /// As of [`crate::process::Log::after`].
+    /// As of [`crate::process::ProcessLog::after`].
     #[track_caller]
     pub fn logged(&self, mark: usize, wanted: impl Fn(&Value) -> bool) -> (Instant, Value) {
         self.log.after(mark, wanted)
     }
 
-    /// As of [`crate::process::Log::said`].
+    /// As of [`crate::process::ProcessLog::said`].
     #[track_caller]
     pub fn said(&self, mark: usize, message: &str) -> Value {
         self.log.said(mark, message)
     }
 
-    /// As of [`crate::process::Log::matching`].
+    /// As of [`crate::process::ProcessLog::matching`].
     pub fn lines(&self, mark: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         self.log.matching(mark, wanted)
     }
