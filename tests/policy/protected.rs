@@ -260,6 +260,30 @@ fn what_is_not_there_is_for_the_engine_to_say() {
 }
 
 #[test]
+fn the_beginning_of_the_gates_id_is_the_gate_whatever_is_called_so_now() {
+    let policy = wide();
+    // Somebody's container has that name while the request is judged, and loses it before the request arrives.
+    let decoy = plain_container("9f86d081884c", "");
+    for (method, target) in [
+        ("POST", "/containers/NAME/stop"),
+        ("POST", "/containers/NAME/kill"),
+        ("POST", "/containers/NAME/rename?name=other"),
+        ("DELETE", "/containers/NAME?force=1"),
+    ] {
+        for (name, ours) in [(&OWN[..12], true), (&OWN[..4], true), ("9f86d081", false)] {
+            let target = target.replace("NAME", name);
+            let look_up = format!("/containers/{name}/json");
+            let ask = Ask::new(&policy, method, &target).engine(&look_up, &decoy);
+            if ours {
+                refused(&ask);
+            } else {
+                let _ = ask.allowed();
+            }
+        }
+    }
+}
+
+#[test]
 fn an_exec_in_the_gates_own_container_is_not_started() {
     let policy = wide();
     let start = |container: &str| {

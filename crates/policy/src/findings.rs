@@ -248,6 +248,13 @@ impl<'p> Findings<'p> {
         {
             return;
         }
+        if let Unresolved::Container { name, field, .. } = &name
+            && self.protected.names_own(name)
+        {
+            let why = "the gate's own container";
+            self.refused = Some(Power::never(RULE, field.as_str(), why));
+            return;
+        }
         if self.unresolved.len() >= MOST_UNRESOLVED {
             return self.add(|| {
                 let value =

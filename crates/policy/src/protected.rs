@@ -234,8 +234,21 @@ impl Protected {
                 let why = "a protected volume that no container uses would be removed";
                 out.never(RULE, "volume.prune", why);
             }
+            _ if self.asks(operation)
+                && operation.id().starts_with("container.")
+                && self.names_own(name) =>
+            {
+                out.never(RULE, "container", "the gate's own container");
+            }
             _ => {}
         }
+    }
+
+    /// Whether the engine may read a name as the gate's own container: by its id, or the beginning of it. A container of that name
+    /// would be found first, and could be gone when the request arrives; so this needs no look-up.
+    pub(super) fn names_own(&self, name: &str) -> bool {
+        let own = self.container.as_ref();
+        !name.is_empty() && own.is_some_and(|own| own.id.starts_with(name))
     }
 
     /// An inspected volume.
