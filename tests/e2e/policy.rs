@@ -3,6 +3,7 @@
 
 mod audit;
 mod bodies;
+mod builds;
 mod clients;
 mod fields;
 mod live;
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
     [
         fields::cases(),
         bodies::cases(),
+        builds::cases(),
         readings::cases(),
         router::cases(),
         swarm::cases(),

@@ -208,13 +208,19 @@ impl<'a> Session<'a> {
             return None;
         }
         let owner = &self.entry.identity.spki;
-        let own = match &build::sessions_named(out.head())[..] {
-            // The engine makes one up, which nobody can name.
-            [] => true,
-            [id] => self.shared.builds.claim(Holding::Session, id, owner),
-            _ => false,
-        };
-        if own {
+        let ids = build::sessions_named(out.head());
+        let builds = &self.shared.builds;
+        let unclaimed = ids
+            .iter()
+            .filter(|id| !builds.claim(Holding::Session, id, owner));
+        let foreign = unclaimed
+            .clone()
+            .any(|id| builds.owns(Holding::Session, id, owner) == Some(false));
+        // What cannot have an owner goes on where no build is judged: no judged build can name it.
+        let unclear = ids.len() > 1 || unclaimed.count() > 0;
+        let judged = judges_builds(&self.judged.0.policy, self.judged.1);
+        let refused = foreign || unclear && judged;
+        if !refused {
             return None;
         }
         let why = "X-Docker-Expose-Session-Uuid: expected one id that no other client has used";
