@@ -283,7 +283,7 @@ fn the_dockerfile_is_found_under_every_name_it_may_have() {
 #[test]
 fn a_dockerfile_behind_a_link_is_refused_and_other_links_pass() {
     let good = "FROM busybox\n";
-    let build = |query: &str, make: &dyn Fn(&mut tar::Builder<Vec<u8>>)| {
+    let build = |query: &str, make: &ContextMaker| {
         let mut builder = tar::Builder::new(Vec::new());
         add(&mut builder, "Dockerfile", good.as_bytes());
         make(&mut builder);
@@ -321,6 +321,182 @@ fn a_dockerfile_behind_a_link_is_refused_and_other_links_pass() {
         add(b, "node_modules/a/Dockerfile", b"FROM evil/x\n");
     };
     assert_eq!(build("", &others), None);
+}
+
+/// What writes entries of a context.
+type ContextMaker<'a> = dyn Fn(&mut tar::Builder<Vec<u8>>) + 'a;
+
+/// The rule that refuses a context in which a good Dockerfile comes first.
+#[track_caller]
+fn rule_of_context(make: &ContextMaker) -> Option<&'static str> {
+    let mut builder = tar::Builder::new(Vec::new());
+    add(&mut builder, "Dockerfile", b"FROM busybox\n");
+    make(&mut builder);
+    let body = builder.into_inner().expect("an archive");
+    let (answer, _) = judged(&limits(LIMITS), "", &body, 333);
+    answer.err().map(|denied| denied.rule)
+}
+
+const HIDDEN: &str = "FROM busybox\nADD http://169.254.169.254/ /\n";
+
+#[test]
+fn nothing_in_a_context_is_written_through_a_link_and_links_pass() {
+    let soft = tar::EntryType::Symlink;
+    // `l1/l2` is really `d/l2`, and `d/l2/Dockerfile` the Dockerfile.
+    let through = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "l1", "d");
+        link(b, soft, "l1/l2", "..");
+        add(b, "d/l2/Dockerfile", HIDDEN.as_bytes());
+    };
+    assert_eq!(rule_of_context(&through), Some("build"));
+    let plain = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "l1", "d");
+        link(b, soft, "d/l2", "..");
+        add(b, "d/a", b"a");
+    };
+    assert_eq!(rule_of_context(&plain), None);
+    let file = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "l1", "d");
+        add(b, "l1/a", b"a");
+    };
+    assert_eq!(rule_of_context(&file), Some("build"));
+}
+
+#[test]
+fn a_hard_link_to_a_symbolic_link_is_one_and_hard_links_to_files_pass() {
+    let (soft, hard) = (tar::EntryType::Symlink, tar::EntryType::Link);
+    let behind = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "s", ".");
+        link(b, hard, "h", "./s");
+        link(b, hard, "i", "h");
+    };
+    assert_eq!(rule_of_context(&behind), None);
+    for name in ["h/Dockerfile", "i/Dockerfile"] {
+        let hidden = |b: &mut tar::Builder<Vec<u8>>| {
+            behind(b);
+            add(b, name, HIDDEN.as_bytes());
+        };
+        assert_eq!(rule_of_context(&hidden), Some("build"), "{name}");
+    }
+    // `s/l` is really `d/l`, whatever it is called.
+    let reached = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "d/l", "..");
+        link(b, soft, "s", "d");
+        link(b, hard, "h", "s/l");
+        add(b, "h/Dockerfile", HIDDEN.as_bytes());
+    };
+    assert_eq!(rule_of_context(&reached), Some("build"));
+    // A long target of either kind is the target.
+    let long = "l".repeat(120);
+    let gnu = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, &long, ".");
+        link(b, hard, "h", &long);
+    };
+    let pax = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "s", ".");
+        records(b, &[("linkpath", "other"), ("linkpath", "s")]);
+        link(b, hard, "h", "file");
+    };
+    let taken_back = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "s", ".");
+        records(b, &[("linkpath", "file"), ("linkpath", "")]);
+        link(b, hard, "h", "s");
+    };
+    let makes: [&ContextMaker; 3] = [&gnu, &pax, &taken_back];
+    for make in makes {
+        assert_eq!(rule_of_context(make), None);
+        let hidden = |b: &mut tar::Builder<Vec<u8>>| {
+            make(b);
+            add(b, "h/Dockerfile", HIDDEN.as_bytes());
+        };
+        assert_eq!(rule_of_context(&hidden), Some("build"));
+    }
+    let files = |b: &mut tar::Builder<Vec<u8>>| {
+        link(b, soft, "s", ".");
+        add(b, "d/file", b"a");
+        link(b, hard, "copy", "d/file");
+        add(b, "e/Dockerfile", b"FROM evil/x\n");
+    };
+    assert_eq!(rule_of_context(&files), None);
+}
+
+/// A PAX header of these records.
+fn records(builder: &mut tar::Builder<Vec<u8>>, records: &[(&str, &str)]) {
+    let records = records.iter().map(|(key, value)| (*key, value.as_bytes()));
+    builder.append_pax_extensions(records).expect("records");
+}
+
+/// A header of this kind that only the next entry, or nobody, makes use of.
+fn special(builder: &mut tar::Builder<Vec<u8>>, kind: u8, content: &[u8]) {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("special").expect("a short name");
+    header.set_entry_type(tar::EntryType::new(kind));
+    header.set_size(content.len() as u64);
+    header.set_cksum();
+    builder.append(&header, content).expect("an entry");
+}
+
+#[test]
+fn a_long_name_that_is_taken_back_is_none_and_one_that_is_not_counts() {
+    let long = format!("{}/Dockerfile", "d".repeat(200));
+    // What comes before an entry called Dockerfile, and whether that is its name.
+    let before: [(&ContextMaker, bool); 9] = [
+        (&|b| records(b, &[("path", "other")]), false),
+        (&|b| records(b, &[("path", &long)]), false),
+        (&|b| records(b, &[("path", ""), ("path", "other")]), false),
+        (&|b| records(b, &[("path", "other"), ("path", "")]), true),
+        (
+            &|b| {
+                records(b, &[("path", "other")]);
+                records(b, &[("path", "")]);
+            },
+            true,
+        ),
+        (
+            &|b| {
+                records(b, &[("path", "other")]);
+                records(b, &[("mtime", "1")]);
+            },
+            true,
+        ),
+        // An empty size is that of the header.
+        (&|b| records(b, &[("size", "0"), ("size", "")]), true),
+        (&|b| special(b, b'L', b"other\0"), false),
+        (&|b| special(b, b'L', b"\0"), true),
+    ];
+    for (at, (before, named)) in before.iter().enumerate() {
+        let found = rule_of_context(&|b| {
+            before(b);
+            add(b, "Dockerfile", HIDDEN.as_bytes());
+        });
+        assert_eq!(found, named.then_some("fetch"), "{at}");
+    }
+}
+
+#[test]
+fn a_global_header_comes_before_an_entrys_own_or_is_refused() {
+    let global = |b: &mut tar::Builder<Vec<u8>>| special(b, b'g', b"16 comment=abcd\n");
+    let own: [&ContextMaker; 5] = [
+        &|b| records(b, &[("path", "other")]),
+        &|b| records(b, &[("linkpath", "other")]),
+        &|b| records(b, &[("size", "2")]),
+        &|b| special(b, b'L', b"other\0"),
+        &|b| special(b, b'K', b"other\0"),
+    ];
+    for (at, own) in own.iter().enumerate() {
+        let between = |b: &mut tar::Builder<Vec<u8>>| {
+            own(b);
+            global(b);
+            add(b, "Dockerfile", HIDDEN.as_bytes());
+        };
+        assert_eq!(rule_of_context(&between), Some("build"), "{at}");
+        let before = |b: &mut tar::Builder<Vec<u8>>| {
+            global(b);
+            own(b);
+            add(b, "file", b"ab");
+        };
+        assert_eq!(rule_of_context(&before), None, "{at}");
+    }
 }
 
 #[test]
@@ -410,6 +586,50 @@ fn a_size_of_any_kind_is_read_as_go_reads_it() {
     body.extend_from_slice(&tar(&[("Dockerfile", "FROM busybox\n")]));
     let (answer, _) = judged(&limits(LIMITS), "", &body, 512);
     assert_eq!(answer.err(), None);
+}
+
+#[test]
+fn a_number_stands_between_blanks_and_nuls_as_go_trims_them() {
+    // What the size hides, if it is read as none, is a Dockerfile that nobody judges.
+    let with = |size: &[u8; 12], sum: Option<&[u8; 8]>| {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("file").expect("a short name");
+        header.as_old_mut().size = *size;
+        header.set_cksum();
+        if let Some(sum) = sum {
+            header.as_old_mut().cksum = *sum;
+        }
+        let mut body = tar(&[("Dockerfile", "FROM busybox\n")]);
+        body.truncate(body.len() - 1024);
+        body.extend_from_slice(header.as_bytes());
+        // As content it is no matter, as an entry it is refused.
+        body.extend_from_slice(&tar(&[("Dockerfile", HIDDEN)])[..1024]);
+        body.extend_from_slice(&[0; 1024]);
+        let (answer, _) = judged(&limits(LIMITS), "", &body, 512);
+        answer.err().map(|denied| denied.rule)
+    };
+    for (size, expected) in [
+        (b"00000002000\0", None),
+        (b"\x000000002000\0", None),
+        (b"\0 \x0000002000 ", None),
+        (b"       2000 ", None),
+        (b"\x80\0\0\0\0\0\0\0\0\0\x04\0", None),
+        (b"\0\0\0\0\0\0\0\0\0\0\0\0", Some("fetch")),
+        (b"\x0000000000\0 \0", Some("fetch")),
+        (b"0\x000000002000", Some("build")),
+        (b"\t0000002000\0", Some("build")),
+        (b"00000002000\n", Some("build")),
+        (b"00000002008\0", Some("build")),
+        (
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            Some("build"),
+        ),
+    ] {
+        assert_eq!(with(size, None), expected, "{}", size.escape_ascii());
+    }
+    // A sum is octal only.
+    let sum = b"\x80\0\0\0\0\0\x10\0";
+    assert_eq!(with(b"00000002000\0", Some(sum)), Some("build"));
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! A build context's archive, read while it passes: where its Dockerfile is, and what it says.
 //!
 //! Read as Go's `archive/tar` reads it and the engine unpacks it. What other readers might take in another way is refused:
-//! sparse files, sizes on entries that have no content, a Dockerfile that is a link or is written through one.
+//! sparse files, sizes on entries that have no content, a Dockerfile that is a link, whatever is written through one.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 const BLOCK: usize = 512;
 
 /// Longest Dockerfile, and longest header of a name.
 const LONGEST: u64 = 1 << 20;
 
-/// Most symbolic links that are remembered.
+/// Most links that are remembered.
 const MOST_LINKS: usize = 1 << 18;
 
 /// Why an archive does not go on.
@@ -22,10 +22,12 @@ pub(super) type ArchiveFault = String;
 enum Keep {
     Nothing,
     Dockerfile,
-    /// `path` and `size` of the entry that follows.
+    /// `path`, `linkpath` and `size` of the entry that follows.
     Records,
     /// The name of the entry that follows.
     Name,
+    /// Where the link that follows points.
+    Target,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,10 @@ pub(super) struct Archive {
     kept: Vec<u8>,
     name: Option<Vec<u8>>,
     path: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+    linkpath: Option<Vec<u8>>,
     size: Option<u64>,
+    /// Symbolic links, and hard links to them.
     links: HashSet<u64>,
     hasher: RandomState,
     found: bool,
@@ -80,6 +85,8 @@ impl Archive {
             kept: Vec::new(),
             name: None,
             path: None,
+            target: None,
+            linkpath: None,
             size: None,
             links: HashSet::new(),
             hasher: RandomState::new(),
@@ -163,16 +170,20 @@ impl Archive {
         match keep {
             Keep::Nothing => {}
             Keep::Dockerfile => judge(&kept)?,
-            Keep::Name => self.name = Some(text(&kept).to_vec()),
+            // An empty one is none, to Go.
+            Keep::Name => self.name = filled(text(&kept)),
+            Keep::Target => self.target = filled(text(&kept)),
             Keep::Records => self.records(&kept)?,
         }
         Ok(())
     }
 
     /// The records of a PAX header: `length key=value\n`, the length of all of it.
+    ///
+    /// The last of a key counts, and without a value it takes the key back.
     fn records(&mut self, mut rest: &[u8]) -> Result<(), ArchiveFault> {
         let malformed = || ArchiveFault::from("a malformed PAX header");
-        (self.path, self.size) = (None, None);
+        (self.path, self.linkpath, self.size) = (None, None, None);
         while !rest.is_empty() {
             let blank = rest.iter().position(|b| *b == b' ').ok_or_else(malformed)?;
             let length = decimal(&rest[..blank]).ok_or_else(malformed)?;
@@ -185,8 +196,10 @@ impl Archive {
                 .ok_or_else(malformed)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             match key {
-                b"path" if value.contains(&0) => return Err(malformed()),
-                b"path" if !value.is_empty() => self.path = Some(value.to_vec()),
+                b"path" | b"linkpath" if value.contains(&0) => return Err(malformed()),
+                b"path" => self.path = filled(value),
+                b"linkpath" => self.linkpath = filled(value),
+                b"size" if value.is_empty() => self.size = None,
                 b"size" => self.size = Some(decimal(value).ok_or_else(malformed)?),
                 _ if key.starts_with(b"GNU.sparse.") => {
                     return Err("a sparse file, which is not read".into());
@@ -223,14 +236,25 @@ impl Archive {
         let keep = match kind {
             b'x' => Keep::Records,
             b'L' => Keep::Name,
-            // Of a link's long name nothing depends, and global records are ignored by the engine.
-            b'K' | b'g' => Keep::Nothing,
+            b'K' => Keep::Target,
+            // Go forgets at a global header what came for the next entry, others keep it.
+            b'g' if self.pending() => {
+                return Err("a global header between an entry and its own".into());
+            }
+            // Global records are ignored by the engine.
+            b'g' => Keep::Nothing,
             _ => return self.entry(block, kind, size, judge),
         };
         if size > LONGEST {
             return Err("a header over 1 MiB".into());
         }
         self.expect(size, keep, judge)
+    }
+
+    /// Whether a header has come for the entry that follows.
+    fn pending(&self) -> bool {
+        let names = [&self.name, &self.path, &self.target, &self.linkpath];
+        self.size.is_some() || names.iter().any(|name| name.is_some())
     }
 
     /// Goes on with an entry's content.
@@ -263,6 +287,11 @@ impl Archive {
             (Some(name), None) | (None, Some(name)) => vec![name],
             (None, None) => names(block),
         };
+        let target = match (self.target.take(), self.linkpath.take()) {
+            (Some(_), Some(_)) => return Err("a link with two long targets".into()),
+            (Some(target), None) | (None, Some(target)) => target,
+            (None, None) => text(&block[157..257]).to_vec(),
+        };
         let file = matches!(kind, b'0' | b'7' | 0);
         let directory = kind == 0 && names.iter().any(|name| name.ends_with(b"/"));
         if !file && !matches!(kind, b'1'..=b'6') {
@@ -277,7 +306,7 @@ impl Archive {
         }
         let mut wanted = false;
         for name in &names {
-            wanted |= self.look_at(&components(name)?, kind)?;
+            wanted |= self.look_at(&components(name)?, kind, &target)?;
         }
         let wanted = wanted && file && !directory;
         if wanted && size > LONGEST {
@@ -293,30 +322,57 @@ impl Archive {
     }
 
     /// Whether an entry is the Dockerfile. Links on the way to one are refused, others remembered.
-    fn look_at(&mut self, path: &[Vec<u8>], kind: u8) -> Result<bool, ArchiveFault> {
-        let link = matches!(kind, b'1' | b'2');
-        let through_link = !self.links.is_empty()
-            && (1..path.len()).any(|end| self.links.contains(&self.hash(&path[..end])));
-        let last = path.last();
-        let named = self.wanted.iter().flatten().any(|part| Some(part) == last);
-        if named && through_link {
-            return Err("a Dockerfile that is written through a link".into());
+    fn look_at(&mut self, path: &[Vec<u8>], kind: u8, target: &[u8]) -> Result<bool, ArchiveFault> {
+        // Where such an entry ends up, the kernel decides: it may be a link in another directory, or the Dockerfile.
+        let (through_link, _) = self.links_of(path);
+        if through_link {
+            return Err("an entry that is written through a link".into());
         }
+        let link = matches!(kind, b'1' | b'2');
         if link && self.wanted.iter().any(|wanted| wanted.starts_with(path)) {
             return Err("a Dockerfile that is a link, or in a directory that is one".into());
         }
-        if kind == b'2' {
+        let mut remembered = kind == b'2';
+        if kind == b'1' {
+            // A hard link to a symbolic link is that symbolic link.
+            let (through_link, is_link) = self.links_of(&components(target)?);
+            if through_link {
+                return Err("a hard link to what is behind a link".into());
+            }
+            remembered = is_link;
+        }
+        if remembered {
             if self.links.len() >= MOST_LINKS {
                 return Err(format!("more than {MOST_LINKS} links"));
             }
-            let hash = self.hash(path);
-            self.links.insert(hash);
+            if let Some(hash) = self.hashes(path).last() {
+                self.links.insert(hash);
+            }
         }
         Ok(self.wanted.iter().any(|wanted| wanted == path))
     }
 
-    fn hash(&self, path: &[Vec<u8>]) -> u64 {
-        self.hasher.hash_one(path)
+    /// Whether a path leads through a remembered link, and whether it is one.
+    fn links_of(&self, path: &[Vec<u8>]) -> (bool, bool) {
+        if self.links.is_empty() {
+            return (false, false);
+        }
+        let first = self
+            .hashes(path)
+            .position(|hash| self.links.contains(&hash))
+            .map(|at| at + 1);
+        (
+            first.is_some_and(|length| length < path.len()),
+            first == Some(path.len()),
+        )
+    }
+
+    /// The hash of each start of a path, up to all of it.
+    fn hashes(&self, path: &[Vec<u8>]) -> impl Iterator<Item = u64> {
+        path.iter().scan(self.hasher.build_hasher(), |state, part| {
+            part.hash(state);
+            Some(state.finish())
+        })
     }
 }
 
@@ -352,6 +408,10 @@ fn names(block: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
+fn filled(value: &[u8]) -> Option<Vec<u8>> {
+    (!value.is_empty()).then(|| value.to_vec())
+}
+
 /// A field up to its first NUL.
 fn text(field: &[u8]) -> &[u8] {
     field.split(|b| *b == 0).next().unwrap_or_default()
@@ -364,23 +424,28 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// An octal number between blanks, or a positive one in base 256.
+/// An octal number, or a positive one in base 256, of twelve bytes.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         let high = std::iter::once(field[0] & 0x7f).chain(field[1..4].iter().copied());
         if high.map(u64::from).sum::<u64>() != 0 || field[4] & 0x80 != 0 {
             return None;
         }
-        let bytes: [u8; 8] = field[4..12].try_into().ok()?;
+        let bytes: [u8; 8] = field.get(4..)?.try_into().ok()?;
         return Some(u64::from_be_bytes(bytes));
     }
-    let digits = field.trim_ascii_start();
-    let digits = text(digits).trim_ascii_end();
-    if digits.is_empty() {
+    octal(field)
+}
+
+/// An octal number between blanks and NULs.
+fn octal(field: &[u8]) -> Option<u64> {
+    let blank = |b: &u8| matches!(b, b' ' | 0);
+    let Some(start) = field.iter().position(|b| !blank(b)) else {
         return Some(0);
-    }
-    let octal = |b: &u8| matches!(b, b'0'..=b'7');
-    if !digits.iter().all(octal) {
+    };
+    let end = field.iter().rposition(|b| !blank(b))?;
+    let digits = &field[start..=end];
+    if !digits.iter().all(|b| matches!(b, b'0'..=b'7')) {
         return None;
     }
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
@@ -388,7 +453,7 @@ fn number(field: &[u8]) -> Option<u64> {
 
 /// Whether a header's sum is right, its bytes taken with or without a sign.
 fn checksum(block: &[u8]) -> bool {
-    let Some(given) = number(&block[148..156]).and_then(|sum| i64::try_from(sum).ok()) else {
+    let Some(given) = octal(&block[148..156]).and_then(|sum| i64::try_from(sum).ok()) else {
         return false;
     };
     let byte = |at: usize| {
