@@ -246,7 +246,12 @@ fn a_body_that_meets_a_dead_engine_is_not_read_as_a_request() {
     drop(conn);
     client.send(rest);
     gate.signal(Signal::CONT);
-    assert_eq!(client.answer().status, 502);
+    let answer = client.answer();
+    assert_eq!(answer.status, 502);
+    // The gate sees the engine's end or the body first. Where the body is not all there yet, the connection ends with the answer.
+    if answer.header("connection") == Some("close") {
+        client = gate.client();
+    }
     client.send(PING);
     engine.accept().answer(PING, OK);
     client.expect(OK);
