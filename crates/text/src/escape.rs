@@ -1,6 +1,6 @@
 //! Text that came from elsewhere (a peer, a file, an option, a variable), and is shown to people and their terminals.
 //!
-//! One place decides what a terminal must not be shown ([`is_unsafe`]), how it is written instead ([`line`], [`json`]), and
+//! One place decides what a terminal must not be shown ([`is_unsafe`]), how it is written instead ([`line()`], [`json`]), and
 //! what of a value is nobody's business ([`quoted`], [`redacted`], [`without_pem`]): private keys, passwords and tokens.
 //! Pure: no files, no clock.
 
