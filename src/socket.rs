@@ -112,13 +112,19 @@ impl SocketProblem {
 
     /// The cure, when there is one.
     pub fn hint(&self) -> Option<String> {
+        self.hint_where(in_container())
+    }
+
+    /// The cure where the gate runs in a container, or outside of one: nobody outside is told about mounts.
+    fn hint_where(&self, in_container: bool) -> Option<String> {
         let path = self.path.display();
-        let dir = self.path.parent().unwrap_or(Path::new("/")).display();
         Some(match &self.cause {
-            Cause::Missing { nearest } if Some(nearest.as_path()) == self.path.parent() => format!(
-                "is the engine running (`systemctl status docker`)? in a container, {}; elsewhere, name it with --upstream unix:///PATH",
-                mount_directory(&self.path)
+            Cause::Missing { .. } if in_container => format!(
+                "is the engine running, and its socket mounted: `volumes: [\"/var/run/docker.sock:{path}:ro\"]`?"
             ),
+            Cause::Missing { nearest } if Some(nearest.as_path()) == self.path.parent() => {
+                "is the engine running (`systemctl status docker`)? name another socket with --upstream unix:///PATH".into()
+            }
             Cause::Missing { nearest } => {
                 format!("{} exists, nothing below it; name the socket with --upstream unix:///PATH", nearest.display())
             }
@@ -138,11 +144,11 @@ impl SocketProblem {
             }
             Cause::Unreachable { dir } => format!("`chmod o+x {}`, or run dockgate as its owner", dir.display()),
             Cause::NotASocket { kind: "a directory" } => {
-                format!("Docker makes a directory where the source of a bind mount is missing: remove it on the host, start the engine, and mount again, or mount the directory {dir}")
+                String::from("Docker makes a directory where the source of a bind mount is missing: remove it on the host, start the engine, and mount the socket again")
             }
             Cause::NotASocket { .. } => "name the socket with --upstream unix:///PATH".into(),
-            Cause::Stale { mount } => {
-                format!("restart dockgate now; for good, {}", mount_directory(mount))
+            Cause::Stale { .. } => {
+                "restart dockgate; with --exit-on-stale-socket 30s and a restart policy it does so by itself".into()
             }
             Cause::Refused => "start the engine: `systemctl start docker`; its last words are in `journalctl -u docker`".into(),
             Cause::Busy => "is the engine stuck or overloaded? `journalctl -u docker` may say".into(),
@@ -290,17 +296,11 @@ fn allows(access: Access, groups: &[u32]) -> bool {
     access.mode & bit != 0
 }
 
-/// How to mount the directory instead of the socket, so that an engine restart is followed. A container keeps its own /run.
-fn mount_directory(socket: &Path) -> String {
-    let name = socket.file_name().unwrap_or_default().to_string_lossy();
-    match socket.parent().and_then(Path::to_str) {
-        Some("/run" | "/var/run") | None => format!(
-            "mount the directory instead of the socket: `volumes: [\"/var/run:/host/run:ro\"]` with `--upstream unix:///host/run/{name}`"
-        ),
-        Some(dir) => {
-            format!("mount the directory instead of the socket: `volumes: [\"/var/run:{dir}:ro\"]`")
-        }
-    }
+/// Whether this process runs in a container of Docker or Podman, by the file that each puts there.
+fn in_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"]
+        .iter()
+        .any(|mark| Path::new(mark).exists())
 }
 
 fn nearest(path: &Path) -> PathBuf {
