@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use testkit::{End, OK, PING, Wire};
+use testkit::{End, OK, PING, TlsClient, Wire};
 
 const POLICY: &str = r#"version = 1
 [[client]]
@@ -42,9 +42,14 @@ impl Site {
 
 /// An archive with a file of half a megabyte before and behind the Dockerfile.
 fn context(dockerfile: &str) -> Vec<u8> {
+    context_behind(512 << 10, dockerfile)
+}
+
+/// An archive with a file of this size before the Dockerfile, and one of half a megabyte behind it.
+fn context_behind(before: usize, dockerfile: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    let big = "x".repeat(512 << 10);
-    for (name, text) in [("a", &*big), ("Dockerfile", dockerfile), ("z", &*big)] {
+    let (big, behind) = ("x".repeat(before), "x".repeat(512 << 10));
+    for (name, text) in [("a", &*big), ("Dockerfile", dockerfile), ("z", &*behind)] {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
@@ -77,11 +82,35 @@ fn request(body: &[u8], chunk: Option<usize>) -> Vec<u8> {
 
 const LAYOUTS: [Option<usize>; 4] = [None, Some(700), Some(16 << 10), Some(1 << 20)];
 
+/// What the gate may keep back when it refuses: bytes that it took and had not sent on when the refusal fell.
+/// It gathers a bulk buffer at most, and the sockets' own buffers are not its own.
+const KEPT_BACK: usize = 1 << 20;
+
 #[test]
 fn a_context_is_judged_while_it_goes_on_and_cut_before_its_end() {
     let site = site("enforce");
     for chunk in LAYOUTS {
         let sent = request(&context(EVIL), chunk);
+        // The first part ends within the file before the Dockerfile, and arrives whole before the rest is sent.
+        let (first, rest) = sent.split_at(400 << 10);
+        let mut client = site.wire.client();
+        client.send(first);
+        let mut engine = site.wire.engine.accept();
+        engine.expect(first);
+        client.send(rest);
+        let arrived = engine.rest();
+        assert!(rest.starts_with(&arrived), "{chunk:?}: unchanged so far");
+        refused_before_its_end(&mut client, &arrived, chunk);
+    }
+    assert!(site.audit().contains("\"rule\":\"fetch\""));
+}
+
+#[test]
+fn a_context_sent_in_one_go_streams_too_and_is_cut_before_its_end() {
+    let site = site("enforce");
+    for chunk in LAYOUTS {
+        let before = 8 * KEPT_BACK;
+        let sent = request(&context_behind(before, EVIL), chunk);
         let mut client = site.wire.client();
         let sending = std::thread::spawn({
             let sent = sent.clone();
@@ -90,23 +119,31 @@ fn a_context_is_judged_while_it_goes_on_and_cut_before_its_end() {
                 client
             }
         });
-        let mut engine = site.wire.engine.accept();
-        let arrived = engine.rest();
-        assert!(arrived.len() > 400 << 10, "{chunk:?}: it streams");
-        assert!(sent.starts_with(&arrived), "{chunk:?}: unchanged so far");
-        let text = String::from_utf8_lossy(&arrived);
-        assert!(!text.contains("18081"), "{chunk:?}");
-        let mut client = sending.join().unwrap();
-        let answer = client.answer();
-        assert_eq!(answer.status, 403, "{chunk:?}");
-        let message = answer.message();
+        let arrived = site.wire.engine.accept().rest();
         assert!(
-            message.contains("fetch: Dockerfile:2 ADD=127.0.0.1:18081 (allowed: docker.io)"),
-            "{message}"
+            arrived.len() > before - KEPT_BACK,
+            "{chunk:?}: it streams: {} of {before} bytes arrived",
+            arrived.len()
         );
-        client.expect_end(End::Clean);
+        assert!(sent.starts_with(&arrived), "{chunk:?}: unchanged so far");
+        refused_before_its_end(&mut sending.join().unwrap(), &arrived, chunk);
     }
-    assert!(site.audit().contains("\"rule\":\"fetch\""));
+}
+
+/// The Dockerfile did not arrive, and the client reads why.
+fn refused_before_its_end(client: &mut TlsClient, arrived: &[u8], chunk: Option<usize>) {
+    assert!(
+        !String::from_utf8_lossy(arrived).contains("18081"),
+        "{chunk:?}"
+    );
+    let answer = client.answer();
+    assert_eq!(answer.status, 403, "{chunk:?}");
+    let message = answer.message();
+    assert!(
+        message.contains("fetch: Dockerfile:2 ADD=127.0.0.1:18081 (allowed: docker.io)"),
+        "{message}"
+    );
+    client.expect_end(End::Clean);
 }
 
 #[test]
