@@ -166,6 +166,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         ));
     }
     certificates::tls_verify(&mut r, &mut notes);
+    let connections = r.value("max-connections", |text| value::count(text, 1));
 
     let config = Config {
         listen,
@@ -205,9 +206,8 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         exit_on_stale_socket: r.optional("exit-on-stale-socket", value::time),
         limits: SettingLimits {
             session_max_age: r.optional("session-max-age", value::time),
-            connections: r.value("max-connections", |text| value::count(text, 1)),
-            connections_per_client: r
-                .value("max-connections-per-client", |text| value::count(text, 1)),
+            connections,
+            connections_per_client: connections_per_client(&mut r, connections),
             handshakes: r.value("max-handshakes", |text| value::count(text, 1)),
             head_bytes: r.value("max-head-size", head_size),
             header_lines: r.value("max-header-lines", |text| ranged(text, 16, 10_000)),
@@ -293,6 +293,18 @@ fn audit(r: &mut Resolver) -> Option<AuditSink> {
             AuditSink::File(path)
         }
     })
+}
+
+/// Where it is not written, half of all connections: one client alone never takes every place.
+fn connections_per_client(r: &mut Resolver, connections: usize) -> usize {
+    const NAME: &str = "max-connections-per-client";
+    let written = r.value(NAME, |text| value::count(text, 1));
+    if r.origin(NAME).is_some() {
+        return written;
+    }
+    let half = connections.div_ceil(2);
+    r.record(NAME, half.to_string(), Origin::Default);
+    half
 }
 
 /// The kernel counts keep-alive in seconds.

@@ -53,6 +53,49 @@ fn flag_beats_environment_beats_file_beats_default() {
     );
 }
 
+#[test]
+fn one_client_has_half_of_all_connections_unless_its_own_number_is_written() {
+    let one = |args: &[&str], env: &[(&str, &str)]| {
+        let config = Host::new().load_with_certs(args, env).unwrap();
+        let name = "max-connections-per-client";
+        let shown = config.settings.iter().find(|s| s.name == name).unwrap();
+        assert_eq!(
+            shown.value,
+            config.limits.connections_per_client.to_string()
+        );
+        (
+            config.limits.connections_per_client,
+            shown.origin.to_string(),
+        )
+    };
+    assert_eq!(one(&[], &[]), (5000, Origin::Default.to_string()));
+    for (all, half) in [
+        ("1", 1),
+        ("2", 1),
+        ("3", 2),
+        ("200", 100),
+        ("40000", 20_000),
+    ] {
+        let by_default = (half, Origin::Default.to_string());
+        assert_eq!(one(&["--max-connections", all], &[]), by_default);
+        assert_eq!(one(&[], &[("DOCKGATE_MAX_CONNECTIONS", all)]), by_default);
+        let own = [
+            "--max-connections",
+            all,
+            "--max-connections-per-client",
+            "7",
+        ];
+        assert_eq!(one(&own, &[]), (7, Origin::Flag.to_string()));
+        // A number equal to the default's is a number that somebody wrote.
+        let written = [
+            "--max-connections",
+            all,
+            "--max-connections-per-client=5000",
+        ];
+        assert_eq!(one(&written, &[]).0, 5000);
+    }
+}
+
 /// One value per setting that is valid and not the default.
 fn sample(name: &str) -> &'static str {
     match name {

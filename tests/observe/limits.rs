@@ -35,7 +35,12 @@ fn let_in(gate: &ByOptions, who: &Credential) -> testkit::client::TlsClient {
 
 #[test]
 fn connections_above_the_total_are_closed_before_the_handshake() {
-    let (gate, _engine) = with_engine(&["--max-connections", "2"]);
+    let (gate, _engine) = with_engine(&[
+        "--max-connections",
+        "2",
+        "--max-connections-per-client",
+        "2",
+    ]);
     let alice = gate.pki.client("alice", 1);
     let (first, mut second) = (let_in(&gate, &alice), let_in(&gate, &alice));
     for _ in 0..3 {
@@ -76,6 +81,21 @@ fn a_client_above_its_own_limit_is_told_so_and_others_are_not_disturbed() {
     );
     drop(first);
     let_in(&gate, &alice);
+}
+
+#[test]
+fn half_of_all_connections_is_for_one_client_unless_it_is_said_otherwise() {
+    let (gate, _engine) = with_engine(&["--max-connections", "4"]);
+    let (alice, bob) = (gate.pki.client("alice", 1), gate.pki.client("bob", 2));
+    let _held = (let_in(&gate, &alice), let_in(&gate, &alice));
+    let mut third = gate.connect(&alice);
+    let answer = third.ask("GET", "/v1.51/containers/json");
+    assert_eq!(answer.status, 429);
+    assert!(
+        answer.text().contains("already has 2 connections"),
+        "{answer:?}"
+    );
+    let_in(&gate, &bob);
 }
 
 #[test]

@@ -88,7 +88,14 @@ fn two_thousand_held_connections_do_not_stop_others() {
 
 #[test]
 fn more_handshakes_or_connections_than_allowed_are_turned_away_and_room_comes_back() {
-    let wire = Wire::with(&["--workers", "1", "--max-connections", "3"]);
+    let wire = Wire::with(&[
+        "--workers",
+        "1",
+        "--max-connections",
+        "3",
+        "--max-connections-per-client",
+        "3",
+    ]);
     let held: Vec<TlsClient> = (0..3).map(|_| wire.client()).collect();
     assert!(wire.gate.try_client().is_err());
     drop(held);

@@ -103,7 +103,7 @@ pub const KEYS: &[Key] = &[
     key(Group::Deadlines, "reload-interval", OPTIONAL_TIME, "10s").help("TIME", "How often to look for changed certificates, CRLs, policy and configuration, or \"off\""),
     key(Group::Deadlines, "exit-on-stale-socket", OPTIONAL_TIME, "off").help("TIME", "Exit when the engine's socket has been a stale bind mount for this long, or \"off\""),
     key(Group::Limits, "max-connections", Kind::Count, "10000").help("N", "Maximum concurrent connections"),
-    key(Group::Limits, "max-connections-per-client", Kind::Count, "5000").help("N", "Maximum concurrent connections per client certificate"),
+    key(Group::Limits, "max-connections-per-client", Kind::Count, "5000").help("N", "Maximum concurrent connections per client certificate; by default half of max-connections"),
     key(Group::Limits, "max-handshakes", Kind::Count, "1000").help("N", "Maximum concurrent TLS handshakes"),
     key(Group::Limits, "max-head-size", SIZE, "1088KiB").help("SIZE", "Maximum size of a request head"),
     key(Group::Limits, "max-header-lines", Kind::Count, "500").help("N", "Maximum number of header lines in a request head"),
