@@ -37,6 +37,7 @@ use crate::observe::health::{self, Health, ReportOnly};
 use crate::observe::registry::{Cut, PerClient, Registry};
 use crate::plugin::Plugin;
 use crate::reload::{Reloader, Start};
+use crate::service;
 use crate::worker::Workers;
 use pki::auto;
 
@@ -263,6 +264,10 @@ impl App {
             observers.spawn(async move { audit.keep().await });
         }
         let workers = Arc::new(workers);
+        if let Some(period) = service::watchdog() {
+            let workers = workers.clone();
+            observers.spawn(async move { watch(&workers, period).await });
+        }
         let keepalive = Keepalive {
             idle: config.tcp_keepalive.idle,
             interval: config.tcp_keepalive.interval,
@@ -369,6 +374,22 @@ fn stale_socket(config: &Config) -> io::Error {
     ))
 }
 
+/// Tells the service manager twice a period that the workers answer. One that does not is left to its deadline.
+async fn watch(workers: &Workers, period: Duration) -> io::Result<()> {
+    let mut ticks = tokio::time::interval(period / 2);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match workers.answer(period / 2).await {
+            true => service::alive(),
+            false => warn!(
+                watchdog_ms = period.as_secs_f64() * 1e3,
+                "A worker does not answer"
+            ),
+        }
+    }
+}
+
 async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = ()>) {
     let live = front.tasks.len();
     info!(
@@ -376,6 +397,7 @@ async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = (
         deadline_ms = limit.as_secs_f64() * 1e3,
         "Draining"
     );
+    service::stopping(&format!("Draining {live} connections"));
     front.shared.draining.cancel();
     front.tasks.close();
     tokio::select! {

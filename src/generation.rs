@@ -145,6 +145,15 @@ impl Generation {
         }
     }
 
+    /// What is in force, in one line for the service manager.
+    #[must_use]
+    pub fn status(&self) -> String {
+        match unenforced(&self.policy) {
+            Some(sentence) => format!("Serving; {sentence}"),
+            None => "Serving; the policy is enforced".to_owned(),
+        }
+    }
+
     /// Whether its trust is the very one of `other`.
     #[must_use]
     pub fn has_trust_of(&self, other: &Self) -> bool {

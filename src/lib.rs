@@ -39,6 +39,8 @@ pub mod observe;
 
 pub mod shutdown;
 
+pub mod service;
+
 // What is known before it runs.
 pub mod cli;
 

@@ -27,6 +27,7 @@ use crate::observe::control::{Connection, CutConnection, ReloadRequest, Reloaded
 use crate::observe::expiry::{Date, Subject};
 use crate::observe::metrics;
 use crate::observe::registry::{Cut, Entry};
+use crate::service;
 use pki::auto;
 
 use changes::names;
@@ -126,8 +127,30 @@ impl Reloader {
         }
     }
 
-    /// Looks at the files; `asked` reloads at once and although nothing has changed.
+    /// Looks at the files; `asked` reloads at once and although nothing has changed. The service manager hears what came of it.
     async fn look(&mut self, asked: bool) -> Result<Reloaded, String> {
+        if asked {
+            service::reloading();
+        }
+        let outcome = self.reload(asked).await;
+        let status = match &outcome {
+            // A look of the poll that found nothing leaves the status as it is.
+            Ok(reloaded) if !asked && reloaded.changed.is_empty() => return outcome,
+            Ok(_) => self.status(),
+            Err(fault) => fault.clone(),
+        };
+        match asked {
+            true => service::ready(&status),
+            false => service::status(&status),
+        }
+        outcome
+    }
+
+    fn status(&self) -> String {
+        self.front.shared.generation().status()
+    }
+
+    async fn reload(&mut self, asked: bool) -> Result<Reloaded, String> {
         let known = KnownFiles {
             args: self.args.clone(),
             config: self.config.clone(),

@@ -87,6 +87,24 @@ impl Workers {
         });
     }
 
+    /// Whether every worker runs a task within `limit`.
+    pub async fn answer(&self, limit: Duration) -> bool {
+        let asked: Vec<_> = self
+            .workers
+            .iter()
+            .map(|w| w.handle.spawn(async {}))
+            .collect();
+        let answered = async {
+            for worker in asked {
+                if worker.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(limit, answered).await.unwrap_or(false)
+    }
+
     /// Stops the workers; tasks that still run are dropped. Waits two seconds at most.
     pub fn stop(self) {
         self.stop.cancel();

@@ -8,6 +8,7 @@ use crate::cli::ServeArgs;
 use crate::command::output::{Exit, Failure, Output};
 use crate::config::{self, AuditSink, Config, LogFormat};
 use crate::observe::log as logging;
+use crate::service;
 use crate::shutdown::{Asked, Signals};
 use crate::{banner, generation};
 use policy::toggles;
@@ -59,6 +60,7 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
     let served = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         announce(&app, output);
+        service::ready(&app.generation().status());
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (force_stop, forced) = tokio::sync::oneshot::channel::<()>();
         let (ask, reloader) = app.reloader(args.clone());

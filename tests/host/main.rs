@@ -1,0 +1,3 @@
+//! How the gate sits on its host: the service manager, and what the system lets it do.
+
+mod service;
