@@ -6,10 +6,10 @@ use std::fmt;
 
 use docker_api::{Classified, Operation};
 
-use super::body::{self, Presence};
 use super::findings::{Findings, Powers, Unresolved};
-use super::parameters::Parameters;
 use super::power::printable;
+use super::read::parameters::Parameters;
+use super::read::{self, Presence};
 use super::upload::Context;
 use super::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 
@@ -276,7 +276,7 @@ impl Policy {
             return Verdict::Unknown;
         }
         // Every create asks for an image at least; a record without one was made where nothing was inspected.
-        if body::inspected(operation) == Some(Presence::Required)
+        if read::inspected(operation) == Some(Presence::Required)
             && asked.kept.is_empty()
             && matches!(
                 operation,

@@ -10,7 +10,6 @@
 //! The decision for an operation without inspected arguments is a bit test once [`Policy::client_for`] has been asked,
 //! once for each connection.
 
-mod body;
 pub mod build;
 mod client;
 mod decision;
@@ -22,14 +21,11 @@ mod headers;
 mod hostpath;
 mod limits;
 mod operations;
-mod parameters;
 mod power;
 mod protected;
-mod ps;
-mod reach;
+mod read;
 pub mod risk;
 mod roles;
-mod schema;
 mod source;
 mod subnet;
 pub mod toggles;
@@ -52,9 +48,9 @@ pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
 pub use limits::{Capabilities, Fields, Globs, LimitKey, Limits, Words, glob};
 pub use operations::{OperationSet, expand};
-pub use parameters::{Rule, listed as parameters_of};
 pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
 pub use protected::{OwnContainer, Protected};
+pub use read::parameters::{Rule, listed as parameters_of};
 pub use source::{DecisionSource, Known};
 pub use subnet::Subnet;
 
@@ -146,8 +142,8 @@ impl Role {
             .iter()
             .copied()
             .filter(|op| {
-                body::inspected(*op).is_some()
-                    || parameters::inspected(*op)
+                read::inspected(*op).is_some()
+                    || read::parameters::inspected(*op)
                     || TARGETED.contains(op)
             })
             .collect();

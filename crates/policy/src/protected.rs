@@ -13,7 +13,7 @@ use super::hostpath::clean;
 use super::limits::LimitKey;
 use super::limits::glob;
 use super::power::{Means, Power};
-use super::reach::text;
+use super::read::container::text;
 
 /// The rule that a denial names.
 pub(super) const RULE: &str = "protected";

@@ -3,11 +3,11 @@
 mod lookup;
 mod protected;
 
-use crate::body::{self, Presence};
 use crate::findings::Findings;
-use crate::parameters::{self, Parameters};
 use crate::power::Means;
-use crate::schema::cut;
+use crate::read::parameters::{self, Parameters};
+use crate::read::schema::cut;
+use crate::read::{self, Presence};
 use crate::upload::Context;
 use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 use docker_api::Operation;
@@ -97,7 +97,7 @@ impl<'p> Pending<'p> {
         if let Some(step) = pending.judge() {
             return step;
         }
-        match (body::inspected(operation), request.body) {
+        match (read::inspected(operation), request.body) {
             (Some(_), BodyLength::Exact(length)) if length > policy.max_body as u64 => {
                 pending.too_large()
             }
@@ -130,7 +130,7 @@ impl<'p> Pending<'p> {
             return self.too_large();
         }
         if bytes.is_empty() {
-            return match body::inspected(self.operation) {
+            return match read::inspected(self.operation) {
                 Some(Presence::Required) => self.refuse(
                     "body",
                     "the body is empty, expected a JSON object".into(),
@@ -141,9 +141,9 @@ impl<'p> Pending<'p> {
         }
         match json::parse(bytes, self.policy.max_body) {
             Ok(value) => {
-                body::read(self.operation, &value, &mut self.findings);
+                read::body(self.operation, &value, &mut self.findings);
                 if self.operation == Operation::ExecCreate {
-                    self.command = body::command_line(&value);
+                    self.command = read::command_line(&value);
                 }
             }
             Err(error) => return self.refuse("body", error.to_string(), 403),

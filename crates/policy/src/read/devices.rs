@@ -1,6 +1,6 @@
 //! Devices, and the cgroup limits that come with them.
 
-use super::{items, text, texts};
+use super::container::{items, text, texts};
 use crate::findings::Findings;
 use crate::hostpath::clean;
 use crate::limits::LimitKey;

@@ -1,8 +1,8 @@
 //! The fields of what administers the engine: registry logins, checkpoints and swarms.
 
 use super::DRIVER;
-use crate::schema::SchemaField;
-use crate::schema::Type::{Bool, Free, List, Number, Object, Objects, Text, Texts};
+use crate::read::schema::SchemaField;
+use crate::read::schema::Type::{Bool, Free, List, Number, Object, Objects, Text, Texts};
 
 /// The body of `system.auth`.
 pub(crate) const AUTH: &[SchemaField] = &[

@@ -1,8 +1,8 @@
 //! The fields of swarm services.
 
 use super::{DRIVER, HEALTHCHECK, MOUNT, ULIMIT};
-use crate::schema::SchemaField;
-use crate::schema::Type::{Bool, Command, Free, List, Number, Object, Objects, Text, Texts};
+use crate::read::schema::SchemaField;
+use crate::read::schema::Type::{Bool, Command, Free, List, Number, Object, Objects, Text, Texts};
 
 const SERVICE_RESOURCES: &[SchemaField] = &[
     ("NanoCPUs", Number),

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use docker_api::image::{ALL_TAGS, Reference};
 use docker_api::{Operation, json, query, work};
 
-use super::findings::Findings;
-use super::power::{Means, Namespace};
 use super::schema::cut;
-use super::upload::dockerfile;
-use super::{ps, reach};
+use super::{container, ps};
+use crate::findings::Findings;
 use crate::limits::LimitKey;
+use crate::power::{Means, Namespace};
+use crate::upload::dockerfile;
 
 pub use table::listed;
 
@@ -48,7 +48,7 @@ fn without_password(value: &str) -> Cow<'_, str> {
 }
 
 /// Whether more is judged of an operation's parameters, or of the name in its path, than whether they are listed.
-pub(super) fn inspected(operation: Operation) -> bool {
+pub(crate) fn inspected(operation: Operation) -> bool {
     matches!(
         operation,
         Operation::DistributionInspect
@@ -71,13 +71,13 @@ pub(super) fn inspected(operation: Operation) -> bool {
 
 /// The parameters that the judge and the lookups go on with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Parameters {
+pub(crate) struct Parameters {
     pairs: Vec<(String, String)>,
 }
 
 impl Parameters {
     /// The first value of a parameter.
-    pub(super) fn get(&self, key: &str) -> &str {
+    pub(crate) fn get(&self, key: &str) -> &str {
         self.pairs
             .iter()
             .find(|(name, _)| name == key)
@@ -85,7 +85,7 @@ impl Parameters {
     }
 
     /// A build's arguments; `None` if they have no reading, or more than one.
-    pub(super) fn build_arguments(&self) -> Option<HashMap<String, Option<String>>> {
+    pub(crate) fn build_arguments(&self) -> Option<HashMap<String, Option<String>>> {
         let text = self.get("buildargs");
         if text.is_empty() {
             return Some(HashMap::new());
@@ -112,7 +112,7 @@ impl Parameters {
     }
 
     /// The query again with one parameter replaced.
-    pub(super) fn replaced(&self, key: &str, value: &str) -> String {
+    pub(crate) fn replaced(&self, key: &str, value: &str) -> String {
         let pair = |(name, old): &(String, String)| {
             format!(
                 "{}={}",
@@ -137,7 +137,7 @@ fn encode(text: &str) -> String {
 }
 
 /// Reads the parameters of an operation and adds their powers.
-pub(super) fn read(
+pub(crate) fn read(
     operation: Operation,
     name: Option<&str>,
     text: Option<&str>,
@@ -204,7 +204,7 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
         Operation::ImageImport => {
             let source = parameters.get("fromSrc");
             if source != "-" {
-                reach::address(source, "?fromSrc", out);
+                container::address(source, "?fromSrc", out);
             }
             tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
             changes(parameters, out);
@@ -224,7 +224,7 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
                 "" => all_tags(name, "name", LimitKey::Tags, out),
                 one => tag(name, one, "name", out),
             }
-            reach::registry(name, "name", out);
+            container::registry(name, "name", out);
         }
         // The archive says which names it writes, in a file that may come last.
         Operation::ImageLoad => out.ask("body", "the names in the archive", LimitKey::Tags),
@@ -235,21 +235,21 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
             }
         }
         Operation::ImageSearch => search(parameters.get("term"), out),
-        Operation::DistributionInspect => reach::source(name, "name", out),
+        Operation::DistributionInspect => container::source(name, "name", out),
         Operation::ImageBuild => build(parameters, out),
-        Operation::PluginPrivileges => reach::source(parameters.get("remote"), "?remote", out),
+        Operation::PluginPrivileges => container::source(parameters.get("remote"), "?remote", out),
         Operation::PluginPull => {
-            reach::source(parameters.get("remote"), "?remote", out);
+            container::source(parameters.get("remote"), "?remote", out);
             tag(parameters.get("name"), "", "?name", out);
         }
         Operation::PluginUpgrade => {
-            reach::source(parameters.get("remote"), "?remote", out);
+            container::source(parameters.get("remote"), "?remote", out);
             tag(name, "", "name", out);
         }
         Operation::PluginCreate => tag(parameters.get("name"), "", "?name", out),
         Operation::PluginPush => {
             tag(name, "", "name", out);
-            reach::registry(name, "name", out);
+            container::registry(name, "name", out);
         }
         _ => {}
     }
@@ -283,7 +283,7 @@ fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
         Some(reference) => out.ask("?fromImage", reference.to_string(), LimitKey::Images),
         None => out.ask("?fromImage", &value, LimitKey::Images),
     }
-    reach::registry(&value, "?fromImage", out);
+    container::registry(&value, "?fromImage", out);
 }
 
 /// Every tag of a name, which only a pattern without a tag admits.
@@ -299,9 +299,9 @@ fn all_tags(name: &str, field: &str, key: LimitKey, out: &mut Findings<'_>) {
 fn search(term: &str, out: &mut Findings<'_>) {
     match term.split_once('/') {
         Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {
-            reach::address(first, "?term", out);
+            container::address(first, "?term", out);
         }
-        _ if term.contains("://") => reach::address(term, "?term", out),
+        _ if term.contains("://") => container::address(term, "?term", out),
         _ => {}
     }
 }
@@ -351,7 +351,7 @@ fn build(parameters: &Parameters, out: &mut Findings<'_>) {
         mode if mode.starts_with("container:") => {
             out.ask("?networkmode", mode, LimitKey::JoinContainers);
         }
-        mode => reach::network(mode, "?networkmode".into(), out),
+        mode => container::network(mode, "?networkmode".into(), out),
     }
     if !matches!(parameters.get("version"), "" | "1") {
         out.ask("?version", parameters.get("version"), LimitKey::Buildkit);

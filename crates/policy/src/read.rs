@@ -1,17 +1,25 @@
 //! The bodies that are judged, operation by operation.
 
+pub(crate) mod container;
+mod devices;
+mod outbound;
+pub(crate) mod parameters;
+mod ps;
+pub(crate) mod schema;
+mod volume;
+
 use docker_api::Operation;
 
-use super::findings::{Findings, Unresolved};
-use super::reach::{self, View, items, text, texts};
-use super::schema::{self, FieldPath, SchemaField, Unknown, conform};
-use super::upload::dockerfile;
+use crate::findings::{Findings, Unresolved};
 use crate::limits::LimitKey;
+use crate::upload::dockerfile;
+use container::{View, items, text, texts};
 use docker_api::json::Value;
+use schema::{FieldPath, SchemaField, Unknown, conform};
 
 /// How much a limited role's request body must say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(crate) enum Presence {
     /// The operation means nothing without it.
     Required,
     /// An empty body is fine.
@@ -19,7 +27,7 @@ pub(super) enum Presence {
 }
 
 /// Whether an operation's body is judged, and whether it must be there.
-pub(super) fn inspected(operation: Operation) -> Option<Presence> {
+pub(crate) fn inspected(operation: Operation) -> Option<Presence> {
     match operation {
         Operation::ContainerCreate
         | Operation::ExecCreate
@@ -43,7 +51,7 @@ pub(super) fn inspected(operation: Operation) -> Option<Presence> {
 }
 
 /// The powers of a parsed body.
-pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_>) {
+pub(crate) fn body(operation: Operation, body: &Value<'_>, out: &mut Findings<'_>) {
     let fields: &[SchemaField] = match operation {
         Operation::ContainerCreate => schema::CREATE,
         Operation::ExecCreate => schema::EXEC_CREATE,
@@ -80,12 +88,12 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
         Operation::ExecCreate if body.get("Privileged") == Some(&Value::Bool(true)) => {
             out.ask("Privileged", "true", LimitKey::Privileged);
         }
-        Operation::ContainerUpdate => reach::resources(body, "", out),
+        Operation::ContainerUpdate => container::resources(body, "", out),
         Operation::VolumeCreate => volume(body, out),
         Operation::NetworkCreate => network(body, out),
         Operation::NetworkConnect | Operation::NetworkDisconnect => {
             if let Some(endpoint) = body.get("EndpointConfig") {
-                reach::endpoint(endpoint, "EndpointConfig", out);
+                container::endpoint(endpoint, "EndpointConfig", out);
             }
             if let Some(name) = text(body, "Container") {
                 out.look_up(Unresolved::Container {
@@ -98,7 +106,7 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
         Operation::ServiceCreate | Operation::ServiceUpdate => service(body, out),
         Operation::SystemAuth => {
             if let Some(address) = text(body, "serveraddress") {
-                reach::address(address, "serveraddress", out);
+                container::address(address, "serveraddress", out);
             }
         }
         Operation::CheckpointCreate => {
@@ -115,10 +123,10 @@ pub(super) fn read(operation: Operation, body: &Value<'_>, out: &mut Findings<'_
 /// The addresses that a node of a swarm talks to, or tells others to talk to.
 fn swarm_node(body: &Value<'_>, out: &mut Findings<'_>) {
     if let Some(address) = text(body, "AdvertiseAddr") {
-        reach::address(address, "AdvertiseAddr", out);
+        container::address(address, "AdvertiseAddr", out);
     }
     for (index, address) in texts(body, "RemoteAddrs") {
-        reach::address(address, &format!("RemoteAddrs[{index}]"), out);
+        container::address(address, &format!("RemoteAddrs[{index}]"), out);
     }
     if let Some(spec) = body.get("Spec") {
         swarm_spec(spec, "Spec.", out);
@@ -133,19 +141,19 @@ fn swarm_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
         .flat_map(|ca| items(ca, "ExternalCAs"))
     {
         let field = format!("{at}CAConfig.ExternalCAs[{index}].URL");
-        reach::address(text(external, "URL").unwrap_or_default(), &field, out);
+        container::address(text(external, "URL").unwrap_or_default(), &field, out);
     }
     if let Some(log) = spec
         .get("TaskDefaults")
         .and_then(|defaults| defaults.get("LogDriver"))
     {
         let field = format!("{at}TaskDefaults.LogDriver");
-        reach::log_driver(log, "Name", "Options", &field, out);
+        container::log_driver(log, "Name", "Options", &field, out);
     }
 }
 
 /// The command line an `exec.create` body carries, for the audit record.
-pub(super) fn command_line(body: &Value<'_>) -> Option<Vec<String>> {
+pub(crate) fn command_line(body: &Value<'_>) -> Option<Vec<String>> {
     match body.get("Cmd")? {
         Value::Text(command) => Some(vec![command.to_string()]),
         list => Some(
@@ -165,7 +173,7 @@ fn create(body: &Value<'_>, out: &mut Findings<'_>) {
         LimitKey::Images,
     );
     if let Some(host) = body.get("HostConfig") {
-        reach::host_config(host, "HostConfig.", View::Body, out);
+        container::host_config(host, "HostConfig.", View::Body, out);
     }
     let endpoints = body
         .get("NetworkingConfig")
@@ -177,16 +185,16 @@ fn create(body: &Value<'_>, out: &mut Findings<'_>) {
             return;
         }
         let at = format!("NetworkingConfig.EndpointsConfig.{name}");
-        reach::network(name, at.clone(), out);
-        reach::endpoint(endpoint, &at, out);
+        container::network(name, at.clone(), out);
+        container::endpoint(endpoint, &at, out);
         if let Some(id) = text(endpoint, "NetworkID") {
-            reach::network(id, format!("{at}.NetworkID"), out);
+            container::network(id, format!("{at}.NetworkID"), out);
         }
     }
 }
 
 /// The powers of an inspected container: "would this role have been allowed to create it?"
-pub(super) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
+pub(crate) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
     let Some(host) = inspected.get("HostConfig") else {
         return out.never(
             "target-check",
@@ -201,7 +209,7 @@ pub(super) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
         &FieldPath::ROOT.key("HostConfig"),
         out,
     );
-    reach::host_config(host, "HostConfig.", View::Inspected, out);
+    container::host_config(host, "HostConfig.", View::Inspected, out);
     let config = inspected.get("Config");
     if let Some(image) = config.and_then(|config| text(config, "Image")) {
         out.ask("Config.Image", image, LimitKey::Images);
@@ -224,7 +232,7 @@ fn volume(body: &Value<'_>, out: &mut Findings<'_>) {
     if let Some(name) = text(body, "Name") {
         out.ask("Name", name, LimitKey::Volumes);
     }
-    reach::volume_driver(
+    container::volume_driver(
         text(body, "Driver").unwrap_or_default(),
         body.get("DriverOpts"),
         "DriverOpts",
@@ -292,7 +300,7 @@ fn service(body: &Value<'_>, out: &mut Findings<'_>) {
             out.never("services", "TaskTemplate.Runtime", runtime);
         }
         if let Some(log) = task.get("LogDriver") {
-            reach::log_driver(log, "Name", "Options", "TaskTemplate.LogDriver", out);
+            container::log_driver(log, "Name", "Options", "TaskTemplate.LogDriver", out);
         }
         let generic = task
             .get("Resources")
@@ -318,7 +326,7 @@ fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, network) in items(owner, "Networks") {
         let field = format!("{at}[{index}].Target");
         match text(network, "Target") {
-            Some("host") => reach::network("host", field, out),
+            Some("host") => container::network("host", field, out),
             // The CLI sends ids, and the host network of a swarm has one of its own.
             Some(name) => out.look_up(Unresolved::Network {
                 name: name.to_owned(),
@@ -342,12 +350,12 @@ fn service_networks(owner: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     // Managers ask the registry for the image's digest, and nodes pull it.
     let image = text(spec, "Image").unwrap_or_default();
-    reach::source(image, &format!("{at}.Image"), out);
+    container::source(image, &format!("{at}.Image"), out);
     if let Some(mounts) = spec.get("Mounts") {
-        reach::mounts(mounts, &format!("{at}.Mounts"), out);
+        container::mounts(mounts, &format!("{at}.Mounts"), out);
     }
     for (index, name) in texts(spec, "CapabilityAdd") {
-        reach::capability(name, format!("{at}.CapabilityAdd[{index}]"), out);
+        container::capability(name, format!("{at}.CapabilityAdd[{index}]"), out);
     }
     for (index, group) in texts(spec, "Groups") {
         out.ask(format!("{at}.Groups[{index}]"), group, LimitKey::Groups);
@@ -382,7 +390,7 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
             .filter(|mode| *mode != "default")
         {
             let field = format!("{at}.Privileges.{profile}.Mode");
-            reach::security_opt(&format!("{}={mode}", profile.to_lowercase()), field, out);
+            container::security_opt(&format!("{}={mode}", profile.to_lowercase()), field, out);
         }
     }
     if let Some(profile) = privileges
@@ -396,7 +404,7 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
         );
     }
     if privileges.get("NoNewPrivileges") == Some(&Value::Bool(true)) {
-        reach::security_opt(
+        container::security_opt(
             "no-new-privileges",
             format!("{at}.Privileges.NoNewPrivileges"),
             out,

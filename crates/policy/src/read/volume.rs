@@ -1,6 +1,6 @@
 //! Storage: host paths and volumes, in every spelling of a mount.
 
-use super::{items, text};
+use super::container::{items, text};
 use crate::findings::{Findings, Unresolved};
 use crate::limits::LimitKey;
 use docker_api::json::Value;

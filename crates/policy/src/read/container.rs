@@ -3,25 +3,22 @@
 //! Used for `container.create`, for the inspected target of exec, attach, archive and the like, and (through
 //! [`mounts`] and the smaller helpers) for swarm services.
 
-mod devices;
-mod outbound;
-mod storage;
-
-use super::findings::{Findings, Unresolved};
-use super::power::{Means, Namespace};
 use super::schema;
+use crate::findings::{Findings, Unresolved};
 use crate::limits::LimitKey;
+use crate::power::{Means, Namespace};
 use docker_api::json::Value;
 
-use storage::{bind, tmpfs};
+use super::outbound::{self};
+use super::volume::{bind, tmpfs};
 
-pub(super) use devices::resources;
-pub(super) use outbound::{address, registry, source};
-pub(super) use storage::{mounts, volume_driver};
+pub(crate) use super::devices::resources;
+pub(crate) use super::outbound::{address, registry, source};
+pub(crate) use super::volume::{mounts, volume_driver};
 
 /// Which reading of `HostConfig`: in a body `null` is the default, an inspected container shows the defaults in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum View {
+pub(crate) enum View {
     /// A body about to be sent.
     Body,
     /// The answer of an inspect.
@@ -45,7 +42,7 @@ const READ_ONLY: &[&str] = &[
 ];
 
 /// The powers of a `HostConfig`.
-pub(super) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
+pub(crate) fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     let path = |name: &str| format!("{at}{name}");
     if host.get("Privileged") == Some(&Value::Bool(true)) {
         out.ask(path("Privileged"), "true", LimitKey::Privileged);
@@ -132,7 +129,7 @@ const LOG_OPTIONS: &[&str] = &[
 ];
 
 /// A log driver; or its options alone, which are then those of the daemon's default, whatever that is.
-pub(super) fn log_driver(
+pub(crate) fn log_driver(
     log: &Value<'_>,
     name: &str,
     options: &str,
@@ -195,7 +192,7 @@ fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
 }
 
 /// A network by name or id. All-hexadecimal text may be the id, or a prefix of it, of the host network.
-pub(super) fn network(name: &str, field: String, out: &mut Findings<'_>) {
+pub(crate) fn network(name: &str, field: String, out: &mut Findings<'_>) {
     if name == "host" {
         out.ask(field, "host", Means::Namespace(Namespace::Network));
     } else if name.len() > schema::LONGEST_KEY {
@@ -209,7 +206,7 @@ pub(super) fn network(name: &str, field: String, out: &mut Findings<'_>) {
 }
 
 /// `NetworkingConfig.EndpointsConfig`, and one endpoint of `network.connect`.
-pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+pub(crate) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, link) in texts(endpoint, "Links") {
         out.ask(
             format!("{at}.Links[{index}]"),
@@ -226,14 +223,14 @@ pub(super) fn endpoint(endpoint: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 }
 
 /// One capability, in any of its spellings.
-pub(super) fn capability(name: &str, field: String, out: &mut Findings<'_>) {
+pub(crate) fn capability(name: &str, field: String, out: &mut Findings<'_>) {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
     out.ask(field, short, LimitKey::Capabilities);
 }
 
 /// One security option; the three spellings of no-new-privileges are one.
-pub(super) fn security_opt(option: &str, field: String, out: &mut Findings<'_>) {
+pub(crate) fn security_opt(option: &str, field: String, out: &mut Findings<'_>) {
     let option = match option {
         "no-new-privileges=true" | "no-new-privileges:true" => "no-new-privileges",
         option => option,
@@ -242,7 +239,7 @@ pub(super) fn security_opt(option: &str, field: String, out: &mut Findings<'_>) 
 }
 
 /// The text of a member, if it is a string and not empty.
-pub(super) fn text<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
+pub(crate) fn text<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
     value
         .get(key)
         .and_then(Value::text)
@@ -250,12 +247,12 @@ pub(super) fn text<'v>(value: &'v Value<'_>, key: &str) -> Option<&'v str> {
 }
 
 /// The strings of a member that is an array, with their indices.
-pub(super) fn texts<'v>(value: &'v Value<'_>, key: &str) -> impl Iterator<Item = (usize, &'v str)> {
+pub(crate) fn texts<'v>(value: &'v Value<'_>, key: &str) -> impl Iterator<Item = (usize, &'v str)> {
     items(value, key).filter_map(|(i, item)| Some((i, item.text()?)))
 }
 
 /// The items of a member that is an array, with their indices.
-pub(super) fn items<'v>(
+pub(crate) fn items<'v>(
     value: &'v Value<'_>,
     key: &str,
 ) -> impl Iterator<Item = (usize, &'v Value<'v>)> {

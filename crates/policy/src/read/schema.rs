@@ -8,13 +8,13 @@ mod fields;
 use std::collections::HashSet;
 use std::fmt;
 
-use super::findings::Findings;
-use super::power::Power;
+use crate::findings::Findings;
 use crate::limits::LimitKey;
+use crate::power::Power;
 use docker_api::json::Value;
 use docker_api::work;
 
-pub(super) use fields::{
+pub(crate) use fields::{
     AUTH, CHECKPOINT, COMMIT, CREATE, EXEC_CREATE, EXEC_START, HOST_CONFIG, NETWORK_CONNECT,
     NETWORK_CREATE, NETWORK_DISCONNECT, SERVICE, SWARM_INIT, SWARM_JOIN, SWARM_SPEC, UPDATE,
     VOLUME_CREATE,
@@ -22,7 +22,7 @@ pub(super) use fields::{
 
 /// The type a field must have; `null` is always accepted, since Go leaves the field as it was.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Type {
+pub(crate) enum Type {
     /// `true` or `false`.
     Bool,
     /// A number.
@@ -46,11 +46,11 @@ pub(super) enum Type {
 }
 
 /// A field's name and type.
-pub(super) type SchemaField = (&'static str, Type);
+pub(crate) type SchemaField = (&'static str, Type);
 
 /// Where in a body something stands; formatted only when a message needs it.
 #[derive(Clone, Copy)]
-pub(super) struct FieldPath<'p> {
+pub(crate) struct FieldPath<'p> {
     parent: Option<&'p FieldPath<'p>>,
     part: Part<'p>,
 }
@@ -64,13 +64,13 @@ enum Part<'p> {
 
 impl<'p> FieldPath<'p> {
     /// The body itself.
-    pub(super) const ROOT: FieldPath<'static> = FieldPath {
+    pub(crate) const ROOT: FieldPath<'static> = FieldPath {
         parent: None,
         part: Part::Root,
     };
 
     /// A member of this place.
-    pub(super) fn key(&'p self, key: &'p str) -> FieldPath<'p> {
+    pub(crate) fn key(&'p self, key: &'p str) -> FieldPath<'p> {
         FieldPath {
             parent: Some(self),
             part: Part::LimitKey(key),
@@ -78,7 +78,7 @@ impl<'p> FieldPath<'p> {
     }
 
     /// An item of this place.
-    pub(super) fn index(&'p self, index: usize) -> FieldPath<'p> {
+    pub(crate) fn index(&'p self, index: usize) -> FieldPath<'p> {
         FieldPath {
             parent: Some(self),
             part: Part::Index(index),
@@ -104,7 +104,7 @@ impl fmt::Display for FieldPath<'_> {
 
 /// Whether unknown fields with empty values pass: an inspected container of a newer engine has them, a body may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
+pub(crate) enum Unknown {
     /// Any value but `null` is a power.
     Refused,
     /// Only a value that says something is a power.
@@ -112,10 +112,10 @@ pub(super) enum Unknown {
 }
 
 /// Longest key of a map whose values are objects: a network's name, for one. It is part of the place of all that is below it.
-pub(super) const LONGEST_KEY: usize = 255;
+pub(crate) const LONGEST_KEY: usize = 255;
 
 /// Holds an object against its fields and adds a power for everything that strays.
-pub(super) fn conform(
+pub(crate) fn conform(
     value: &Value<'_>,
     fields: &[SchemaField],
     unknown: Unknown,
@@ -257,7 +257,7 @@ fn wrong(value: &Value<'_>, expected: &str, path: &FieldPath<'_>, out: &mut Find
 }
 
 /// The beginning of a text, at most `most` bytes.
-pub(super) fn cut(text: &str, most: usize) -> &str {
+pub(crate) fn cut(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
