@@ -85,6 +85,34 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The text of a member, if it is a string and not empty.
+    pub fn text_at(&self, key: &str) -> Option<&str> {
+        let text = self.get(key).and_then(Value::text);
+        text.filter(|text| !text.is_empty())
+    }
+
+    /// The items of a member that is an array, with their indices.
+    pub fn items_at(&self, key: &str) -> impl Iterator<Item = (usize, &Value<'a>)> {
+        let items = self.get(key).map(Value::items).unwrap_or_default();
+        items.iter().enumerate()
+    }
+
+    /// The strings of a member that is an array, with their indices.
+    pub fn texts_at(&self, key: &str) -> impl Iterator<Item = (usize, &str)> {
+        self.items_at(key)
+            .filter_map(|(index, item)| Some((index, item.text()?)))
+    }
+
+    /// The members of a member that is an object.
+    pub fn members_at(&self, key: &str) -> &[(Cow<'a, str>, Value<'a>)] {
+        self.get(key).map(Value::members).unwrap_or_default()
+    }
+
+    /// Whether a member is `true`.
+    pub fn is_true(&self, key: &str) -> bool {
+        self.get(key) == Some(&Value::Bool(true))
+    }
+
     /// Whether the value is Go's zero value: `null`, `false`, `0`, `""`, `[]` or `{}`.
     pub fn is_empty(&self) -> bool {
         match self {

@@ -13,7 +13,6 @@ use super::hostpath::clean;
 use super::limits::LimitKey;
 use super::limits::glob;
 use super::power::{Means, Power};
-use super::read::container::text;
 
 /// The rule that a denial names.
 pub(super) const RULE: &str = "protected";
@@ -253,11 +252,15 @@ impl Protected {
 
     /// An inspected volume.
     pub(super) fn inspected_volume(&self, found: &Value<'_>, field: &str, out: &mut Findings) {
-        let name = text(found, "Name").and_then(|name| self.named_volume(name));
-        let place = text(found, "Mountpoint").and_then(|place| self.conflict(place));
+        let name = found
+            .text_at("Name")
+            .and_then(|name| self.named_volume(name));
+        let place = found
+            .text_at("Mountpoint")
+            .and_then(|place| self.conflict(place));
         let device = found
             .get("Options")
-            .and_then(|options| text(options, "device"))
+            .and_then(|options| options.text_at("device"))
             .and_then(|device| self.conflict(device));
         if let Some(ours) = name.or(place).or(device) {
             out.never(RULE, field, format!("reaches {ours}, which is protected"));
@@ -272,7 +275,7 @@ impl Protected {
         enters: bool,
         out: &mut Findings,
     ) {
-        let id = text(found, "Id").unwrap_or_default();
+        let id = found.text_at("Id").unwrap_or_default();
         if self.container.as_ref().is_some_and(|own| own.id == id) {
             return out.never(RULE, field, "the gate's own container");
         }
@@ -281,8 +284,12 @@ impl Protected {
         }
         let mounts = found.get("Mounts").map(Value::items).unwrap_or_default();
         for mount in mounts {
-            let name = text(mount, "Name").and_then(|name| self.named_volume(name));
-            let source = text(mount, "Source").and_then(|source| self.conflict(source));
+            let name = mount
+                .text_at("Name")
+                .and_then(|name| self.named_volume(name));
+            let source = mount
+                .text_at("Source")
+                .and_then(|source| self.conflict(source));
             if let Some(ours) = name.or(source) {
                 let value = format!("a container that mounts {ours}, which is protected");
                 return out.never(RULE, field, value);

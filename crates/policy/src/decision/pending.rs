@@ -6,8 +6,7 @@ mod protected;
 use crate::findings::Findings;
 use crate::power::Means;
 use crate::read::parameters::{self, Parameters};
-use crate::read::schema::cut;
-use crate::read::{self, Presence};
+use crate::read::{self, Presence, cut, exec};
 use crate::upload::Context;
 use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 use docker_api::Operation;
@@ -143,7 +142,7 @@ impl<'p> Pending<'p> {
             Ok(value) => {
                 read::body(self.operation, &value, &mut self.findings);
                 if self.operation == Operation::ExecCreate {
-                    self.command = read::command_line(&value);
+                    self.command = exec::command_line(&value);
                 }
             }
             Err(error) => return self.refuse("body", error.to_string(), 403),

@@ -5,15 +5,12 @@ mod table;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use docker_api::image::{ALL_TAGS, Reference};
 use docker_api::{Operation, json, query, work};
 
 use super::schema::cut;
-use super::{container, ps};
+use super::{build, image, outbound, ps};
 use crate::findings::Findings;
 use crate::limits::LimitKey;
-use crate::power::{Means, Namespace};
-use crate::upload::dockerfile;
 
 pub use table::listed;
 
@@ -104,7 +101,7 @@ impl Parameters {
         }
     }
 
-    fn all<'p>(&'p self, key: &'p str) -> impl Iterator<Item = &'p str> {
+    pub(super) fn all<'p>(&'p self, key: &'p str) -> impl Iterator<Item = &'p str> {
         self.pairs
             .iter()
             .filter(move |(name, _)| name == key)
@@ -200,31 +197,31 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
                 out.never("ps-args", "?ps_args", words);
             }
         }
-        Operation::ImagePull => pull(parameters, out),
+        Operation::ImagePull => image::pull(parameters, out),
         Operation::ImageImport => {
             let source = parameters.get("fromSrc");
             if source != "-" {
-                container::address(source, "?fromSrc", out);
+                outbound::address(source, "?fromSrc", out);
             }
-            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
-            changes(parameters, out);
+            image::tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
+            image::changes(parameters, out);
         }
         Operation::ImageCommit => {
-            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
-            changes(parameters, out);
+            image::tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
+            image::changes(parameters, out);
         }
         Operation::ImageTag => {
             // A name that may be run must not come to stand for an image that may not.
             out.ask("name", name, LimitKey::Images);
-            tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
+            image::tag(parameters.get("repo"), parameters.get("tag"), "?repo", out);
         }
         Operation::ImagePush => {
             // Without a tag the engine pushes every tag.
             match parameters.get("tag") {
-                "" => all_tags(name, "name", LimitKey::Tags, out),
-                one => tag(name, one, "name", out),
+                "" => image::all_tags(name, "name", LimitKey::Tags, out),
+                one => image::tag(name, one, "name", out),
             }
-            container::registry(name, "name", out);
+            outbound::registry(name, "name", out);
         }
         // The archive says which names it writes, in a file that may come last.
         Operation::ImageLoad => out.ask("body", "the names in the archive", LimitKey::Tags),
@@ -234,148 +231,23 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
                 out.ask("?names", name, LimitKey::Images);
             }
         }
-        Operation::ImageSearch => search(parameters.get("term"), out),
-        Operation::DistributionInspect => container::source(name, "name", out),
-        Operation::ImageBuild => build(parameters, out),
-        Operation::PluginPrivileges => container::source(parameters.get("remote"), "?remote", out),
+        Operation::ImageSearch => image::search(parameters.get("term"), out),
+        Operation::DistributionInspect => image::source(name, "name", out),
+        Operation::ImageBuild => build::parameters(parameters, out),
+        Operation::PluginPrivileges => image::source(parameters.get("remote"), "?remote", out),
         Operation::PluginPull => {
-            container::source(parameters.get("remote"), "?remote", out);
-            tag(parameters.get("name"), "", "?name", out);
+            image::source(parameters.get("remote"), "?remote", out);
+            image::tag(parameters.get("name"), "", "?name", out);
         }
         Operation::PluginUpgrade => {
-            container::source(parameters.get("remote"), "?remote", out);
-            tag(name, "", "name", out);
+            image::source(parameters.get("remote"), "?remote", out);
+            image::tag(name, "", "name", out);
         }
-        Operation::PluginCreate => tag(parameters.get("name"), "", "?name", out),
+        Operation::PluginCreate => image::tag(parameters.get("name"), "", "?name", out),
         Operation::PluginPush => {
-            tag(name, "", "name", out);
-            container::registry(name, "name", out);
+            image::tag(name, "", "name", out);
+            outbound::registry(name, "name", out);
         }
         _ => {}
-    }
-}
-
-/// Instructions of a commit or an import: what `ONBUILD` says runs in the next build on the image.
-fn changes(parameters: &Parameters, out: &mut Findings<'_>) {
-    let lines: Vec<&str> = parameters.all("changes").collect();
-    dockerfile::read_instructions(&lines.join("\n"), "?changes", out);
-}
-
-/// `fromImage` and `tag`, joined as the engine joins them: a `tag` with a colon is a digest, and without either every tag comes.
-fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
-    // "pull -a" of old clients ends the name with a colon.
-    let (image, tag) = (parameters.get("fromImage"), parameters.get("tag"));
-    let image = image.strip_suffix(':').unwrap_or(image);
-    if image.contains('@') && !tag.is_empty() {
-        let both = format!("{image}, with a digest and ?tag={tag}");
-        return out.never("images", "?fromImage", both);
-    }
-    let value = match tag {
-        "" => image.to_owned(),
-        tag if tag.contains(':') => format!("{image}@{tag}"),
-        tag => format!("{}:{tag}", without_tag(image)),
-    };
-    // A pull by a bare id does not exist: hexadecimal text is a name here.
-    match Reference::parse(&value) {
-        Some(reference) if reference.tag.is_none() && reference.digest.is_none() => {
-            all_tags(&value, "?fromImage", LimitKey::Images, out);
-        }
-        Some(reference) => out.ask("?fromImage", reference.to_string(), LimitKey::Images),
-        None => out.ask("?fromImage", &value, LimitKey::Images),
-    }
-    container::registry(&value, "?fromImage", out);
-}
-
-/// Every tag of a name, which only a pattern without a tag admits.
-fn all_tags(name: &str, field: &str, key: LimitKey, out: &mut Findings<'_>) {
-    let value = match Reference::parse(name) {
-        Some(reference) => format!("{}{ALL_TAGS}", reference.name),
-        None => name.to_owned(),
-    };
-    out.ask(field, value, key);
-}
-
-/// The registry that is searched stands before the first slash of the term.
-fn search(term: &str, out: &mut Findings<'_>) {
-    match term.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {
-            container::address(first, "?term", out);
-        }
-        _ if term.contains("://") => container::address(term, "?term", out),
-        _ => {}
-    }
-}
-
-fn without_tag(image: &str) -> &str {
-    let image = image.split_once('@').map_or(image, |(name, _)| name);
-    match image.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => image,
-    }
-}
-
-/// A name that is written. An empty name makes an untagged image, which re-points nothing.
-fn tag(repo: &str, tag: &str, field: &str, out: &mut Findings<'_>) {
-    if repo.is_empty() {
-        return;
-    }
-    let value = if tag.is_empty() {
-        repo.to_owned()
-    } else {
-        format!("{}:{tag}", without_tag(repo))
-    };
-    match Reference::parse(&value) {
-        Some(reference) => out.ask(field, reference.to_string(), LimitKey::Tags),
-        None => out.never("tags", field, value),
-    }
-}
-
-fn build(parameters: &Parameters, out: &mut Findings<'_>) {
-    for name in parameters.all("t").filter(|name| !name.is_empty()) {
-        tag(name, "", "?t", out);
-    }
-    match json_texts(parameters.get("cachefrom")) {
-        Some(images) => {
-            for image in images {
-                out.ask("?cachefrom", image, LimitKey::Images);
-            }
-        }
-        None => out.never("build", "?cachefrom", "not a JSON list of texts"),
-    }
-    if parameters.build_arguments().is_none() {
-        out.never("build", "?buildargs", "not a JSON object of texts");
-    }
-    match parameters.get("networkmode") {
-        "" | "default" | "bridge" | "none" => {}
-        "host" => out.ask("?networkmode", "host", Means::Namespace(Namespace::Network)),
-        mode if mode.starts_with("container:") => {
-            out.ask("?networkmode", mode, LimitKey::JoinContainers);
-        }
-        mode => container::network(mode, "?networkmode".into(), out),
-    }
-    if !matches!(parameters.get("version"), "" | "1") {
-        out.ask("?version", parameters.get("version"), LimitKey::Buildkit);
-    }
-    if !parameters.get("session").is_empty() {
-        out.ask("?session", "a session", LimitKey::Buildkit);
-    }
-    match parameters.get("securityopt") {
-        "" | "null" | "[]" => {}
-        options => out.never("security_opts", "?securityopt", options),
-    }
-}
-
-/// The strings of a parameter that is a JSON list; `None` if it is none.
-fn json_texts(list: &str) -> Option<Vec<String>> {
-    if list.is_empty() {
-        return Some(Vec::new());
-    }
-    match json::parse(list.as_bytes(), list.len()).ok()? {
-        json::Value::Null => Some(Vec::new()),
-        json::Value::Array(items) => items
-            .iter()
-            .map(|item| item.text().map(str::to_owned))
-            .collect(),
-        _ => None,
     }
 }

@@ -1,9 +1,25 @@
-//! Storage: host paths and volumes, in every spelling of a mount.
+//! Storage: volumes and host paths, in every spelling of a mount.
 
-use super::container::{items, text};
+use docker_api::json::Value;
+
 use crate::findings::{Findings, Unresolved};
 use crate::limits::LimitKey;
-use docker_api::json::Value;
+
+/// The body of `volume.create`.
+pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
+    if let Some(name) = body.text_at("Name") {
+        out.ask("Name", name, LimitKey::Volumes);
+    }
+    driver(
+        body.text_at("Driver").unwrap_or_default(),
+        body.get("DriverOpts"),
+        "DriverOpts",
+        out,
+    );
+    if body.get("ClusterVolumeSpec").is_some() {
+        out.never("volumes", "ClusterVolumeSpec", "");
+    }
+}
 
 /// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
 pub(super) fn bind(spec: &str, field: &str, out: &mut Findings<'_>) {
@@ -34,11 +50,11 @@ pub(super) fn bind(spec: &str, field: &str, out: &mut Findings<'_>) {
             !options.split(',').any(|option| option == "ro"),
         );
     } else {
-        volume(source, field, out);
+        named(source, field, out);
     }
 }
 
-fn volume(name: &str, field: &str, out: &mut Findings<'_>) {
+fn named(name: &str, field: &str, out: &mut Findings<'_>) {
     let plain = (2..=255).contains(&name.len())
         && name.as_bytes()[0].is_ascii_alphanumeric()
         && name
@@ -55,62 +71,16 @@ fn volume(name: &str, field: &str, out: &mut Findings<'_>) {
 }
 
 /// `Mounts[]`, of a container or of a service.
-pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+pub(super) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     for (index, mount) in mounts.items().iter().enumerate() {
         let at = format!("{at}[{index}]");
-        let source = text(mount, "Source");
-        let options = |name: &str| mount.get(name).filter(|options| !options.is_empty());
-        match text(mount, "Type").unwrap_or_default() {
-            "bind" => {
-                let bind = options("BindOptions");
-                match bind.and_then(|bind| text(bind, "Propagation")) {
-                    None | Some("private" | "rprivate" | "slave" | "rslave") => {}
-                    Some(mode) => out.never("binds", format!("{at}.BindOptions.Propagation"), mode),
-                }
-                // Read-only that stops at mount points leaves what is mounted below writable.
-                let shallow = bind.is_some_and(|bind| {
-                    bind.get("ReadOnlyNonRecursive") == Some(&Value::Bool(true))
-                });
-                let read_only = mount.get("ReadOnly") == Some(&Value::Bool(true)) && !shallow;
-                match source {
-                    Some(source) if source.starts_with('/') && !source.contains(TEMPLATE) => {
-                        out.host_path(format!("{at}.Source"), source, source, !read_only);
-                    }
-                    source => {
-                        out.never("binds", format!("{at}.Source"), source.unwrap_or_default());
-                    }
-                }
-            }
-            "volume" => {
-                if let Some(source) = source {
-                    volume(source, &format!("{at}.Source"), out);
-                }
-                if let Some(driver) =
-                    options("VolumeOptions").and_then(|volume| volume.get("DriverConfig"))
-                {
-                    let name = text(driver, "Name").unwrap_or_default();
-                    volume_driver(
-                        name,
-                        driver.get("Options"),
-                        &format!("{at}.VolumeOptions.DriverConfig"),
-                        out,
-                    );
-                }
-            }
-            "tmpfs" => {
-                // Each is a flag, or a key with its value.
-                let options = options("TmpfsOptions").map(|tmpfs| items(tmpfs, "Options"));
-                for (number, option) in options.into_iter().flatten() {
-                    let key = option.items().first().and_then(Value::text);
-                    if !key.is_some_and(tmpfs_option) {
-                        let field = format!("{at}.TmpfsOptions.Options[{number}]");
-                        out.never("binds", field, key.unwrap_or("not a text"));
-                    }
-                }
-            }
+        match mount.text_at("Type").unwrap_or_default() {
+            "bind" => bind_mount(mount, &at, out),
+            "volume" => volume_mount(mount, &at, out),
+            "tmpfs" => tmpfs_mount(mount, &at, out),
             "image" => out.ask(
                 format!("{at}.Source"),
-                source.unwrap_or_default(),
+                mount.text_at("Source").unwrap_or_default(),
                 LimitKey::Images,
             ),
             kind => out.never("binds", format!("{at}.Type"), kind),
@@ -118,14 +88,52 @@ pub(crate) fn mounts(mounts: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     }
 }
 
+fn bind_mount(mount: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+    let options = mount.get("BindOptions");
+    match options.and_then(|options| options.text_at("Propagation")) {
+        None | Some("private" | "rprivate" | "slave" | "rslave") => {}
+        Some(mode) => out.never("binds", format!("{at}.BindOptions.Propagation"), mode),
+    }
+    // Read-only that stops at mount points leaves what is mounted below writable.
+    let shallow = options.is_some_and(|options| options.is_true("ReadOnlyNonRecursive"));
+    let writable = !mount.is_true("ReadOnly") || shallow;
+    let field = format!("{at}.Source");
+    match mount.text_at("Source").unwrap_or_default() {
+        source if source.starts_with('/') && !source.contains(TEMPLATE) => {
+            out.host_path(field, source, source, writable);
+        }
+        source => out.never("binds", field, source),
+    }
+}
+
+fn volume_mount(mount: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+    if let Some(source) = mount.text_at("Source") {
+        named(source, &format!("{at}.Source"), out);
+    }
+    let options = mount.get("VolumeOptions");
+    if let Some(config) = options.and_then(|options| options.get("DriverConfig")) {
+        let name = config.text_at("Name").unwrap_or_default();
+        let at = format!("{at}.VolumeOptions.DriverConfig");
+        driver(name, config.get("Options"), &at, out);
+    }
+}
+
+/// Each option is a flag, or a key with its value.
+fn tmpfs_mount(mount: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+    let options = mount.get("TmpfsOptions");
+    let options = options.map(|options| options.items_at("Options"));
+    for (index, option) in options.into_iter().flatten() {
+        let key = option.items().first().and_then(Value::text);
+        if !key.is_some_and(tmpfs_option) {
+            let field = format!("{at}.TmpfsOptions.Options[{index}]");
+            out.never("binds", field, key.unwrap_or("not a text"));
+        }
+    }
+}
+
 /// A volume's driver and options: of a mount, of `volume.create`, or of an existing volume. The local driver hands them
 /// to mount(2), so its `device` is a host path like any other.
-pub(crate) fn volume_driver(
-    name: &str,
-    options: Option<&Value<'_>>,
-    at: &str,
-    out: &mut Findings<'_>,
-) {
+pub(crate) fn driver(name: &str, options: Option<&Value<'_>>, at: &str, out: &mut Findings<'_>) {
     if !matches!(name, "" | "local") {
         return out.never("volumes", format!("{at}.Name"), name);
     }

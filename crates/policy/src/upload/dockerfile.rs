@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use docker_api::work;
 
 use crate::findings::Findings;
-use crate::read::container;
+use crate::read::{image, outbound};
 
 use instructions::{Instruction, instructions};
 use words::{BuildVariables, expand, literal};
@@ -122,7 +122,7 @@ impl<'a> BuilderReading<'a> {
         };
         match expand(written, self.escape, &self.global) {
             Some(name) if name == "scratch" || self.stages.contains(&name.to_lowercase()) => {}
-            Some(name) => container::source(&name, &line.field(), out),
+            Some(name) => image::source(&name, &line.field(), out),
             None => out.never(
                 "images",
                 line.field(),
@@ -175,7 +175,7 @@ impl<'a> BuilderReading<'a> {
             match known.split_once("://") {
                 // The host is complete where something follows it.
                 Some((_, rest)) if !variable || rest.contains(['/', '?', '#']) => {
-                    container::address(&known, field, out);
+                    outbound::address(&known, field, out);
                 }
                 Some(_) => return self.unread(field, out),
                 None if variable && self.may_be_address(&word, &known) => {
@@ -210,7 +210,7 @@ impl<'a> BuilderReading<'a> {
 fn copy_from(from: &str, field: &str, stages: &HashSet<String>, out: &mut Findings<'_>) {
     let stage = from.parse::<i64>().is_ok() || stages.contains(&from.to_lowercase());
     if !from.is_empty() && !stage {
-        container::source(from, field, out);
+        image::source(from, field, out);
     }
 }
 

@@ -4,8 +4,7 @@ use super::super::{EngineAnswer, Lookup, Pending, Stage, Step};
 use crate::TARGETED;
 use crate::findings::Unresolved;
 use crate::limits::LimitKey;
-use crate::read;
-use crate::read::container;
+use crate::read::{container, network, volume};
 use docker_api::Operation;
 use docker_api::json::{self, Value};
 
@@ -70,7 +69,7 @@ impl<'p> Pending<'p> {
             self.findings
                 .ask("ProcessConfig.privileged", "true", LimitKey::Privileged);
         }
-        let Some(container) = container::text(&found, "ContainerID").filter(|id| plain(id)) else {
+        let Some(container) = found.text_at("ContainerID").filter(|id| plain(id)) else {
             return self.refuse(
                 "target-check",
                 "the engine named no container for the exec instance".into(),
@@ -97,7 +96,7 @@ impl<'p> Pending<'p> {
             Ok(found) => found,
             Err(step) => return step,
         };
-        let Some(id) = container::text(&found, "Id").filter(|id| plain(id)) else {
+        let Some(id) = found.text_at("Id").filter(|id| plain(id)) else {
             return self.refuse(
                 "target-check",
                 "the engine gave the container no id".into(),
@@ -110,7 +109,7 @@ impl<'p> Pending<'p> {
         let protected = &self.policy.protected;
         protected.inspected_container(&found, "container", targeted, &mut self.findings);
         if targeted && self.role.target_check {
-            read::target(&found, &mut self.findings);
+            container::target(&found, &mut self.findings);
         }
         match self.judge() {
             Some(step) => step,
@@ -197,8 +196,8 @@ impl<'p> Pending<'p> {
         match name {
             Some(Unresolved::Volume { name, field }) => {
                 let at = format!("{field}, volume {name}");
-                let driver = container::text(&found, "Driver").unwrap_or_default();
-                container::volume_driver(driver, found.get("Options"), &at, &mut self.findings);
+                let driver = found.text_at("Driver").unwrap_or_default();
+                volume::driver(driver, found.get("Options"), &at, &mut self.findings);
                 if found.get("ClusterVolume").is_some() {
                     self.findings
                         .never("volumes", at.as_str(), "a cluster volume");
@@ -206,10 +205,10 @@ impl<'p> Pending<'p> {
                 protected.inspected_volume(&found, &at, &mut self.findings);
             }
             Some(Unresolved::Network { name, field })
-                if container::text(&found, "Name") == Some("host")
-                    || container::text(&found, "Driver") == Some("host") =>
+                if found.text_at("Name") == Some("host")
+                    || found.text_at("Driver") == Some("host") =>
             {
-                container::network("host", format!("{field}={name}"), &mut self.findings);
+                network::name("host", format!("{field}={name}"), &mut self.findings);
             }
             Some(Unresolved::Removed { .. }) => {
                 protected.inspected_volume(&found, "name", &mut self.findings);
