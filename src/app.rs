@@ -20,8 +20,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::cage::{Account, Cage, Strength};
 use crate::cli::ServeArgs;
-use crate::config::{AuditFailure, AuditSink, Config};
+use crate::config::{AuditFailure, AuditSink, Config, RunAs};
 use crate::connection::{Bounds, Front};
 use crate::engine::Upstream;
 use crate::generation::{self, Generation};
@@ -58,7 +59,10 @@ pub struct App {
     listeners: Vec<TcpListener>,
     metrics: Option<TcpListener>,
     control: Option<ControlSocket>,
-    workers: Workers,
+    /// Worker threads to start.
+    workers: usize,
+    /// What confines the threads that serve.
+    cage: Option<Arc<Cage>>,
     /// A digest of the files in force.
     seen: [u8; 32],
     /// Asks the reloader, if there is one.
@@ -74,26 +78,24 @@ impl App {
     /// The first thing that does not work.
     pub fn build(config: Config) -> Result<Self, StartError> {
         bind::raise_file_limit();
+        // Ports below 1024 are bound by root; all else is read and made by the user who serves.
+        let bound = match &config.user {
+            Some(wanted) => {
+                let bound = Sockets::bind(&config)?;
+                become_user(wanted, &config)?;
+                Some(bound)
+            }
+            None => None,
+        };
         let auto = match &config.auto_certs {
             Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
             None => None,
         };
         let seen = generation::snapshot(&config);
         let generation = Generation::build(&config)?;
-        let mut listeners = Vec::new();
-        for listen in &config.listen {
-            let bound = bind::bind(listen).map_err(|source| StartError::Bind {
-                listen: listen.clone(),
-                source,
-            })?;
-            listeners.extend(bound);
-        }
-        let metrics = match config.metrics {
-            Some(address) => {
-                let bound = admin::bind(address);
-                Some(bound.map_err(|source| StartError::Metrics { address, source })?)
-            }
-            None => None,
+        let Sockets { listeners, metrics } = match bound {
+            Some(bound) => bound,
+            None => Sockets::bind(&config)?,
         };
         let control = control_socket(&config)?;
         let house = House::new(Survey::of(&config), Surroundings::look());
@@ -141,18 +143,29 @@ impl App {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             n => n,
         };
-        let workers = Workers::start(count).map_err(StartError::Workers)?;
         Ok(Self {
             config,
             front: Arc::new(front),
             listeners,
             metrics,
             control,
-            workers,
+            workers: count,
+            cage: None,
             seen,
             reload: mpsc::channel(RELOADS).0,
             auto,
         })
+    }
+
+    /// Confines the calling thread and those that it starts from now on, unless the configuration says otherwise.
+    ///
+    /// # Errors
+    /// When the kernel refuses what it has.
+    pub fn confine(&mut self) -> Result<Option<Strength>, StartError> {
+        if self.config.cage {
+            self.cage = Some(Arc::new(Cage::enter(&self.config)?));
+        }
+        Ok(self.cage.as_ref().map(|cage| cage.strength))
     }
 
     /// The configuration it was built from.
@@ -208,6 +221,7 @@ impl App {
         let start = Start {
             args,
             config: self.config.clone(),
+            cage: self.cage.clone(),
             seen: self.seen,
             signal: signal.clone(),
             asked,
@@ -219,7 +233,7 @@ impl App {
     /// tunnels are cut at the drain deadline. `impatient` ends the drain at once.
     ///
     /// # Errors
-    /// When a listener cannot be registered with the runtime.
+    /// When worker threads cannot be started, or a listener cannot be registered with the runtime.
     pub async fn run(
         self,
         shutdown: impl Future<Output = ()>,
@@ -263,7 +277,7 @@ impl App {
         if let Some(audit) = audit.clone() {
             observers.spawn(async move { audit.keep().await });
         }
-        let workers = Arc::new(workers);
+        let workers = Arc::new(Workers::start(workers)?);
         if let Some(period) = service::watchdog() {
             let workers = workers.clone();
             observers.spawn(async move { watch(&workers, period).await });
@@ -348,6 +362,45 @@ impl App {
         };
         (admin, control)
     }
+}
+
+/// What is listened on by TCP.
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
+        for listen in &config.listen {
+            let bound = bind::bind(listen).map_err(|source| StartError::Bind {
+                listen: listen.clone(),
+                source,
+            })?;
+            listeners.extend(bound);
+        }
+        let metrics = match config.metrics {
+            Some(address) => {
+                let bound = admin::bind(address);
+                Some(bound.map_err(|source| StartError::Metrics { address, source })?)
+            }
+            None => None,
+        };
+        Ok(Self { listeners, metrics })
+    }
+}
+
+/// Leaves root behind. The control socket's directory is made before, where nobody else has made it.
+fn become_user(wanted: &RunAs, config: &Config) -> Result<(), StartError> {
+    let account = Account::find(wanted)?;
+    if let Some(dir) = config.control_socket.as_deref().and_then(Path::parent) {
+        // What is missing then is said where the socket is made.
+        let _ = account.make_directory(dir);
+    }
+    account.become_it()?;
+    info!(user = %account, "Runs as another user from now on");
+    Ok(())
 }
 
 /// Binds the control socket. Where nobody asked for it, its want is no reason not to serve.

@@ -19,7 +19,7 @@ use crate::finding;
 use policy::{ImagePattern, OwnContainer, Protected};
 
 pub use container::{Own, Surroundings};
-pub use files::Survey;
+pub use files::{Survey, is_shared};
 pub use links::lead_to;
 
 /// How soon the engine is asked again after it gave no answer.

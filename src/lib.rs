@@ -28,6 +28,8 @@ pub mod generation;
 
 pub mod tls;
 
+pub mod cage;
+
 pub mod house;
 
 pub mod engine;

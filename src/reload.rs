@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use crate::cage::Cage;
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::config::key::Change;
@@ -47,6 +48,7 @@ pub struct Reloader {
     front: Arc<Front>,
     signal: Arc<Notify>,
     asked: mpsc::Receiver<ReloadRequest>,
+    cage: Option<Arc<Cage>>,
     /// Of the files in force.
     seen: [u8; 32],
     /// Of the files that the last poll saw, where they differ from those in force.
@@ -66,6 +68,8 @@ pub struct Start {
     pub args: ServeArgs,
     /// The configuration in force.
     pub config: Config,
+    /// What confines this process.
+    pub cage: Option<Arc<Cage>>,
     /// A digest of the files in force.
     pub seen: [u8; 32],
     /// Wakes it for a look at once.
@@ -81,6 +85,7 @@ impl Reloader {
         let Start {
             args,
             config,
+            cage,
             seen,
             signal,
             asked,
@@ -91,6 +96,7 @@ impl Reloader {
             front,
             signal,
             asked,
+            cage,
             seen,
             changing: None,
             faulty: None,
@@ -154,6 +160,7 @@ impl Reloader {
         let known = KnownFiles {
             args: self.args.clone(),
             config: self.config.clone(),
+            cage: self.cage.clone(),
             has_lists: self.front.shared.generation().has_lists(),
             seen: self.seen,
             changing: self.changing,

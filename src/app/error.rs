@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::cage::{AccountError, CageError};
 use crate::config::listen::Listen;
 use crate::generation::GenerationFault;
 use crate::net::holder;
@@ -46,9 +47,12 @@ pub enum StartError {
     /// The control socket was asked for and cannot be made.
     #[error(transparent)]
     Control(#[from] BindError),
-    /// Threads or runtimes cannot be made.
-    #[error("cannot start worker threads")]
-    Workers(#[source] io::Error),
+    /// The user that was asked for cannot be become.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The cage cannot be entered.
+    #[error("the cage cannot be entered")]
+    Cage(#[from] CageError),
 }
 
 impl StartError {
@@ -56,8 +60,8 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Certs(_) | Self::Generation(_) | Self::Audit { .. } => 78,
-            Self::Bind { .. } | Self::Metrics { .. } | Self::Control(_) | Self::Workers(_) => 1,
+            Self::Certs(_) | Self::Generation(_) | Self::Audit { .. } | Self::Account(_) => 78,
+            Self::Bind { .. } | Self::Metrics { .. } | Self::Control(_) | Self::Cage(_) => 1,
         }
     }
 
@@ -67,6 +71,8 @@ impl StartError {
         match self {
             Self::Certs(error) => error.hint().map(Into::into),
             Self::Generation(fault) => fault.hint(),
+            Self::Account(error) => error.hint(),
+            Self::Cage(_) => Some("`--unsafe-no-cage` does without it".to_owned()),
             Self::Bind { listen, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 listen.port().and_then(in_use_by)
             }

@@ -18,6 +18,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use time::OffsetDateTime;
 
 use crate::app::bind;
+use crate::cage::{self, Account, KeptPlaces};
 use crate::cli::CheckArgs;
 use crate::command::exposure;
 use crate::command::output::{Exit, Output};
@@ -69,7 +70,16 @@ pub fn run(
 
 /// What is to be said of a configuration, in the order in which `serve` uses its parts.
 fn findings(config: &Config, offline: bool) -> Vec<Finding> {
+    // Bound by the user who starts the gate; all else is looked at by the one who serves.
+    let listening: Vec<Finding> = match offline {
+        true => Vec::new(),
+        false => {
+            let bound = config.listen.iter().flat_map(listening);
+            bound.chain(config.metrics.map(metrics)).collect()
+        }
+    };
     let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
+    findings.extend(user(config));
     findings.extend(generation::certificates(config, OffsetDateTime::now_utc()));
     findings.extend(exposure::findings(config));
     findings.extend(restraints(config));
@@ -79,11 +89,42 @@ fn findings(config: &Config, offline: bool) -> Vec<Finding> {
     if !offline {
         findings.extend(control_socket(config));
         findings.extend(config.authz_plugin.as_deref().map(plugin));
-        findings.extend(config.listen.iter().flat_map(listening));
-        findings.extend(config.metrics.map(metrics));
+        findings.extend(listening);
         findings.extend(engine(&config.upstream));
     }
+    findings.push(confinement(config));
     findings
+}
+
+/// Becomes the user who would serve, as `serve` does, so that what follows is seen with that user's rights.
+pub(crate) fn user(config: &Config) -> Option<Finding> {
+    let account = Account::find(config.user.as_ref()?);
+    let became = account.and_then(|account| account.become_it().map(|()| account));
+    Some(match became {
+        Ok(account) => Finding::ok(format!("the gate runs as {account}")),
+        Err(error) => Finding {
+            hint: error.hint(),
+            ..Finding::fatal(finding::chain(&error))
+        },
+    })
+}
+
+/// What the kernel keeps the running gate to.
+pub(crate) fn confinement(config: &Config) -> Finding {
+    if !config.cage {
+        return Finding::warning(
+            "the cage is off (unsafe-no-cage): whoever takes over the gate has all that its user has",
+        );
+    }
+    let strength = cage::strength();
+    let text = format!("the cage: {strength}");
+    let found = match (strength.landlock, strength.calls) {
+        (Some(_), true) => Finding::ok(text),
+        (None, _) => Finding::warning(text)
+            .hint("Landlock needs Linux 5.13 with `landlock` among its security modules, and a container profile that allows it"),
+        (_, false) => Finding::warning(text).hint("the filter needs a kernel with CONFIG_SECCOMP_FILTER"),
+    };
+    found.details(KeptPlaces::of(config).lines())
 }
 
 /// What restrains clients: the policy, the plugin, or nothing.

@@ -4,6 +4,7 @@ use tracing::{error, info, warn};
 
 use super::exposure;
 use crate::app::App;
+use crate::cage::Strength;
 use crate::cli::ServeArgs;
 use crate::command::output::{Exit, Failure, Output};
 use crate::config::{self, AuditSink, Config, LogFormat};
@@ -20,8 +21,7 @@ use policy::toggles;
 pub(super) fn run(args: &ServeArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let config = config::load(args, std::env::vars_os())?;
     let format = format(config.log.format);
-    logging::start(config.log.level.into(), format)
-        .map_err(|error| Failure::of(Exit::FAILED, &error))?;
+    logging::start(config.log.level.into(), format);
     let end = serve(args, config, output);
     let end = match end {
         // Said once, in the form that whoever reads this stream expects.
@@ -52,7 +52,11 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
         );
     }
     let mut app = App::build(config)?;
+    // From here on every thread that is started is in the cage.
+    let strength = app.confine()?;
+    told(strength);
     let failed = |error: &std::io::Error| Failure::of(Exit::FAILED, error);
+    logging::write().map_err(|error| failed(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -88,6 +92,19 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
     });
     served.map_err(|error| failed(&error))?;
     Ok(Exit::OK)
+}
+
+/// What is in force of the cage, for the log.
+fn told(strength: Option<Strength>) {
+    match strength {
+        Some(strength) if strength.is_whole() => {
+            info!(%strength, "In the cage");
+        }
+        Some(strength) => {
+            warn!(%strength, "The cage is not whole: this kernel or container withholds some of it");
+        }
+        None => warn!("The cage is off (unsafe-no-cage)"),
+    }
 }
 
 fn announce(app: &App, output: &mut Output<'_>) {

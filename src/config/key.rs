@@ -60,6 +60,7 @@ pub enum Group {
     Policy,
     Deadlines,
     Limits,
+    Process,
     Log,
 }
 
@@ -72,6 +73,7 @@ impl Group {
             Self::Policy => "Policy and audit",
             Self::Deadlines => "Deadlines",
             Self::Limits => "Limits",
+            Self::Process => "Process",
             Self::Log => "Log",
         }
     }

@@ -1,5 +1,6 @@
 //! The typed configuration: what the program uses, with nothing left to parse.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -59,6 +60,10 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Socket of `ps`, `top`, `kick` and `healthcheck`.
     pub control_socket: Option<PathBuf>,
+    /// The user to become once the addresses are bound.
+    pub user: Option<RunAs>,
+    /// Whether the kernel confines the process once it serves.
+    pub cage: bool,
     /// What is logged and how.
     pub log: LogSettings,
     /// The configuration file that was read.
@@ -116,6 +121,50 @@ pub struct ProtectedNames {
     pub volumes: Vec<String>,
     /// Images.
     pub images: Vec<ImagePattern>,
+}
+
+/// The user to run as, with a group in place of the user's own ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunAs {
+    /// A name or a number.
+    pub user: String,
+    /// A name or a number.
+    pub group: Option<String>,
+}
+
+impl RunAs {
+    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+        // What useradd(8) accepts, and numbers.
+        let name = |name: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-$".contains(&b);
+            let is_name = !name.is_empty()
+                && name.len() <= 32
+                && name.bytes().all(plain)
+                && !name.starts_with('-');
+            is_name.then(|| name.to_owned())
+        };
+        let (user, group) = match text.trim().split_once(':') {
+            Some((user, group)) => (name(user), Some(name(group))),
+            None => (name(text.trim()), None),
+        };
+        match (user, group) {
+            (Some(user), None) => Ok(Self { user, group: None }),
+            (Some(user), Some(Some(group))) => Ok(Self {
+                user,
+                group: Some(group),
+            }),
+            _ => Err("expected a user's name or number, or USER:GROUP".into()),
+        }
+    }
+}
+
+impl fmt::Display for RunAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.group {
+            Some(group) => write!(f, "{}:{group}", self.user),
+            None => f.write_str(&self.user),
+        }
+    }
 }
 
 /// The files of a TLS server that verifies its clients.

@@ -138,10 +138,15 @@ impl Survey {
     }
 
     fn is_shared(&self, directory: &Path) -> bool {
-        SHARED.iter().any(|shared| directory == Path::new(shared))
-            || directory.parent() == Some(Path::new("/home"))
-            || self.homes.iter().any(|home| directory == home)
+        is_shared(directory) || self.homes.iter().any(|home| directory == home)
     }
+}
+
+/// Whether many things have their files in a directory, the homes of users among them.
+#[must_use]
+pub fn is_shared(directory: &Path) -> bool {
+    SHARED.iter().any(|shared| directory == Path::new(shared))
+        || directory.parent() == Some(Path::new("/home"))
 }
 
 /// A path as it is written and as it is, links followed.

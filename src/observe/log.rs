@@ -10,7 +10,7 @@ mod terminal;
 use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -24,6 +24,8 @@ use sink::LogSink;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static SINK: OnceLock<LogSink> = OnceLock::new();
+static FORMAT: OnceLock<Format> = OnceLock::new();
+static WRITING: AtomicBool = AtomicBool::new(false);
 static LEVEL: AtomicUsize = AtomicUsize::new(3);
 
 thread_local! {
@@ -45,16 +47,33 @@ fn terminal() -> Option<bool> {
         .then(|| !is_set("NO_COLOR") && !is_dumb)
 }
 
-/// Starts logging to standard error. Only the first call in a process counts.
-///
-/// # Errors
-/// When the writing thread cannot be started.
-pub fn start(level: Level, format: Format) -> std::io::Result<()> {
+/// Starts logging to standard error: lines wait until [`write`] or [`flush`] is called. Only the first call in a process counts.
+pub fn start(level: Level, format: Format) {
     set_level(level);
     if SINK.get().is_some() {
+        return;
+    }
+    SINK.get_or_init(LogSink::default);
+    // Fails only when a subscriber is set already, which then stays.
+    let _ = tracing::subscriber::set_global_default(Log {
+        format,
+        terminal: terminal().filter(|_| format == Format::Text),
+    });
+    let _ = FORMAT.set(format);
+}
+
+/// Writes lines out as they come, on a thread of its own. It is started apart from [`start`] so that the thread has the cage of
+/// the one that calls. Only the first call in a process counts.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn write() -> std::io::Result<()> {
+    let (Some(sink), Some(format)) = (SINK.get(), FORMAT.get().copied()) else {
+        return Ok(());
+    };
+    if WRITING.swap(true, Relaxed) {
         return Ok(());
     }
-    let sink = SINK.get_or_init(LogSink::default);
     std::thread::Builder::new().name("log".into()).spawn(move || {
         sink.run(std::io::stderr(), |dropped| {
             match format {
@@ -64,11 +83,6 @@ pub fn start(level: Level, format: Format) -> std::io::Result<()> {
             .into_bytes()
         })
     })?;
-    // Fails only when a subscriber is set already, which then stays.
-    let _ = tracing::subscriber::set_global_default(Log {
-        format,
-        terminal: terminal().filter(|_| format == Format::Text),
-    });
     Ok(())
 }
 
@@ -96,7 +110,10 @@ pub fn dropped() -> u64 {
 
 /// Waits, briefly, until everything logged has been written.
 pub fn flush() {
-    if let Some(sink) = SINK.get() {
+    // Without the thread there is nobody to wait for.
+    if write().is_ok()
+        && let Some(sink) = SINK.get()
+    {
         sink.flush(LAST_WORDS);
     }
 }

@@ -1,5 +1,8 @@
 //! A look at the files: whether they have changed, and the generation they make. Blocks on the file system.
 
+use std::sync::Arc;
+
+use crate::cage::Cage;
 use crate::cli::ServeArgs;
 use crate::config::{self, Config};
 use crate::finding;
@@ -31,6 +34,8 @@ pub(super) struct New {
 pub(super) struct KnownFiles {
     pub(super) args: ServeArgs,
     pub(super) config: Config,
+    /// What confines this process.
+    pub(super) cage: Option<Arc<Cage>>,
     /// Revocation lists are in force.
     pub(super) has_lists: bool,
     /// Of the files in force.
@@ -87,13 +92,37 @@ impl KnownFiles {
         }
     }
 
+    /// A fault, and whether the cage is what keeps a file from being read.
+    fn explained(&self, fault: String, config: &Config) -> String {
+        match self.outside(config) {
+            Some(outside) => format!("{fault}; {outside}"),
+            None => fault,
+        }
+    }
+
+    fn outside(&self, config: &Config) -> Option<String> {
+        let path = self.cage.as_ref()?.outside(config)?;
+        Some(format!(
+            "{} lies outside of the cage, which is made at the start: restart the gate",
+            path.display()
+        ))
+    }
+
     fn try_build(&self) -> Result<New, String> {
-        let load =
-            || config::load(&self.args, std::env::vars_os()).map_err(|error| error.to_string());
+        let load = || {
+            config::load(&self.args, std::env::vars_os())
+                .map_err(|error| self.explained(error.to_string(), &self.config))
+        };
         let seen = snapshot(&load()?);
         // Read again, now that what it names is on record: whatever changes from here on differs from the record.
         let config = load()?;
-        let generation = Generation::build(&config).map_err(|fault| finding::chain(&fault))?;
+        if config.auto_certs != self.config.auto_certs
+            && let Some(outside) = self.outside(&config)
+        {
+            return Err(outside);
+        }
+        let generation = Generation::build(&config)
+            .map_err(|fault| self.explained(finding::chain(&fault), &config))?;
         // A list that has merely gone must not bring revoked clients back; taking it out of the configuration may.
         if self.has_lists
             && !generation.has_lists()

@@ -308,7 +308,8 @@ fn the_host_is_walked_from_the_socket_on() {
             "clock",
             "certificates",
             "policy",
-            "listening"
+            "listening",
+            "cage"
         ],
         "{text}"
     );

@@ -63,6 +63,7 @@ fn reference_of_the_configuration_is_the_table_of_settings() {
         Group::Policy,
         Group::Deadlines,
         Group::Limits,
+        Group::Process,
         Group::Log,
     ] {
         let _ = write!(

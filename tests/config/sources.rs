@@ -107,6 +107,8 @@ fn sample(name: &str) -> &'static str {
         "deny-spki-sha256" => "abababababababababababababababababababababababababababababababab",
         "audit-failure" => "continue",
         "metrics" => "127.0.0.1:9",
+        "user" => "nobody",
+        "unsafe-no-cage" => "true",
         "log-level" => "debug",
         "log-format" => "json",
         "max-head-size" => "64KiB",

@@ -1,3 +1,5 @@
 //! How the gate sits on its host: the service manager, and what the system lets it do.
 
+mod cage;
 mod service;
+mod user;

@@ -52,18 +52,15 @@ fn configuration(
 
 fn walk(report: &mut Report, config: &Config) {
     let now = OffsetDateTime::now_utc();
-    let listening = || {
-        config
-            .listen
-            .iter()
-            .flat_map(check::listening)
-            .collect::<Vec<_>>()
-    };
-    let _healthy = report.note("socket", check::engine(&config.upstream))
+    // Before the user is another: as `serve` does it.
+    let listening: Vec<_> = config.listen.iter().flat_map(check::listening).collect();
+    let _healthy = report.note("user", check::user(config))
+        && report.note("socket", check::engine(&config.upstream))
         && report.note("clock", [clock(now)])
         && report.note("certificates", generation::certificates(config, now))
         && report.note("policy", check::restraints(config))
-        && report.note("listening", listening());
+        && report.note("listening", listening)
+        && report.note("cage", [check::confinement(config)]);
 }
 
 fn clock(now: OffsetDateTime) -> Finding {

@@ -112,6 +112,8 @@ pub const KEYS: &[Key] = &[
     key(Group::Limits, "workers", Kind::Count, "0").help("N", "Worker threads; 0 for one per core"),
     key(Group::Addresses, "metrics", text("ADDRESS:PORT, or \"off\""), "off").help("ADDR:PORT", "Address of the metrics and health listener (plain HTTP: keep it local), or \"off\""),
     key(Group::Addresses, "control-socket", OPTIONAL_PATH, "/run/dockgate/control.sock").help("PATH", "Unix socket of `ps`, `top`, `kick`, `reload` and `healthcheck`, or \"off\""),
+    key(Group::Process, "user", text("a user's name or number, USER:GROUP, or \"off\""), "off").help("USER[:GROUP]", "User to become once the addresses are bound, in its groups or in GROUP alone, or \"off\""),
+    key(Group::Process, "unsafe-no-cage", Kind::Switch, "false").help("BOOL", "Do without the cage, by which the kernel keeps the running gate to its own files, sockets and system calls"),
     key(Group::Log, "log-level", text("\"trace\", \"debug\", \"info\", \"warn\" or \"error\""), "info").short('l').live().help("LEVEL", "trace, debug, info, warn or error"),
     key(Group::Log, "access-log", text("\"on\" or \"off\""), "off").help("on|off", "Log every request at level info; otherwise denials, sessions and faults, and plain requests at debug"),
     key(Group::Log, "log-format", text("\"auto\", \"text\" or \"json\""), "auto").help("FORMAT", "auto (text on a terminal, JSON otherwise), text or json"),

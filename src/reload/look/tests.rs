@@ -22,6 +22,7 @@ fn known(dir: &Path) -> KnownFiles {
     let config = config::load(&args, Vec::new()).expect("a configuration");
     KnownFiles {
         args,
+        cage: None,
         has_lists: false,
         seen: snapshot(&config),
         config,
