@@ -91,6 +91,7 @@ impl App {
             Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
             None => None,
         };
+        generation::owner_key::ensure(&config).map_err(generation::GenerationFault::from)?;
         let seen = generation::snapshot(&config);
         let generation = Generation::build(&config)?;
         let Sockets { listeners, metrics } = match bound {
@@ -112,6 +113,7 @@ impl App {
                 session_max_age: config.limits.session_max_age,
             },
             builds: crate::http::build::Builds::default(),
+            owners: crate::http::scope::OwnerLocks::default(),
             pending_bodies: Arc::new(MemoryBudget::new(config.limits.pending_bodies)),
             metrics: Arc::default(),
             draining: tokio_util::sync::CancellationToken::new(),

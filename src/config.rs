@@ -184,6 +184,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
                 .collect(),
         },
         policy: r.guard_path("policy", value::path),
+        owner_key: r.guard_path("owner-key", value::path),
         protected: protected(&mut r),
         audit: audit(&mut r),
         audit_failure: r.value("audit-failure", |text| match text.trim() {
@@ -250,6 +251,7 @@ fn finish(mut config: Config, r: Resolver) -> Result<Config, ConfigError> {
     if let Some(policy) = &config.policy {
         config.files.push(policy.clone());
     }
+    config.files.extend(config.owner_key.clone());
     config.settings = r.settings;
     config
         .settings

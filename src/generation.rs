@@ -4,6 +4,8 @@
 //! [`Generation::build`] is the only way to one: start and reload call it, and [`certificates`] and [`policies`] give `check`
 //! and `doctor` the findings of the same steps. Blocks on the file system.
 
+pub mod owner_key;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +19,9 @@ use crate::finding::{self, Finding};
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError, TlsMaterial};
+use owner_key::OwnerKeyError;
 use pki::{Certificate, TrustStore, Use, auto, identity};
+use policy::scope::OwnerKey;
 use policy::{Mode, Policy, PolicyError, Protected, toggles};
 
 /// What is said where there is no policy.
@@ -35,6 +39,8 @@ pub struct Generation {
     pub dates: Vec<Date>,
     /// The certificates in it, as people see them.
     pub certificates: Certificates,
+    /// What makes the labels of roles with a scope.
+    pub owner_key: Option<OwnerKey>,
     /// A digest of the policy's text.
     pub policy_digest: [u8; 32],
 }
@@ -60,6 +66,9 @@ pub enum GenerationFault {
     /// The policy is missing or wrong.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The key of roles with a scope is missing or wrong.
+    #[error(transparent)]
+    OwnerKey(#[from] OwnerKeyError),
 }
 
 impl GenerationFault {
@@ -68,6 +77,7 @@ impl GenerationFault {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File(error) => error.hint(),
+            Self::OwnerKey(error) => error.hint(),
             Self::Build(_) | Self::Policy(_) => None,
         }
     }
@@ -116,9 +126,11 @@ impl Generation {
     /// When a file is missing or wrong, or they do not go together.
     pub fn build(config: &Config) -> Result<Self, GenerationFault> {
         let (trust, dates, certificates) = trust(config, |_| ())?;
+        let policy = policy(config)?;
         Ok(Self {
             trust,
-            policy: Arc::new(policy(config)?),
+            owner_key: owner_key::read(config, &policy)?,
+            policy: Arc::new(policy),
             dates,
             certificates,
             policy_digest: files::digest(config.policy.as_slice()),
@@ -240,6 +252,7 @@ pub fn policies(config: &Config) -> Vec<Finding> {
             "`dockgate policy learn` says what would be denied; then set mode = \"enforce\"",
         ));
     }
+    findings.extend(owner_key::findings(config, &policy));
     let ignored = ignored_toggles(config);
     if !ignored.is_empty() {
         findings.push(Finding::warning(format!(

@@ -17,6 +17,7 @@ pub mod record;
 pub mod relay;
 pub mod respond;
 pub mod response_authorization;
+pub mod scope;
 pub mod session;
 pub mod shared;
 pub mod tunnel;

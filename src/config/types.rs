@@ -28,6 +28,8 @@ pub struct Config {
     pub deny: DenyList,
     /// The policy; without one every certificate of the CA has full access.
     pub policy: Option<PathBuf>,
+    /// The key that makes the labels of roles with a scope.
+    pub owner_key: Option<PathBuf>,
     /// Where decisions are recorded.
     pub audit: Option<AuditSink>,
     /// What becomes of a request whose record cannot be written.

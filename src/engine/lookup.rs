@@ -1,19 +1,24 @@
-//! Questions of the gate's own to the engine: what a container is, before a decision about it.
+//! Questions of the gate's own to the engine: what a container is, before a decision about it; and requests that the gate sends in a
+//! client's stead, where it has to see the answer before the client does.
 
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::header::HOST;
+use hyper::header::{CONTENT_TYPE, HOST};
 use tokio::time::timeout;
 
 use super::Upstream;
 use crate::limits::Reservation;
-use crate::net::ask::{AskError, ask};
+use crate::net::ask::{AskError, ask, ask_whole};
+use policy::Permitted;
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest wait for what a request does: an engine may unpack or remove much.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Largest answer: an inspected container is a few kilobytes.
 const LIMIT: usize = 8 << 20;
@@ -28,9 +33,36 @@ pub enum LookupError {
     /// The target is no URI.
     #[error("the target cannot be sent")]
     Target(#[from] hyper::http::Error),
+    /// The engine answered something else than what was asked for.
+    #[error("it answered {0}")]
+    Answer(u16),
     /// The deadline passed.
-    #[error("no answer within {} s", DEADLINE.as_secs())]
-    TimedOut,
+    #[error("no answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+/// A request that the gate sends in a client's stead.
+#[derive(Clone, Debug, Default)]
+pub struct EngineCall {
+    /// The method.
+    pub method: String,
+    /// The target, origin form.
+    pub target: String,
+    /// The body's type, where there is a body.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The engine's answer to an [`EngineCall`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineReply {
+    /// The status.
+    pub status: u16,
+    /// The fields of the head, without those of the connection and of the framing.
+    pub fields: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 impl Upstream {
@@ -52,7 +84,51 @@ impl Upstream {
                 let (status, body) = answer?;
                 Ok((status.as_u16(), body))
             }
-            Err(_) => Err(LookupError::TimedOut),
+            Err(_) => Err(LookupError::TimedOut(DEADLINE)),
         }
+    }
+
+    /// Sends a request that the policy has permitted, on a connection of its own, and takes the whole answer, which `room` has room
+    /// for.
+    ///
+    /// # Errors
+    /// When there is no complete answer within 10 minutes and 8 MiB, or no room for it.
+    pub async fn perform(
+        &self,
+        _permit: &Permitted,
+        call: EngineCall,
+        room: &mut Reservation,
+    ) -> Result<EngineReply, LookupError> {
+        let mut request = Request::builder()
+            .method(call.method.as_str())
+            .uri(call.target)
+            .header(HOST, "docker");
+        if let Some(kind) = call.content_type {
+            request = request.header(CONTENT_TYPE, kind);
+        }
+        let request = request.body(Full::new(Bytes::from(call.body)))?;
+        let asked = ask_whole(
+            self.path(),
+            self.connect_timeout,
+            request,
+            LIMIT,
+            Some(room),
+        );
+        let answer = match timeout(PATIENCE, asked).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(LookupError::TimedOut(PATIENCE)),
+        };
+        let fields = answer.headers().iter().filter_map(|(name, value)| {
+            let framing = matches!(
+                name.as_str(),
+                "connection" | "content-length" | "keep-alive" | "transfer-encoding" | "upgrade"
+            );
+            (!framing).then_some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        Ok(EngineReply {
+            status: answer.status().as_u16(),
+            fields: fields.collect(),
+            body: answer.into_body(),
+        })
     }
 }

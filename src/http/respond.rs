@@ -2,7 +2,10 @@
 //!
 //! The docker CLI prints `message` after "Error response from daemon:", and compares the content type exactly: no charset.
 
+use hyper::StatusCode;
 use serde::Serialize;
+
+use crate::engine::lookup::EngineReply;
 
 /// Statuses the gate answers with by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub enum Status {
     Forbidden,
     /// The target of the request does not exist.
     NotFound,
+    /// Somebody else has the name.
+    Conflict,
     /// The head did not come in time.
     Timeout,
     /// The body of an attach or exec start is too large.
@@ -39,6 +44,7 @@ impl Status {
             Self::BadRequest => (400, "Bad Request"),
             Self::Forbidden => (403, "Forbidden"),
             Self::NotFound => (404, "Not Found"),
+            Self::Conflict => (409, "Conflict"),
             Self::Timeout => (408, "Request Timeout"),
             Self::ContentTooLarge => (413, "Content Too Large"),
             Self::ExpectationFailed => (417, "Expectation Failed"),
@@ -57,7 +63,12 @@ impl Status {
     pub fn keeps_connection(self) -> bool {
         matches!(
             self,
-            Self::Forbidden | Self::NotFound | Self::TooMany | Self::BadGateway | Self::Unavailable
+            Self::Forbidden
+                | Self::NotFound
+                | Self::Conflict
+                | Self::TooMany
+                | Self::BadGateway
+                | Self::Unavailable
         )
     }
 }
@@ -116,4 +127,33 @@ impl Refusal {
         }
         response.into_bytes()
     }
+}
+
+/// The head of an answer of the engine's that the gate has in its hands; a body of its length follows, unless `is_head`.
+#[must_use]
+pub fn head(reply: &EngineReply, is_head: bool, connection: Option<&str>) -> Vec<u8> {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
+    for (name, value) in &reply.fields {
+        head.push_str(&format!("{}: {value}\r\n", title(name)));
+    }
+    let bodiless = is_head || matches!(status.as_u16(), 204 | 304);
+    if !bodiless {
+        head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
+    }
+    if let Some(option) = connection {
+        head.push_str(&format!("Connection: {option}\r\n"));
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+/// A field's name as Go writes it.
+fn title(name: &str) -> String {
+    let part = |part: &str| match part.split_at_checked(1) {
+        Some((first, rest)) => first.to_ascii_uppercase() + rest,
+        None => String::new(),
+    };
+    name.split('-').map(part).collect::<Vec<_>>().join("-")
 }

@@ -5,6 +5,7 @@ mod body;
 mod decide;
 mod forward;
 mod heads;
+mod scoped;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,12 @@ struct Session<'a> {
     engine: Option<EngineStream>,
     /// The generation that the client was last judged by, and its entry in that one's policy.
     judged: (Arc<Generation>, ClientRef),
+    /// The scope of its role, if it has one.
+    scope: scoped::ScopeOf,
+    /// Full ids of the client's containers that the request at hand has named.
+    own: Vec<String>,
+    /// The type of the body of the request at hand.
+    content_type: Option<String>,
     /// Who has to be asked about the answer of the request at hand.
     authorization: Option<ResponseAuthorization>,
     /// What the body of the request at hand takes of all that pending bodies may hold.
@@ -72,7 +79,11 @@ pub async fn serve(
     tls: Box<TlsStream<WideSocket>>,
 ) {
     let client = by.policy.client_for(&entry.identity);
+    let scope = scoped::scope_of(&by, client, &entry.identity);
     let mut session = Session {
+        scope,
+        own: Vec::new(),
+        content_type: None,
         shared: &shared,
         entry: &entry,
         client: ClientStream::new(tls),
@@ -112,7 +123,10 @@ impl<'a> Session<'a> {
         // In two parts, so that what only the first one needs is not kept for as long as an answer may take.
         let mut admitted = self.admit(len).await;
         let after = match &mut admitted {
-            Ok(ready) => self.forward(ready).await,
+            Ok(ready) => match Box::pin(self.scoped(ready)).await {
+                Some(after) => after,
+                None => self.forward(ready).await,
+            },
             Err(after) => *after,
         };
         self.held.release();
@@ -178,6 +192,8 @@ impl<'a> Session<'a> {
             headers: request.engine,
             body: request.framing.announced(),
         };
+        self.content_type.clone_from(&content_type);
+        self.own.clear();
         let mut body = request.framing.clone();
         match self
             .decide(&mut record, &facts, &request, &mut out, &mut body)

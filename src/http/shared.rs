@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Builds;
+use super::scope::OwnerLocks;
 use crate::engine::Upstream;
 use crate::generation::Generation;
 use crate::house::House;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub pending_bodies: Arc<MemoryBudget>,
     /// Whose builds and sessions are whose.
     pub builds: Builds,
+    /// The locks of clients whose roles have a scope.
+    pub owners: OwnerLocks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use crate::limits::{NoRoom, Reservation};
@@ -45,16 +45,30 @@ pub async fn ask(
     patience: Duration,
     request: Request<Full<Bytes>>,
     limit: usize,
-    mut room: Option<&mut Reservation>,
+    room: Option<&mut Reservation>,
 ) -> Result<(StatusCode, Vec<u8>), AskError> {
+    let answer = ask_whole(socket, patience, request, limit, room).await?;
+    Ok((answer.status(), answer.into_body()))
+}
+
+/// The same, with the fields of the answer's head.
+///
+/// # Errors
+/// Those of [`ask`].
+pub async fn ask_whole(
+    socket: &Path,
+    patience: Duration,
+    request: Request<Full<Bytes>>,
+    limit: usize,
+    mut room: Option<&mut Reservation>,
+) -> Result<Response<Vec<u8>>, AskError> {
     let stream = super::connect(socket, patience)
         .await
         .map_err(AskError::Connect)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let response = sender.send_request(request).await?;
-        let status = response.status();
-        let mut from = response.into_body();
+        let (head, mut from) = response.into_parts();
         let mut body = Vec::new();
         while let Some(frame) = from.frame().await {
             let Ok(data) = frame.map_err(AskError::Body)?.into_data() else {
@@ -68,7 +82,7 @@ pub async fn ask(
                 room.grow_to(body.capacity())?;
             }
         }
-        Ok((status, body))
+        Ok(Response::from_parts(head, body))
     };
     // The connection has to be driven; its own fault, if any, reaches the answer.
     let driver = async {

@@ -10,6 +10,7 @@ mod check;
 mod doctor;
 mod fixtures;
 mod host;
+mod owner_key;
 mod pki;
 mod reference;
 mod restraints;

@@ -11,6 +11,7 @@ mod protected;
 mod readings;
 mod requests;
 mod router;
+mod scope;
 mod swarm;
 
 use std::fs;
@@ -35,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
         audit::cases(),
         live::cases(),
         protected::cases(),
+        scope::cases(),
     ]
     .into_iter()
     .flatten()

@@ -143,13 +143,21 @@ fn every_test_that_known_escapes_names_exists() {
     }
 }
 
+/// The text of all modules below a folder.
+fn modules(folder: &std::path::Path) -> String {
+    let entries = fs::read_dir(folder).expect("the suite's modules");
+    let paths = entries.map(|entry| entry.expect("a file").path());
+    let text = |path: std::path::PathBuf| match path.is_dir() {
+        true => modules(&path),
+        false => fs::read_to_string(path).expect("a module"),
+    };
+    paths.map(text).collect()
+}
+
 #[test]
 fn every_trial_that_known_escapes_names_exists() {
     let page = fs::read_to_string(root().join("docs/known-escapes.md")).expect("the page");
-    let folder = fs::read_dir(root().join("tests/e2e/policy")).expect("the suite's modules");
-    let source: String = folder
-        .map(|file| fs::read_to_string(file.expect("a file").path()).expect("a module"))
-        .collect();
+    let source = modules(&root().join("tests/e2e/policy"));
     let trials: Vec<&str> = page
         .split('`')
         .skip(1)

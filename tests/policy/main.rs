@@ -23,6 +23,7 @@ mod protected;
 mod readings;
 mod requests;
 mod roles;
+mod scope;
 mod storage;
 mod swarm;
 mod targets;

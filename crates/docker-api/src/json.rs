@@ -138,6 +138,32 @@ impl<'a> Value<'a> {
     }
 }
 
+impl Value<'_> {
+    /// The same value as a tree that can be changed and written.
+    #[must_use]
+    pub fn to_tree(&self) -> serde_json::Value {
+        use serde_json::Value as Tree;
+        match self {
+            Value::Null => Tree::Null,
+            Value::Bool(value) => Tree::Bool(*value),
+            Value::Number(number) => Tree::Number(number.clone()),
+            Value::Text(text) => Tree::String(text.to_string()),
+            Value::Array(items) => Tree::Array(items.iter().map(Value::to_tree).collect()),
+            Value::Object(members) => {
+                let member =
+                    |(key, value): &(Cow<'_, str>, Value<'_>)| (key.to_string(), value.to_tree());
+                Tree::Object(members.iter().map(member).collect())
+            }
+        }
+    }
+}
+
+/// A text as JSON writes it, in quotes.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 /// Why a text is not JSON with one reading.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 
 use crate::san::San;
 use crate::trust::Certificate;
@@ -114,4 +115,13 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
     let mut sum = [0; 32];
     sum.copy_from_slice(digest(&SHA256, data).as_ref());
     sum
+}
+
+/// HMAC-SHA256 of `data` (RFC 2104), by the same library.
+#[must_use]
+pub fn hmac_sha256(key: &[u8; 32], data: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(tag.as_ref());
+    bytes
 }

@@ -206,7 +206,8 @@ impl Policy {
 
     /// Whether more than the operation's name decides.
     fn looks_into(&self, role: &Role, operation: Operation) -> bool {
-        role.inspected.contains(operation) || self.protected.asks(operation)
+        let is_removed_image = operation == Operation::ImageDelete && role.scope.is_some();
+        role.inspected.contains(operation) || self.protected.asks(operation) || is_removed_image
     }
 }
 

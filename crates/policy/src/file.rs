@@ -3,6 +3,7 @@
 mod build;
 mod node;
 mod role;
+mod scope;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -152,6 +153,7 @@ impl PolicyReader<'_> {
                     if let Some(client) =
                         self.client(entry, &names, policy.clients.len(), &policy.roles)
                     {
+                        self.own_name(&policy, &client, entry);
                         policy.clients.push(client);
                     }
                 }

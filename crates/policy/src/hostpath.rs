@@ -69,6 +69,11 @@ impl PathPattern {
         })
     }
 
+    /// The path itself, without `/**` and the mode.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Whether the pattern allows binding `path`, which must be clean. Whole components are compared.
     pub fn admits(&self, path: &str, writable: bool) -> bool {
         if writable && self.read_only {

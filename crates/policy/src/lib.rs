@@ -26,6 +26,7 @@ mod protected;
 mod read;
 pub mod risk;
 mod roles;
+pub mod scope;
 mod source;
 mod subnet;
 pub mod toggles;
@@ -91,6 +92,8 @@ pub struct Role {
     pub allowed: OperationSet,
     /// What its builds may ask for, if it may build with BuildKit under judgement.
     pub build: Option<build::Build>,
+    /// Whose objects its clients see and touch, if not everybody's.
+    pub scope: Option<scope::RoleScope>,
     /// Its limits; `None` for `admin` alone, whose requests are not looked into.
     pub limits: Option<Limits>,
     /// Whether its denials are enforced.
@@ -152,6 +155,7 @@ impl Role {
             base: base.into(),
             allowed,
             build: None,
+            scope: None,
             limits,
             mode,
             target_check,

@@ -97,6 +97,7 @@ pub const FIXED_RULES: &[&str] = &[
     "parameters",
     "protected",
     "ps-args",
+    "scope",
     "services",
     "target-check",
 ];

@@ -63,6 +63,10 @@ impl Reach {
     }
 }
 
+/// What comes of a directory that may be written.
+pub(crate) const BY_LINK: &str =
+    "a link to / that a container makes there is followed by the next bind";
+
 /// Host directories from which root follows when they can be written.
 const CRITICAL: &[&str] = &[
     "/bin",
@@ -217,7 +221,7 @@ pub fn reach(role: &Role) -> Reach {
     }
     let shapes = role.allowed.common(judged.union(targeted));
     if !shapes.is_empty() {
-        by_limits(limits, &mut reach);
+        by_limits(role, limits, &mut reach);
         binds(limits, &mut reach);
         doubts(limits, &mut reach.unknown);
         if limits.images.iter().any(super::ImagePattern::is_everything) {
@@ -326,7 +330,9 @@ fn builds(build: &Build, reach: &mut Reach) {
     }
 }
 
-fn by_limits(limits: &Limits, reach: &mut Reach) {
+fn by_limits(role: &Role, limits: &Limits, reach: &mut Reach) {
+    // In a scope both reach the owner's own alone.
+    let is_scoped = role.scope.is_some();
     let roads = &mut reach.root;
     if limits.privileged {
         roads.push("privileged = true".to_owned());
@@ -343,11 +349,11 @@ fn by_limits(limits: &Limits, reach: &mut Reach) {
             Namespace::Uts => {}
         }
     }
-    if limits.join_containers {
+    if limits.join_containers && !is_scoped {
         roads.push("join_containers = true (a privileged container can be joined)".into());
     }
     // A pattern of stars alone.
-    if limits.volumes.iter().any(|volume| is_any(volume)) {
+    if limits.volumes.iter().any(|volume| is_any(volume)) && !is_scoped {
         roads.push(
             "volumes \"*\" reaches the volumes of every other tool, with its credentials".into(),
         );
@@ -418,9 +424,9 @@ fn binds(limits: &Limits, reach: &mut Reach) {
                 ));
             }
         } else if limits.binds.iter().any(|other| pattern.holds(other)) {
-            reach.root.push(format!(
-                "binds \"{pattern}\" may be written: a link to / that a container makes there is followed by the next bind"
-            ));
+            reach
+                .root
+                .push(format!("binds \"{pattern}\" may be written: {BY_LINK}"));
         } else {
             reach.unknown.push(format!(
                 "binds \"{pattern}\" may be written: whether others use what lies there cannot be known"

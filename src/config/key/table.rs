@@ -85,6 +85,7 @@ pub const KEYS: &[Key] = &[
     key(Group::Tls, "deny-serials", list("a serial number in hex"), "").flag("deny-serial").live().help("HEX", "Serial number (hex) of a client certificate to refuse; repeatable"),
     key(Group::Tls, "deny-spki-sha256", list("a SHA-256 in hex"), "").live().help("HEX", "SHA-256 (hex) of the public key (SPKI) of a client certificate to refuse; repeatable"),
     key(Group::Policy, "policy", OPTIONAL_PATH, "off").live().help("FILE", "Policy file, or \"off\": every certificate of the CA has full access"),
+    key(Group::Policy, "owner-key", OPTIONAL_PATH, "off").live().help("FILE", "Key file of roles with a scope, made at the first start with mode 0600 and shared by the gates of one engine, or \"off\""),
     key(Group::Policy, "protected-paths", list("an absolute path"), "").flag("protected-path").live().help("PATH", "Path of the engine's host that limited roles may not reach, in addition to the gate's own files; repeatable"),
     key(Group::Policy, "protected-volumes", list("a volume's name"), "").flag("protected-volume").live().help("NAME", "Volume that limited roles may not use; repeatable"),
     key(Group::Policy, "protected-images", list("an image's name"), "").flag("protected-image").live().help("NAME", "Image name that limited roles may not write; repeatable"),

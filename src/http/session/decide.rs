@@ -11,8 +11,9 @@ use super::super::head::RequestHead;
 use super::super::outgoing::Outgoing;
 use super::super::record::RequestRecord;
 use super::super::respond::{Refusal, Status};
+use super::super::scope::OwnerView;
 use super::body::Read;
-use super::{Session, Stop};
+use super::{Session, Stop, scoped};
 use crate::finding;
 use crate::generation::Generation;
 use crate::house;
@@ -42,6 +43,9 @@ impl Session<'_> {
         }
         let mut question = self.question(record, out)?;
         loop {
+            if let Some(denied) = self.ownerless(record) {
+                return Err(scoped::stopped(record, &denied));
+            }
             let mut source = Asking {
                 session: self,
                 request,
@@ -97,6 +101,7 @@ impl Session<'_> {
                 return Err(Stop::Gone);
             }
             let client = generation.policy.client_for(&self.entry.identity);
+            self.scope = scoped::scope_of(&generation, client, &self.entry.identity);
             self.judged = (generation, client);
         }
         let (generation, client) = self.judged.clone();
@@ -176,6 +181,14 @@ impl DecisionSource for Asking<'_, '_> {
         lookup: &Lookup,
     ) -> Result<Result<EngineAnswer, String>, Interrupted> {
         let shared = self.session.shared;
+        if let Some(Ok(client)) = self.session.scope.clone() {
+            let own = std::mem::take(&mut self.session.own);
+            let mut view = OwnerView::new(shared, &client, own);
+            let answer = Box::pin(view.answer(&lookup.target)).await;
+            self.session.own = view.own;
+            self.still()?;
+            return Ok(answer.map_err(|e| finding::chain(&e)));
+        }
         let mut room = Reservation::new(&shared.pending_bodies);
         let asked = Box::pin(shared.upstream.get(&lookup.target, Some(&mut room))).await;
         self.still()?;

@@ -253,6 +253,30 @@ impl<'a> Session<'a> {
         Refusal::new(Status::BadGateway, format!("{what}{advice}"))
     }
 
+    /// Whether the next request may be read behind an answer of the gate's own, and the option that says so.
+    pub(super) fn persists(
+        &mut self,
+        body: &Framing,
+        record: &RequestRecord<'_>,
+        keeps: bool,
+    ) -> (bool, Option<&'static str>) {
+        let mut body = body.clone();
+        let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
+        // What a client sends ahead of a switch that is refused is no request (RFC 9931).
+        let keeps = complete
+            && keeps
+            && record.hijack == Hijack::None
+            && !record.upgrade
+            && record.connection.persistent
+            && !self.shared.draining.is_cancelled();
+        let option = match (keeps, record.connection.http10) {
+            (false, _) => Some("close"),
+            (true, true) => Some("keep-alive"),
+            (true, false) => None,
+        };
+        (keeps, option)
+    }
+
     /// Answers a request that goes no further. The connection stays open where the next request's start is known.
     pub(super) async fn finish_refused(
         &mut self,
@@ -264,20 +288,7 @@ impl<'a> Session<'a> {
         if record.is_denied() {
             refusal.request = Some(record.id.clone());
         }
-        let mut body = body.clone();
-        let complete = self.first_of_body(&mut body, &mut Vec::new()).is_ok() && body.is_done();
-        // What a client sends ahead of a switch that is refused is no request (RFC 9931).
-        let keeps = complete
-            && refusal.status.keeps_connection()
-            && record.hijack == Hijack::None
-            && !record.upgrade
-            && record.connection.persistent
-            && !self.shared.draining.is_cancelled();
-        let option = match (keeps, record.connection.http10) {
-            (false, _) => Some("close"),
-            (true, true) => Some("keep-alive"),
-            (true, false) => None,
-        };
+        let (keeps, option) = self.persists(body, record, refusal.status.keeps_connection());
         let bytes = refusal.to_bytes(is_head, option);
         let sent = self.client.write_all(&bytes).await;
         self.entry.meter.down(bytes.len());

@@ -2,6 +2,7 @@
 
 mod lookup;
 mod protected;
+mod scoped;
 
 use crate::findings::Findings;
 use crate::power::Means;
@@ -54,6 +55,9 @@ impl<'p> Pending<'p> {
                 Operation::Unknown => String::new(),
                 operation => format!("allow = [\"{operation}\"] in role {}", role.name),
             };
+            if let Some(step) = pending.outside_scope() {
+                return step;
+            }
             if let Some(step) = pending.object("operation", detail, line) {
                 return step;
             }
@@ -89,6 +93,7 @@ impl<'p> Pending<'p> {
             &mut pending.findings,
         );
         pending.protected_names();
+        pending.claimed(None);
         if let Some(name) = request.headers.unlisted(operation) {
             let why = "not one this operation takes";
             pending.findings.never("headers", name, why);
@@ -141,6 +146,7 @@ impl<'p> Pending<'p> {
         match json::parse(bytes, self.policy.max_body) {
             Ok(value) => {
                 read::body(self.operation, &value, &mut self.findings);
+                self.claimed(Some(&value));
                 if self.operation == Operation::ExecCreate {
                     self.command = exec::command_line(&value);
                 }

@@ -25,6 +25,8 @@ impl PolicyReader<'_> {
                 "toggles",
                 "limits",
                 "build",
+                "scope",
+                "shared",
             ],
             "[role]",
         );
@@ -142,7 +144,9 @@ impl PolicyReader<'_> {
             self.line(at),
         );
         role.build = build;
+        role.scope = self.scope(table);
         role.toggled = table.contains_key("toggles");
+        self.scoped(table, at, &mut role);
         if let Some(problem) = role.problem() {
             let hint = format!(
                 "write [role.{name}.limits] with tags = [\"registry.example.com/team/**\"], or deny those operations"

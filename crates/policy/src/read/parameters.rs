@@ -101,6 +101,12 @@ impl Parameters {
         }
     }
 
+    /// Every parameter, in the order sent.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.pairs.iter();
+        pairs.map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     pub(super) fn all<'p>(&'p self, key: &'p str) -> impl Iterator<Item = &'p str> {
         self.pairs
             .iter()

@@ -1,0 +1,70 @@
+//! What a scope, and the gate's own labels, forbid by the request alone.
+
+use docker_api::Operation;
+use docker_api::image::Reference;
+use docker_api::json::Value;
+
+use super::super::{Pending, Step};
+use crate::limits::LimitKey;
+use crate::scope::{SCOPE_RULE, ScopeAction, claims, hexadecimal};
+
+impl<'p> Pending<'p> {
+    /// The denial of an operation that no role with a scope may call, whatever its list says.
+    pub(super) fn outside_scope(&mut self) -> Option<Step<'p>> {
+        let refused = ScopeAction::of(self.operation) == ScopeAction::Refused;
+        if self.role.scope.is_none() || !refused || self.operation == Operation::Unknown {
+            return None;
+        }
+        let detail = format!(
+            "{} reaches what others own, and is refused in a role with a scope",
+            self.operation
+        );
+        self.object(SCOPE_RULE, detail, String::new())
+    }
+
+    /// Adds the labels and names that a client claims although they are not for it to give. Labels of the gate's own are refused in
+    /// every role that has limits: with one, a client would give away what it makes.
+    pub(super) fn claimed(&mut self, body: Option<&Value<'_>>) {
+        if let Some((field, key)) = claims(self.operation, body, self.parameters.pairs()) {
+            let why = format!("{key}: labels that begin with \"dockgate.\" are the gate's own");
+            self.findings.never(SCOPE_RULE, field, why);
+        }
+        if self.role.scope.is_none() {
+            return;
+        }
+        if self.operation == Operation::ImageDelete {
+            return self.removed_image();
+        }
+        let (field, name) = match (self.operation, body) {
+            (Operation::ContainerCreate | Operation::ContainerRename, None) => {
+                ("?name", self.parameters.get("name"))
+            }
+            (Operation::NetworkCreate, Some(body)) => (
+                "Name",
+                body.get("Name").and_then(Value::text).unwrap_or_default(),
+            ),
+            _ => return,
+        };
+        if hexadecimal(name) {
+            let why = format!("{name}: expected a name that cannot be the beginning of an id");
+            self.findings.never(SCOPE_RULE, field, why);
+        }
+    }
+
+    /// Images have no owner, so one is removed by a name that the role may write; ids and what may be one are not names.
+    fn removed_image(&mut self) {
+        let name = self.classified.name().unwrap_or_default();
+        let id = name.strip_prefix("sha256:").unwrap_or(name);
+        let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
+        match Reference::parse(name).filter(|_| !is_id) {
+            Some(reference) => {
+                let name = reference.to_string();
+                self.findings.ask("name", name, LimitKey::Tags);
+            }
+            None => {
+                let name = name.to_owned();
+                self.findings.never("tags", "name", name);
+            }
+        }
+    }
+}

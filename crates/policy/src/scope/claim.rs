@@ -1,0 +1,113 @@
+//! What a client may not claim for itself: labels of the gate, and names that pass for ids.
+
+use docker_api::Operation;
+use docker_api::json::{self, Value};
+
+/// How the gate's own labels begin. Case does not matter: nobody else has a use for them.
+const PREFIX: &str = "dockgate.";
+
+/// Whether a name is what an id, or the beginning of one, may look like. Names win over the beginnings of ids, in everybody's
+/// commands.
+pub(crate) fn hexadecimal(name: &str) -> bool {
+    let name = name.trim_start_matches('/');
+    (4..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn is_own(key: &str) -> bool {
+    key.get(..PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// The first label of the gate's own that a body or a query claims, with where it stands.
+pub(crate) fn claims<'q>(
+    operation: Operation,
+    body: Option<&Value<'_>>,
+    parameters: impl Iterator<Item = (&'q str, &'q str)>,
+) -> Option<(String, String)> {
+    let in_body = body.and_then(|body| in_body(operation, body));
+    in_body.or_else(|| in_parameters(operation, parameters))
+}
+
+fn in_body(operation: Operation, body: &Value<'_>) -> Option<(String, String)> {
+    match operation {
+        Operation::ContainerCreate => {
+            labels(body, "Labels").or_else(|| mounts(body.get("HostConfig")?, "HostConfig.Mounts"))
+        }
+        Operation::NetworkCreate | Operation::VolumeCreate | Operation::ImageCommit => {
+            labels(body, "Labels")
+        }
+        Operation::ServiceCreate | Operation::ServiceUpdate => {
+            let spec = body
+                .get("TaskTemplate")
+                .and_then(|task| task.get("ContainerSpec"));
+            labels(body, "Labels").or_else(|| {
+                let spec = spec?;
+                labels(spec, "TaskTemplate.ContainerSpec.Labels")
+                    .or_else(|| mounts(spec, "TaskTemplate.ContainerSpec.Mounts"))
+            })
+        }
+        _ => None,
+    }
+}
+
+fn labels(owner: &Value<'_>, at: &str) -> Option<(String, String)> {
+    let members = owner.get("Labels")?.members();
+    let (key, _) = members.iter().find(|(key, _)| is_own(key))?;
+    Some((at.to_owned(), key.to_string()))
+}
+
+fn mounts(owner: &Value<'_>, at: &str) -> Option<(String, String)> {
+    let mounts = owner.get("Mounts")?.items().iter().enumerate();
+    mounts
+        .filter_map(|(index, mount)| Some((index, mount.get("VolumeOptions")?)))
+        .find_map(|(index, options)| {
+            labels(options, &format!("{at}[{index}].VolumeOptions.Labels"))
+        })
+}
+
+fn in_parameters<'q>(
+    operation: Operation,
+    parameters: impl Iterator<Item = (&'q str, &'q str)>,
+) -> Option<(String, String)> {
+    match operation {
+        Operation::ImageBuild => {
+            let mut labels = parameters.filter(|(key, text)| *key == "labels" && !text.is_empty());
+            labels.find_map(|(_, text)| build_label(text))
+        }
+        Operation::ImageCommit | Operation::ImageImport => {
+            let changes: Vec<&str> = parameters
+                .filter(|(key, _)| *key == "changes")
+                .map(|(_, value)| value)
+                .collect();
+            instruction(&changes.join("\n"))
+        }
+        _ => None,
+    }
+}
+
+/// A build's labels: a JSON object. What has no reading is refused, since the engine may find one.
+fn build_label(text: &str) -> Option<(String, String)> {
+    let Ok(labels) = json::parse(text.as_bytes(), text.len()) else {
+        return Some(("?labels".into(), "not a JSON object".into()));
+    };
+    let (key, _) = labels.members().iter().find(|(key, _)| is_own(key))?;
+    Some(("?labels".into(), key.to_string()))
+}
+
+/// A `LABEL` among the instructions of a commit or an import. The engine takes quotes and backslashes off and puts variables in,
+/// so that a key may be spelt in many ways: one that could become the gate's own is refused.
+fn instruction(changes: &str) -> Option<(String, String)> {
+    let text = changes.to_ascii_lowercase();
+    if !text.contains("label") {
+        return None;
+    }
+    let plain: String = text
+        .chars()
+        .filter(|c| !matches!(c, '"' | '\'' | '\\' | '\n' | '`'))
+        .collect();
+    let claimed = plain.contains(PREFIX) || text.contains('$');
+    claimed.then(|| {
+        let why = "LABEL with a variable, or of the gate's own labels";
+        ("?changes".into(), why.into())
+    })
+}

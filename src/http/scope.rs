@@ -1,0 +1,188 @@
+//! Requests of a client whose role has a scope, after the policy has permitted them.
+//!
+//! A request goes on as it is, goes on with another target, or is performed by the gate, which then has the answer in its hands before
+//! the client does. Every object that a request names is looked up as its owner sees the engine ([`view`]); one that is not the
+//! owner's is asked for under a name that cannot exist ([`ghost`]), so that the answer is that for a missing one.
+
+mod create;
+mod ghost;
+mod joined;
+mod lists;
+mod locks;
+mod objects;
+mod view;
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::respond::Status;
+use super::shared::Shared;
+use crate::engine::lookup::{EngineCall, EngineReply, LookupError};
+use crate::finding;
+use crate::limits::Reservation;
+use docker_api::Classified;
+use policy::Permitted;
+use policy::scope::parameters::QueryPairs;
+use policy::scope::{ObjectKind, ObjectOwner, RoleScope, ScopeAction};
+
+pub use locks::OwnerLocks;
+pub use view::OwnerView;
+
+/// A client whose role has a scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopedClient {
+    /// The scope.
+    pub scope: RoleScope,
+    /// Who owns what it creates.
+    pub owner: ObjectOwner,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Course {
+    /// It goes on as it is.
+    Forward,
+    /// It goes on with another target.
+    Retarget(String),
+    /// It has been performed, and this is the answer.
+    Answer(EngineReply),
+}
+
+/// Why a request goes no further.
+#[derive(Debug)]
+pub enum Halt {
+    /// The scope does not allow it: what was asked for.
+    Denied(String),
+    /// The gate refuses it in the engine's stead.
+    Refused(Status, String),
+    /// The engine's answer about something that is missing.
+    Answer(EngineReply),
+}
+
+impl From<LookupError> for Halt {
+    fn from(error: LookupError) -> Self {
+        let why = finding::chain(&error);
+        Self::Refused(
+            Status::BadGateway,
+            format!("the engine could not be asked: {why}"),
+        )
+    }
+}
+
+/// A permitted request of a scoped client.
+#[derive(Debug)]
+pub struct ScopedRequest<'r> {
+    /// What all sessions share.
+    pub shared: &'r Shared,
+    /// The permit.
+    pub permit: &'r Permitted,
+    /// Its target, as it would go on.
+    pub classified: Classified<'r>,
+    /// The type of its body.
+    pub content_type: Option<String>,
+    /// Its body, where it has been read whole.
+    pub content: &'r [u8],
+}
+
+impl ScopedRequest<'_> {
+    /// Finds the course of the request.
+    ///
+    /// # Errors
+    /// When it goes no further.
+    pub async fn course(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        use ObjectKind::{Container, Network, Volume};
+        match ScopeAction::of(self.classified.operation) {
+            ScopeAction::Unscoped | ScopeAction::ImageDelete => Ok(Course::Forward),
+            ScopeAction::Refused => Err(Halt::Denied(format!(
+                "{} is refused in a role with a scope",
+                self.classified.operation
+            ))),
+            ScopeAction::Stamp(Container) => self.create_container(view).await,
+            ScopeAction::Stamp(Network) => self.create_network(view).await,
+            ScopeAction::Stamp(Volume) => self.create_volume(view).await,
+            ScopeAction::Narrow(Container) => self.list_containers(view).await,
+            ScopeAction::Narrow(kind @ (Network | Volume)) => self.list_shared(view, kind).await,
+            ScopeAction::Events => self.events(view),
+            ScopeAction::Prune(_) => self.prune(view).await,
+            ScopeAction::Object(Container) => self.on_container(view).await,
+            ScopeAction::Object(Network) => self.on_network(view).await,
+            ScopeAction::Object(Volume) => self.on_volume(view).await,
+            ScopeAction::Rename => self.rename(view).await,
+            ScopeAction::Remove(Container) => self.remove_container(view).await,
+            ScopeAction::Remove(Network) => self.remove_network(view).await,
+            ScopeAction::Remove(Volume) => self.remove_volume(view).await,
+            ScopeAction::Exec => self.on_exec(view).await,
+            ScopeAction::Joined => self.join(view).await,
+            ScopeAction::Commit => self.commit(view).await,
+            ScopeAction::Build => self.build(view).await,
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.classified.name().unwrap_or_default()
+    }
+
+    fn query(&self) -> Result<QueryPairs, Halt> {
+        let query = self.classified.query().unwrap_or_default();
+        QueryPairs::parse(query)
+            .map_err(|error| Halt::Refused(Status::BadRequest, error.to_string()))
+    }
+
+    /// The query as it was sent, with its `?`.
+    fn suffix(&self) -> String {
+        match self.classified.query() {
+            None | Some("") => String::new(),
+            Some(query) => format!("?{query}"),
+        }
+    }
+
+    /// The prefix of the client's API version.
+    fn version(&self) -> String {
+        let version = self.classified.version();
+        version.map(|v| format!("/v{v}")).unwrap_or_default()
+    }
+
+    /// The target with another object in the path, and this suffix.
+    fn target(&self, name: &str, suffix: &str) -> String {
+        let name = policy::scope::parameters::encoded(name);
+        let path = self.classified.operation.template();
+        let path = path.replace("{name}", &name).replace("{id}", &name);
+        format!("{}{path}{suffix}", self.version())
+    }
+
+    /// Performs the request with this target and body.
+    async fn perform(&self, target: String, body: Vec<u8>) -> Result<EngineReply, Halt> {
+        let call = EngineCall {
+            method: self.classified.operation.method().to_owned(),
+            target,
+            content_type: self.content_type.clone(),
+            body,
+        };
+        self.call(call).await
+    }
+
+    async fn call(&self, call: EngineCall) -> Result<EngineReply, Halt> {
+        let mut room = Reservation::new(&self.shared.pending_bodies);
+        Ok(self
+            .shared
+            .upstream
+            .perform(self.permit, call, &mut room)
+            .await?)
+    }
+
+    /// Waits until no other request of the owner creates or removes anything.
+    async fn lock(&self, view: &OwnerView<'_>) -> OwnedMutexGuard<()> {
+        self.shared.owners.lock(view.client.owner.label()).await
+    }
+
+    /// The body as a tree.
+    fn tree(&self) -> Result<serde_json::Value, Halt> {
+        let parsed = docker_api::json::parse(self.content, self.content.len());
+        let wrong = |e: docker_api::json::JsonError| Halt::Denied(e.to_string());
+        Ok(parsed.map_err(wrong)?.to_tree())
+    }
+}
+
+/// The shared state of a scoped client, kept with the session.
+pub type Scoped = Arc<ScopedClient>;

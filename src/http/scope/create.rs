@@ -1,0 +1,170 @@
+//! Creates of containers and volumes: what a body names is looked up and written back as what it was found to be.
+
+mod mounts;
+mod networks;
+
+use serde_json::{Map, Value, json};
+
+use super::ghost::{Ghosts, masked};
+use super::joined::stamp;
+use super::objects::parsed;
+use super::view::{OwnerView, text};
+use super::{Course, EngineCall, Halt, ScopedRequest, Status};
+
+/// A container's body on its way to what is sent.
+struct CreateDraft<'d> {
+    body: Value,
+    ghosts: Ghosts,
+    /// Destinations that something is mounted on.
+    covered: Vec<String>,
+    /// Volumes that were made for this request.
+    made: &'d mut Vec<String>,
+}
+
+impl CreateDraft<'_> {
+    fn host(&mut self) -> &mut Map<String, Value> {
+        object(&mut self.body["HostConfig"])
+    }
+}
+
+impl ScopedRequest<'_> {
+    /// A new container: stamped, with everything it joins by id, and with every volume it makes stamped as well.
+    pub(super) async fn create_container(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let _lock = self.lock(view).await;
+        let mut made = Vec::new();
+        let created = self.create(view, &mut made).await;
+        let is_refused = !matches!(&created, Ok(reply) if reply.status < 300);
+        if is_refused {
+            for name in &made {
+                // What cannot be removed is the owner's, and seen by it.
+                let _ = self.volume_call("DELETE", Some(name), Vec::new()).await;
+            }
+        }
+        Ok(Course::Answer(masked(created?)))
+    }
+
+    async fn create(
+        &self,
+        view: &mut OwnerView<'_>,
+        made: &mut Vec<String>,
+    ) -> Result<crate::engine::lookup::EngineReply, Halt> {
+        let mut draft = CreateDraft {
+            body: self.tree()?,
+            ghosts: Ghosts::default(),
+            covered: Vec::new(),
+            made,
+        };
+        stamp(&mut draft.body["Labels"], view);
+        self.joins(view, &mut draft).await?;
+        self.networks(view, &mut draft).await?;
+        self.volumes(view, &mut draft).await?;
+        let target = self.target("", &self.suffix());
+        let body = draft.body.to_string().into_bytes();
+        let reply = self.perform(target, body).await?;
+        Ok(draft.ghosts.put_back(reply))
+    }
+
+    /// Containers that are joined: the owner's, by their ids.
+    async fn joins(
+        &self,
+        view: &mut OwnerView<'_>,
+        draft: &mut CreateDraft<'_>,
+    ) -> Result<(), Halt> {
+        for key in ["NetworkMode", "PidMode", "IpcMode", "Cgroup"] {
+            let host = draft.host();
+            let mode = host.get(key).and_then(Value::as_str).unwrap_or_default();
+            let Some(name) = mode.strip_prefix("container:").map(str::to_owned) else {
+                continue;
+            };
+            let id = match view.container_id(&name).await? {
+                Some(id) => id,
+                None => draft.ghosts.of(&name)?,
+            };
+            let mode = format!("container:{id}");
+            draft.host().insert(key.into(), json!(mode));
+        }
+        for (at, spec) in texts(draft.host().get("VolumesFrom"))
+            .into_iter()
+            .enumerate()
+        {
+            let (name, mode) = match spec.split_once(':') {
+                Some((name, mode)) => (name, format!(":{mode}")),
+                None => (spec.as_str(), String::new()),
+            };
+            let id = match view.container(name.trim_start_matches('/')).await? {
+                Some(donor) => {
+                    let mounts = donor.tree.get("Mounts").and_then(Value::as_array);
+                    let mounts = mounts.into_iter().flatten();
+                    let destinations = mounts.map(|mount| text(mount, "Destination").to_owned());
+                    draft.covered.extend(destinations);
+                    donor.id
+                }
+                None => draft.ghosts.of(name)?,
+            };
+            draft.host()["VolumesFrom"][at] = json!(format!("{id}{mode}"));
+        }
+        for (at, link) in texts(draft.host().get("Links")).into_iter().enumerate() {
+            let (name, alias) = link.split_once(':').unwrap_or((&link, &link));
+            let id = match view.container_id(name.trim_start_matches('/')).await? {
+                Some(id) => id,
+                None => draft.ghosts.of(name)?,
+            };
+            let alias = alias.trim_start_matches('/');
+            draft.host()["Links"][at] = json!(format!("{id}:{alias}"));
+        }
+        Ok(())
+    }
+
+    /// A new volume. The engine answers 201 for a taken name, with the other's labels: that is a conflict here.
+    pub(super) async fn create_volume(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let mut body = self.tree()?;
+        stamp(&mut body["Labels"], view);
+        let _lock = self.lock(view).await;
+        let target = self.target("", &self.suffix());
+        let reply = self.perform(target, body.to_string().into_bytes()).await?;
+        if reply.status == 201 {
+            let found = parsed(&reply)?;
+            let name = text(&found, "Name");
+            if !view.is_own(found.get("Labels")) && !view.client.scope.shares_volume(name) {
+                return Err(taken(name));
+            }
+        }
+        Ok(Course::Answer(reply))
+    }
+
+    async fn volume_call(
+        &self,
+        method: &str,
+        name: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<crate::engine::lookup::EngineReply, Halt> {
+        let path = name.map_or("create", |name| name);
+        let call = EngineCall {
+            method: method.into(),
+            target: format!("{}/volumes/{path}", self.version()),
+            content_type: Some("application/json".into()),
+            body,
+        };
+        self.call(call).await
+    }
+}
+
+/// The refusal of a volume's name that somebody else has.
+fn taken(name: &str) -> Halt {
+    let message = format!("volume name \"{name}\" is already in use by somebody else");
+    Halt::Refused(Status::Conflict, message)
+}
+
+/// A value as an object; what is none becomes an empty one.
+fn object(value: &mut Value) -> &mut Map<String, Value> {
+    if !value.is_object() {
+        *value = json!({});
+    }
+    value.as_object_mut().expect("an object, as was just seen")
+}
+
+/// The strings of an array.
+fn texts(value: Option<&Value>) -> Vec<String> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}

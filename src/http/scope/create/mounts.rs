@@ -1,0 +1,191 @@
+//! The volumes of a new container. Those it makes are made with the owner's label: named ones first, so that they can be looked at,
+//! and those without a name as mounts with labels.
+
+use serde_json::{Value, json};
+
+use super::super::joined::stamp;
+use super::super::objects::parsed;
+use super::super::view::{OwnerView, VolumeSight, text};
+use super::super::{Halt, ScopedRequest, Status};
+use super::{CreateDraft, object, taken, texts};
+use policy::scope::parameters::encoded;
+
+impl ScopedRequest<'_> {
+    pub(super) async fn volumes(
+        &self,
+        view: &mut OwnerView<'_>,
+        draft: &mut CreateDraft<'_>,
+    ) -> Result<(), Halt> {
+        let mut unnamed = self.binds(view, draft).await?;
+        self.mounts(view, draft).await?;
+        let tmpfs = draft.host().get("Tmpfs").and_then(Value::as_object);
+        let tmpfs: Vec<String> = tmpfs
+            .into_iter()
+            .flat_map(|map| map.keys().cloned())
+            .collect();
+        draft.covered.extend(tmpfs);
+        let volumes = draft.body.get("Volumes").and_then(Value::as_object);
+        unnamed.extend(volumes.into_iter().flat_map(|map| map.keys().cloned()));
+        unnamed.extend(self.image_volumes(text(&draft.body, "Image")).await?);
+        for path in unnamed {
+            let is_covered = draft.covered.iter().any(|other| same_path(other, &path));
+            if is_covered {
+                continue;
+            }
+            let mut mount = json!({"Type": "volume", "Target": path});
+            stamp(&mut mount["VolumeOptions"]["Labels"], view);
+            draft.covered.push(path);
+            let mounts = draft.host().entry("Mounts").or_insert(Value::Null);
+            if !mounts.is_array() {
+                *mounts = json!([]);
+            }
+            mounts
+                .as_array_mut()
+                .into_iter()
+                .for_each(|list| list.push(mount.clone()));
+        }
+        Ok(())
+    }
+
+    /// `Binds`: volumes by name exist from here on; destinations alone are given back.
+    async fn binds(
+        &self,
+        view: &mut OwnerView<'_>,
+        draft: &mut CreateDraft<'_>,
+    ) -> Result<Vec<String>, Halt> {
+        let (mut kept, mut unnamed) = (Vec::new(), Vec::new());
+        for spec in texts(draft.host().get("Binds")) {
+            let parts: Vec<&str> = spec.split(':').collect();
+            match parts[..] {
+                [destination] => {
+                    unnamed.push(destination.to_owned());
+                    continue;
+                }
+                // The engine reads `/a:ro` as a volume without a name on /a, where others would see a host path.
+                [source, other] if source.starts_with('/') && !other.starts_with('/') => {
+                    let message = format!("HostConfig.Binds={spec}: expected a destination");
+                    return Err(Halt::Denied(message));
+                }
+                [source, destination, ..] => {
+                    if !source.starts_with('/') {
+                        self.ensure(view, draft, source, json!({})).await?;
+                    }
+                    draft.covered.push(destination.to_owned());
+                }
+                [] => {}
+            }
+            kept.push(spec);
+        }
+        if draft.host().contains_key("Binds") {
+            draft.host().insert("Binds".into(), json!(kept));
+        }
+        Ok(unnamed)
+    }
+
+    async fn mounts(
+        &self,
+        view: &mut OwnerView<'_>,
+        draft: &mut CreateDraft<'_>,
+    ) -> Result<(), Halt> {
+        let Some(Value::Array(mut mounts)) = draft.host().remove("Mounts") else {
+            return Ok(());
+        };
+        for mount in &mut mounts {
+            draft.covered.push(text(mount, "Target").to_owned());
+            if text(mount, "Type") != "volume" {
+                continue;
+            }
+            let source = text(mount, "Source").to_owned();
+            let options = object(&mut mount["VolumeOptions"]);
+            let labels = options.entry("Labels").or_insert(Value::Null);
+            stamp(labels, view);
+            if source.is_empty() {
+                continue;
+            }
+            let driver = options.get("DriverConfig");
+            let part = |key: &str| driver.and_then(|driver| driver.get(key)).cloned();
+            let volume = json!({
+                "Driver": part("Name").unwrap_or_default(),
+                "DriverOpts": part("Options").unwrap_or_default(),
+                "Labels": options.get("Labels"),
+            });
+            self.ensure(view, draft, &source, volume).await?;
+        }
+        draft.host().insert("Mounts".into(), Value::Array(mounts));
+        Ok(())
+    }
+
+    /// Sees to it that a volume exists which the owner may use. One that is nobody's is made, and looked at: another tool may
+    /// have been faster.
+    async fn ensure(
+        &self,
+        view: &mut OwnerView<'_>,
+        draft: &mut CreateDraft<'_>,
+        name: &str,
+        mut volume: Value,
+    ) -> Result<(), Halt> {
+        match view.volume(name).await? {
+            VolumeSight::Seen(_) => return Ok(()),
+            VolumeSight::Taken => return Err(taken(name)),
+            VolumeSight::Missing => {}
+        }
+        volume["Name"] = json!(name);
+        stamp(&mut volume["Labels"], view);
+        let reply = self
+            .volume_call("POST", None, volume.to_string().into_bytes())
+            .await?;
+        if reply.status != 201 {
+            return Err(Halt::Answer(reply));
+        }
+        if !view.is_own(parsed(&reply)?.get("Labels")) {
+            return Err(taken(name));
+        }
+        draft.made.push(name.to_owned());
+        Ok(())
+    }
+
+    /// The paths that an image's `VOLUME` names; nothing of an image that is not there, with which the create will fail.
+    async fn image_volumes(&self, image: &str) -> Result<Vec<String>, Halt> {
+        let is_odd = |part: &str| matches!(part, "" | "." | "..");
+        if image.split('/').any(is_odd) {
+            return Err(Halt::Denied(format!(
+                "Image={image}: expected an image's name"
+            )));
+        }
+        let parts: Vec<String> = image.split('/').map(encoded).collect();
+        let target = format!("/images/{}/json", parts.join("/"));
+        let mut room = crate::limits::Reservation::new(&self.shared.pending_bodies);
+        let (status, body) = self.shared.upstream.get(&target, Some(&mut room)).await?;
+        match status {
+            200 => {}
+            400 | 404 => return Ok(Vec::new()),
+            status => {
+                let message = format!("the engine answered {status} about image {image}");
+                return Err(Halt::Refused(Status::BadGateway, message));
+            }
+        }
+        let wrong = |e: serde_json::Error| {
+            Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}"))
+        };
+        let found: Value = serde_json::from_slice(&body).map_err(wrong)?;
+        let volumes = found.get("Config").and_then(|config| config.get("Volumes"));
+        let volumes = volumes.and_then(Value::as_object).into_iter().flatten();
+        Ok(volumes.map(|(path, _)| path.clone()).collect())
+    }
+}
+
+/// Whether two destinations are the same directory, as the engine cleans them.
+fn same_path(a: &str, b: &str) -> bool {
+    fn parts(path: &str) -> Vec<&str> {
+        let mut clean = Vec::new();
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => _ = clean.pop(),
+                part => clean.push(part),
+            }
+        }
+        clean
+    }
+    parts(a) == parts(b)
+}

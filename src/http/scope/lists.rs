@@ -1,0 +1,137 @@
+//! Lists, prunes and events: narrowed by the engine itself, through the one `filters` parameter that goes on.
+
+use serde_json::Value;
+
+use super::ghost::Ghosts;
+use super::objects::{parsed, reduce, written};
+use super::view::{OwnerView, text};
+use super::{Course, Halt, ObjectKind, ScopedRequest, Status};
+use policy::scope::OWNER_LABEL;
+use policy::scope::filters::ListFilters;
+use policy::scope::parameters::QueryPairs;
+
+impl ScopedRequest<'_> {
+    fn filters(query: &QueryPairs) -> Result<ListFilters, Halt> {
+        ListFilters::parse(query.get("filters"))
+            .map_err(|e| Halt::Refused(Status::BadRequest, format!("filters: {e}")))
+    }
+
+    /// The query with filters that only the owner's objects pass.
+    fn narrowed(query: &QueryPairs, view: &OwnerView<'_>) -> Result<QueryPairs, Halt> {
+        let mut filters = Self::filters(query)?;
+        filters.add("label", &view.client.owner.filter());
+        let mut query = query.clone();
+        query.set("filters", &filters.to_json());
+        Ok(query)
+    }
+
+    /// The containers that `since` and `before` name are the owner's: their order among others' would be told otherwise.
+    pub(super) async fn list_containers(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let mut query = self.query()?;
+        let mut filters = Self::filters(&query)?;
+        let mut ghosts = Ghosts::default();
+        let mut is_missing = false;
+        for key in ["since", "before"] {
+            let names: Vec<String> = filters.values(key).map(str::to_owned).collect();
+            // The engine takes one name, and which one of several is not said.
+            if names.len() > 1 {
+                let message = format!("filters: expected one value of {key}");
+                return Err(Halt::Refused(Status::BadRequest, message));
+            }
+            for name in names {
+                let id = match view.container_id(&name).await? {
+                    Some(id) => id,
+                    None => {
+                        is_missing = true;
+                        ghosts.of(&name)?
+                    }
+                };
+                filters.replace(key, &id);
+            }
+        }
+        query.set("filters", &filters.to_json());
+        let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
+        if !is_missing {
+            return Ok(Course::Retarget(target));
+        }
+        let reply = self.perform(target, Vec::new()).await?;
+        Ok(Course::Answer(ghosts.put_back(reply)))
+    }
+
+    /// What is shared has no label of the owner's, so it comes by a second list.
+    pub(super) async fn list_shared(
+        &self,
+        view: &mut OwnerView<'_>,
+        kind: ObjectKind,
+    ) -> Result<Course, Halt> {
+        let query = self.query()?;
+        let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
+        let scope = &view.client.scope;
+        let is_shared = |name: &str| match kind {
+            ObjectKind::Volume => scope.shares_volume(name),
+            _ => scope.shares_network(name),
+        };
+        if kind == ObjectKind::Volume && scope.volumes.is_empty() {
+            return Ok(Course::Retarget(target));
+        }
+        let mut own = self.perform(target, Vec::new()).await?;
+        let all = self.target("", &query.to_suffix());
+        let all = self.perform(all, Vec::new()).await?;
+        if own.status != 200 || all.status != 200 {
+            return Ok(Course::Answer(if own.status == 200 { all } else { own }));
+        }
+        let (mut list, mut others) = (parsed(&own)?, parsed(&all)?);
+        let more: Vec<Value> = items(&mut others)
+            .drain(..)
+            .filter(|item| {
+                let labels = item.get("Labels");
+                is_shared(text(item, "Name")) && !view.is_own(labels)
+            })
+            .collect();
+        let merged = items(&mut list);
+        merged.extend(more);
+        if kind == ObjectKind::Network {
+            reduce(view, merged).await?;
+        }
+        own.body = written(&list);
+        Ok(Course::Answer(own))
+    }
+
+    /// Containers' and images' events carry labels; those of networks and volumes do not, and are left out.
+    pub(super) fn events(&self, view: &OwnerView<'_>) -> Result<Course, Halt> {
+        let query = Self::narrowed(&self.query()?, view)?;
+        Ok(Course::Retarget(self.target("", &query.to_suffix())))
+    }
+
+    /// Under the owner's lock, since a volume that was just made for a container is not used yet.
+    pub(super) async fn prune(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let _lock = self.lock(view).await;
+        let query = self.query()?;
+        // `label!` takes objects out; the owner's own label would be one too many.
+        let excluded = Self::filters(&query)?;
+        if excluded
+            .values("label!")
+            .any(|label| label.starts_with(OWNER_LABEL))
+        {
+            let message = format!("filters: label!: {OWNER_LABEL} is the gate's own");
+            return Err(Halt::Refused(Status::BadRequest, message));
+        }
+        let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
+        Ok(Course::Answer(self.perform(target, Vec::new()).await?))
+    }
+}
+
+/// The objects in a list: networks come as an array, volumes in a member.
+fn items(list: &mut Value) -> &mut Vec<Value> {
+    if list.is_array() {
+        return list.as_array_mut().expect("an array, as was just seen");
+    }
+    if !list.is_object() {
+        *list = Value::Object(serde_json::Map::new());
+    }
+    let member = &mut list["Volumes"];
+    if !member.is_array() {
+        *member = Value::Array(Vec::new());
+    }
+    member.as_array_mut().expect("an array, as was just made")
+}

@@ -1,0 +1,163 @@
+//! Requests that name one object in their path.
+
+use serde_json::Value;
+
+use super::ghost::{Ghosts, masked};
+use super::view::{OwnerView, SeenObject, VolumeSight};
+use super::{Course, Halt, ScopedRequest};
+use crate::engine::lookup::EngineReply;
+use docker_api::Operation;
+
+impl ScopedRequest<'_> {
+    /// A container is addressed by its full id.
+    pub(super) async fn on_container(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        match view.container_id(self.name()).await? {
+            Some(id) => Ok(Course::Retarget(self.target(&id, &self.suffix()))),
+            None => self.missing().await,
+        }
+    }
+
+    /// An exec instance belongs to its container.
+    pub(super) async fn on_exec(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        match view.exec(self.name()).await? {
+            Some(_) => Ok(Course::Forward),
+            None => self.missing().await,
+        }
+    }
+
+    /// A network's answer shows the containers in it; only the owner's are left.
+    pub(super) async fn on_network(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let Some(network) = view.network(self.name()).await? else {
+            return self.missing().await;
+        };
+        let target = self.target(&network.id, &self.suffix());
+        let mut reply = self.perform(target, Vec::new()).await?;
+        if reply.status == 200 {
+            let mut tree = parsed(&reply)?;
+            reduce(view, std::slice::from_mut(&mut tree)).await?;
+            reply.body = written(&tree);
+        }
+        Ok(Course::Answer(reply))
+    }
+
+    /// A volume has no id.
+    pub(super) async fn on_volume(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        match view.volume(self.name()).await? {
+            VolumeSight::Seen(_) => Ok(Course::Forward),
+            VolumeSight::Taken | VolumeSight::Missing => self.missing().await,
+        }
+    }
+
+    /// The other's id in the answer about a taken name is masked.
+    pub(super) async fn rename(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let Some(id) = view.container_id(self.name()).await? else {
+            return self.missing().await;
+        };
+        let target = self.target(&id, &self.suffix());
+        let reply = self.perform(target, Vec::new()).await?;
+        Ok(Course::Answer(masked(reply)))
+    }
+
+    /// Under the owner's lock, since what the owner has is counted there.
+    pub(super) async fn remove_container(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let _lock = self.lock(view).await;
+        let Some(id) = view.container_id(self.name()).await? else {
+            return self.missing().await;
+        };
+        let target = self.target(&id, &self.suffix());
+        Ok(Course::Answer(self.perform(target, Vec::new()).await?))
+    }
+
+    pub(super) async fn remove_network(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let _lock = self.lock(view).await;
+        let Some(network) = view.network(self.name()).await? else {
+            return self.missing().await;
+        };
+        not_shared(&network, "network")?;
+        let target = self.target(&network.id, &self.suffix());
+        Ok(Course::Answer(self.perform(target, Vec::new()).await?))
+    }
+
+    /// Under the owner's lock, so that between the look-up and the removal the owner cannot give the name away.
+    pub(super) async fn remove_volume(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let _lock = self.lock(view).await;
+        let VolumeSight::Seen(volume) = view.volume(self.name()).await? else {
+            return self.missing().await;
+        };
+        not_shared(&volume, "volume")?;
+        let target = self.target(self.name(), &self.suffix());
+        Ok(Course::Answer(self.perform(target, Vec::new()).await?))
+    }
+
+    /// What the engine answers about something that does not exist, with the name that the client used.
+    pub(super) async fn missing(&self) -> Result<Course, Halt> {
+        let mut ghosts = Ghosts::default();
+        let target = self.target(&ghosts.of(self.name())?, &self.suffix());
+        let reply = self.perform(target, self.content.to_vec()).await?;
+        let hijacked = reply.status < 300
+            && matches!(
+                self.classified.operation,
+                Operation::ContainerAttach
+                    | Operation::ContainerAttachWs
+                    | Operation::ExecStart
+                    | Operation::ContainerArchivePut
+            );
+        if hijacked {
+            return Err(Halt::Refused(
+                super::Status::BadGateway,
+                "the engine found what does not exist".into(),
+            ));
+        }
+        Ok(Course::Answer(ghosts.put_back(reply)))
+    }
+}
+
+/// What is only shared may be used, and neither changed nor removed.
+fn not_shared(seen: &SeenObject, kind: &str) -> Result<(), Halt> {
+    match seen.is_own {
+        true => Ok(()),
+        false => Err(Halt::Denied(format!(
+            "{kind} {}: it is shared, and only its owner may remove it",
+            seen.name
+        ))),
+    }
+}
+
+/// The body of an answer.
+pub(super) fn parsed(reply: &EngineReply) -> Result<Value, Halt> {
+    serde_json::from_slice(&reply.body).map_err(|e| {
+        Halt::Refused(
+            super::Status::BadGateway,
+            format!("the engine's answer: {e}"),
+        )
+    })
+}
+
+/// A body as the engine writes it.
+pub(super) fn written(tree: &Value) -> Vec<u8> {
+    let mut text = tree.to_string();
+    text.push('\n');
+    text.into_bytes()
+}
+
+/// Leaves of the containers in networks only the owner's, and nothing of what a swarm tells about them.
+pub(super) async fn reduce(view: &OwnerView<'_>, networks: &mut [Value]) -> Result<(), Halt> {
+    let tells = |network: &Value| {
+        let containers = network.get("Containers").and_then(Value::as_object);
+        containers.is_some_and(|containers| !containers.is_empty())
+    };
+    let own = match networks.iter().any(tells) {
+        true => view.own_containers().await?,
+        false => Vec::new(),
+    };
+    for network in networks {
+        let Some(network) = network.as_object_mut() else {
+            continue;
+        };
+        network.remove("Services");
+        if let Some(Value::Object(containers)) = network.get_mut("Containers") {
+            containers.retain(|id, _| own.contains(id));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! What an owner sees of the engine: each look-up answers as if nothing of others existed, but for what is shared.
+
+use serde_json::Value;
+
+use super::ScopedClient;
+use crate::engine::lookup::LookupError;
+use crate::http::shared::Shared;
+use crate::limits::Reservation;
+use policy::EngineAnswer;
+use policy::scope::OWNER_LABEL;
+use policy::scope::filters::ListFilters;
+use policy::scope::parameters::encoded;
+
+/// The engine's answer about an object that an owner sees.
+#[derive(Clone, Debug)]
+pub(super) struct SeenObject {
+    /// Its full id.
+    pub(super) id: String,
+    /// Its name.
+    pub(super) name: String,
+    /// Whether it is the owner's, and not only shared.
+    pub(super) is_own: bool,
+    /// All that the engine says.
+    pub(super) tree: Value,
+    raw: Vec<u8>,
+}
+
+/// What a volume's name is to an owner.
+#[derive(Clone, Debug)]
+pub(super) enum VolumeSight {
+    /// The owner's, or shared.
+    Seen(Box<SeenObject>),
+    /// Somebody else's.
+    Taken,
+    /// Nobody's.
+    Missing,
+}
+
+/// One owner's view, for the time of one request.
+#[derive(Debug)]
+pub struct OwnerView<'v> {
+    shared: &'v Shared,
+    pub(super) client: &'v ScopedClient,
+    /// Full ids of containers that were found to be the owner's. A label of a container cannot change.
+    pub own: Vec<String>,
+}
+
+impl<'v> OwnerView<'v> {
+    /// The view of `client`, which has found `own` before.
+    #[must_use]
+    pub fn new(shared: &'v Shared, client: &'v ScopedClient, own: Vec<String>) -> Self {
+        Self {
+            shared,
+            client,
+            own,
+        }
+    }
+
+    /// Answers a look-up of the policy.
+    ///
+    /// # Errors
+    /// When the engine could not be asked.
+    pub async fn answer(&mut self, target: &str) -> Result<EngineAnswer, LookupError> {
+        let of = |prefix: &str, suffix: &str| target.strip_prefix(prefix)?.strip_suffix(suffix);
+        let seen = if let Some(name) = of("/containers/", "/json") {
+            self.container(name).await?
+        } else if let Some(id) = of("/exec/", "/json") {
+            self.exec(id).await?.map(|(exec, _)| exec)
+        } else if let Some(name) = of("/volumes/", "") {
+            match self.volume(name).await? {
+                VolumeSight::Seen(seen) => Some(*seen),
+                VolumeSight::Taken | VolumeSight::Missing => None,
+            }
+        } else if let Some(name) = of("/networks/", "") {
+            self.network(name).await?
+        } else {
+            None
+        };
+        Ok(match seen {
+            Some(seen) => EngineAnswer {
+                status: 200,
+                body: seen.raw,
+            },
+            None => EngineAnswer {
+                status: 404,
+                body: Vec::new(),
+            },
+        })
+    }
+
+    /// The container of the owner's that a name, an id or the beginning of one means.
+    pub(super) async fn container(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<SeenObject>, LookupError> {
+        let target = format!("/containers/{}/json", encoded(name));
+        let mut found = self.inspected(&target, "Id").await?.filter(|found| {
+            let config = found.tree.get("Config");
+            self.is_own(config.and_then(|config| config.get("Labels")))
+        });
+        if found.is_none() && may_be_prefix(name) {
+            let ids = self.own_containers().await?;
+            found = match only(&ids, name) {
+                Some(id) => {
+                    self.inspected(&format!("/containers/{id}/json"), "Id")
+                        .await?
+                }
+                None => None,
+            };
+        }
+        Ok(found.map(|found| {
+            self.own.push(found.id.clone());
+            SeenObject {
+                is_own: true,
+                ..found
+            }
+        }))
+    }
+
+    /// The full id of a container of the owner's.
+    pub(super) async fn container_id(&mut self, name: &str) -> Result<Option<String>, LookupError> {
+        if self.own.iter().any(|id| id == name) {
+            return Ok(Some(name.to_owned()));
+        }
+        Ok(self.container(name).await?.map(|found| found.id))
+    }
+
+    /// The exec instance of an id, and the container it is in, if that is the owner's.
+    pub(super) async fn exec(
+        &mut self,
+        id: &str,
+    ) -> Result<Option<(SeenObject, String)>, LookupError> {
+        let target = format!("/exec/{}/json", encoded(id));
+        let Some(found) = self.inspected(&target, "ID").await? else {
+            return Ok(None);
+        };
+        let container = text(&found.tree, "ContainerID").to_owned();
+        let own = self.container_id(&container).await?;
+        Ok(own.map(|container| (found, container)))
+    }
+
+    /// The network that a name, an id or the beginning of one means.
+    pub(super) async fn network(&mut self, name: &str) -> Result<Option<SeenObject>, LookupError> {
+        let target = format!("/networks/{}", encoded(name));
+        if let Some(found) = self.inspected(&target, "Id").await? {
+            let is_own = self.is_own(found.tree.get("Labels"));
+            if is_own || self.client.scope.shares_network(&found.name) {
+                return Ok(Some(SeenObject { is_own, ..found }));
+            }
+        }
+        if !may_be_prefix(name) {
+            return Ok(None);
+        }
+        let listed = self.listed("/networks", &[]).await?;
+        let ids = ids(&listed);
+        Ok(match only(&ids, name) {
+            Some(id) => {
+                let found = self.inspected(&format!("/networks/{id}"), "Id").await?;
+                found.map(|found| SeenObject {
+                    is_own: true,
+                    ..found
+                })
+            }
+            None => None,
+        })
+    }
+
+    /// What a volume's name is.
+    pub(super) async fn volume(&mut self, name: &str) -> Result<VolumeSight, LookupError> {
+        let target = format!("/volumes/{}", encoded(name));
+        let Some(found) = self.inspected(&target, "Name").await? else {
+            return Ok(VolumeSight::Missing);
+        };
+        let is_own = self.is_own(found.tree.get("Labels"));
+        Ok(match is_own || self.client.scope.shares_volume(name) {
+            true => VolumeSight::Seen(Box::new(SeenObject { is_own, ..found })),
+            false => VolumeSight::Taken,
+        })
+    }
+
+    /// The full ids of all containers of the owner's.
+    pub(super) async fn own_containers(&self) -> Result<Vec<String>, LookupError> {
+        Ok(ids(&self
+            .listed("/containers/json", &[("all", "1")])
+            .await?))
+    }
+
+    /// A list of the owner's objects.
+    pub(super) async fn listed(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Value, LookupError> {
+        let mut filters = ListFilters::default();
+        filters.add("label", &self.client.owner.filter());
+        let mut target = format!("{path}?filters={}", encoded(&filters.to_json()));
+        for (key, value) in parameters {
+            target.push_str(&format!("&{key}={value}"));
+        }
+        let mut room = Reservation::new(&self.shared.pending_bodies);
+        let (status, body) = self.shared.upstream.get(&target, Some(&mut room)).await?;
+        match status {
+            200 => serde_json::from_slice(&body).map_err(|_| LookupError::Answer(status)),
+            status => Err(LookupError::Answer(status)),
+        }
+    }
+
+    /// Whether labels are those of the owner's objects.
+    pub(super) fn is_own(&self, labels: Option<&Value>) -> bool {
+        let label = labels.and_then(|labels| labels.get(OWNER_LABEL));
+        label.and_then(Value::as_str) == Some(self.client.owner.label())
+    }
+
+    /// What the engine says of an object; `None` if it does not exist, or its name is ambiguous.
+    async fn inspected(&self, target: &str, id: &str) -> Result<Option<SeenObject>, LookupError> {
+        let mut room = Reservation::new(&self.shared.pending_bodies);
+        let (status, raw) = self.shared.upstream.get(target, Some(&mut room)).await?;
+        if matches!(status, 400 | 404 | 409) {
+            return Ok(None);
+        }
+        let tree: Value = match status {
+            200 => serde_json::from_slice(&raw).map_err(|_| LookupError::Answer(status))?,
+            status => return Err(LookupError::Answer(status)),
+        };
+        let name = text(&tree, "Name").trim_start_matches('/').to_owned();
+        let id = text(&tree, id).to_owned();
+        if id.is_empty() {
+            return Err(LookupError::Answer(status));
+        }
+        Ok(Some(SeenObject {
+            id,
+            name,
+            is_own: false,
+            tree,
+            raw,
+        }))
+    }
+}
+
+/// The text of a member; empty if it has none.
+pub(super) fn text<'t>(tree: &'t Value, key: &str) -> &'t str {
+    tree.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether a text may be the beginning of an id. The engine compares them as they are written.
+fn may_be_prefix(name: &str) -> bool {
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(digit)
+}
+
+/// The one id that begins so.
+fn only<'i>(ids: &'i [String], start: &str) -> Option<&'i String> {
+    let mut found = ids.iter().filter(|id| id.starts_with(start));
+    match (found.next(), found.next()) {
+        (Some(id), None) => Some(id),
+        _ => None,
+    }
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    let items = list.as_array().into_iter().flatten();
+    items
+        .map(|item| text(item, "Id").to_owned())
+        .filter(|id| !id.is_empty())
+        .collect()
+}

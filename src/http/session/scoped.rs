@@ -1,0 +1,157 @@
+//! A client whose role has a scope: who it is, what it sees, and the answers that the gate gives from the engine's.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::framing::Framing;
+use super::super::outgoing::Outgoing;
+use super::super::record::RequestRecord;
+use super::super::respond::{self, Refusal, Status};
+use super::super::scope::{Course, Halt, OwnerView, ScopedClient, ScopedRequest};
+use super::{After, LINGER, Ready, Session, Stop, decide};
+use crate::engine::lookup::EngineReply;
+use crate::generation::Generation;
+use pki::identity::Identity;
+use policy::scope::{ObjectOwner, OwnerError, SCOPE_RULE};
+use policy::{ClientRef, Denied};
+
+/// A client's scope; an error where its certificate cannot own anything.
+pub(super) type ScopeOf = Option<Result<Arc<ScopedClient>, OwnerError>>;
+
+/// The scope of a client under a generation.
+pub(super) fn scope_of(generation: &Generation, client: ClientRef, identity: &Identity) -> ScopeOf {
+    let policy = &generation.policy;
+    let scope = policy.role(client)?.scope.clone()?;
+    let Some(key) = &generation.owner_key else {
+        return Some(Err(OwnerError::Keyless));
+    };
+    let owner = ObjectOwner::of(scope.by, identity, policy.client_name(client), key);
+    Some(owner.map(|owner| Arc::new(ScopedClient { scope, owner })))
+}
+
+impl<'a> Session<'a> {
+    /// The denial of a client that has a scope and cannot own anything.
+    pub(super) fn ownerless(&self, record: &RequestRecord<'_>) -> Option<Box<Denied>> {
+        let error = self.scope.as_ref()?.as_ref().err()?;
+        Some(self.outside(record, error.to_string()))
+    }
+
+    fn outside(&self, record: &RequestRecord<'_>, detail: String) -> Box<Denied> {
+        let (generation, client) = &self.judged;
+        Box::new(Denied {
+            client: generation.policy.client_name(*client).to_owned(),
+            role: generation.policy.role_name(*client).to_owned(),
+            operation: record.operation,
+            rule: SCOPE_RULE,
+            detail,
+            allowed: String::new(),
+            status: 403,
+            command: None,
+            asked: policy::Powers::default(),
+        })
+    }
+
+    /// Finds the course of a permitted request of a scoped client: `None` if it goes on, with its objects pinned.
+    pub(super) async fn scoped(&mut self, ready: &mut Ready<'a>) -> Option<After> {
+        let client = match self.scope.clone()? {
+            Ok(client) => client,
+            Err(error) => {
+                let denied = self.outside(&ready.record, error.to_string());
+                return Some(self.deny(ready, &denied).await);
+            }
+        };
+        let sent = Instant::now();
+        let course = self.course_of(&client, ready).await;
+        match course {
+            Ok(Course::Forward) => None,
+            Ok(Course::Retarget(target)) => {
+                ready.out.retarget(&target);
+                None
+            }
+            Ok(Course::Answer(reply)) | Err(Halt::Answer(reply)) => {
+                ready.record.answered(sent, Some(Instant::now()));
+                Some(self.answer(ready, reply).await)
+            }
+            Err(Halt::Denied(detail)) => {
+                let denied = self.outside(&ready.record, detail);
+                Some(self.deny(ready, &denied).await)
+            }
+            Err(Halt::Refused(status, message)) => Some(
+                self.refuse_ready(ready, Refusal::new(status, message))
+                    .await,
+            ),
+        }
+    }
+
+    async fn course_of(
+        &mut self,
+        client: &ScopedClient,
+        ready: &Ready<'a>,
+    ) -> Result<Course, Halt> {
+        let mut view = OwnerView::new(self.shared, client, std::mem::take(&mut self.own));
+        let target = target_of(&ready.out);
+        let classified = docker_api::classify(&ready.record.method, &target)
+            .map_err(|e| Halt::Refused(Status::BadRequest, e.to_string()))?;
+        let request = ScopedRequest {
+            shared: self.shared,
+            permit: &ready.permit,
+            classified,
+            content_type: self.content_type.take(),
+            content: ready.out.content().unwrap_or_default(),
+        };
+        Box::pin(request.course(&mut view)).await
+    }
+
+    async fn deny(&mut self, ready: &mut Ready<'a>, denied: &Denied) -> After {
+        ready.record.denied(denied);
+        self.refuse_ready(ready, decide::refusal(denied)).await
+    }
+
+    async fn refuse_ready(&mut self, ready: &mut Ready<'a>, refusal: Refusal) -> After {
+        let is_head = ready.record.method == "HEAD";
+        Box::pin(self.finish_refused(refusal, is_head, &ready.body, &mut ready.record)).await
+    }
+
+    /// Sends an answer that the gate has in its hands, once the authorization plugin has seen it.
+    async fn answer(&mut self, ready: &mut Ready<'a>, reply: EngineReply) -> After {
+        if let Some(authorization) = self.authorization.take() {
+            let head = respond::head(&reply, false, None);
+            let framing = Framing::length(reply.body.len() as u64);
+            let mut question = authorization.ask(reply.status, &head, &framing, Some(&reply.body));
+            let answered = std::future::poll_fn(|cx| question.poll(cx)).await;
+            if let Err(denied) = answered {
+                let message = denied.to_string();
+                ready.record.denied_by_plugin(&message);
+                let refusal = Refusal::new(Status::Forbidden, message);
+                return self.refuse_ready(ready, refusal).await;
+            }
+        }
+        let is_head = ready.record.method == "HEAD";
+        let (keeps, option) = self.persists(&ready.body, &ready.record, true);
+        let mut bytes = respond::head(&reply, is_head, option);
+        if !is_head {
+            bytes.extend_from_slice(&reply.body);
+        }
+        let sent = self.client.write_all(&bytes).await;
+        self.entry.meter.down(bytes.len());
+        ready.record.finish(Some(reply.status), None);
+        match sent {
+            Ok(()) if keeps => After::Next,
+            Ok(()) => After::LingerAndClose(LINGER.0),
+            Err(_) => After::Drop,
+        }
+    }
+}
+
+/// The target in a head that is about to go on.
+fn target_of(out: &Outgoing) -> String {
+    let line = out.head().split(|b| *b == b'\r').next().unwrap_or_default();
+    let target = line.split(|b| *b == b' ').nth(1).unwrap_or_default();
+    String::from_utf8_lossy(target).into_owned()
+}
+
+/// A stop with a denial.
+pub(super) fn stopped(record: &mut RequestRecord<'_>, denied: &Denied) -> Stop {
+    record.denied(denied);
+    Stop::Refused(decide::refusal(denied))
+}

@@ -1,0 +1,106 @@
+//! One engine, two owners: each sees and touches only what it made, and what is another's answers like what is missing.
+
+mod matrix;
+mod owners;
+mod volumes;
+
+use std::fs;
+
+use crate::support::client::Side;
+use crate::support::suite::{Case, Suite};
+use crate::support::{Context, Verdict, ensure};
+
+use super::{ADMIN, Roles, TEAM, VIEWER, json, live, path};
+
+pub(crate) fn cases() -> Vec<Case> {
+    [matrix::cases(), owners::cases(), volumes::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The policy of two owners with one role, and an admin.
+fn policy(role: &str) -> String {
+    let client = |cn: &str, role: &str| {
+        format!("[[client]]\nmatch = {{ cn = \"e2e {cn}\" }}\nrole = \"{role}\"\n")
+    };
+    format!(
+        "version = 1\n{}{}{}[role.own]\nscope = \"own\"\nallow = [\"*\"]\n{role}\n[role.own.limits]\ntags = [\"**\"]\nvolumes = [\"*\"]\n",
+        client(TEAM, "own"),
+        client(VIEWER, "own"),
+        client(ADMIN, "admin"),
+    )
+}
+
+/// Two owners on one engine, and the engine itself.
+struct Owners<'a> {
+    roles: Roles<'a>,
+    alice: Side<'a>,
+    bob: Side<'a>,
+    direct: Side<'a>,
+}
+
+impl<'a> Owners<'a> {
+    /// `role` is what the role says beside its scope.
+    fn start(suite: &'a Suite, name: &'a str, role: &str) -> Verdict<Self> {
+        let key = suite.scratch(&format!("{name}-key"))?.join("owner.key");
+        let roles = Roles::start(suite, name, &["--owner-key", &path(&key)?])?;
+        let mode =
+            std::os::unix::fs::MetadataExt::mode(&fs::metadata(&key).context("see the key")?);
+        ensure!(mode & 0o777 == 0o600, "the key has mode {mode:o}");
+        live::reload(&roles, &policy(role), "\"Reloaded\"")?;
+        let (mut alice, mut bob) = (roles.side(TEAM)?, roles.side(VIEWER)?);
+        let direct = roles.direct()?;
+        alice.prefix += "-a";
+        bob.prefix += "-b";
+        Ok(Self {
+            roles,
+            alice,
+            bob,
+            direct,
+        })
+    }
+
+    fn finish(self) -> Verdict {
+        let script = "docker rm -fv $(docker ps -aq --filter name=$N) 2>/dev/null; docker volume rm $(docker volume ls -q --filter name=$N) 2>/dev/null; docker network rm $(docker network ls -q --filter name=$N) 2>/dev/null; true";
+        self.direct.ok(script)?;
+        self.roles.finish()
+    }
+}
+
+/// Sends a request; status and the whole body.
+fn answered(side: &Side<'_>, method: &str, target: &str, body: &str) -> Verdict<(u16, String)> {
+    let mut wire = side.wire()?;
+    wire.send(json(method, target, body).as_bytes())?;
+    let (head, body) = wire.answer()?;
+    Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Sends a request and expects this status.
+fn expect(side: &Side<'_>, method: &str, target: &str, body: &str, status: u16) -> Verdict<String> {
+    let answer = answered(side, method, target, body)?;
+    ensure!(
+        answer.0 == status,
+        "{method} {target} {body}: expected {status}, got {} {}",
+        answer.0,
+        answer.1
+    );
+    Ok(answer.1)
+}
+
+/// The text of a member of an answer.
+fn member(text: &str, pointer: &str) -> String {
+    let tree: serde_json::Value = match serde_json::from_str(text) {
+        Ok(tree) => tree,
+        Err(e) => return format!("no JSON: {e}"),
+    };
+    let found = tree.pointer(pointer);
+    found
+        .and_then(|value| {
+            value
+                .as_str()
+                .map(str::to_owned)
+                .or_else(|| Some(value.to_string()))
+        })
+        .unwrap_or_default()
+}

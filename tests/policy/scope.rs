@@ -1,0 +1,380 @@
+//! Roles with a scope: what the file may say, who owns, and what a request may not claim.
+
+use docker_api::Operation;
+use policy::Policy;
+use policy::scope::filters::ListFilters;
+use policy::scope::parameters::QueryPairs;
+use policy::scope::{ObjectOwner, OwnedBy, OwnerError, OwnerKey, ScopeAction};
+
+use crate::support::{Ask, cn, role};
+
+/// A role with a scope, which may call everything that a scope lets pass.
+fn scoped(limits: &str) -> Policy {
+    role(&format!(
+        "scope = \"own\"\nallow = [\"*\"]\n[role.team.shared]\nnetworks = [\"bridge\", \"none\"]\nvolumes = [\"cache-*\"]\n[role.team.limits]\ntags = [\"registry.example.com/team/**\"]\nvolumes = [\"*\"]\n{limits}"
+    ))
+}
+
+fn faults(body: &str) -> String {
+    let text = format!(
+        "version = 1\n[[client]]\nmatch = {{ cn = \"ci\" }}\nrole = \"team\"\n[role.team]\n{body}\n"
+    );
+    match Policy::parse("test.toml", &text) {
+        Ok(_) => panic!("no fault: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_scope_is_read_and_what_it_does_not_go_with_is_refused() {
+    let policy = scoped("");
+    let scope = policy.roles.last().and_then(|role| role.scope.clone());
+    let scope = scope.expect("a scope");
+    assert_eq!(scope.by, OwnedBy::Certificate);
+    assert!(scope.shares_network("bridge") && !scope.shares_network("bridge2"));
+    assert!(scope.shares_network("none"));
+    assert!(scope.shares_volume("cache-npm") && !scope.shares_volume("a-cache-npm"));
+    for (body, said) in [
+        ("scope = \"all\"", "scope: expected \"own\" or \"entry\""),
+        ("scope = 1", "scope: expected a string"),
+        (
+            "[role.team.shared]\nnetworks = []",
+            "shared: expected `scope` beside it",
+        ),
+        (
+            "scope = \"own\"\n[role.team.shared]\nnetwork = []",
+            "unknown key \"network\" in shared",
+        ),
+        (
+            "scope = \"own\"\n[role.team.shared]\nnetworks = [\"host\"]",
+            "the engine's own network",
+        ),
+        (
+            "scope = \"own\"\n[role.team.shared]\nnetworks = [\"*\"]",
+            "expected the name of a network",
+        ),
+        (
+            "scope = \"own\"\n[role.team.shared]\nvolumes = [\"/srv\"]",
+            "expected a volume's name",
+        ),
+        (
+            "scope = \"own\"\nmode = \"report\"",
+            "expected mode = \"enforce\"",
+        ),
+        (
+            "scope = \"own\"\nbase = \"ci\"\n[role.team.limits]\nprivileged = true",
+            "leads to the host",
+        ),
+        (
+            "scope = \"own\"\n[role.team.limits]\nhost_namespaces = [\"uts\"]",
+            "limits.host_namespaces",
+        ),
+        (
+            "scope = \"own\"\n[role.team.limits]\njoin_containers = true",
+            "limits.join_containers",
+        ),
+        (
+            "scope = \"own\"\n[role.team.limits]\nbuildkit = true",
+            "limits.buildkit",
+        ),
+        (
+            "scope = \"own\"\n[role.team.limits]\nbinds = [\"/srv/**\"]",
+            "expected a directory of the role's own",
+        ),
+        (
+            "scope = \"own\"\nbase = \"ci\"\n[role.team.limits]\nbinds = [\"/etc/docker/**\"]",
+            "leads to the host",
+        ),
+        (
+            "scope = \"own\"\nallow = [\"plugin.*\"]",
+            "\"plugin.*\" is refused in a scope",
+        ),
+        (
+            "scope = \"own\"\nallow = [\"swarm.inspect\"]",
+            "\"swarm.inspect\" is refused in a scope",
+        ),
+        (
+            "scope = \"own\"\nallow = [\"system.df\"]",
+            "\"system.df\" is refused in a scope",
+        ),
+        (
+            "scope = \"own\"\n[role.team.build]\nhistory = \"all\"",
+            "build.history",
+        ),
+        (
+            "scope = \"own\"\n[role.team.build]\nprune = true",
+            "build.prune",
+        ),
+    ] {
+        let text = faults(body);
+        assert!(text.contains(said), "{body}: {text}");
+    }
+    role(
+        "scope = \"own\"\nbase = \"ci\"\n[role.team.limits]\nbinds = [\"/srv/team/**\"]\ntags = [\"t/**\"]",
+    );
+    role("scope = \"entry\"\nallow = [\"container.*\", \"image.list\"]");
+}
+
+#[test]
+fn two_entries_of_one_name_cannot_be_one_owner() {
+    let entry = "[[client]]\nname = \"team\"\nmatch = { cn = \"NAME\" }\nrole = \"team\"\n";
+    let text = |scope: &str| {
+        format!(
+            "version = 1\n{}{}[role.team]\nscope = \"{scope}\"\nbase = \"monitor\"\n",
+            entry.replace("NAME", "a"),
+            entry.replace("NAME", "b")
+        )
+    };
+    let fault = Policy::parse("test.toml", &text("entry"))
+        .expect_err("two entries")
+        .to_string();
+    assert!(fault.contains("two entries are called \"team\""), "{fault}");
+    Policy::parse("test.toml", &text("own")).expect("each certificate is its own");
+}
+
+#[test]
+fn every_operation_has_its_scope_and_what_has_none_is_refused() {
+    let policy = scoped("");
+    let role = policy.roles.last().expect("a role");
+    let mut refused = 0;
+    for operation in Operation::ALL {
+        let is_refused = ScopeAction::of(*operation) == ScopeAction::Refused;
+        assert!(
+            !(is_refused && role.allowed.contains(*operation)),
+            "{operation} is refused in a scope, and the role has it"
+        );
+        refused += usize::from(is_refused);
+    }
+    assert!(refused > 50, "{refused} operations are refused");
+    assert_eq!(ScopeAction::of(Operation::Unknown), ScopeAction::Refused);
+    for (method, target) in [
+        ("GET", "/system/df"),
+        ("GET", "/plugins"),
+        ("GET", "/swarm"),
+        ("GET", "/services"),
+        ("POST", "/images/prune"),
+        ("POST", "/build/prune"),
+        ("GET", "/containers/x/checkpoints"),
+        ("GET", "/debug/vars"),
+    ] {
+        Ask::new(&policy, method, target).denied("scope");
+    }
+    let _ = Ask::new(&policy, "GET", "/containers/json").allowed();
+}
+
+#[test]
+fn labels_of_the_gate_are_refused_in_every_role_that_has_limits() {
+    let unscoped = role("allow = [\"*\"]\n[role.team.limits]\ntags = [\"**\"]\nvolumes = [\"*\"]");
+    for policy in [&scoped(""), &unscoped] {
+        for (target, body) in [
+            (
+                "/containers/create",
+                r#"{"Image":"a","Labels":{"dockgate.owner":"x"}}"#,
+            ),
+            (
+                "/containers/create",
+                r#"{"Image":"a","Labels":{"Dockgate.Owner":""}}"#,
+            ),
+            (
+                "/containers/create",
+                r#"{"Image":"a","Labels":{"\u0064ockgate.memory":"1"}}"#,
+            ),
+            (
+                "/containers/create",
+                r#"{"Image":"a","HostConfig":{"Mounts":[{"Type":"tmpfs","Target":"/b"},{"Type":"volume","Target":"/a","VolumeOptions":{"Labels":{"dockgate.owner":"x"}}}]}}"#,
+            ),
+            (
+                "/networks/create",
+                r#"{"Name":"n-n","Labels":{"dockgate.owner":"x"}}"#,
+            ),
+            (
+                "/volumes/create",
+                r#"{"Name":"n-n","Labels":{"dockgate.owner":"x"}}"#,
+            ),
+        ] {
+            Ask::new(policy, "POST", target).body(body).denied("scope");
+            let plain = body
+                .replace("dockgate.", "other.")
+                .replace("Dockgate.", "other.");
+            if !plain.contains("\\u") {
+                let _ = Ask::new(policy, "POST", target).body(&plain).allowed();
+            }
+        }
+        for target in [
+            "/build?labels=%7B%22dockgate.owner%22:%22x%22%7D",
+            "/build?labels=%7B%22a%22:%221%22,%22a%22:%222%22%7D",
+            "/commit?container=abc&changes=LABEL%20dockgate.owner=x",
+            "/commit?container=abc&changes=LABEL%20dock%22gate.ow%22ner=x",
+            "/commit?container=abc&changes=LABEL%20a=b%20%5C&changes=dockgate.owner=x",
+            "/commit?container=abc&changes=label%20$A=x",
+            "/images/create?fromSrc=-&repo=registry.example.com/team/a&changes=ONBUILD%20LABEL%20dockgate.owner=x",
+        ] {
+            Ask::new(policy, "POST", target).denied("scope");
+        }
+        let _ = Ask::new(
+            policy,
+            "POST",
+            "/build?labels=%7B%22a%22:%22dockgate.owner%22%7D",
+        )
+        .allowed();
+    }
+    let services = role("allow = [\"service.create\"]");
+    let spec = r#"{"Name":"s","Labels":{"dockgate.owner":"x"},"TaskTemplate":{"ContainerSpec":{"Image":"a"}}}"#;
+    Ask::new(&services, "POST", "/services/create")
+        .body(spec)
+        .denied("scope");
+    let spec = r#"{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"a","Labels":{"dockgate.owner":"x"}}}}"#;
+    Ask::new(&services, "POST", "/services/create")
+        .body(spec)
+        .denied("scope");
+}
+
+#[test]
+fn a_name_that_may_be_an_id_is_refused_in_a_scope_alone() {
+    let plain = role("base = \"deployer\"");
+    let policy = scoped("");
+    let body = r#"{"Image":"a"}"#;
+    for name in ["abcd", "DEADBEEF", "%2Fcafe", &"f".repeat(64)] {
+        let create = format!("/containers/create?name={name}");
+        Ask::new(&policy, "POST", &create)
+            .body(body)
+            .denied("scope");
+        let _ = Ask::new(&plain, "POST", &create).body(body).allowed();
+        let rename = format!("/containers/x/rename?name={name}");
+        Ask::new(&policy, "POST", &rename).denied("scope");
+        let _ = Ask::new(&plain, "POST", &rename).allowed();
+    }
+    for name in ["abc", "abcdefg", "decaf-1", &"f".repeat(65)] {
+        let _ = Ask::new(&policy, "POST", &format!("/containers/create?name={name}"))
+            .body(body)
+            .allowed();
+    }
+    Ask::new(&policy, "POST", "/networks/create")
+        .body(r#"{"Name":"cafe"}"#)
+        .denied("scope");
+    let _ = Ask::new(&policy, "POST", "/networks/create")
+        .body(r#"{"Name":"cafe-1"}"#)
+        .allowed();
+}
+
+#[test]
+fn an_image_is_removed_by_a_name_that_the_role_may_write() {
+    let policy = scoped("");
+    let _ = Ask::new(&policy, "DELETE", "/images/registry.example.com/team/app:1").allowed();
+    for name in ["busybox", "registry.example.com/other/app", "deadbeef"] {
+        Ask::new(&policy, "DELETE", &format!("/images/{name}")).denied("tags");
+    }
+    let _ = Ask::new(
+        &role("allow = [\"image.delete\"]"),
+        "DELETE",
+        "/images/busybox",
+    )
+    .allowed();
+}
+
+#[test]
+fn an_owner_is_one_typed_name_and_a_label_that_only_the_key_makes() {
+    let key = OwnerKey::new([7; 32]);
+    let owner = |identity: &pki::identity::Identity| {
+        ObjectOwner::of(OwnedBy::Certificate, identity, "entry", &key)
+    };
+    let alice = owner(&cn("alice")).expect("an owner");
+    assert_eq!(alice.value(), format!("{}/cn:alice", "03".repeat(32)));
+    assert_eq!(alice.short(), "cn:alice");
+    assert_eq!(key.verified(alice.label()), Some(alice.clone()));
+    assert_eq!(key.verified(&format!("{}x", alice.label())), None);
+    assert_eq!(key.verified(alice.value()), None);
+    assert_eq!(OwnerKey::new([8; 32]).verified(alice.label()), None);
+    assert_eq!(OwnerKey::parse(&key.to_text()), Some(key.clone()));
+    assert_eq!(OwnerKey::parse("07"), None);
+    assert!(!format!("{key:?}").contains('7'));
+    // Kinds, issuers and entries do not collide.
+    let mut mail = cn("x");
+    (mail.common_names, mail.emails) = (Vec::new(), vec!["alice".into()]);
+    let mut other = cn("alice");
+    other.issuer_spki = Some([4; 32]);
+    let entry = ObjectOwner::of(OwnedBy::Entry, &cn("alice"), "cn:alice", &key).expect("an entry");
+    assert_eq!(entry.short(), "entry:cn:alice");
+    let values = [
+        &alice,
+        &owner(&mail).expect("a mail"),
+        &owner(&other).expect("another CA"),
+        &entry,
+    ]
+    .map(|owner| owner.label().to_owned());
+    assert_eq!(
+        values
+            .iter()
+            .collect::<std::collections::HashSet<_>>()
+            .len(),
+        4
+    );
+    // What is ambiguous owns nothing.
+    let mut two = cn("alice");
+    two.common_names.push("bob".into());
+    assert_eq!(owner(&two), Err(OwnerError::Ambiguous("common name")));
+    let mut nameless = cn("alice");
+    nameless.common_names.clear();
+    assert_eq!(owner(&nameless), Err(OwnerError::Nameless));
+    assert_eq!(owner(&cn("a\nb")), Err(OwnerError::Unclean("common name")));
+    assert_eq!(
+        owner(&cn(&"a".repeat(513))),
+        Err(OwnerError::Unclean("common name"))
+    );
+    let mut orphan = cn("alice");
+    orphan.issuer_spki = None;
+    assert_eq!(owner(&orphan), Err(OwnerError::Issuer));
+}
+
+#[test]
+fn filters_are_read_in_both_forms_and_written_as_one() {
+    for (text, written) in [
+        ("", "{}"),
+        ("null", "{}"),
+        ("{}", "{}"),
+        (
+            r#"{"label":["a=b","c"]}"#,
+            r#"{"label":{"a=b":true,"c":true}}"#,
+        ),
+        (
+            r#"{"label":{"a=b":true},"status":["up"]}"#,
+            r#"{"label":{"a=b":true},"status":{"up":true}}"#,
+        ),
+        (
+            r#"{"dangling":{"false":false}}"#,
+            r#"{"dangling":{"false":false}}"#,
+        ),
+    ] {
+        let filters = ListFilters::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(filters.to_json(), written, "{text}");
+    }
+    for text in [
+        "[]",
+        "1",
+        "{",
+        r#"{"label":"a"}"#,
+        r#"{"label":[1]}"#,
+        r#"{"label":{"a":1}}"#,
+        r#"{"label":[],"label":["a"]}"#,
+        r#"{"label":{"a":true,"a":false}}"#,
+        "{} {}",
+    ] {
+        assert!(ListFilters::parse(text).is_err(), "{text}");
+    }
+    let mut filters = ListFilters::parse(r#"{"label":["a"],"since":["x"]}"#).expect("filters");
+    filters.add("label", "dockgate.owner=\"q\"");
+    filters.replace("since", "id");
+    assert_eq!(
+        filters.to_json(),
+        r#"{"label":{"a":true,"dockgate.owner=\"q\"":true},"since":{"id":true}}"#
+    );
+}
+
+#[test]
+fn a_query_is_written_back_with_one_value_of_what_was_set() {
+    let mut query = QueryPairs::parse("all=1&%66ilters=a&filters=b&x=%26%20+").expect("a query");
+    query.set("filters", "{}&");
+    assert_eq!(query.to_suffix(), "?all=1&x=%26%20%20&filters=%7B%7D%26");
+    assert!(QueryPairs::parse("a=%zz").is_err());
+    assert_eq!(QueryPairs::default().to_suffix(), "");
+}
