@@ -5,8 +5,10 @@
 //! of keys.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub mod certs;
 pub mod policy;
@@ -62,6 +64,31 @@ pub enum Command {
     Kick(KickArgs),
     /// Ask the running gate whether it is ready; exit 0 or 1
     Healthcheck(HealthcheckArgs),
+    /// Print the completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages, one for each command
+    Man(ManArgs),
+}
+
+/// `dockgate completions`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "bash: dockgate completions bash > /usr/share/bash-completion/completions/dockgate\n\
+zsh:  dockgate completions zsh > /usr/share/zsh/vendor-completions/_dockgate\n\
+fish: dockgate completions fish > /usr/share/fish/vendor_completions.d/dockgate.fish"
+)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `dockgate man`.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// The directory to write to, which must exist
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `dockgate check`.

@@ -10,6 +10,7 @@ pub mod control;
 pub mod doctor;
 mod exposure;
 mod failure;
+mod manual;
 pub mod output;
 pub mod policy;
 mod serve;
@@ -40,5 +41,7 @@ pub fn run(
         Command::Top(args) => control::top(&args, output),
         Command::Kick(args) => control::kick(&args, output),
         Command::Healthcheck(args) => control::healthcheck(&args, output),
+        Command::Completions(args) => Ok(manual::completions(&args, output)),
+        Command::Man(args) => manual::pages(&args, output),
     }
 }

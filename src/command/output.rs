@@ -197,7 +197,12 @@ impl<'w> Output<'w> {
         self.aside = true;
     }
 
-    /// The same for a document that others read, such as the audit.
+    /// A text that was made from the command line's own description, as it is.
+    pub fn generated(&mut self, text: &[u8]) {
+        self.bytes(text);
+    }
+
+    /// All sentences go to standard error from now on: others read a document there, such as the audit.
     pub fn stand_aside(&mut self) {
         self.aside = true;
     }

@@ -1,5 +1,6 @@
 //! How the gate sits on its host: the service manager, and what the system lets it do.
 
 mod cage;
+mod manual;
 mod service;
 mod user;
