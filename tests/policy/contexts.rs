@@ -760,9 +760,10 @@ proptest! {
         let _ = judged(&limits(LIMITS), "", &body, 700);
     }
 
-    /// Whatever a Dockerfile holds, an address of the loopback at the start of a source is found where the line is one of its own.
+    /// Whatever a Dockerfile holds, an address of the loopback at the start of a source is found where the line is one of its own:
+    /// a backslash with nothing but blanks behind it continues the line before.
     #[test]
-    fn no_line_before_hides_an_address(lines in prop::collection::vec("(RUN|ENV|ADD|COPY|#| |\\[)[ -~]{0,20}[^\\\\`<]", 0..6)) {
+    fn no_line_before_hides_an_address(lines in prop::collection::vec("(RUN|ENV|ADD|COPY|#| |\\[)[ -~]{0,20}[^\\\\`<\\s]", 0..6)) {
         let lines: Vec<String> = lines.into_iter().filter(|line| !line.contains("<<")).collect();
         let text = format!("FROM busybox\n{}\n\nADD http://127.0.0.1/x /\n", lines.join("\n"));
         let body = tar(&[("Dockerfile", &text)]);
