@@ -7,6 +7,10 @@ check:
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- -D warnings
 
+# Licences, sources and doubles of what is built on (needs cargo-deny).
+deny:
+    cargo deny --locked check --hide-inclusion-graph bans licenses sources
+
 # Everything that needs cargo and nothing else.
 test *ARGS:
     cargo test --locked {{ ARGS }}
