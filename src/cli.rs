@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub mod certs;
+pub mod enrol;
 pub mod policy;
 
 pub use crate::config::args::{ControlArgs, ServeArgs};
@@ -50,6 +51,14 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Make, show, renew and revoke certificates
     Certs(certs::CertsArgs),
+    /// Hand out certificates over the network, by invitation: holds the CA's key, in a process of its own
+    Signer(Box<enrol::SignerArgs>),
+    /// Invite somebody to get a certificate; prints one token
+    Invite(enrol::InviteArgs),
+    /// Use an invitation: make a key here, get its certificate, make a docker context
+    Join(enrol::JoinArgs),
+    /// Renew a certificate that came by `join`
+    Renew(enrol::RenewArgs),
     /// Check, explain and learn policies
     Policy(policy::PolicyArgs),
     /// Walk from the socket to the client and name the one thing to fix

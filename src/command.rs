@@ -10,10 +10,14 @@ pub mod control;
 pub mod doctor;
 mod exposure;
 mod failure;
+mod invite;
+mod join;
 mod manual;
 pub mod output;
 pub mod policy;
+mod renew;
 mod serve;
+mod signer;
 
 use output::{Exit, Failure, Output};
 
@@ -35,6 +39,10 @@ pub fn run(
         Command::Check(args) => Ok(check::run(&args, env(), output)),
         Command::Doctor(args) => doctor::run(&args, env(), output),
         Command::Certs(args) => certs::run(&args, output),
+        Command::Signer(args) => signer::run(&args, output),
+        Command::Invite(args) => invite::run(&args, output),
+        Command::Join(args) => join::run(&args, output),
+        Command::Renew(args) => renew::run(&args, output),
         Command::Policy(args) => policy::run(&args, output),
         Command::Reload(args) => control::reload(&args, output),
         Command::Ps(args) => control::ps(&args, output),

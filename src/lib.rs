@@ -17,6 +17,11 @@ pub mod app;
 
 pub mod reload;
 
+// Certificates asked for and handed out over the network.
+pub mod signer;
+
+pub mod enrolment;
+
 // The path of a request.
 pub mod connection;
 

@@ -9,7 +9,7 @@ use pki::CRL_DAYS;
 use pki::key::KeyType;
 
 /// The names of the kinds of key, from the one list of them.
-fn key_type() -> impl TypedValueParser<Value = KeyType> {
+pub(super) fn key_type() -> impl TypedValueParser<Value = KeyType> {
     let names = KeyType::ALL
         .iter()
         .map(|(_, name, help)| PossibleValue::new(*name).help(*help));
@@ -41,6 +41,8 @@ pub enum CertsCommand {
     Renew(Renew),
     /// Take a certificate back: it goes onto crl.pem
     Revoke(Revoke),
+    /// Lift the hold from a name whose certificate was renewed twice
+    Allow(Allow),
     /// Sign the revocation list again before it lapses
     Crl(Crl),
     /// Pack a client's files for the machine that will use them
@@ -50,7 +52,7 @@ pub enum CertsCommand {
 }
 
 /// Where certificates are kept.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DirArgs {
     /// Directory of the certificates; docker:dind's, Docker's guide's and kekru's layouts are used as they are
     #[arg(
@@ -77,6 +79,20 @@ pub struct CaArgs {
     /// File whose first line is the passphrase of the CA key; without it a terminal is asked
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+}
+
+/// `certs allow`
+#[derive(Debug, Args)]
+pub struct Allow {
+    /// The name whose certificates are on hold
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Which CA signs the list.
+    #[command(flatten)]
+    pub ca: CaArgs,
+    /// Days until the list lapses
+    #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
+    pub crl_days: u32,
 }
 
 /// `certs init`

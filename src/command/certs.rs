@@ -36,6 +36,7 @@ pub fn run(args: &CertsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
         CertsCommand::Show(args) => show::show(args, output),
         CertsCommand::Renew(args) => renew::renew(args, output),
         CertsCommand::Revoke(args) => revoke::revoke(args, output),
+        CertsCommand::Allow(args) => revoke::allow(args, output),
         CertsCommand::Crl(args) => revoke::crl(args, output),
         CertsCommand::Sign(args) => sign::sign(args, output),
     }?;
@@ -75,12 +76,12 @@ fn server_names(given: &[String]) -> Result<(Vec<San>, Grant), CertsError> {
 }
 
 /// `--dir` as later commands need it: left out where it is the default.
-fn dir_option(dir: &Path) -> String {
+pub(super) fn dir_option(dir: &Path) -> String {
     Paths::of(dir).option()
 }
 
 /// Every name that a new certificate gives its holder, one a line.
-fn granted(output: &mut Output<'_>, info: &Certificate) {
+pub(super) fn granted(output: &mut Output<'_>, info: &Certificate) {
     let mut field = |name: &str, values: &[String]| {
         for value in values {
             output.row(format!("  {name:<11}  {value}"));

@@ -280,7 +280,7 @@ impl From<LogLevel> for tracing::Level {
 }
 
 impl LogLevel {
-    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
         match text.trim().to_ascii_lowercase().as_str() {
             "trace" => Ok(Self::Trace),
             "debug" => Ok(Self::Debug),

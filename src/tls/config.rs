@@ -13,9 +13,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
-use super::verify::{ClientVerifier, algorithms};
+use super::verify::{self, ClientVerifier};
 use crate::observe::metrics::Expiry;
-use pki::{DenyList, TrustStore};
+use pki::{Algorithms, DenyList, TrustStore};
 
 /// What a generation of trust is made from.
 #[derive(Debug)]
@@ -123,11 +123,17 @@ pub fn trust_store(
     denied: DenyList,
 ) -> Result<TrustStore, String> {
     let supported = provider().signature_verification_algorithms;
-    TrustStore::new(cas, lists, denied, algorithms(&supported))
+    TrustStore::new(cas, lists, denied, verify::algorithms(&supported))
+}
+
+/// The signature algorithms that dockgate accepts, SHA-1 not among them.
+#[must_use]
+pub fn algorithms() -> Algorithms {
+    verify::algorithms(&provider().signature_verification_algorithms)
 }
 
 /// AES-128-GCM first: it is what Docker's own clients prefer, and bulk streams cost a quarter less than with AES-256.
-fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,

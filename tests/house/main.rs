@@ -117,6 +117,7 @@ fn the_pure_crates_have_no_runtime_and_no_command_line() {
         ("docker-api", &["tokio", "clap", "rustls"]),
         ("policy", &["tokio", "clap", "rustls"]),
         ("pki", &["tokio", "clap"]),
+        ("enroll", &["tokio", "clap", "rustls"]),
     ] {
         let output = Command::new(env!("CARGO"))
             .args(["tree", "--offline", "--locked", "--edges", "normal"])

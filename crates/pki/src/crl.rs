@@ -44,6 +44,14 @@ pub struct ListEntry {
     reason: Option<RevocationReason>,
 }
 
+impl ListEntry {
+    /// Whether it may come off the list again.
+    #[must_use]
+    pub fn is_on_hold(&self) -> bool {
+        self.reason == Some(RevocationReason::CertificateHold)
+    }
+}
+
 impl IssuedList {
     /// Reads a PEM or DER list.
     pub fn read(path: &Path) -> Result<Self, CertsError> {
@@ -66,6 +74,12 @@ impl IssuedList {
             .find(|block| block.label == "X509 CRL")
             .ok_or_else(|| unexpected(pem::describe(&blocks)))?;
         Self::parse(&block.der).map_err(unexpected)
+    }
+
+    /// When it was signed, as it says.
+    #[must_use]
+    pub fn signed_at(&self) -> OffsetDateTime {
+        self.this_update + BACKDATE
     }
 
     /// Whether two thirds of its life are over.
@@ -193,14 +207,27 @@ fn merged(store: &Store, authority: &Authority, present: Option<&IssuedList>) ->
     for revoked in store.index.revoked() {
         let ours = revoked.issuer_key_id.is_none()
             || revoked.issuer_key_id == authority.info().subject_key_id;
-        if ours && !entries.iter().any(|entry| entry.serial == revoked.serial) {
-            entries.push(ListEntry {
+        let listed = entries
+            .iter_mut()
+            .find(|entry| entry.serial == revoked.serial);
+        match listed {
+            // What was on hold may have been taken back for good since.
+            Some(entry) if entry.reason == Some(RevocationReason::CertificateHold) => {
+                entry.reason = reason_from_word(&revoked.reason);
+            }
+            None if ours => entries.push(ListEntry {
                 serial: revoked.serial.clone(),
                 at: OffsetDateTime::parse(&revoked.at, &Rfc3339).unwrap_or_else(|_| now()),
                 reason: reason_from_word(&revoked.reason),
-            });
+            }),
+            _ => {}
         }
     }
+    // Only a hold ends (RFC 5280 §5.3.1).
+    entries.retain(|entry| {
+        entry.reason != Some(RevocationReason::CertificateHold)
+            || !store.index.is_allowed_again(&entry.serial)
+    });
     entries
 }
 
@@ -251,6 +278,7 @@ fn reason_from_word(word: &str) -> Option<RevocationReason> {
         "superseded" => RevocationReason::Superseded,
         "cessationOfOperation" => RevocationReason::CessationOfOperation,
         "privilegeWithdrawn" => RevocationReason::PrivilegeWithdrawn,
+        crate::index::HOLD => RevocationReason::CertificateHold,
         _ => return None,
     })
 }

@@ -1,7 +1,8 @@
 //! The issuance index: one JSON object a line, appended and synced under the directory's lock.
 //!
 //! It answers which certificates exist, whose they are and which were revoked. A line cut short by a crash is the last
-//! one and is ignored; damage anywhere else is an error that names the line.
+//! one and is ignored; damage anywhere else is an error that names the line. An event of a kind that this version does not
+//! know is passed over, unless a line says that the whole file has another form.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,15 @@ use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Certificate, CertsError, timestamp, write};
+
+/// The form of the file that this version reads and writes.
+const FORMAT: u32 = 1;
+
+/// The largest index that is read: some fifty thousand certificates that came by enrolment.
+const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The reason of a revocation that [`IndexEvent::Allowed`] may lift (RFC 5280 §5.3.1).
+pub const HOLD: &str = "certificateHold";
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +47,77 @@ pub enum IndexEvent {
         /// Its cRLNumber, decimal.
         number: String,
     },
+    /// The form of the file.
+    Format {
+        /// 1 so far.
+        version: u32,
+    },
+    /// Somebody was invited to ask for a certificate.
+    Invited(Invitation),
+    /// An invitation was taken back.
+    Withdrawn {
+        /// When, RFC 3339.
+        at: String,
+        /// Which.
+        id: String,
+    },
+    /// A certificate on hold is good again.
+    Allowed {
+        /// When, RFC 3339.
+        at: String,
+        /// Its serial number.
+        serial: String,
+    },
+    /// An event of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Somebody was invited to ask for a certificate, whose names are all here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// When, RFC 3339.
+    pub at: String,
+    /// What it is called.
+    pub id: String,
+    /// SHA-256 of the secret, hex: the secret itself is kept nowhere.
+    pub secret_sha256: String,
+    /// What the certificate is for.
+    pub kind: IssuedKind,
+    /// The name.
+    pub name: String,
+    /// `O`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// `OU`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organizational_unit: Option<String>,
+    /// Subject alternative names as a person writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sans: Vec<String>,
+    /// Life of each certificate, in seconds; the signer's default if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_secs: Option<u64>,
+    /// How many certificates it is good for.
+    pub uses: u32,
+    /// Until when, RFC 3339.
+    pub expires: String,
+}
+
+/// How a certificate came to be that was asked for over the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The invitation that the line began with.
+    pub invitation: String,
+    /// The serial number of the certificate it renews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<String>,
+    /// 1 for the first of its line.
+    pub generation: u32,
+    /// Its life in seconds, which a renewal has too.
+    pub life_secs: u64,
+    /// The certificate in base64: an answer that was lost is given again.
+    pub der: String,
 }
 
 /// A certificate that was signed.
@@ -55,6 +136,9 @@ pub struct Issued {
     /// The names that nobody asked for: this host's own. They go when the host loses them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chosen: Vec<String>,
+    /// How it came to be, if it was asked for over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled: Option<Enrolled>,
 }
 
 impl Issued {
@@ -117,12 +201,32 @@ impl Index {
         })
     }
 
+    /// Whether nothing was recorded so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Appends one event. The caller holds the directory's lock.
     pub fn append(&mut self, event: IndexEvent) -> Result<(), CertsError> {
-        let line = serde_json::to_string(&event)
+        self.append_all([event])
+    }
+
+    /// Appends several events with one write; after a crash the first of them may be there without the others.
+    pub fn append_all(
+        &mut self,
+        events: impl IntoIterator<Item = IndexEvent>,
+    ) -> Result<(), CertsError> {
+        let events: Vec<_> = events.into_iter().collect();
+        let lines = events.iter().map(serde_json::to_string);
+        let lines: Vec<_> = lines
+            .collect::<Result<_, _>>()
             .map_err(|source| CertsError::crypto("encode an index line", source))?;
-        write::append_line(&self.path, &line)?;
-        self.events.push(event);
+        if lines.is_empty() {
+            return Ok(());
+        }
+        write::append_line(&self.path, &lines.join("\n"))?;
+        self.events.extend(events);
         Ok(())
     }
 
@@ -133,6 +237,7 @@ impl Index {
         name: &str,
         info: &Certificate,
         chosen: &[String],
+        enrolled: Option<Enrolled>,
     ) -> Result<(), CertsError> {
         self.append(IndexEvent::Issued(Issued {
             at: timestamp(OffsetDateTime::now_utc()),
@@ -145,6 +250,7 @@ impl Index {
             spki_sha256: info.spki_sha256.clone(),
             issuer_key_id: info.authority_key_id.clone(),
             chosen: chosen.to_vec(),
+            enrolled,
         }))
     }
 
@@ -189,15 +295,65 @@ impl Index {
         })
     }
 
-    /// The revocation of a serial number, if any.
+    /// The revocation of a serial number, if any: the last word on it counts.
     pub fn revocation(&self, serial: &str) -> Option<&IndexRevocation> {
-        self.revoked().find(|revoked| revoked.serial == serial)
+        self.events.iter().rev().find_map(|event| match event {
+            IndexEvent::Revoked(revoked) if revoked.serial == serial => Some(Some(revoked)),
+            IndexEvent::Allowed { serial: lifted, .. } if lifted == serial => Some(None),
+            _ => None,
+        })?
+    }
+
+    /// Whether a certificate was on hold and is good again.
+    #[must_use]
+    pub fn is_allowed_again(&self, serial: &str) -> bool {
+        let said = |event: &IndexEvent| match event {
+            IndexEvent::Revoked(revoked) => (revoked.serial == serial).then_some(false),
+            IndexEvent::Allowed { serial: lifted, .. } => (lifted == serial).then_some(true),
+            _ => None,
+        };
+        self.events.iter().rev().find_map(said).unwrap_or(false)
+    }
+
+    /// All invitations, oldest first.
+    pub fn invitations(&self) -> impl DoubleEndedIterator<Item = &Invitation> {
+        self.events.iter().filter_map(|event| match event {
+            IndexEvent::Invited(invitation) => Some(invitation),
+            _ => None,
+        })
+    }
+
+    /// Whether an invitation was taken back.
+    #[must_use]
+    pub fn is_withdrawn(&self, invitation: &str) -> bool {
+        self.events
+            .iter()
+            .any(|event| matches!(event, IndexEvent::Withdrawn { id, .. } if id == invitation))
+    }
+
+    /// The certificates that an invitation was used for.
+    pub fn uses(&self, invitation: &str) -> impl Iterator<Item = &Issued> {
+        self.issued().filter(move |issued| {
+            issued.enrolled.as_ref().is_some_and(|enrolled| {
+                enrolled.invitation == invitation && enrolled.predecessor.is_none()
+            })
+        })
+    }
+
+    /// The certificate that renewed another.
+    #[must_use]
+    pub fn successor(&self, serial: &str) -> Option<&Issued> {
+        let renews = |issued: &&Issued| {
+            let enrolled = issued.enrolled.as_ref();
+            enrolled.and_then(|it| it.predecessor.as_deref()) == Some(serial)
+        };
+        self.issued().find(renews)
     }
 }
 
 fn load(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertsError> {
     if path.exists() {
-        write::read(path)
+        write::read_at_most(path, MAX_INDEX_BYTES)
     } else {
         Ok(zeroize::Zeroizing::default())
     }
@@ -215,7 +371,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IndexEvent>, CertsError> {
         .split(|&byte| byte == b'\n')
         .enumerate()
         .filter(|(_, line)| !line.trim_ascii().is_empty());
-    lines
+    let events: Vec<_> = lines
         .map(|(number, line)| {
             serde_json::from_slice(line).map_err(|error| CertsError::Unexpected {
                 path: path.into(),
@@ -224,7 +380,20 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IndexEvent>, CertsError> {
                 hint: Some("restore the file from a backup, or delete that line: crl.pem still lists what is revoked".into()),
             })
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    let later = events.iter().find_map(|event| match event {
+        IndexEvent::Format { version } if *version > FORMAT => Some(*version),
+        _ => None,
+    });
+    match later {
+        None => Ok(events),
+        Some(version) => Err(CertsError::Unexpected {
+            path: path.into(),
+            expected: "the form 1 of the index",
+            found: format!("the form {version}"),
+            hint: Some("a later dockgate wrote it: use that one".into()),
+        }),
+    }
 }
 
 /// What is wrong with a line, without a word of what it holds: it may be another file.

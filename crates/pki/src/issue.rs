@@ -27,7 +27,7 @@ pub const SERVER_DAYS: u32 = 825;
 pub const CLIENT_DAYS: u32 = 90;
 
 /// How far the start of validity lies in the past: clocks differ.
-const BACKDATE: Duration = Duration::minutes(5);
+pub const BACKDATE: Duration = Duration::minutes(5);
 /// A distinguished name without attributes, in DER.
 const EMPTY_NAME: &[u8] = &[0x30, 0];
 
@@ -41,6 +41,8 @@ pub enum Days {
     Exactly(u32),
     /// By default: cut to the CA's end.
     UpTo(u32),
+    /// So many seconds, cut to the CA's end.
+    Seconds(u64),
 }
 
 impl Days {
@@ -129,7 +131,12 @@ impl Authority {
 
     /// What clients and the gate trust: the CA and whatever came with it in its file, in PEM.
     pub fn trust_pem(&self) -> String {
-        pem::encode_certificates(std::iter::once(&self.certificate).chain(&self.others))
+        pem::encode_certificates(self.trusted())
+    }
+
+    /// The CA and whatever came with it in its file.
+    pub fn trusted(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        std::iter::once(&self.certificate).chain(&self.others)
     }
 
     /// A leaf in PEM, followed by the issuing CA when that is an intermediate: peers that trust only its root need it.
@@ -327,6 +334,11 @@ impl Authority {
                     ));
                 }
                 wanted
+            }
+            Days::Seconds(seconds) => {
+                let most = u64::from(MAX_DAYS) * 86_400;
+                let seconds = i64::try_from(seconds.min(most)).unwrap_or(i64::MAX);
+                (now + Duration::seconds(seconds)).min(end)
             }
             Days::UpTo(days) => (now + Duration::days(i64::from(days.min(MAX_DAYS)))).min(end),
         };

@@ -160,12 +160,30 @@ impl PrivateKey {
         self.pair.subject_public_key_info()
     }
 
+    /// Its kind, or the nearest that is made here.
+    #[must_use]
+    pub fn kind(&self) -> KeyType {
+        let algorithm = self.pair.algorithm();
+        [
+            (&PKCS_ECDSA_P384_SHA384, KeyType::P384),
+            (&PKCS_ED25519, KeyType::Ed25519),
+            (&PKCS_RSA_SHA256, KeyType::Rsa2048),
+        ]
+        .into_iter()
+        .find(|(known, _)| *known == algorithm)
+        .map_or(KeyType::P256, |(_, kind)| kind)
+    }
+
     /// Whether TLS 1.2 may encrypt to this key (RSA), which its certificate's key usage then says.
     pub fn is_rsa(&self) -> bool {
         *self.pair.algorithm() == PKCS_RSA_SHA256
     }
 
-    fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, CertsError> {
+    /// Unencrypted PKCS#8.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, CertsError> {
         let failed = |source: String| CertsError::crypto("encode a private key", source);
         let mut info = PrivateKeyInfoRef::try_from(self.pair.serialized_der())
             .map_err(|source| failed(source.to_string()))?;

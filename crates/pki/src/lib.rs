@@ -25,11 +25,14 @@ pub mod error;
 pub mod index;
 pub mod passphrase;
 pub mod pem;
+pub mod pkcs7;
+pub mod request;
 pub mod resign;
 pub mod write;
 
 pub use error::CertsError;
 pub use passphrase::Passphrase;
+pub use request::RequestFault;
 pub use san::San;
 pub use trust::{
     Admitted, Algorithms, Certificate, DenyList, NotASerial, Purpose, Rejection, RejectionReason,

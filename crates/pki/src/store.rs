@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::{
     Certificate, CertsError, Passphrase, Purpose,
-    index::{Index, Issued, IssuedKind},
+    index::{Enrolled, Index, Issued, IssuedKind},
     issue::{Authority, Days, Leaf, Sans, SubjectName},
     key::{KeyType, PrivateKey},
     layout::{self, FoundLayout},
@@ -139,7 +139,24 @@ pub struct Grant {
     kind: IssuedKind,
     name: String,
     chosen: Vec<String>,
+    enrolled: Option<Enrolment>,
 }
+
+/// How a certificate that is about to be signed was asked for over the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The invitation that the line began with.
+    pub invitation: String,
+    /// The serial number of the certificate it renews.
+    pub predecessor: Option<String>,
+    /// 1 for the first of its line.
+    pub generation: u32,
+    /// Its life in seconds.
+    pub life_secs: u64,
+}
+
+/// The name in the index of the signer's own certificate.
+pub const SIGNER: &str = "signer";
 
 impl Grant {
     /// The one name of every server certificate.
@@ -149,6 +166,7 @@ impl Grant {
             kind: IssuedKind::Server,
             name: "server".into(),
             chosen: Vec::new(),
+            enrolled: None,
         }
     }
 
@@ -164,7 +182,30 @@ impl Grant {
             kind: IssuedKind::Client,
             name: name.into(),
             chosen: Vec::new(),
+            enrolled: None,
         })
+    }
+
+    /// The one name of the signer's certificate.
+    #[must_use]
+    pub fn signer() -> Self {
+        Self {
+            kind: IssuedKind::Server,
+            name: SIGNER.into(),
+            chosen: Vec::new(),
+            enrolled: None,
+        }
+    }
+
+    /// The name that an invitation gives, or that the certificate has which is renewed.
+    #[must_use]
+    pub fn enrolled(kind: IssuedKind, name: &str, enrolment: Enrolment) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            chosen: Vec::new(),
+            enrolled: Some(enrolment),
+        }
     }
 
     /// Notes which of the names in the certificate nobody asked for: they go when the host loses them.
@@ -209,13 +250,16 @@ impl Store {
             kind: IssuedKind::Client,
             name: name.into(),
             chosen: Vec::new(),
+            enrolled: None,
         })
     }
 
     /// The server's name for a certificate whose key is elsewhere: a second one is a second gate, for all that clients can see.
     pub fn grant_server(&self, existing: Existing) -> Result<Grant, CertsError> {
         let now = crate::issue::now();
-        let holder = self.holders(IssuedKind::Server, now).next();
+        let holder = self
+            .holders(IssuedKind::Server, now)
+            .find(|issued| issued.name == "server");
         if let Some(issued) = holder.filter(|_| existing == Existing::Keep) {
             return Err(CertsError::refused(
                 format!(
@@ -279,7 +323,7 @@ impl Store {
             existing,
         )?;
         self.index
-            .record(IssuedKind::Ca, "ca", authority.info(), &[])
+            .record(IssuedKind::Ca, "ca", authority.info(), &[], None)
     }
 
     /// Signs and writes a server certificate with a new key.
@@ -392,8 +436,15 @@ impl Store {
         let der = authority.sign(leaf, public)?;
         let info = Certificate::read(&der)
             .map_err(|why| CertsError::crypto("read back a certificate just signed", why))?;
+        let enrolled = grant.enrolled.as_ref().map(|it| Enrolled {
+            invitation: it.invitation.clone(),
+            predecessor: it.predecessor.clone(),
+            generation: it.generation,
+            life_secs: it.life_secs,
+            der: data_encoding::BASE64.encode(&der),
+        });
         self.index
-            .record(grant.kind, &grant.name, &info, &grant.chosen)?;
+            .record(grant.kind, &grant.name, &info, &grant.chosen, enrolled)?;
         Ok(Made {
             chain_pem: authority.chain_pem(&der),
             der,

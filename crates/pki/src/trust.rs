@@ -2,11 +2,11 @@
 
 mod cache;
 mod certificate;
-mod der;
-mod directory;
+pub(crate) mod der;
+pub(crate) mod directory;
 mod explain;
 mod extension;
-mod key_kind;
+pub(crate) mod key_kind;
 mod list;
 mod refusal;
 mod revocation;
@@ -22,6 +22,14 @@ pub use refusal::{Rejection, RejectionReason};
 pub use revocation::{Revocation, Use};
 pub use serial::{NotASerial, Serial};
 pub use store::{Admitted, Algorithms, DenyList, TrustStore};
+
+/// Whether a certificate names a host, by the rules of RFC 6125 as clients apply them.
+#[must_use]
+pub fn names_host(certificate: &[u8], host: &rustls_pki_types::ServerName<'_>) -> bool {
+    let der = rustls_pki_types::CertificateDer::from(certificate);
+    webpki::EndEntityCert::try_from(&der)
+        .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(host).is_ok())
+}
 
 /// The first element inside a DER SEQUENCE, with its header.
 pub(crate) fn first_element(bytes: &[u8]) -> Option<&[u8]> {

@@ -83,6 +83,11 @@ pub fn refuse_existing(path: &Path, existing: Existing, hint: &str) -> Result<()
 
 /// Reads a whole file of at most [`MAX_FILE_BYTES`]; the buffer is wiped on drop because it may hold a key.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertsError> {
+    read_at_most(path, MAX_FILE_BYTES)
+}
+
+/// [`read`] with a bound of the caller's.
+pub fn read_at_most(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, CertsError> {
     let file = File::open(path).map_err(|source| CertsError::io("read", path, source))?;
     let metadata = file
         .metadata()
@@ -95,15 +100,15 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertsError> {
         ));
     }
     // Room for everything at once: growing would leave copies of a key behind in freed memory.
-    let room = usize::try_from(metadata.len().min(MAX_FILE_BYTES)).unwrap_or(0) + 1;
+    let room = usize::try_from(metadata.len().min(limit)).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(MAX_FILE_BYTES + 1)
+    file.take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(|source| CertsError::io("read", path, source))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
+    if bytes.len() as u64 > limit {
         return Err(CertsError::TooLarge {
             path: path.into(),
-            limit: MAX_FILE_BYTES,
+            limit,
         });
     }
     Ok(bytes)
@@ -251,6 +256,31 @@ fn rename_to_free_name(from: &Path, target: &Path) -> io::Result<()> {
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Puts the directory `from` in the place of `to` in one step; what was there before is then at `from`.
+///
+/// # Errors
+/// When the system refuses.
+pub fn exchange(from: &Path, to: &Path) -> Result<(), CertsError> {
+    use rustix::io::Errno;
+    let failed = |source: io::Error| CertsError::io("put into place", to, source);
+    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
+        Ok(()) => {}
+        Err(Errno::NOENT) if !to.exists() => {
+            fs::rename(from, to).map_err(failed)?;
+        }
+        // A file system that cannot exchange: a reader may find nothing for a moment, but never a wrong pair.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            let aside = from.with_extension("aside");
+            fs::rename(to, &aside)
+                .and_then(|()| fs::rename(from, to))
+                .and_then(|()| fs::rename(&aside, from))
+                .map_err(failed)?;
+        }
+        Err(errno) => return Err(failed(errno.into())),
+    }
+    sync_directory(to)
 }
 
 fn sync_directory(path: &Path) -> Result<(), CertsError> {

@@ -27,7 +27,8 @@ struct Lines {
 }
 
 impl ProcessLog {
-    fn follow(stream: impl Read + Send + 'static) -> Arc<Self> {
+    /// Follows the log of a process.
+    pub fn follow(stream: impl Read + Send + 'static) -> Arc<Self> {
         let log = Arc::<Self>::default();
         let shared = log.clone();
         std::thread::spawn(move || {

@@ -31,6 +31,12 @@ struct Row {
     spki_sha256: String,
     /// Where the certificate lies, when it is still there.
     path: Option<PathBuf>,
+    /// How many certificates of its line there are up to it, if it came by invitation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u32>,
+    /// When it renewed the one before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewed: Option<String>,
 }
 
 /// Everything `--json` prints.
@@ -85,20 +91,37 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
         .max()
         .unwrap_or(0)
         .max(4);
-    output.line(format!(
-        "{:width$}  {:6}  {:8}  {:>5}  {:20}  SERIAL",
-        "NAME", "KIND", "STATUS", "DAYS", "ENDS"
-    ));
+    let enrolled = rows.iter().any(|row| row.generation.is_some());
+    let further = |generation: &str, renewed: &str| match enrolled {
+        true => format!("  {generation:>3}  {renewed}"),
+        false => String::new(),
+    };
+    output.line(
+        format!(
+            "{:width$}  {:6}  {:8}  {:>5}  {:20}  {}",
+            "NAME",
+            "KIND",
+            "STATUS",
+            "DAYS",
+            "ENDS",
+            serial_column("SERIAL", enrolled) + &further("GEN", "RENEWED")
+        )
+        .trim_end(),
+    );
     for row in &rows {
         let kind = match row.kind {
             IssuedKind::Ca => "ca",
             IssuedKind::Server => "server",
             IssuedKind::Client => "client",
         };
-        output.row(format!(
-            "{:width$}  {kind:6}  {:8}  {:>5}  {:20}  {}",
-            row.name, row.status, row.days_left, row.not_after, row.serial
-        ));
+        let generation = row.generation.map(|it| it.to_string()).unwrap_or_default();
+        let renewed = row.renewed.as_deref().unwrap_or_default();
+        let last = serial_column(&row.serial, enrolled) + &further(&generation, renewed);
+        let line = format!(
+            "{:width$}  {kind:6}  {:8}  {:>5}  {:20}  {last}",
+            row.name, row.status, row.days_left, row.not_after
+        );
+        output.row(line.trim_end());
     }
     let unlisted: Vec<&str> = rows
         .iter()
@@ -162,6 +185,8 @@ fn rows(
             sha256: info.sha256,
             spki_sha256: info.spki_sha256,
             path: Some(path),
+            generation: None,
+            renewed: None,
         });
     }
     for issued in index.issued() {
@@ -174,6 +199,7 @@ fn rows(
             .any(|row| row.kind == issued.kind && row.name == issued.name && row.path.is_some());
         let status = match () {
             () if end <= now => "expired",
+            () if index.successor(&issued.serial).is_some() => "renewed",
             () if replaced => "replaced",
             () => "ok",
         };
@@ -189,9 +215,23 @@ fn rows(
             sha256: issued.sha256.clone(),
             spki_sha256: issued.spki_sha256.clone(),
             path: None,
+            generation: issued.enrolled.as_ref().map(|it| it.generation),
+            renewed: issued
+                .enrolled
+                .as_ref()
+                .filter(|it| it.predecessor.is_some())
+                .map(|_| issued.at.clone()),
         });
     }
     Ok(rows)
+}
+
+/// A serial number, as wide as they get where another column follows.
+fn serial_column(serial: &str, is_followed: bool) -> String {
+    match is_followed {
+        true => format!("{serial:40}"),
+        false => serial.to_owned(),
+    }
 }
 
 /// The certificates that lie in the directory.

@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::authority;
-use crate::cli::certs::{Crl as CrlArgs, Revoke};
+use crate::cli::certs::{Allow, Crl as CrlArgs, Revoke};
 use crate::command::output::Output;
+use enroll::rules::{self, InvitationState};
 use pki::{
     CertsError, Purpose,
     crl::{self, IssuedList},
-    index::{IndexEvent, IndexRevocation, IssuedKind},
+    index::{HOLD, IndexEvent, IndexRevocation, IssuedKind},
     issue::{Authority, now},
     store::{Store, inspect_file},
     timestamp,
@@ -21,7 +22,8 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
     let serials = serials(args, &store, &authority)?;
     let what = args.target.as_deref().unwrap_or("server");
     for serial in serials {
-        if let Some(revoked) = store.index.revocation(&serial) {
+        let known = store.index.revocation(&serial);
+        if let Some(revoked) = known.filter(|it| it.reason != HOLD) {
             output.line(format!(
                 "serial {serial} was revoked on {} already",
                 revoked.at
@@ -37,6 +39,7 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
         output.line(format!("revoked {what}, serial {serial}"));
     }
     let list = crl::publish(&mut store, &authority, args.crl_days)?;
+    uninvite(what, &mut store, output)?;
     describe(output, &store, &list);
     if args.server {
         output.line(format!(
@@ -47,11 +50,39 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
     Ok(())
 }
 
+pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsError> {
+    let mut store = Store::open(&args.ca.dir.dir)?;
+    let authority = authority(&args.ca, &store.paths)?;
+    crl::publishable(&store, &authority, args.crl_days)?;
+    for serial in rules::allow(&mut store, &args.name, now())? {
+        output.line(format!("{}, serial {serial}, is good again", args.name));
+    }
+    let list = crl::publish(&mut store, &authority, args.crl_days)?;
+    describe(output, &store, &list);
+    Ok(())
+}
+
 pub(super) fn crl(args: &CrlArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let authority = authority(&args.ca, &store.paths)?;
     let list = crl::publish(&mut store, &authority, args.days)?;
     describe(output, &store, &list);
+    Ok(())
+}
+
+/// Takes back the open invitations of a name that was revoked: they would bring it in again.
+fn uninvite(name: &str, store: &mut Store, output: &mut Output<'_>) -> Result<(), CertsError> {
+    let open: Vec<String> = store
+        .index
+        .invitations()
+        .filter(|it| it.name == name)
+        .filter(|it| rules::state(&store.index, it, now()) == InvitationState::Open)
+        .map(|it| it.id.clone())
+        .collect();
+    for id in open {
+        rules::withdraw(store, &id)?;
+        output.line(format!("took back invitation {id} of {name}"));
+    }
     Ok(())
 }
 
@@ -96,7 +127,12 @@ fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<St
             false => Ok(serials),
         };
     };
-    if !args.server {
+    if args.server {
+        let serials = by_name(kind, target, store, authority)?;
+        if !serials.is_empty() {
+            return Ok(serials);
+        }
+    } else {
         if target == "server" {
             return Err(CertsError::refused(
                 "the server is not a client, and a name means clients only",

@@ -4,35 +4,21 @@
 
 use std::path::Path;
 
-use rcgen::SubjectPublicKeyInfo;
-use x509_parser::{
-    certification_request::X509CertificationRequest, extensions::ParsedExtension, prelude::FromDer,
-};
-
 use super::{authority, dir_option};
 use crate::cli::certs::Sign;
 use crate::command::output::Output;
+use crate::tls::config::algorithms;
 use pki::{
     CertsError, Purpose,
     issue::{CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
     name, pem,
+    request::{self, SigningRequest},
     san::{self, San},
     store::{Grant, Made, Store, server_name},
     timestamp,
     write::{self, Existing, FileMode, refuse_existing},
 };
 use text::escape::shell_word;
-
-/// What a request proves, and what it asks for, which is told and not granted.
-struct SigningRequest {
-    public: SubjectPublicKeyInfo,
-    rsa: bool,
-    common_name: Option<String>,
-    /// `OU=admins`, `DNS:localhost`: each name and each use it asks for.
-    wishes: Vec<String>,
-    hosts: Vec<String>,
-    for_server: bool,
-}
 
 pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsError> {
     let request = read(&args.csr)?;
@@ -208,7 +194,6 @@ fn read(path: &Path) -> Result<SigningRequest, CertsError> {
         found,
         hint: Some(hint.into()),
     };
-    let make = "make one with: openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr.pem -subj /CN=ci";
     let bytes = write::read(path)?;
     let blocks = pem::blocks(path, &bytes)?;
     let Some(block) = blocks.iter().find(|block| {
@@ -217,91 +202,8 @@ fn read(path: &Path) -> Result<SigningRequest, CertsError> {
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST"
         )
     }) else {
-        return Err(unexpected(pem::describe(&blocks), make));
+        return Err(unexpected(pem::describe(&blocks), request::MAKE));
     };
-    let (_, csr) = X509CertificationRequest::from_der(&block.der)
-        .map_err(|error| unexpected(format!("a request that cannot be read ({error})"), make))?;
-    // Proof that whoever asks has the key (RFC 2986 §3 note 2).
-    csr.verify_signature().map_err(|_| {
-        unexpected(
-            "a request whose signature does not fit its key".into(),
-            make,
-        )
-    })?;
-    let info = &csr.certification_request_info;
-    let public = SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|error| {
-        unexpected(
-            format!("a request for a key of an unsupported kind ({error})"),
-            "use RSA, ECDSA P-256, P-384, P-521 or Ed25519",
-        )
-    })?;
-    let rsa = matches!(
-        info.subject_pki.parsed(),
-        Ok(x509_parser::public_key::PublicKey::RSA(_))
-    );
-    let mut request = SigningRequest {
-        public,
-        rsa,
-        common_name: info
-            .subject
-            .iter_common_name()
-            .next()
-            .and_then(|name| name.as_str().ok())
-            .map(str::to_owned),
-        wishes: info
-            .subject
-            .iter_attributes()
-            .map(|attribute| {
-                let kind = x509_parser::objects::oid2abbrev(
-                    attribute.attr_type(),
-                    x509_parser::objects::oid_registry(),
-                );
-                let kind =
-                    kind.map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned);
-                format!("{kind}={}", attribute.as_str().unwrap_or("(not text)"))
-            })
-            .collect(),
-        hosts: Vec::new(),
-        for_server: false,
-    };
-    for extension in csr.requested_extensions().into_iter().flatten() {
-        if matches!(extension, ParsedExtension::BasicConstraints(constraints) if constraints.ca) {
-            return Err(unexpected(
-                "a request for a CA".into(),
-                "dockgate signs servers and clients; a CA below this one would sign anything",
-            ));
-        }
-        request.wish(extension);
-    }
-    Ok(request)
-}
-
-impl SigningRequest {
-    fn wish(&mut self, extension: &ParsedExtension<'_>) {
-        match extension {
-            ParsedExtension::SubjectAlternativeName(names) => {
-                for san in names.general_names.iter().map(pki::trust::san) {
-                    if let San::Dns(host) = &san
-                        && San::parse(host).is_ok()
-                    {
-                        self.hosts.push(host.clone());
-                    }
-                    if let San::Ip(address) = &san {
-                        self.hosts.push(address.to_string());
-                    }
-                    self.wishes.push(san.to_string());
-                }
-            }
-            ParsedExtension::ExtendedKeyUsage(usage) => {
-                self.for_server = usage.server_auth && !usage.client_auth;
-                if usage.server_auth {
-                    self.wishes.push("use as a server".into());
-                }
-                if usage.client_auth {
-                    self.wishes.push("use as a client".into());
-                }
-            }
-            _ => {}
-        }
-    }
+    SigningRequest::read(&block.der, &algorithms().certificates)
+        .map_err(|fault| unexpected(fault.found, fault.hint))
 }

@@ -126,6 +126,17 @@ pub enum Purpose {
     Client,
 }
 
+impl Purpose {
+    /// The name of the extended key usage.
+    #[must_use]
+    pub fn usage(self) -> &'static str {
+        match self {
+            Self::Server => "serverAuth",
+            Self::Client => "clientAuth",
+        }
+    }
+}
+
 impl Certificate {
     /// Reads one DER certificate. The bytes may come from a peer.
     ///
@@ -277,11 +288,7 @@ impl Certificate {
     /// `anyExtendedKeyUsage` does not count.
     #[must_use]
     pub fn permits(&self, role: Purpose) -> bool {
-        let wanted = if role == Purpose::Server {
-            "serverAuth"
-        } else {
-            "clientAuth"
-        };
+        let wanted = role.usage();
         self.extended_key_usage
             .as_ref()
             .is_none_or(|usages| usages.iter().any(|usage| usage == wanted))

@@ -11,6 +11,8 @@ pub(crate) type RuleFault = (RejectionReason, String);
 /// The certificates of a path, leaf first, the trust anchor last.
 pub(crate) struct JudgedPath<'p> {
     pub(crate) certificates: &'p [&'p Certificate],
+    /// What the leaf is to be used for.
+    pub(crate) purpose: super::Purpose,
 }
 
 impl JudgedPath<'_> {
@@ -19,7 +21,7 @@ impl JudgedPath<'_> {
         for (position, certificate) in self.certificates.iter().enumerate().rev() {
             let is_anchor = position + 1 == self.certificates.len();
             if is_anchor {
-                anchor(certificate, now)?;
+                anchor(certificate, now, self.purpose)?;
             }
             if position > 0 {
                 self.issuing(certificate, position)?;
@@ -55,7 +57,7 @@ impl JudgedPath<'_> {
 
 /// What holds for a trust anchor: RFC 5280 leaves it to us, and both OpenSSL and Go (hence dockerd) judge a root by what
 /// its certificate says.
-fn anchor(ca: &Certificate, now: i64) -> Result<(), RuleFault> {
+fn anchor(ca: &Certificate, now: i64, purpose: super::Purpose) -> Result<(), RuleFault> {
     let name = &ca.subject;
     if !ca.is_in_force(now) {
         let (from, until) = (ca.not_before, ca.not_after);
@@ -66,10 +68,11 @@ fn anchor(ca: &Certificate, now: i64) -> Result<(), RuleFault> {
         };
         return Err((RejectionReason::IssuerExpired, detail));
     }
-    if !ca.permits(super::Purpose::Client) {
+    if !ca.permits(purpose) {
+        let usage = purpose.usage();
         return Err((
             RejectionReason::WrongUsage,
-            format!("neither does CA {name:?} vouch for it: its extKeyUsage lacks clientAuth"),
+            format!("neither does CA {name:?} vouch for it: its extKeyUsage lacks {usage}"),
         ));
     }
     Ok(())

@@ -18,7 +18,7 @@ use rustls_pki_types::{
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 
 use super::cache::ChainCache;
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Purpose};
 use super::explain::{PresentedChain, unusable, version};
 use super::refusal::{Rejection, RejectionReason};
 use super::revocation::{Revocation, RevocationStatus};
@@ -64,6 +64,7 @@ pub struct TrustStore {
     revocation: Revocation,
     denied: DenyList,
     algorithms: Algorithms,
+    purpose: Purpose,
     cache: ChainCache,
 }
 
@@ -101,8 +102,16 @@ impl TrustStore {
             revocation,
             denied,
             algorithms,
+            purpose: Purpose::Client,
             cache: ChainCache::default(),
         })
+    }
+
+    /// Judges certificates for another purpose than that of clients.
+    #[must_use]
+    pub fn judging(mut self, purpose: Purpose) -> Self {
+        (self.purpose, self.cache) = (purpose, ChainCache::default());
+        self
     }
 
     /// The configured CAs.
@@ -204,7 +213,10 @@ impl TrustStore {
             &self.anchors,
             others,
             now,
-            KeyUsage::client_auth(),
+            match self.purpose {
+                Purpose::Client => KeyUsage::client_auth(),
+                Purpose::Server => KeyUsage::server_auth(),
+            },
             None,
             Some(&look),
         );
@@ -246,6 +258,7 @@ impl TrustStore {
             .collect();
         JudgedPath {
             certificates: &certificates,
+            purpose: self.purpose,
         }
         .check(now)?;
         let listed = self.revoked(&certificates, now)?;

@@ -1,0 +1,154 @@
+//! `dockgate join`: an invitation becomes a key, a certificate and a docker context, or the state of a gate.
+
+use std::io::Read;
+
+use zeroize::Zeroizing;
+
+use crate::cli::enrol::{JoinArgs, RenewedBy};
+use crate::command::output::{Exit, Failure, Output};
+use crate::enrolment::context::{DockerContext, config_dir};
+use crate::enrolment::home::Home;
+use crate::enrolment::{self, EnrolError, Joined, block_on, timer};
+use enroll::{SignerAddress, Token};
+use pki::index::IssuedKind;
+use pki::{CertsError, timestamp};
+use text::escape::shell_word;
+
+/// Shorter lives end long builds and sessions.
+const SHORT: time::Duration = time::Duration::DAY;
+
+impl From<EnrolError> for Failure {
+    fn from(error: EnrolError) -> Self {
+        let hint = error.hint();
+        Self::of(Exit::FAILED, &error).hint(hint)
+    }
+}
+
+pub(super) fn run(args: &JoinArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let token = token(&args.token)?;
+    match args.server {
+        true => gate(args, &token, output),
+        false => person(args, &token, output),
+    }
+}
+
+fn token(given: &str) -> Result<Token, Failure> {
+    if given != "-" {
+        return Token::parse(given).map_err(|fault| EnrolError::from(fault).into());
+    }
+    let mut text = Zeroizing::new(String::new());
+    let most = u64::try_from(enroll::token::MAX_TOKEN_BYTES).unwrap_or(1024);
+    let read = std::io::stdin().take(2 * most).read_to_string(&mut text);
+    read.map_err(|source| CertsError::io("read", "standard input", source))?;
+    Token::parse(&text).map_err(|fault| EnrolError::from(fault).into())
+}
+
+fn gate(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let home = Home::new(&args.dir, IssuedKind::Server);
+    let taken = args.dir.join("docker").symlink_metadata().is_ok();
+    if taken
+        || home
+            .state()
+            .is_ok_and(|state| state.kind != IssuedKind::Server)
+    {
+        return Err(CertsError::refused(
+            format!("{:?} holds a client's certificate", args.dir),
+            "name another directory with --dir",
+        )
+        .into());
+    }
+    let joined = block_on(enrolment::join(&home, token, args.key_type, None))??;
+    tell(&joined, &home, output);
+    let dir = shell_word(&args.dir.to_string_lossy()).into_owned();
+    output.next(format!("dockgate serve --enrolled {dir}"));
+    Ok(Exit::OK)
+}
+
+fn person(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let host = args.host.as_deref().map(address).transpose()?;
+    let named = host.as_ref().unwrap_or(&token.signer);
+    let name = args
+        .context
+        .clone()
+        .unwrap_or_else(|| DockerContext::name_of(&named.host));
+    let context = DockerContext::new(&config_dir()?, &name)?;
+    // Before the invitation is used: it is good once.
+    context.is_free()?;
+    let home = context.home();
+    let joined = block_on(enrolment::join(
+        &home,
+        token,
+        args.key_type,
+        Some(context.name()),
+    ))??;
+    let fallback = SignerAddress {
+        host: token.signer.host.clone(),
+        port: crate::config::listen::DEFAULT_PORT,
+    };
+    let gate = match host {
+        Some(host) => format!("tcp://{host}"),
+        None => joined
+            .gate
+            .clone()
+            .unwrap_or_else(|| format!("tcp://{fallback}")),
+    };
+    context.write(&gate)?;
+    let current = context.choose()?;
+    tell(&joined, &home, output);
+    output.line(format!("  context      {name}, for {gate}"));
+    renewal(args, &joined, &home, &name, output);
+    output.next(match current {
+        true => "docker ps".to_owned(),
+        false => format!("docker --context {name} ps"),
+    });
+    Ok(Exit::OK)
+}
+
+fn address(text: &str) -> Result<SignerAddress, CertsError> {
+    SignerAddress::parse(text).ok_or_else(|| {
+        CertsError::refused(
+            format!("--host {text:?} is not an address"),
+            "write --host tcp://HOST:PORT",
+        )
+    })
+}
+
+fn tell(joined: &Joined, home: &Home, output: &mut Output<'_>) {
+    let certificate = &joined.certificate;
+    output.line(format!(
+        "joined; the certificate is good until {}",
+        timestamp(certificate.not_after)
+    ));
+    super::certs::granted(output, certificate);
+    output.line(format!("  directory    {}", home.dir().display()));
+    if enrolment::life(certificate) < SHORT {
+        output.line(
+            "  note         its life is shorter than a day, and a connection ends with the certificate it was opened with: long sessions and builds end too",
+        );
+    }
+}
+
+/// Sets up what renews the certificate, and says what does.
+fn renewal(args: &JoinArgs, joined: &Joined, home: &Home, name: &str, output: &mut Output<'_>) {
+    let dir = shell_word(&home.dir().to_string_lossy()).into_owned();
+    let by_hand = format!(
+        "  renewal      none: run `dockgate renew --watch {dir}`, or `dockgate renew {dir}` from a timer"
+    );
+    let wanted = match args.renew {
+        None => timer::is_available(),
+        Some(by) => by == RenewedBy::Systemd,
+    };
+    if !wanted {
+        return output.line(by_hand);
+    }
+    let life = enrolment::life(&joined.certificate).whole_seconds();
+    match timer::install(name, home.dir(), life.unsigned_abs()) {
+        Ok(timer) => output.line(format!(
+            "  renewal      {timer}; it runs while you are logged in, and always after `loginctl enable-linger`"
+        )),
+        Err(error) => {
+            output.line(format!("  renewal      {error}"));
+            output.line(by_hand);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The signer's answers: a status, one sentence or one document.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use enroll::EnrollRefusal;
+use tracing::error;
+
+use crate::finding;
+
+/// The body of an answer.
+pub(super) type SignerAnswer = Full<Bytes>;
+
+/// A document.
+pub(super) fn document(kind: &'static str, body: impl Into<Bytes>) -> Response<SignerAnswer> {
+    let mut response = Response::new(Full::new(body.into()));
+    with(&mut response, CONTENT_TYPE, kind);
+    with(&mut response, CACHE_CONTROL, "no-store");
+    response
+}
+
+/// A sentence with a status. The connection of a request that is refused ends with it.
+pub(super) fn sentence(status: StatusCode, text: &str) -> Response<SignerAnswer> {
+    let mut response = document("text/plain; charset=utf-8", format!("dockgate: {text}\n"));
+    *response.status_mut() = status;
+    if !status.is_success() {
+        with(&mut response, CONNECTION, "close");
+    }
+    response
+}
+
+/// Nothing, with a status.
+pub(super) fn empty(status: StatusCode) -> Response<SignerAnswer> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+/// Sets a field; a value that cannot be one is left out.
+pub(super) fn with(response: &mut Response<SignerAnswer>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// The answer to a request that gets no certificate.
+pub(super) fn refusal(refusal: &EnrollRefusal) -> Response<SignerAnswer> {
+    match refusal {
+        EnrollRefusal::Unauthorized => unauthorized(),
+        EnrollRefusal::Request(why) => sentence(StatusCode::BAD_REQUEST, why),
+        EnrollRefusal::Forbidden(why) => sentence(StatusCode::FORBIDDEN, why),
+        EnrollRefusal::Copy { .. } => sentence(StatusCode::FORBIDDEN, &refusal.to_string()),
+        EnrollRefusal::Failed(fault) => {
+            error!(error = %finding::chain(fault), "A certificate cannot be issued");
+            let text = "the signer cannot do this now; its log says why";
+            sentence(StatusCode::INTERNAL_SERVER_ERROR, text)
+        }
+    }
+}
+
+/// The one answer to every secret that cannot be used.
+pub(super) fn unauthorized() -> Response<SignerAnswer> {
+    let text = EnrollRefusal::Unauthorized.to_string();
+    let mut response = sentence(StatusCode::UNAUTHORIZED, &text);
+    let name = hyper::header::WWW_AUTHENTICATE;
+    with(&mut response, name, "Basic realm=\"dockgate signer\"");
+    response
+}

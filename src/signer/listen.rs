@@ -1,0 +1,147 @@
+//! Accepts connections to the signer: each has a place, a deadline, and a share of the places that its address may take.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::debug;
+
+use super::desk::Desk;
+use super::http;
+use crate::tls::socket::WideSocket;
+
+/// Connections at once that have sent nothing yet, or wait for a place; further ones wait in the kernel's queue.
+const SILENT: usize = 400;
+
+/// Connections at once that have sent something.
+const CONNECTIONS: usize = 100;
+
+/// Connections at once from one address.
+const PER_ADDRESS: usize = 50;
+
+/// How long a peer may send nothing.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// A whole handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Wait after an accept that failed.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How many connections each address has.
+#[derive(Debug, Default)]
+struct AddressShares(Mutex<HashMap<IpAddr, usize>>);
+
+/// One place of an address, given back when dropped.
+struct AddressShare {
+    shares: Arc<AddressShares>,
+    peer: IpAddr,
+}
+
+impl AddressShares {
+    fn take(self: &Arc<Self>, peer: IpAddr) -> Option<AddressShare> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(peer).or_insert(0);
+        if *count >= PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(AddressShare {
+            shares: self.clone(),
+            peer,
+        })
+    }
+}
+
+impl Drop for AddressShare {
+    fn drop(&mut self) {
+        let mut counts = self.shares.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(&self.peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => _ = counts.remove(&self.peer),
+        }
+    }
+}
+
+/// What a connection holds until it is known to be a gate's.
+pub(super) struct VisitPlace {
+    _permit: OwnedSemaphorePermit,
+    _share: AddressShare,
+}
+
+/// What every connection shares.
+struct VisitRoom {
+    /// For those that have said something.
+    places: Arc<Semaphore>,
+    shares: Arc<AddressShares>,
+    desk: Arc<Desk>,
+}
+
+/// Accepts until dropped, and drops all connections then.
+pub(super) async fn accept(listener: tokio::net::TcpListener, desk: Arc<Desk>) {
+    let silent = Arc::new(Semaphore::new(SILENT));
+    let room = Arc::new(VisitRoom {
+        places: Arc::new(Semaphore::new(CONNECTIONS)),
+        shares: Arc::default(),
+        desk,
+    });
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.try_join_next().is_some() {}
+        let Ok(permit) = silent.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((socket, peer)) => _ = tasks.spawn(serve(socket, peer, room.clone(), permit)),
+            Err(error) => {
+                debug!(%error, "Cannot accept a connection");
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    room: Arc<VisitRoom>,
+    silent: OwnedSemaphorePermit,
+) {
+    let _ = socket.set_nodelay(true);
+    let mut socket = WideSocket::new(Arc::new(socket));
+    match timeout(SILENCE, socket.peek()).await {
+        Ok(Ok([_, ..])) => {}
+        _ => return debug!(client.addr = %peer, "The peer sent nothing in time"),
+    }
+    let Some(share) = room.shares.take(peer.ip().to_canonical()) else {
+        return debug!(client.addr = %peer, "Too many connections from one address");
+    };
+    // Those that wait here are bounded by those that may be silent.
+    let place = timeout(HANDSHAKE, room.places.clone().acquire_owned()).await;
+    let Ok(Ok(permit)) = place else {
+        return debug!(client.addr = %peer, "No place for a connection came free in time");
+    };
+    drop(silent);
+    let place = VisitPlace {
+        _permit: permit,
+        _share: share,
+    };
+    let handshake = TlsAcceptor::from(room.desk.serving()).accept(socket);
+    match timeout(HANDSHAKE, handshake).await {
+        Ok(Ok(stream)) => {
+            let chain = stream.get_ref().1.peer_certificates();
+            let leaf = chain.and_then(|chain| chain.first()).cloned();
+            let leaf = leaf.map(rustls::pki_types::CertificateDer::into_owned);
+            let peer = http::Visitor { addr: peer, leaf };
+            http::serve(stream, peer, room.desk.clone(), place).await;
+        }
+        Ok(Err(error)) => debug!(client.addr = %peer, %error, "The handshake failed"),
+        Err(_) => debug!(client.addr = %peer, "The handshake did not finish in time"),
+    }
+}

@@ -1,0 +1,7 @@
+//! Certificates asked for and handed out over the network: the signer, invitations, joining, renewing.
+
+mod impostor;
+mod joining;
+mod programs;
+mod protocol;
+mod support;

@@ -1,0 +1,154 @@
+//! A CA with a signer, and the commands of those who join.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+use testkit::process::ProcessLog;
+use testkit::programs::{dockgate, said};
+
+/// A running signer. Dropping it kills it.
+pub(crate) struct SignerProcess {
+    pub(crate) child: Child,
+    pub(crate) addr: SocketAddr,
+    pub(crate) log: std::sync::Arc<ProcessLog>,
+}
+
+impl Drop for SignerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A directory with a CA in `certs`.
+pub(crate) fn directory() -> TempDir {
+    let dir = tempfile::tempdir().expect("create a temporary directory");
+    done(dir.path(), &["certs", "init", "--san", "localhost"]);
+    dir
+}
+
+impl SignerProcess {
+    pub(crate) fn start(dir: &Path, options: &[&str]) -> Self {
+        Self::at(dir, "tcp://127.0.0.1:0", options)
+    }
+
+    pub(crate) fn at(dir: &Path, listen: &str, options: &[&str]) -> Self {
+        let mut command = dockgate();
+        command
+            .args([
+                "signer",
+                "--listen",
+                listen,
+                "--san",
+                "localhost",
+                "-l",
+                "debug",
+            ])
+            .args(options)
+            .current_dir(dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start the signer");
+        let log = ProcessLog::follow(child.stderr.take().expect("a pipe"));
+        let mut first = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout)
+            .read_line(&mut first)
+            .expect("read its first line");
+        let addr = first
+            .strip_prefix("signer listens on ")
+            .and_then(|rest| rest.split(',').next())
+            .and_then(|addr| addr.parse().ok());
+        let addr = addr.unwrap_or_else(|| panic!("it says {first:?}"));
+        Self { child, addr, log }
+    }
+}
+
+/// Runs dockgate in a directory.
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
+    command(dir).args(args).output().expect("start dockgate")
+}
+
+/// Dockgate in a directory which is also its home.
+pub(crate) fn command(dir: &Path) -> Command {
+    let mut command = dockgate();
+    command.current_dir(dir).env("HOME", dir);
+    command
+}
+
+/// Runs a command that has to work; returns what it printed.
+#[track_caller]
+pub(crate) fn done(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert!(
+        output.status.success(),
+        "dockgate {args:?}: {}",
+        said(&output)
+    );
+    said(&output)
+}
+
+/// Runs a command that has to fail; returns what it said.
+#[track_caller]
+pub(crate) fn refused(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "dockgate {args:?}: {}",
+        said(&output)
+    );
+    said(&output)
+}
+
+/// Invites somebody; the token.
+#[track_caller]
+pub(crate) fn invite(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, &[&["invite"], args].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let token = String::from_utf8(output.stdout).expect("a token");
+    assert_eq!(
+        token.lines().count(),
+        1,
+        "the token alone is on standard output"
+    );
+    assert!(!String::from_utf8_lossy(&output.stderr).contains(token.trim()));
+    token.trim().to_owned()
+}
+
+/// Joins with the token on standard input; the home of who joined.
+pub(crate) fn join(home: &Path, token: &str, args: &[&str]) -> Output {
+    use std::io::Write;
+    let mut child = command(home)
+        .args(["join", "-"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start dockgate");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // One that refuses early may not read it.
+    let _ = writeln!(stdin, "{token}");
+    drop(stdin);
+    child.wait_with_output().expect("its output")
+}
+
+/// The directory of one that joined as `context`.
+pub(crate) fn joined(home: &Path, context: &str) -> PathBuf {
+    home.join(".docker/dockgate").join(context)
+}
+
+/// The first certificate of a file, read.
+pub(crate) fn inspect(path: &Path) -> pki::Certificate {
+    pki::store::inspect_file(path).expect("a certificate").1
+}
+
+/// The permission bits of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().expect("metadata").permissions().mode() & 0o7777
+}
