@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::engine::Upstream;
 use crate::finding;
@@ -27,6 +27,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where every engine listens unless it is told otherwise.
 const ENGINE_SOCKET: &str = "/var/run/docker.sock";
+
+/// Where engines and containerd keep their data and their sockets unless they are told otherwise.
+const ENGINE_PLACES: &[&str] = &[
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/run/docker",
+    "/run/containerd",
+];
 
 /// What is known of the house.
 #[derive(Debug)]
@@ -44,6 +52,8 @@ struct HouseState {
     /// Those of the configuration in force.
     now: Survey,
     own: Result<Option<Own>, String>,
+    /// Where the engine keeps its data, once it has been asked.
+    data_root: Option<String>,
 }
 
 impl House {
@@ -61,6 +71,7 @@ impl House {
                 first: survey.clone(),
                 now: survey,
                 own,
+                data_root: None,
             }),
             asking: tokio::sync::Mutex::new(None),
         }
@@ -77,6 +88,10 @@ impl House {
         let state = self.lock();
         let surveys = [&state.first, &state.now];
         let mut protected = Protected::default().path(ENGINE_SOCKET);
+        let places = ENGINE_PLACES.iter().copied();
+        for root in places.chain(state.data_root.as_deref()) {
+            protected = protected.data_root(root);
+        }
         for survey in surveys {
             for path in &survey.named_paths {
                 protected = protected.path(path);
@@ -121,6 +136,7 @@ impl House {
                 protected = protected.container(OwnContainer {
                     id: own.id.clone(),
                     image: own.image.clone(),
+                    service: own.service.clone(),
                 });
             }
             Err(why) => {
@@ -157,7 +173,7 @@ impl House {
         if !self.is_pending() || last.is_some_and(recent) {
             return false;
         }
-        let found = container::find(&self.surroundings, upstream).await;
+        let found = self.learn_all(upstream).await;
         *last = Some(Instant::now());
         match found {
             Ok(None) => {
@@ -187,6 +203,33 @@ impl House {
                 false
             }
         }
+    }
+
+    /// The gate's container, after the place of the engine's data: nothing is settled before both are known.
+    async fn learn_all(&self, upstream: &Upstream) -> Result<Option<Own>, String> {
+        let root = container::data_root(upstream).await?;
+        self.lock().data_root = root;
+        container::find(&self.surroundings, upstream).await
+    }
+
+    /// Asks the engine where it keeps its data, unless that is known. True if it was found out just now.
+    ///
+    /// # Errors
+    /// Why it could not be found out.
+    pub async fn ask_data_root(&self, upstream: &Upstream) -> Result<bool, String> {
+        let _one = self.asking.lock().await;
+        if self.lock().data_root.is_some() {
+            return Ok(false);
+        }
+        let root = container::data_root(upstream).await?;
+        let is_news = root.is_some();
+        if !is_news {
+            debug!(
+                "The engine does not say where it keeps its data; the usual places are protected"
+            );
+        }
+        self.lock().data_root = root;
+        Ok(is_news)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HouseState> {

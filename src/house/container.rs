@@ -1,5 +1,6 @@
 //! The container the gate runs in: recognised by its mounts, and described by the engine.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use serde::Deserialize;
 
 use super::said;
 use crate::engine::Upstream;
+use policy::OwnService;
 
 /// Most containers that are looked at where the mounts name another one's network files.
 const MOST: usize = 256;
@@ -56,6 +58,8 @@ pub struct Own {
     pub mounts: Mounts,
     /// Where the host keeps the files of the container itself.
     pub layers: Vec<String>,
+    /// The swarm service whose task it is.
+    pub service: Option<OwnService>,
 }
 
 impl Surroundings {
@@ -260,6 +264,22 @@ struct Inspected {
 #[serde(rename_all = "PascalCase", default)]
 struct InspectedConfig {
     image: String,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl InspectedConfig {
+    /// What swarm wrote on the container of a task.
+    fn service(&self) -> Option<OwnService> {
+        let label = |name: &str| {
+            let labels = self.labels.as_ref()?;
+            labels.get(&format!("com.docker.swarm.{name}")).cloned()
+        };
+        Some(OwnService {
+            id: label("service.id").filter(|id| !id.is_empty())?,
+            name: label("service.name").unwrap_or_default(),
+            task: label("task.id").unwrap_or_default(),
+        })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -285,6 +305,12 @@ impl Driver {
     fn upper(&self) -> Option<&str> {
         self.dir("UpperDir")
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Info {
+    docker_root_dir: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -324,11 +350,18 @@ pub(super) async fn find(
 }
 
 async fn own(found: Inspected, upstream: &Upstream) -> Result<Own, String> {
+    let service = found.config.as_ref().and_then(InspectedConfig::service);
     let mut names: Vec<String> = found
         .config
         .into_iter()
         .map(|config| config.image)
         .collect();
+    // A service's image has its digest behind the name.
+    for name in &mut names {
+        if let Some((tagged, _)) = name.split_once('@') {
+            *name = tagged.to_owned();
+        }
+    }
     if is_id(found.image.strip_prefix("sha256:").unwrap_or_default()) {
         let target = format!("/images/{}/json", found.image);
         let image: Option<Listed> = get(upstream, &target).await?;
@@ -340,9 +373,12 @@ async fn own(found: Inspected, upstream: &Upstream) -> Result<Own, String> {
         );
     }
     let driver = found.graph_driver.unwrap_or_default();
-    let layers = ["MergedDir", "UpperDir"]
+    // The image's own layers are what the gate's program lies in.
+    let layers = ["MergedDir", "UpperDir", "WorkDir", "LowerDir", "RootDir"]
         .iter()
         .filter_map(|name| driver.dir(name))
+        .flat_map(|dirs| dirs.split(':'))
+        .filter(|dir| dir.starts_with('/'))
         .map(str::to_owned)
         .collect();
     let mounts = found.mounts.into_iter().flatten();
@@ -360,7 +396,15 @@ async fn own(found: Inspected, upstream: &Upstream) -> Result<Own, String> {
         names,
         mounts: Mounts(mounts),
         layers,
+        service,
     })
+}
+
+/// Asks the engine where it keeps its data; `None` if it answers without saying.
+pub(super) async fn data_root(upstream: &Upstream) -> Result<Option<String>, String> {
+    let (_, body) = upstream.get("/info", None).await.map_err(|e| said(&e))?;
+    let info: Info = serde_json::from_slice(&body).unwrap_or_default();
+    Ok(Some(info.docker_root_dir).filter(|root| root.starts_with('/')))
 }
 
 async fn inspect(upstream: &Upstream, id: &str) -> Result<Option<Inspected>, String> {

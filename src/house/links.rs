@@ -31,11 +31,16 @@ pub fn lead_to(paths: &[String], protected: &[String]) -> Vec<String> {
         };
         found.push(real.clone());
         // The same directory may be mounted in two places: within or above the house by another name.
-        let within = real
-            .ancestors()
-            .find_map(|place| own.get(&identity(place)?));
-        let holds = identity(&real).and_then(|identity| above.get(&identity));
-        found.extend(within.or(holds).cloned());
+        let within = real.ancestors().find_map(|place| {
+            let own = own.get(&identity(place)?)?;
+            let rest = real.strip_prefix(place).ok()?;
+            Some(match rest.as_os_str().is_empty() {
+                true => own.clone(),
+                false => own.join(rest),
+            })
+        });
+        let holds = || above.get(&identity(&real)?).cloned();
+        found.extend(within.or_else(holds));
     }
     found
         .into_iter()

@@ -111,12 +111,28 @@ impl Shared {
             return false;
         }
         if self.house.ask(&self.upstream).await {
-            let publishing = self.generation.publishing.lock();
-            let _publishing = publishing.unwrap_or_else(PoisonError::into_inner);
-            let new = self.generation().protecting(self.house.protected());
-            self.generation.generation.store(Arc::new(new));
+            self.protect_again();
             self.house.settle();
         }
         true
+    }
+
+    /// Finds out where the engine keeps its data, before a path of its host is judged. The policy in force protects it then; if it
+    /// was found out just now, that is another one than before.
+    ///
+    /// # Errors
+    /// Why it could not be found out.
+    pub async fn know_data_root(&self) -> Result<(), String> {
+        if self.house.ask_data_root(&self.upstream).await? {
+            self.protect_again();
+        }
+        Ok(())
+    }
+
+    fn protect_again(&self) {
+        let publishing = self.generation.publishing.lock();
+        let _publishing = publishing.unwrap_or_else(PoisonError::into_inner);
+        let new = self.generation().protecting(self.house.protected());
+        self.generation.generation.store(Arc::new(new));
     }
 }

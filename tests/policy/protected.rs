@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::{ImagePattern, OwnContainer, Policy, Protected};
+use policy::{ImagePattern, OwnContainer, OwnService, Policy, Protected};
 
 use crate::support::{Ask, create, role};
 
@@ -34,7 +34,17 @@ fn house() -> Protected {
         .container(OwnContainer {
             id: OWN.into(),
             image: format!("sha256:{}", "b".repeat(64)),
+            service: None,
         })
+}
+
+/// A gate on the host, which sees the engine's files and has no container.
+fn on_host() -> Policy {
+    let house = Protected::default()
+        .path("/etc/dockgate")
+        .data_root("/var/lib/docker")
+        .follow_links(true);
+    role(WIDE).protecting(Arc::new(house))
 }
 
 fn wide() -> Policy {
@@ -246,14 +256,29 @@ fn the_gates_own_container_is_no_target() {
 }
 
 #[test]
-fn what_is_not_there_is_for_the_engine_to_say() {
+fn a_container_that_is_not_there_is_not_found_and_is_not_looked_for_again_by_name() {
     let policy = wide();
-    for (method, target) in [
-        ("POST", "/containers/none/start"),
-        ("DELETE", "/containers/none"),
+    for (method, target, body) in [
+        ("POST", "/containers/none/start", String::new()),
+        ("DELETE", "/containers/none", String::new()),
+        (
+            "POST",
+            "/containers/create",
+            create(r#""VolumesFrom":["none"]"#),
+        ),
+        (
+            "POST",
+            "/containers/create",
+            create(r#""NetworkMode":"container:none""#),
+        ),
     ] {
-        let _ = Ask::new(&policy, method, target).allowed();
+        let denied = Ask::new(&policy, method, target)
+            .body(&body)
+            .denied("target-check");
+        assert_eq!(denied.status, 404, "{target}");
+        assert_eq!(denied.to_string(), "No such container: none");
     }
+    // A network holds the endpoints of containers that are gone; to take them off is for the engine to say.
     let connect = Ask::new(&policy, "POST", "/networks/n/disconnect")
         .body(r#"{"Container":"none","Force":true}"#);
     let _ = connect.allowed();
@@ -280,6 +305,211 @@ fn the_beginning_of_the_gates_id_is_the_gate_whatever_is_called_so_now() {
                 let _ = ask.allowed();
             }
         }
+    }
+}
+
+#[test]
+fn a_container_that_was_looked_at_is_acted_on_by_its_full_id() {
+    let web = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let inspected = plain_container(web, "");
+    let requests = [
+        ("POST", "/v1.45/containers/NAME/start"),
+        ("POST", "/containers/NAME/stop?t=3"),
+        ("POST", "/containers/NAME/restart?t=0"),
+        ("POST", "/containers/NAME/kill?signal=HUP"),
+        ("POST", "/containers/NAME/pause"),
+        ("POST", "/containers/NAME/unpause"),
+        ("POST", "/containers/NAME/rename?name=other"),
+        ("POST", "/containers/NAME/resize?h=1&w=1"),
+        ("POST", "/containers/NAME/wait?condition=next-exit"),
+        ("POST", "/containers/NAME/attach?stream=1"),
+        ("GET", "/v1.30/containers/NAME/logs?stdout=1"),
+        ("GET", "/containers/NAME/top"),
+        ("GET", "/containers/NAME/changes"),
+        ("GET", "/containers/NAME/export"),
+        ("GET", "/containers/NAME/archive?path=/x"),
+        ("DELETE", "/containers/NAME?force=1&v=1"),
+    ];
+    let policy = wide();
+    for (method, target) in requests {
+        for name in ["web", "9f86", web] {
+            let (asked, by_id) = (target.replace("NAME", name), target.replace("NAME", web));
+            let look_up = format!("/containers/{name}/json");
+            let permit = Ask::new(&policy, method, &asked)
+                .engine(&look_up, &inspected)
+                .allowed();
+            assert_eq!(permit.target(), Some(&*by_id), "{method} {asked}");
+        }
+    }
+    // Where nothing has to be looked at, the name goes on as it came.
+    let permit = Ask::new(&on_host(), "POST", "/containers/web/stop").allowed();
+    assert_eq!(permit.target(), None);
+}
+
+#[test]
+fn a_container_is_not_started_where_its_mounts_lead_into_the_house_by_now() {
+    let mount = |kind: &str, source: &str, name: &str| {
+        format!(
+            r#"{{"Type":"{kind}","Source":"{source}","Name":"{name}","Driver":"local","Destination":"/x"}}"#
+        )
+    };
+    let device = |path: &str| {
+        format!(
+            r#"{{"Name":"v","Driver":"local","Mountpoint":"/var/lib/docker/volumes/v/_data","Options":{{"type":"none","o":"bind","device":"{path}"}}}}"#
+        )
+    };
+    let policy = on_host();
+    let bound = plain_container("9f86d081884c", &mount("bind", "/srv/team/link", ""));
+    let named = plain_container(
+        "9f86d081884c",
+        &mount("volume", "/var/lib/docker/volumes/v/_data", "v"),
+    );
+    let linked = device("/srv/team/link");
+    for (method, target, body, by_volume) in [
+        ("POST", "/containers/web/start", "", true),
+        ("POST", "/containers/web/restart?t=0", "", true),
+        ("POST", "/containers/web/exec", r#"{"Cmd":["id"]}"#, false),
+        ("GET", "/containers/web/archive?path=/x", "", false),
+        ("POST", "/commit?container=web&repo=x", "", false),
+    ] {
+        for (to, ours) in [
+            ("/etc/dockgate/keys", true),
+            ("/etc", true),
+            ("/var/lib/docker/containers", true),
+            ("/srv/team/data", false),
+            ("/var/lib/docker/volumes/other/_data", false),
+        ] {
+            for (container, volume) in [(&bound, false), (&named, true)] {
+                let ask = Ask {
+                    links: vec![("/srv/team/link", to)],
+                    ..Ask::new(&policy, method, target).body(body)
+                };
+                let ask = ask
+                    .engine("/containers/web/json", container)
+                    .engine("/volumes/v", &linked);
+                match ours && (by_volume || !volume) {
+                    true => refused(&ask),
+                    false => _ = ask.allowed(),
+                }
+            }
+        }
+    }
+    // What mounts the house by its own name was made by somebody who may, and may be started again.
+    for source in ["/etc/dockgate", "/var/lib/docker", "/"] {
+        let holder = plain_container("9f86d081884c", &mount("bind", source, ""));
+        let _ = Ask::new(&policy, "POST", "/containers/web/start")
+            .engine("/containers/web/json", &holder)
+            .allowed();
+    }
+    // A container whose files are joined counts like one that is entered.
+    let body = create(r#""VolumesFrom":["web"]"#);
+    for (to, ours) in [("/etc/dockgate", true), ("/srv/team/data", false)] {
+        let ask = Ask {
+            links: vec![("/srv/team/link", to)],
+            ..Ask::new(&policy, "POST", "/containers/create").body(&body)
+        };
+        let ask = ask.engine("/containers/web/json", &bound);
+        match ours {
+            true => refused(&ask),
+            false => _ = ask.allowed(),
+        }
+    }
+    // In a container the gate cannot follow the host's links, and asks for nothing more.
+    let permit = Ask::new(&wide(), "POST", "/containers/web/start")
+        .engine("/containers/web/json", &bound)
+        .allowed();
+    assert_eq!(permit.target(), Some("/containers/9f86d081884c/start"));
+}
+
+#[test]
+fn the_engines_own_data_is_out_of_reach_and_a_volume_in_it_is_not() {
+    let house = Protected::default().data_root("/data/engine/");
+    let policy = role(WIDE).protecting(Arc::new(house));
+    for source in [
+        "/data/engine",
+        "/data",
+        "/data/engine/containers",
+        "/data/engine/overlay2/x/diff",
+        "/data/engine/swarm/certificates",
+        "/data/engine/image/overlay2",
+        "/data/engine/volumes",
+        "/data/engine/volumes/",
+        "/data/engine/volumes/metadata.db",
+        "/data/engine/volumes/../containers",
+        "/data/engine/containerd/daemon",
+    ] {
+        let body = create(&format!(r#""Binds":["{source}:/x:ro"]"#));
+        refused(&Ask::new(&policy, "POST", "/containers/create").body(&body));
+    }
+    for source in [
+        "/data/engines",
+        "/data/engine-backup",
+        "/data/other",
+        "/data/engine/volumes/web",
+        "/data/engine/volumes/web/_data/a",
+    ] {
+        let body = create(&format!(r#""Binds":["{source}:/x"]"#));
+        let _ = Ask::new(&policy, "POST", "/containers/create")
+            .body(&body)
+            .allowed();
+    }
+}
+
+#[test]
+fn the_swarm_service_of_the_gate_is_the_gate() {
+    let (id, task) = ("8lfoj5ty0c1k", "0t4sk9f86d08");
+    let mut house = OwnContainer {
+        id: OWN.into(),
+        ..OwnContainer::default()
+    };
+    house.service = Some(OwnService {
+        id: id.into(),
+        name: "gate_Web".into(),
+        task: task.into(),
+    });
+    let policy = role(WIDE).protecting(Arc::new(Protected::default().container(house)));
+    let plain = role(WIDE).protecting(Arc::new(Protected::default().container(OwnContainer {
+        id: OWN.into(),
+        ..OwnContainer::default()
+    })));
+    let update = r#"{"TaskTemplate":{"ContainerSpec":{"Image":"busybox"}}}"#;
+    let requests = [
+        ("POST", "/services/NAME/update?version=1", update),
+        ("DELETE", "/services/NAME", ""),
+        ("GET", "/services/NAME/logs?stdout=1", ""),
+    ];
+    for (method, target, body) in requests {
+        for (name, ours) in [
+            (id, true),
+            ("8lfo", true),
+            ("gate_Web", true),
+            ("GATE_WEB", true),
+            ("gate_web2", false),
+            ("9zz", false),
+        ] {
+            let target = target.replace("NAME", name);
+            match ours {
+                true => refused(&Ask::new(&policy, method, &target).body(body)),
+                false => _ = Ask::new(&policy, method, &target).body(body).allowed(),
+            }
+            let _ = Ask::new(&plain, method, &target).body(body).allowed();
+        }
+    }
+    refused(&Ask::new(&policy, "GET", "/tasks/0t4sk/logs?stdout=1"));
+    let _ = Ask::new(&policy, "GET", "/tasks/1t4sk/logs?stdout=1").allowed();
+    // Another task of the service is another gate.
+    let replica = format!(
+        r#"{{"Id":"9f86d081884c","Config":{{"Image":"busybox","Labels":{{"com.docker.swarm.service.id":"{id}"}}}},"HostConfig":{{}},"Mounts":[]}}"#
+    );
+    for (method, target) in [
+        ("POST", "/containers/gate.2/stop"),
+        ("DELETE", "/containers/gate.2?force=1"),
+    ] {
+        let ask = Ask::new(&policy, method, target).engine("/containers/gate.2/json", &replica);
+        refused(&ask);
+        let _ = Ask::new(&plain, method, target)
+            .engine("/containers/gate.2/json", &replica)
+            .allowed();
     }
 }
 

@@ -54,6 +54,11 @@ pub(super) enum Unresolved {
         /// Whether its files come into reach.
         enters: bool,
     },
+    /// A volume of a container that is to be started: its device may be a link.
+    Started {
+        /// The volume's name.
+        name: String,
+    },
     /// A volume that is to be removed.
     Removed {
         /// The volume's name.
@@ -178,12 +183,7 @@ impl<'p> Findings<'p> {
         }
         match &power.means {
             Means::HostPath { path, .. } if protected.follows_links() => {
-                if self.paths.len() >= MOST_PATHS {
-                    let why = format!("more than {MOST_PATHS} host paths");
-                    self.refused = Some(Power::never(RULE, power.field.as_str(), why));
-                } else {
-                    self.paths.push(path.clone());
-                }
+                self.follow(&power.field, path);
             }
             Means::Limit(LimitKey::JoinContainers)
                 if protected.asks(Operation::ContainerAttach) =>
@@ -195,6 +195,16 @@ impl<'p> Findings<'p> {
                 });
             }
             _ => {}
+        }
+    }
+
+    /// Notes a host path whose links are to be followed.
+    pub(super) fn follow(&mut self, field: &str, path: &str) {
+        if self.paths.len() < MOST_PATHS {
+            self.paths.push(path.to_owned());
+        } else if self.refused.is_none() {
+            let why = format!("more than {MOST_PATHS} host paths");
+            self.refused = Some(Power::never(RULE, field, why));
         }
     }
 

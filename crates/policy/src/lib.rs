@@ -50,7 +50,7 @@ pub use hostpath::PathPattern;
 pub use limits::{Capabilities, Fields, Globs, LimitKey, Limits, Words, glob};
 pub use operations::{OperationSet, expand};
 pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
-pub use protected::{OwnContainer, Protected};
+pub use protected::{OwnContainer, OwnService, Protected};
 pub use read::parameters::{Rule, listed as parameters_of};
 pub use source::{DecisionSource, Known};
 pub use subnet::Subnet;

@@ -24,12 +24,27 @@ pub struct OwnContainer {
     pub id: String,
     /// Its image's id, `sha256:…`; empty if it is not known.
     pub image: String,
+    /// The swarm service whose task it is, if it is one.
+    pub service: Option<OwnService>,
+}
+
+/// The swarm service that the gate's container is a task of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnService {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The id of the task that the gate runs in.
+    pub task: String,
 }
 
 /// What no limited role may touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Protected {
     paths: Vec<String>,
+    /// Where engines keep their data.
+    data_roots: Vec<String>,
     volumes: Vec<String>,
     images: Vec<ImagePattern>,
     container: Option<OwnContainer>,
@@ -45,6 +60,17 @@ impl Protected {
         let path = real(path);
         if !self.paths.contains(&path) {
             self.paths.push(path);
+        }
+        self
+    }
+
+    /// Adds a directory in which an engine keeps its data: containers, images, swarm keys. Only the volumes in it, each for itself, are
+    /// for others to speak about.
+    #[must_use]
+    pub fn data_root(mut self, path: &str) -> Self {
+        let path = real(path);
+        if !self.data_roots.contains(&path) {
+            self.data_roots.push(path);
         }
         self
     }
@@ -88,13 +114,15 @@ impl Protected {
 
     /// Whether host paths are to be resolved before they are judged.
     pub(super) fn follows_links(&self) -> bool {
-        self.follow_links && !self.paths.is_empty()
+        self.follow_links && (!self.paths.is_empty() || !self.data_roots.is_empty())
     }
 
     /// The protected paths.
-    #[must_use]
-    pub fn paths(&self) -> &[String] {
-        &self.paths
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths
+            .iter()
+            .chain(&self.data_roots)
+            .map(String::as_str)
     }
 
     /// Whether a decision about `operation` must know its target because of what is protected.
@@ -108,6 +136,11 @@ impl Protected {
             }
             operation if TARGETED.contains(&operation) => {
                 self.holds_files() || self.container.is_some() || self.unknown.is_some()
+            }
+            // What is started mounts its paths again, wherever they lead by then.
+            Operation::ContainerStart | Operation::ContainerRestart if self.follows_links() => true,
+            operation if SERVICES.contains(&operation) => {
+                self.own_service().is_some() || self.unknown.is_some()
             }
             operation => {
                 let named = names_container(operation)
@@ -177,16 +210,22 @@ impl Protected {
 
     /// The protected path that `path` is, holds or lies in.
     pub(super) fn conflict(&self, path: &str) -> Option<&str> {
-        if self.paths.is_empty() {
+        if self.paths.is_empty() && self.data_roots.is_empty() {
             return None;
         }
         let path = real(path);
         if by_process(&path) {
             return Some("the files of any process of the host");
         }
-        self.paths
-            .iter()
-            .find(|own| within(&path, own) || within(own, &path))
+        let own = self.paths.iter();
+        own.chain(&self.data_roots)
+            .find(|own| within(own, &path))
+            .or_else(|| self.paths.iter().find(|own| within(&path, own)))
+            .or_else(|| {
+                self.data_roots
+                    .iter()
+                    .find(|root| in_data_root(&path, root))
+            })
             .map(String::as_str)
     }
 
@@ -195,6 +234,10 @@ impl Protected {
             .iter()
             .find(|pattern| glob(pattern, name))
             .map(String::as_str)
+    }
+
+    fn own_service(&self) -> Option<&OwnService> {
+        self.container.as_ref()?.service.as_ref()
     }
 
     /// A name to be written. One that cannot be read could be any.
@@ -232,6 +275,14 @@ impl Protected {
             Operation::VolumePrune if self.prunable => {
                 let why = "a protected volume that no container uses would be removed";
                 out.never(RULE, "volume.prune", why);
+            }
+            operation
+                if SERVICES.contains(&operation)
+                    && self
+                        .own_service()
+                        .is_some_and(|own| own.is_named(operation, name)) =>
+            {
+                out.never(RULE, "service", "the gate's own service");
             }
             _ if self.asks(operation)
                 && operation.id().starts_with("container.")
@@ -279,6 +330,15 @@ impl Protected {
         if self.container.as_ref().is_some_and(|own| own.id == id) {
             return out.never(RULE, field, "the gate's own container");
         }
+        let service = found
+            .get("Config")
+            .and_then(|config| config.get("Labels")?.text_at(SERVICE_LABEL));
+        if self
+            .own_service()
+            .is_some_and(|own| service == Some(&own.id))
+        {
+            return out.never(RULE, field, "a container of the gate's own service");
+        }
         if !enters {
             return;
         }
@@ -295,6 +355,30 @@ impl Protected {
                 return out.never(RULE, field, value);
             }
         }
+    }
+}
+
+/// The label by which swarm says whose task a container is.
+const SERVICE_LABEL: &str = "com.docker.swarm.service.id";
+
+/// Operations that change a swarm service, or show what its containers print.
+const SERVICES: &[Operation] = &[
+    Operation::ServiceUpdate,
+    Operation::ServiceDelete,
+    Operation::ServiceLogs,
+    Operation::TaskLogs,
+];
+
+impl OwnService {
+    /// Whether the engine may read a name as this service, or for its logs as the task: by its id, the beginning of it, or its
+    /// name, which swarm compares without regard to case.
+    fn is_named(&self, operation: Operation, name: &str) -> bool {
+        let (id, own) = match operation {
+            Operation::TaskLogs => (&self.task, ""),
+            _ => (&self.id, self.name.as_str()),
+        };
+        let same = !own.is_empty() && own.to_lowercase() == name.to_lowercase();
+        same || !name.is_empty() && id.starts_with(name)
     }
 }
 
@@ -324,6 +408,14 @@ fn by_process(path: &str) -> bool {
     };
     let first = rest.split('/').next().unwrap_or_default();
     matches!(first, "self" | "thread-self") || first.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a path lies in an engine's data, but not in one of its volumes.
+fn in_data_root(path: &str, root: &str) -> bool {
+    let volumes = format!("{}/volumes/", root.trim_end_matches('/'));
+    let volume = path.strip_prefix(&volumes);
+    // The engine's own list of its volumes lies beside them.
+    within(path, root) && volume.is_none_or(|volume| volume.starts_with("metadata.db"))
 }
 
 /// Whether `path` is `base` or lies below it; both clean.

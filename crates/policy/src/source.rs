@@ -109,7 +109,8 @@ impl Policy {
                     Err(why) => pending.lookup_failed(&why),
                 },
                 Step::Paths(pending) => {
-                    let followed = source.follow(pending.host_paths(), pending.protected_paths());
+                    let protected = pending.protected_paths();
+                    let followed = source.follow(pending.host_paths(), &protected);
                     match followed.await? {
                         Ok(paths) => pending.resolved(&paths),
                         Err(why) => pending.lookup_failed(&why),

@@ -202,6 +202,11 @@ impl DecisionSource for Asking<'_, '_> {
         paths: &[String],
         protected: &[String],
     ) -> Result<Result<Vec<String>, String>, Interrupted> {
+        let known = Box::pin(self.session.shared.know_data_root()).await;
+        self.still()?;
+        if let Err(why) = known {
+            return Ok(Err(why));
+        }
         let (paths, protected) = (paths.to_vec(), protected.to_vec());
         let looked = tokio::task::spawn_blocking(move || house::lead_to(&paths, &protected));
         let looked = looked.await;

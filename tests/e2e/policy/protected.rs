@@ -54,8 +54,13 @@ fn on_host(suite: &Suite, name: &str) -> Verdict {
     let link = roles.shared.join("link");
     std::os::unix::fs::symlink(&house, &link).context("make a link")?;
     let socket = path(&suite.engine.socket)?;
+    let root = direct.ok("docker info -f '{{.DockerRootDir}}'")?;
+    let root = root.trim();
     let mut wrong = Vec::new();
     for source in [
+        root,
+        &format!("{root}/containers"),
+        &format!("{root}/volumes"),
         house.as_str(),
         &keys,
         "/",
@@ -80,6 +85,12 @@ fn on_host(suite: &Suite, name: &str) -> Verdict {
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     team.ok(&format!("run --rm -v {shared}:/x $IMAGE true"))?;
+    // A volume by where it lies is for `binds` to speak about.
+    team.ok(&format!(
+        "docker volume create {0}-own >/dev/null; run --rm -v {root}/volumes/{0}-own/_data:/x $IMAGE true; docker volume rm {0}-own",
+        team.prefix
+    ))?;
+    linked_later(&direct, &team, (&shared, &house))?;
     // What somebody else mounted is no way in.
     direct.ok(&format!(
         "run -d --name {0}-holder -v {house}:/house $IMAGE sleep 1000 >/dev/null; run -d --name {0}-plain $IMAGE sleep 1000 >/dev/null",
@@ -94,6 +105,41 @@ fn on_host(suite: &Suite, name: &str) -> Verdict {
     );
     team.ok("docker exec $N-plain true")?;
     roles.finish()
+}
+
+/// A bind that was a directory when the container was made, and is a link into the house when it is started.
+fn linked_later(direct: &Side<'_>, team: &Side<'_>, (shared, house): (&str, &str)) -> Verdict {
+    team.ok(&format!(
+        "mkdir {shared}/work; echo mine > {shared}/work/policy.toml
+         docker create --name $N-later -v {shared}/work:/x $IMAGE cat /x/policy.toml >/dev/null
+         docker start -a $N-later | grep -q mine
+         docker volume create --opt type=none --opt o=bind --opt device={shared}/work $N-device >/dev/null
+         docker create --name $N-by-device -v $N-device:/x $IMAGE cat /x/policy.toml >/dev/null
+         mv {shared}/work {shared}/before; ln -s {house} {shared}/work"
+    ))?;
+    for name in ["later", "by-device"] {
+        for command in ["start", "restart -t 0"] {
+            let output = team.shell(&format!("docker {command} $N-{name}"))?;
+            ensure!(
+                output.code == 1 && output.stderr.contains("role team: protected: "),
+                "{command} {name}: {} {}",
+                output.code,
+                output.stderr
+            );
+            // The engine follows the link.
+            let text = direct.ok(&format!(
+                "docker start -a {0}-{name} || docker logs {0}-{name}",
+                team.prefix
+            ))?;
+            ensure!(text.contains("version = 1"), "{name}: {text}");
+        }
+    }
+    team.ok(&format!(
+        "rm {shared}/work; mv {shared}/before {shared}/work
+         docker start -a $N-later | grep -q mine; docker start -a $N-by-device | grep -q mine
+         docker rm $N-later $N-by-device; docker volume rm $N-device; rm -r {shared}/work"
+    ))?;
+    Ok(())
 }
 
 /// Commands through the gate that it refuses; `$N` is the prefix, `$L` the directory of the volume on the host.
@@ -125,6 +171,9 @@ const REFUSED: &[&str] = &[
     "docker tag $IMAGE $N-gate:other",
     "docker commit $N-plain $N-gate",
     "docker rmi $N-gate",
+    "run --rm -v $R/containers:/c:ro $IMAGE true",
+    "run --rm -v $R/overlay2:/c:ro $IMAGE true",
+    "run --rm -v $R:/c:ro $IMAGE true",
 ];
 
 /// Commands that pass beside them.
@@ -175,12 +224,14 @@ fn served(direct: &Side<'_>, house: &Path) -> Verdict {
     });
     let port = port.ok_or_else(|| format!("the gate does not listen\n{}", log.transcript()))?;
     let place = direct.ok("docker volume inspect -f '{{.Mountpoint}}' $N-certs")?;
+    let root = direct.ok("docker info -f '{{.DockerRootDir}}'")?;
     direct.ok("docker cp $N-house:/certs/clients/admin ./admin")?;
     // On the socket each of these works, which is the point.
     direct.ok("run --rm -v $N-certs:/c $IMAGE cat /c/ca-key.pem >/dev/null")?;
     let gate = format!(
-        "export L={} S={socket} DOCKER_HOST=tcp://localhost:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=$PWD/admin\n",
-        place.trim()
+        "export L={} R={} S={socket} DOCKER_HOST=tcp://localhost:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=$PWD/admin\n",
+        place.trim(),
+        root.trim()
     );
     let mut wrong = Vec::new();
     for command in REFUSED {

@@ -88,10 +88,6 @@ impl<'p> Pending<'p> {
 
     fn container_answer(mut self, answer: &EngineAnswer) -> Step<'p> {
         let targeted = TARGETED.contains(&self.operation);
-        // What is asked only for the gate's own sake, the engine may answer itself.
-        if !targeted && answer.status == 404 {
-            return self.resolve();
-        }
         let found = match self.parsed(answer, "container") {
             Ok(found) => found,
             Err(step) => return step,
@@ -103,13 +99,19 @@ impl<'p> Pending<'p> {
                 502,
             );
         };
-        if targeted {
-            self.target = self.with_id(id);
-        }
+        // By its id, so that what is called so by then is no other container than the one that was judged.
+        self.target = self.with_id(id);
         let protected = &self.policy.protected;
         protected.inspected_container(&found, "container", targeted, &mut self.findings);
         if targeted && self.role.target_check {
             container::target(&found, &mut self.findings);
+        }
+        let starts = matches!(
+            self.operation,
+            Operation::ContainerStart | Operation::ContainerRestart
+        );
+        if targeted || starts {
+            self.follow_mounts(&found, starts);
         }
         match self.judge() {
             Some(step) => step,
@@ -157,7 +159,9 @@ impl<'p> Pending<'p> {
                 Unresolved::Volume { name, field } => ("volumes", name, field),
                 Unresolved::Network { name, field } => ("host_namespaces", name, field),
                 Unresolved::Container { name, field, .. } => ("target-check", name, field),
-                Unresolved::Removed { name } => ("volumes", name, &path_name),
+                Unresolved::Removed { name } | Unresolved::Started { name } => {
+                    ("volumes", name, &path_name)
+                }
             };
             if !plain(name) {
                 let detail = format!("{field}={name}, expected a plain name or id");
@@ -174,7 +178,9 @@ impl<'p> Pending<'p> {
             Some(Unresolved::Volume { name, .. }) => format!("/volumes/{name}"),
             Some(Unresolved::Network { name, .. }) => format!("/networks/{name}"),
             Some(Unresolved::Container { name, .. }) => format!("/containers/{name}/json"),
-            Some(Unresolved::Removed { name }) => format!("/volumes/{name}"),
+            Some(Unresolved::Removed { name } | Unresolved::Started { name }) => {
+                format!("/volumes/{name}")
+            }
             None => return self.permit(),
         };
         self.lookup = Lookup { target };
@@ -184,8 +190,16 @@ impl<'p> Pending<'p> {
 
     fn name_answer(mut self, mut names: Vec<Unresolved>, answer: &EngineAnswer) -> Step<'p> {
         let name = names.pop();
-        // What does not exist will be made by the engine, without options, or refused by it.
         if answer.status == 404 {
+            // A container that is joined by name is looked for again when it is joined, and might be another one then.
+            if let Some(Unresolved::Container {
+                name, enters: true, ..
+            }) = name
+            {
+                let detail = format!("No such container: {name}");
+                return self.refuse("target-check", detail, 404);
+            }
+            // What does not exist will be made by the engine, without options, or refused by it.
             return self.next_name(names);
         }
         let found = match self.parsed(answer, "object") {
@@ -210,11 +224,15 @@ impl<'p> Pending<'p> {
             {
                 network::name("host", format!("{field}={name}"), &mut self.findings);
             }
+            Some(Unresolved::Started { .. }) => self.follow_volume(&found),
             Some(Unresolved::Removed { .. }) => {
                 protected.inspected_volume(&found, "name", &mut self.findings);
             }
             Some(Unresolved::Container { field, enters, .. }) => {
                 protected.inspected_container(&found, &field, enters, &mut self.findings);
+                if enters {
+                    self.follow_mounts(&found, false);
+                }
             }
             _ => {}
         }
