@@ -4,6 +4,7 @@
 //! the client does. Every object that a request names is looked up as its owner sees the engine ([`view`]); one that is not the
 //! owner's is asked for under a name that cannot exist ([`ghost`]), so that the answer is that for a missing one.
 
+mod budget;
 mod create;
 mod ghost;
 mod joined;
@@ -54,6 +55,8 @@ pub enum Course {
 pub enum Halt {
     /// The scope does not allow it: what was asked for.
     Denied(String),
+    /// The owner's budget does not allow it: the sums.
+    Budget(String),
     /// The gate refuses it in the engine's stead.
     Refused(Status, String),
     /// The engine's answer about something that is missing.

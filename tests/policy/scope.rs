@@ -2,6 +2,7 @@
 
 use docker_api::Operation;
 use policy::Policy;
+use policy::scope::budget::{self, Amounts, OwnerBudget, Resource};
 use policy::scope::filters::ListFilters;
 use policy::scope::parameters::QueryPairs;
 use policy::scope::{ObjectOwner, OwnedBy, OwnerError, OwnerKey, ScopeAction};
@@ -377,4 +378,155 @@ fn a_query_is_written_back_with_one_value_of_what_was_set() {
     assert_eq!(query.to_suffix(), "?all=1&x=%26%20%20&filters=%7B%7D%26");
     assert!(QueryPairs::parse("a=%zz").is_err());
     assert_eq!(QueryPairs::default().to_suffix(), "");
+}
+
+#[test]
+fn a_budget_is_read_with_its_units_and_a_default_must_fit_it() {
+    let policy = role(
+        "scope = \"own\"\n[role.team.budget]\ncontainers = 20\nmemory = \"8GiB\"\ncpus = 4.0\npids = 2000\nvolumes = 20\nnetworks = 5\n[role.team.default]\nmemory = \"512MiB\"\ncpus = 0.25\npids = 256",
+    );
+    let scope = policy
+        .roles
+        .last()
+        .and_then(|role| role.scope.clone())
+        .expect("a scope");
+    assert_eq!(scope.budget.containers, Some(20));
+    assert_eq!(scope.budget.granted.get(Resource::Memory), Some(8 << 30));
+    assert_eq!(
+        scope.budget.granted.get(Resource::Cpus),
+        Some(4_000_000_000)
+    );
+    assert_eq!(scope.default.get(Resource::Cpus), Some(250_000_000));
+    assert_eq!(scope.default.get(Resource::Pids), Some(256));
+    for (body, said) in [
+        (
+            "[role.team.budget]\ncontainers = 1",
+            "budget: expected `scope` beside it",
+        ),
+        (
+            "[role.team.default]\npids = 1",
+            "default: expected `scope` beside it",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\nmemory = 5",
+            "budget.memory: expected a size",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\nmemory = \"8GB\"",
+            "budget.memory: expected a size",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\nmemory = \"99999999TiB\"",
+            "budget.memory: expected a size",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\ncpus = -1",
+            "budget.cpus: expected a number",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\ncpus = inf",
+            "budget.cpus: expected a number",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\npids = 0",
+            "budget.pids: expected a whole number above 0",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\nvolumes = -1",
+            "budget.volumes: expected a whole number",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\nimages = 1",
+            "unknown key \"images\" in budget",
+        ),
+        (
+            "scope = \"own\"\n[role.team.default]\nvolumes = 1",
+            "unknown key \"volumes\" in default",
+        ),
+        (
+            "scope = \"own\"\n[role.team.budget]\nmemory = \"1MiB\"\n[role.team.default]\nmemory = \"2MiB\"",
+            "default.memory: 2MiB is above the budget, 1MiB",
+        ),
+    ] {
+        let text = faults(body);
+        assert!(text.contains(said), "{body}: {text}");
+    }
+}
+
+#[test]
+fn what_a_container_asks_for_is_read_in_every_spelling() {
+    let of = |text: &str| {
+        let body = docker_api::json::parse(text.as_bytes(), text.len()).expect("JSON");
+        budget::asked(Some(&body)).map(|amounts| {
+            [Resource::Memory, Resource::Cpus, Resource::Pids].map(|resource| amounts.get(resource))
+        })
+    };
+    for (text, asked) in [
+        ("{}", [None, None, None]),
+        (
+            r#"{"Memory":0,"NanoCpus":0,"PidsLimit":0}"#,
+            [None, None, None],
+        ),
+        (
+            r#"{"Memory":-1,"CpuQuota":-1,"PidsLimit":-1}"#,
+            [None, None, None],
+        ),
+        (r#"{"Memory":null,"PidsLimit":null}"#, [None, None, None]),
+        (
+            r#"{"Memory":5,"NanoCpus":6,"PidsLimit":7}"#,
+            [Some(5), Some(6), Some(7)],
+        ),
+        (r#"{"CpuQuota":50000}"#, [None, Some(500_000_000), None]),
+        (
+            r#"{"CpuQuota":5000,"CpuPeriod":1000}"#,
+            [None, Some(5_000_000_000), None],
+        ),
+        (
+            r#"{"CpuQuota":9223372036854775807,"CpuPeriod":1}"#,
+            [None, Some(u64::MAX), None],
+        ),
+    ] {
+        assert_eq!(of(text), Ok(asked), "{text}");
+    }
+    for text in [
+        r#"{"Memory":1.5}"#,
+        r#"{"Memory":18446744073709551615}"#,
+        r#"{"PidsLimit":"5"}"#,
+    ] {
+        assert!(of(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn sums_do_not_overflow_and_a_refusal_says_what_would_fit() {
+    let mut budget = OwnerBudget::default();
+    budget.granted.set(Resource::Memory, Some(u64::MAX));
+    let (mut used, mut asked) = (Amounts::default(), Amounts::default());
+    used.set(Resource::Memory, Some(u64::MAX - 1));
+    asked.set(Resource::Memory, Some(1));
+    used.add(&Amounts::default());
+    assert_eq!(
+        budget::fits(Resource::Memory, &budget, &used, &asked),
+        Ok(())
+    );
+    used.add(&asked);
+    used.add(&asked);
+    assert_eq!(used.get(Resource::Memory), Some(u64::MAX));
+    budget.granted.set(Resource::Memory, Some(3 << 29));
+    used.set(Resource::Memory, Some(1 << 30));
+    asked.set(Resource::Memory, Some(1 << 30));
+    let why = budget::fits(Resource::Memory, &budget, &used, &asked).expect_err("too much");
+    assert_eq!(
+        why.to_string(),
+        "memory: 1GiB asked for, 1GiB of 1.5GiB used; 512MiB would fit"
+    );
+    assert_eq!(budget::fits(Resource::Cpus, &budget, &used, &asked), Ok(()));
+    let why = budget::counts("volumes", Some(2), 2, 1).expect_err("one too many");
+    assert_eq!(
+        why.to_string(),
+        "volumes: 1 asked for, 2 of 2 used; 0 would fit"
+    );
+    assert_eq!(budget::counts("volumes", None, u64::MAX, 1), Ok(()));
+    assert_eq!(Resource::Cpus.shown(1_500_000_000), "1.5");
+    assert_eq!(Resource::Cpus.shown(20_000_000_000), "20");
 }

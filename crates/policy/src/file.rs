@@ -1,5 +1,6 @@
 //! The policy file (TOML): read strictly, so that a misspelt key cannot silently widen or narrow a role.
 
+mod budget;
 mod build;
 mod node;
 mod role;

@@ -84,6 +84,7 @@ impl From<LimitKey> for Means {
 /// Rules that no limit relaxes; the others are the limits' keys.
 pub const FIXED_RULES: &[&str] = &[
     "body",
+    "budget",
     "build",
     "cgroup-parent",
     "checkpoints",

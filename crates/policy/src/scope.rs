@@ -5,6 +5,7 @@
 //! parts of a request that it concerns. The look-ups themselves are made by the gate.
 
 mod action;
+pub mod budget;
 mod claim;
 pub mod filters;
 mod owner;
@@ -40,6 +41,10 @@ pub struct RoleScope {
     pub networks: Vec<String>,
     /// Volumes of others that may be used; `*` stands for any text.
     pub volumes: Vec<String>,
+    /// What all of an owner may come to.
+    pub budget: budget::OwnerBudget,
+    /// What a container gets that asks for nothing.
+    pub default: budget::Amounts,
 }
 
 impl RoleScope {

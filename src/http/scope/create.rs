@@ -5,24 +5,27 @@ mod networks;
 
 use serde_json::{Map, Value, json};
 
+use super::budget::VolumeRoom;
 use super::ghost::{Ghosts, masked};
 use super::joined::stamp;
 use super::objects::parsed;
-use super::view::{OwnerView, text};
+use super::view::{OwnerView, VolumeSight, text};
 use super::{Course, EngineCall, Halt, ScopedRequest, Status};
 
 /// A container's body on its way to what is sent.
-struct CreateDraft<'d> {
-    body: Value,
+pub(super) struct CreateDraft<'d> {
+    pub(super) body: Value,
     ghosts: Ghosts,
     /// Destinations that something is mounted on.
     covered: Vec<String>,
     /// Volumes that were made for this request.
     made: &'d mut Vec<String>,
+    /// How many more volumes the owner may have.
+    room: Option<VolumeRoom>,
 }
 
 impl CreateDraft<'_> {
-    fn host(&mut self) -> &mut Map<String, Value> {
+    pub(super) fn host(&mut self) -> &mut Map<String, Value> {
         object(&mut self.body["HostConfig"])
     }
 }
@@ -53,10 +56,12 @@ impl ScopedRequest<'_> {
             ghosts: Ghosts::default(),
             covered: Vec::new(),
             made,
+            room: self.volume_room(view).await?,
         };
         stamp(&mut draft.body["Labels"], view);
         self.joins(view, &mut draft).await?;
         self.networks(view, &mut draft).await?;
+        self.grant(view, &mut draft).await?;
         self.volumes(view, &mut draft).await?;
         let target = self.target("", &self.suffix());
         let body = draft.body.to_string().into_bytes();
@@ -120,6 +125,10 @@ impl ScopedRequest<'_> {
         let mut body = self.tree()?;
         stamp(&mut body["Labels"], view);
         let _lock = self.lock(view).await;
+        let mut room = self.volume_room(view).await?;
+        if room.is_some() && !self.exists(view, &body).await? {
+            VolumeRoom::take(&mut room)?;
+        }
         let target = self.target("", &self.suffix());
         let reply = self.perform(target, body.to_string().into_bytes()).await?;
         if reply.status == 201 {
@@ -130,6 +139,14 @@ impl ScopedRequest<'_> {
             }
         }
         Ok(Course::Answer(reply))
+    }
+
+    /// Whether a volume that is to be made is there already, and costs nothing.
+    async fn exists(&self, view: &mut OwnerView<'_>, body: &Value) -> Result<bool, Halt> {
+        match text(body, "Name") {
+            "" => Ok(false),
+            name => Ok(!matches!(view.volume(name).await?, VolumeSight::Missing)),
+        }
     }
 
     async fn volume_call(

@@ -6,6 +6,7 @@ use super::ghost::{Ghosts, masked};
 use super::view::{OwnerView, text};
 use super::{Course, EngineCall, Halt, ScopedRequest};
 use docker_api::Operation;
+use policy::scope::budget::RESOURCES;
 use policy::scope::{DEFAULT_NETWORK, OWNER_LABEL};
 
 impl ScopedRequest<'_> {
@@ -68,7 +69,10 @@ impl ScopedRequest<'_> {
         };
         query.set("container", &container);
         // The last one wins, over the body's labels too.
-        query.add("changes", &format!("LABEL {OWNER_LABEL}=\"\""));
+        let labels = RESOURCES.map(|resource| resource.label());
+        let labels = labels.iter().map(String::as_str).chain([OWNER_LABEL]);
+        let labels: Vec<_> = labels.map(|label| format!("{label}=\"\"")).collect();
+        query.add("changes", &format!("LABEL {}", labels.join(" ")));
         let target = self.target("", &query.to_suffix());
         match found {
             Some(_) => Ok(Course::Retarget(target)),
@@ -109,6 +113,7 @@ impl ScopedRequest<'_> {
         let mut body = self.tree()?;
         stamp(&mut body["Labels"], view);
         let _lock = self.lock(view).await;
+        self.network_fits(view).await?;
         let target = self.target("", &self.suffix());
         let reply = self.perform(target, body.to_string().into_bytes()).await?;
         Ok(Course::Answer(masked(reply)))

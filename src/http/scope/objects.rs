@@ -11,10 +11,22 @@ use docker_api::Operation;
 impl ScopedRequest<'_> {
     /// A container is addressed by its full id.
     pub(super) async fn on_container(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        if self.classified.operation == Operation::ContainerUpdate {
+            return self.update(view).await;
+        }
         match view.container_id(self.name()).await? {
             Some(id) => Ok(Course::Retarget(self.target(&id, &self.suffix()))),
             None => self.missing().await,
         }
+    }
+
+    /// What a container was granted stands in its labels.
+    async fn update(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let Some(container) = view.container(self.name()).await? else {
+            return self.missing().await;
+        };
+        self.lower(view, &container.tree)?;
+        Ok(Course::Retarget(self.target(&container.id, &self.suffix())))
     }
 
     /// An exec instance belongs to its container.

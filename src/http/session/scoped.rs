@@ -12,6 +12,7 @@ use super::{After, LINGER, Ready, Session, Stop, decide};
 use crate::engine::lookup::EngineReply;
 use crate::generation::Generation;
 use pki::identity::Identity;
+use policy::scope::budget::BUDGET_RULE;
 use policy::scope::{ObjectOwner, OwnerError, SCOPE_RULE};
 use policy::{ClientRef, Denied};
 
@@ -71,6 +72,11 @@ impl<'a> Session<'a> {
             Ok(Course::Answer(reply)) | Err(Halt::Answer(reply)) => {
                 ready.record.answered(sent, Some(Instant::now()));
                 Some(self.answer(ready, reply).await)
+            }
+            Err(Halt::Budget(detail)) => {
+                let mut denied = self.outside(&ready.record, detail);
+                denied.rule = BUDGET_RULE;
+                Some(self.deny(ready, &denied).await)
             }
             Err(Halt::Denied(detail)) => {
                 let denied = self.outside(&ready.record, detail);

@@ -1,7 +1,9 @@
 //! One engine, two owners: each sees and touches only what it made, and what is another's answers like what is missing.
 
+mod budget;
 mod matrix;
 mod owners;
+mod tools;
 mod volumes;
 
 use std::fs;
@@ -13,10 +15,16 @@ use crate::support::{Context, Verdict, ensure};
 use super::{ADMIN, Roles, TEAM, VIEWER, json, live, path};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [matrix::cases(), owners::cases(), volumes::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        budget::cases(),
+        matrix::cases(),
+        owners::cases(),
+        tools::cases(),
+        volumes::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The policy of two owners with one role, and an admin.

@@ -27,6 +27,8 @@ impl PolicyReader<'_> {
                 "build",
                 "scope",
                 "shared",
+                "budget",
+                "default",
             ],
             "[role]",
         );

@@ -4,6 +4,7 @@ use toml::de::DeTable;
 
 use super::{Node, PolicyReader};
 use crate::operations::expand;
+use crate::scope::budget::{Amounts, OwnerBudget, RESOURCES};
 use crate::scope::{OwnedBy, RoleScope, ScopeAction};
 use crate::{Client, Limits, Mode, Policy, Role, risk};
 
@@ -13,9 +14,11 @@ impl PolicyReader<'_> {
     /// The scope of a role, if it has one.
     pub(super) fn scope(&mut self, table: &DeTable<'_>) -> Option<RoleScope> {
         let Some(node) = table.get("scope") else {
-            if let Some(node) = table.get("shared") {
-                let message = "shared: expected `scope` beside it".to_owned();
-                self.fault(node.span().start, message, None);
+            for key in ["shared", "budget", "default"] {
+                if let Some(node) = table.get(key) {
+                    let message = format!("{key}: expected `scope` beside it");
+                    self.fault(node.span().start, message, None);
+                }
             }
             return None;
         };
@@ -28,11 +31,41 @@ impl PolicyReader<'_> {
             by,
             networks: Vec::new(),
             volumes: Vec::new(),
+            budget: OwnerBudget::default(),
+            default: Amounts::default(),
         };
+        if let Some(node) = table.get("budget") {
+            scope.budget = self.budget(node);
+        }
+        if let Some(node) = table.get("default") {
+            scope.default = self.grant(node);
+            self.affordable(node, &scope);
+        }
         if let Some(node) = table.get("shared") {
             self.shared(node, &mut scope);
         }
         Some(scope)
+    }
+
+    /// A default above the budget would refuse every container that asks for nothing.
+    fn affordable(&mut self, node: &Node<'_>, scope: &RoleScope) {
+        for resource in RESOURCES {
+            let (default, most) = (
+                scope.default.get(resource),
+                scope.budget.granted.get(resource),
+            );
+            if let (Some(default), Some(most)) = (default, most)
+                && default > most
+            {
+                let message = format!(
+                    "default.{}: {} is above the budget, {}",
+                    resource.name(),
+                    resource.shown(default),
+                    resource.shown(most)
+                );
+                self.fault(node.span().start, message, None);
+            }
+        }
     }
 
     fn shared(&mut self, node: &Node<'_>, scope: &mut RoleScope) {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::budget::VolumeRoom;
 use super::super::joined::stamp;
 use super::super::objects::parsed;
 use super::super::view::{OwnerView, VolumeSight, text};
@@ -32,6 +33,7 @@ impl ScopedRequest<'_> {
             if is_covered {
                 continue;
             }
+            VolumeRoom::take(&mut draft.room)?;
             let mut mount = json!({"Type": "volume", "Target": path});
             stamp(&mut mount["VolumeOptions"]["Labels"], view);
             draft.covered.push(path);
@@ -100,6 +102,7 @@ impl ScopedRequest<'_> {
             let labels = options.entry("Labels").or_insert(Value::Null);
             stamp(labels, view);
             if source.is_empty() {
+                VolumeRoom::take(&mut draft.room)?;
                 continue;
             }
             let driver = options.get("DriverConfig");
@@ -129,6 +132,7 @@ impl ScopedRequest<'_> {
             VolumeSight::Taken => return Err(taken(name)),
             VolumeSight::Missing => {}
         }
+        VolumeRoom::take(&mut draft.room)?;
         volume["Name"] = json!(name);
         stamp(&mut volume["Labels"], view);
         let reply = self
