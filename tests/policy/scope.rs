@@ -530,3 +530,55 @@ fn sums_do_not_overflow_and_a_refusal_says_what_would_fit() {
     assert_eq!(Resource::Cpus.shown(1_500_000_000), "1.5");
     assert_eq!(Resource::Cpus.shown(20_000_000_000), "20");
 }
+
+#[test]
+fn check_says_what_crosses_the_wall() {
+    let warnings = |body: &str| {
+        let policy = role(body);
+        policy::risk::reach(policy.roles.last().expect("a role"))
+            .warnings
+            .join("\n")
+    };
+    let text = warnings(
+        "scope = \"own\"\nbase = \"ci\"\n[role.team.shared]\nnetworks = [\"bridge\"]\nvolumes = [\"cache-*\"]\n[role.team.limits]\ntags = [\"t/**\"]\nbinds = [\"/srv/team/**:ro\"]",
+    );
+    for said in [
+        "share the kernel",
+        "reach each other on the networks \"bridge\"",
+        "reads and writes the volumes \"cache-*\"",
+        "may bind the same host paths \"/srv/team/**:ro\"",
+        "steps of classic builds",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let text = warnings("scope = \"entry\"\nbase = \"operator\"");
+    assert!(
+        text.contains("\"bridge\" is not shared") && !text.contains("host paths"),
+        "{text}"
+    );
+    assert!(!warnings("base = \"operator\"").contains("scope:"));
+}
+
+#[test]
+fn roles_with_a_scope_that_bind_the_same_path_are_told() {
+    let roles = |one: &str, other: &str| {
+        let role = |name: &str, bind: &str| {
+            format!(
+                "[role.{name}]\nscope = \"own\"\nbase = \"deployer\"\n[role.{name}.limits]\nbinds = [\"{bind}\"]\n"
+            )
+        };
+        let text = format!(
+            "version = 1\n[[client]]\nmatch = {{ any = true }}\nrole = \"a\"\n{}{}",
+            role("a", one),
+            role("b", other)
+        );
+        let policy = Policy::parse("test.toml", &text).expect("a policy");
+        let [.., a, b] = &policy.roles[..] else {
+            panic!("two roles");
+        };
+        policy::scope::share_a_path(a, b)
+    };
+    assert!(roles("/srv/a/**", "/srv/a/**"));
+    assert!(roles("/srv/a/**", "/srv/a/b:ro"));
+    assert!(!roles("/srv/a/**", "/srv/ab/**"));
+}

@@ -229,6 +229,7 @@ pub fn reach(role: &Role) -> Reach {
         }
     }
     by_operation(role, limits, &mut reach);
+    reach.warnings.extend(super::scope::crossings(role));
     reach
 }
 

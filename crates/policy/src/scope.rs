@@ -7,12 +7,15 @@
 mod action;
 pub mod budget;
 mod claim;
+mod crossings;
 pub mod filters;
 mod owner;
 pub mod parameters;
 
 pub use action::{ObjectKind, ScopeAction};
 pub(crate) use claim::{claims, hexadecimal};
+pub(crate) use crossings::crossings;
+pub use crossings::share_a_path;
 pub use owner::{OWNER_LABEL, ObjectOwner, OwnerError, OwnerKey};
 
 use crate::limits::glob;

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::policy::PolicyCheckArgs;
 use docker_api::{Operation, Risk};
 use policy::risk::{Reach, RootAnswer, of_unmatched, reach};
+use policy::scope::share_a_path;
 use policy::{Client, Mode, Policy, PolicyError, PolicyFault, Role};
 
 use super::{PolicyOutcome, certificates};
@@ -195,6 +196,18 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
             found.push((
                 role.line,
                 format!("role {} is used by no client", role.name),
+            ));
+        }
+        let sharing = policy.roles[..index]
+            .iter()
+            .find(|other| share_a_path(other, role));
+        if let Some(other) = sharing {
+            found.push((
+                role.line,
+                format!(
+                    "role {} and role {} have a scope each, and may bind the same host path",
+                    role.name, other.name
+                ),
             ));
         }
         if role.mode == Mode::Report {

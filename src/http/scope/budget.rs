@@ -21,8 +21,10 @@ pub(super) fn granted(labels: Option<&Value>) -> Amounts {
     amounts
 }
 
-fn overdrawn(why: Overdrawn) -> Halt {
-    Halt::Budget(why.to_string())
+impl From<Overdrawn> for Halt {
+    fn from(why: Overdrawn) -> Self {
+        Self::Budget(why.to_string())
+    }
 }
 
 /// Whether a scope counts anything of a container.
@@ -78,9 +80,9 @@ impl ScopedRequest<'_> {
             used.add(&granted(container.get("Labels")));
         }
         let count = containers.len() as u64;
-        budget::counts("containers", scope.budget.containers, count, 1).map_err(overdrawn)?;
+        budget::counts("containers", scope.budget.containers, count, 1)?;
         for resource in RESOURCES {
-            budget::fits(resource, &scope.budget, &used, &asked).map_err(overdrawn)?;
+            budget::fits(resource, &scope.budget, &used, &asked)?;
         }
         Ok(())
     }
@@ -120,7 +122,7 @@ impl ScopedRequest<'_> {
         };
         let listed = view.listed("/networks", &[]).await?;
         let used = listed.as_array().map_or(0, Vec::len) as u64;
-        budget::counts("networks", Some(most), used, 1).map_err(overdrawn)
+        Ok(budget::counts("networks", Some(most), used, 1)?)
     }
 }
 
@@ -135,7 +137,7 @@ impl VolumeRoom {
     /// Takes one more.
     pub(super) fn take(room: &mut Option<VolumeRoom>) -> Result<(), Halt> {
         if let Some(room) = room {
-            budget::counts("volumes", Some(room.most), room.used, 1).map_err(overdrawn)?;
+            budget::counts("volumes", Some(room.most), room.used, 1)?;
             room.used += 1;
         }
         Ok(())

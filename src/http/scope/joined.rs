@@ -6,7 +6,7 @@ use super::ghost::{Ghosts, masked};
 use super::view::{OwnerView, text};
 use super::{Course, EngineCall, Halt, ScopedRequest};
 use docker_api::Operation;
-use policy::scope::budget::RESOURCES;
+use policy::scope::budget::{RESOURCES, Resource};
 use policy::scope::{DEFAULT_NETWORK, OWNER_LABEL};
 
 impl ScopedRequest<'_> {
@@ -69,7 +69,7 @@ impl ScopedRequest<'_> {
         };
         query.set("container", &container);
         // The last one wins, over the body's labels too.
-        let labels = RESOURCES.map(|resource| resource.label());
+        let labels = RESOURCES.map(Resource::label);
         let labels = labels.iter().map(String::as_str).chain([OWNER_LABEL]);
         let labels: Vec<_> = labels.map(|label| format!("{label}=\"\"")).collect();
         query.add("changes", &format!("LABEL {}", labels.join(" ")));
