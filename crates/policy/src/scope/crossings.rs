@@ -71,10 +71,14 @@ pub fn share_a_path(one: &Role, other: &Role) -> bool {
             .map(|limits| limits.binds.clone())
             .unwrap_or_default()
     };
+    let lies_in = |path: &str, base: &str| {
+        let rest = path.strip_prefix(base);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     let others = binds(other);
     binds(one).iter().any(|a| {
-        others
-            .iter()
-            .any(|b| a.holds(b) || b.holds(a) || a.base() == b.base())
+        let meets =
+            |b: &crate::PathPattern| lies_in(a.base(), b.base()) || lies_in(b.base(), a.base());
+        others.iter().any(meets)
     })
 }
