@@ -24,6 +24,12 @@ test-engine ENGINE='unpacked' *ARGS:
 bench *ARGS:
     bench/measure {{ ARGS }}
 
+# The packages of a release build, proved in a clean Debian (root).
+package:
+    cargo build --locked --release
+    deploy/package/build deb rpm
+    deploy/package/prove
+
 # Formats, and applies what clippy can mend.
 fix:
     cargo fmt --all

@@ -300,7 +300,7 @@ fn the_units_give_what_the_gate_needs_and_nothing_of_what_it_does_not() {
         "Type=notify",
         "NotifyAccess=main",
         "WatchdogSec=30s",
-        "DynamicUser=yes",
+        "User=dockgate",
         "CapabilityBoundingSet=",
         "NoNewPrivileges=yes",
         "LimitCORE=0",
