@@ -22,9 +22,9 @@ use super::shared::Shared;
 use crate::engine::lookup::{EngineCall, EngineReply, LookupError};
 use crate::finding;
 use crate::limits::Reservation;
-use docker_api::Classified;
+use docker_api::{Classified, Operation};
 use policy::Permitted;
-use policy::scope::parameters::QueryPairs;
+use policy::scope::parameters::{QueryPairs, encoded};
 use policy::scope::{ObjectKind, ObjectOwner, RoleScope, ScopeAction};
 
 pub use locks::OwnerLocks;
@@ -96,6 +96,9 @@ impl ScopedRequest<'_> {
     pub async fn course(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
         use ObjectKind::{Container, Network, Volume};
         match ScopeAction::of(self.classified.operation) {
+            ScopeAction::Unscoped if self.classified.operation == Operation::ImageInspect => {
+                self.inspect_image(view).await
+            }
             ScopeAction::Unscoped | ScopeAction::ImageDelete => Ok(Course::Forward),
             ScopeAction::Refused => Err(Halt::Denied(format!(
                 "{} is refused in a role with a scope",
@@ -120,6 +123,17 @@ impl ScopedRequest<'_> {
             ScopeAction::Commit => self.commit(view).await,
             ScopeAction::Build => self.build(view).await,
         }
+    }
+
+    /// Images are everybody's, and what is masked in containers came from them.
+    async fn inspect_image(&self, view: &OwnerView<'_>) -> Result<Course, Halt> {
+        if view.client.scope.redact.is_empty() {
+            return Ok(Course::Forward);
+        }
+        let parts = self.name().split('/').map(encoded);
+        let name: Vec<String> = parts.collect();
+        let path = format!("{}/images/{}/json", self.version(), name.join("/"));
+        self.inspect(view, format!("{path}{}", self.suffix())).await
     }
 
     fn name(&self) -> &str {
@@ -148,7 +162,7 @@ impl ScopedRequest<'_> {
 
     /// The target with another object in the path, and this suffix.
     fn target(&self, name: &str, suffix: &str) -> String {
-        let name = policy::scope::parameters::encoded(name);
+        let name = encoded(name);
         let path = self.classified.operation.template();
         let path = path.replace("{name}", &name).replace("{id}", &name);
         format!("{}{path}{suffix}", self.version())

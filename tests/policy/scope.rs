@@ -5,6 +5,7 @@ use policy::Policy;
 use policy::scope::budget::{self, Amounts, OwnerBudget, Resource};
 use policy::scope::filters::ListFilters;
 use policy::scope::parameters::QueryPairs;
+use policy::scope::redact::redacted;
 use policy::scope::{ObjectOwner, OwnedBy, OwnerError, OwnerKey, ScopeAction};
 
 use crate::support::{Ask, cn, role};
@@ -581,4 +582,54 @@ fn roles_with_a_scope_that_bind_the_same_path_are_told() {
     assert!(roles("/srv/a/**", "/srv/a/**"));
     assert!(roles("/srv/a/**", "/srv/a/b:ro"));
     assert!(!roles("/srv/a/**", "/srv/ab/**"));
+}
+
+#[test]
+fn redaction_changes_values_and_nothing_else() {
+    let patterns = ["*token*".to_owned(), "DB_PASSWORD".to_owned()];
+    let of = |text: &str| redacted(text, &patterns);
+    let answer = r#"{"Id":"a", "Config" : {"Env":["PATH=/bin","Api_Token=s3cret","DB_PASSWORD=a=b\u0022\"x","TOKEN=","NOTOKEN","\u0054OKEN2=y","db_passwords=shown"],"Labels":{"TOKEN=":"TOKEN=x"}},"ContainerConfig":{"Env":["TOKEN=t"]},"Name":"/TOKEN=1","Size":1.50}
+"#;
+    let masked = r#"{"Id":"a", "Config" : {"Env":["PATH=/bin","Api_Token=***","DB_PASSWORD=***","TOKEN=***","NOTOKEN","TOKEN2=***","db_passwords=shown"],"Labels":{"TOKEN=":"TOKEN=x"}},"ContainerConfig":{"Env":["TOKEN=***"]},"Name":"/TOKEN=1","Size":1.50}
+"#;
+    assert_eq!(of(answer).expect("an answer"), masked);
+    for same in [
+        r#"{"Config":null}"#,
+        r#"{"Config":{"Env":null}}"#,
+        r#"{"Config":{}}"#,
+        "{}",
+    ] {
+        assert_eq!(of(same).expect("an answer"), same);
+    }
+    // The key may be spelt with escapes; what is no inspect's answer is not shown.
+    let escaped = r#"{"\u0043onfig":{"Env":["TOKEN=x"]}}"#;
+    assert_eq!(
+        of(escaped).expect("an answer"),
+        r#"{"\u0043onfig":{"Env":["TOKEN=***"]}}"#
+    );
+    for wrong in [
+        "",
+        "[]",
+        "{",
+        r#"{"Config":[]}"#,
+        r#"{"Config":{"Env":[1]}}"#,
+    ] {
+        assert!(of(wrong).is_err(), "{wrong}");
+    }
+    let text = faults("scope = \"own\"\nredact = [\"A=b\"]");
+    assert!(
+        text.contains("redact: expected the name of a variable"),
+        "{text}"
+    );
+    assert!(faults("redact = [\"A\"]").contains("redact: expected `scope` beside it"));
+    let policy = role(
+        "scope = \"own\"\nbase = \"ci\"\nredact = \"*TOKEN*\"\n[role.team.limits]\ntags = [\"t/**\"]",
+    );
+    let said = policy::risk::reach(policy.roles.last().expect("a role"))
+        .warnings
+        .join("\n");
+    assert!(
+        said.contains("exec in a container shows") && said.contains("writes the mask"),
+        "{said}"
+    );
 }

@@ -11,6 +11,7 @@ mod crossings;
 pub mod filters;
 mod owner;
 pub mod parameters;
+pub mod redact;
 
 pub use action::{ObjectKind, ScopeAction};
 pub(crate) use claim::{claims, hexadecimal};
@@ -44,6 +45,8 @@ pub struct RoleScope {
     pub networks: Vec<String>,
     /// Volumes of others that may be used; `*` stands for any text.
     pub volumes: Vec<String>,
+    /// Names of variables whose values inspect does not show; `*` stands for any text.
+    pub redact: Vec<String>,
     /// What all of an owner may come to.
     pub budget: budget::OwnerBudget,
     /// What a container gets that asks for nothing.

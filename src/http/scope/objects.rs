@@ -7,6 +7,7 @@ use super::view::{OwnerView, SeenObject, VolumeSight};
 use super::{Course, Halt, ScopedRequest};
 use crate::engine::lookup::EngineReply;
 use docker_api::Operation;
+use policy::scope::redact::redacted;
 
 impl ScopedRequest<'_> {
     /// A container is addressed by its full id.
@@ -15,9 +16,38 @@ impl ScopedRequest<'_> {
             return self.update(view).await;
         }
         match view.container_id(self.name()).await? {
-            Some(id) => Ok(Course::Retarget(self.target(&id, &self.suffix()))),
+            Some(id) => {
+                let target = self.target(&id, &self.suffix());
+                self.inspect(view, target).await
+            }
             None => self.missing().await,
         }
+    }
+
+    /// Inspect's answer has the values of some variables masked; what cannot be read is not shown. Anything else goes on.
+    pub(super) async fn inspect(
+        &self,
+        view: &OwnerView<'_>,
+        target: String,
+    ) -> Result<Course, Halt> {
+        let patterns = &view.client.scope.redact;
+        let inspects = matches!(
+            self.classified.operation,
+            Operation::ContainerInspect | Operation::ImageInspect
+        );
+        if patterns.is_empty() || !inspects {
+            return Ok(Course::Retarget(target));
+        }
+        let mut reply = self.perform(target, Vec::new()).await?;
+        if reply.status == 200 {
+            let text = std::str::from_utf8(&reply.body).unwrap_or_default();
+            let masked = redacted(text, patterns).map_err(|e| {
+                let message = format!("the engine's answer cannot be redacted: {e}");
+                Halt::Refused(super::Status::BadGateway, message)
+            })?;
+            reply.body = masked.into_bytes();
+        }
+        Ok(Course::Answer(reply))
     }
 
     /// What a container was granted stands in its labels.

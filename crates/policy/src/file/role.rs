@@ -27,6 +27,7 @@ impl PolicyReader<'_> {
                 "build",
                 "scope",
                 "shared",
+                "redact",
                 "budget",
                 "default",
             ],

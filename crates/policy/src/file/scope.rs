@@ -14,7 +14,7 @@ impl PolicyReader<'_> {
     /// The scope of a role, if it has one.
     pub(super) fn scope(&mut self, table: &DeTable<'_>) -> Option<RoleScope> {
         let Some(node) = table.get("scope") else {
-            for key in ["shared", "budget", "default"] {
+            for key in ["shared", "redact", "budget", "default"] {
                 if let Some(node) = table.get(key) {
                     let message = format!("{key}: expected `scope` beside it");
                     self.fault(node.span().start, message, None);
@@ -31,6 +31,7 @@ impl PolicyReader<'_> {
             by,
             networks: Vec::new(),
             volumes: Vec::new(),
+            redact: self.redact(table),
             budget: OwnerBudget::default(),
             default: Amounts::default(),
         };
@@ -45,6 +46,19 @@ impl PolicyReader<'_> {
             self.shared(node, &mut scope);
         }
         Some(scope)
+    }
+
+    /// Names of variables; one that fits none would mask nothing.
+    fn redact(&mut self, table: &DeTable<'_>) -> Vec<String> {
+        let mut names = Vec::new();
+        for (at, name) in self.listed(table, "redact") {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let expected = "expected the name of a variable; `*` stands for any text";
+                self.fault(at, format!("redact: {expected}"), None);
+            }
+            names.push(name);
+        }
+        names
     }
 
     /// A default above the budget would refuse every container that asks for nothing.

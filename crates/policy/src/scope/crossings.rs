@@ -19,12 +19,30 @@ pub(crate) fn crossings(role: &Role) -> Vec<String> {
         ));
     }
     common.extend(binds(scope, limits));
+    common.extend(redacts(role, scope));
     if role.allowed.contains(Operation::ImageBuild) {
         common.push(
             "scope: steps of classic builds run outside of every scope and budget".to_owned(),
         );
     }
     common
+}
+
+/// What is masked can be had, or be written by mistake.
+fn redacts(role: &Role, scope: &RoleScope) -> Vec<String> {
+    let mut said = Vec::new();
+    if scope.redact.is_empty() {
+        return said;
+    }
+    if role.allowed.contains(Operation::ExecCreate) {
+        said.push("redact: exec in a container shows the values all the same".to_owned());
+    }
+    if role.allowed.contains(Operation::ContainerCreate) {
+        said.push(
+            "redact: a tool that makes a container again from an inspected one writes the mask into it".to_owned(),
+        );
+    }
+    said
 }
 
 fn networks(scope: &RoleScope) -> Option<String> {

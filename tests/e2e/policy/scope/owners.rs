@@ -9,6 +9,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("policy_scope_lists__show_only_the_owners", lists),
         Case::new("policy_scope_names__taken_names_and_ids", names),
         Case::new("policy_scope_labels__nobody_writes_the_gates_own", labels),
+        Case::new("policy_scope_redact__masks_values_in_inspect", redact),
         Case::new("policy_scope_joins__own_containers_alone", joins),
         Case::new("policy_scope_networks__are_pinned_to_ids", networks),
     ]
@@ -379,5 +380,29 @@ fn networks(suite: &Suite, name: &str) -> Verdict {
         403,
     )?;
     ensure!(text.contains("shared.networks"), "{text}");
+    owners.finish()
+}
+
+fn redact(suite: &Suite, name: &str) -> Verdict {
+    let owners = Owners::start(suite, name, "redact = [\"*TOKEN*\"]")?;
+    let alice = &owners.alice;
+    alice.ok("sleeper -e API_TOKEN=s3cret -e PLAIN=shown")?;
+    let target = format!("/v1.45/containers/{}/json", alice.prefix);
+    let full = expect(&owners.direct, "GET", &target, "", 200)?;
+    let text = expect(alice, "GET", &target, "", 200)?;
+    ensure!(
+        full.contains("API_TOKEN=s3cret") && full.replace("=s3cret", "=***") == text,
+        "{text}"
+    );
+    ensure!(text.contains("PLAIN=shown"), "{text}");
+    alice.ok("docker commit -c 'ENV OTHER_TOKEN=s3cret' $N $N-image >/dev/null")?;
+    let target = format!("/v1.45/images/{}-image/json", alice.prefix);
+    let text = expect(alice, "GET", &target, "", 200)?;
+    ensure!(
+        !text.contains("s3cret") && text.contains("OTHER_TOKEN=***"),
+        "{text}"
+    );
+    expect(alice, "GET", "/images/no-such-image/json", "", 404)?;
+    alice.ok("docker rmi -f $N-image >/dev/null")?;
     owners.finish()
 }
