@@ -53,6 +53,22 @@ pub fn lines(app: &App) -> Vec<String> {
             }
         ));
     }
+    if let Some(enroll) = &app.config().enroll {
+        let dir = shell_word(&enroll.dir.to_string_lossy()).into_owned();
+        out.push(format!(
+            "  signer      {}, a process of its own; the gate cannot read the CA's key",
+            enroll.listen
+        ));
+        out.push(format!(
+            "              invite somebody: dockgate invite NAME --dir {dir}"
+        ));
+    }
+    if let Some(gate) = &app.config().enrolled {
+        out.push(format!(
+            "  enrolled    {} is kept current by a process of its own",
+            gate.dir.display()
+        ));
+    }
     if let Some(dir) = app.auto.as_ref().and_then(|auto| auto.client_dir.as_ref())
         && let Some(address) = app.addresses().first()
     {

@@ -13,6 +13,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::certificates::ChosenCertificates;
 use crate::config::error::{ConfigError, ConfigProblem, Wrong};
 use crate::config::listen::Listen;
 use crate::config::origin::{Origin, Setting};
@@ -144,17 +145,21 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
 
     let upstream = r.value("upstream", value::upstream);
     let mut missing = None;
-    let (tls, auto_certs) = certificates::choose(&mut r, places, &mut missing);
+    let ChosenCertificates {
+        tls,
+        auto_certs,
+        enroll,
+        enrolled,
+    } = certificates::choose(&mut r, places, &mut missing);
     let mut listen = listen::reconcile(
         r.list("hosts", |text, _| listen::parse(text))
             .into_iter()
             .flatten()
             .collect(),
     );
-    let sans_asked = auto_certs
-        .as_ref()
-        .is_some_and(|auto| !auto.sans.is_empty());
-    if auto_certs.is_some() && !sans_asked && r.origin("hosts").is_none() {
+    let made = auto_certs.as_ref().map(|auto| &auto.sans);
+    let made = made.or(enroll.as_ref().map(|enroll| &enroll.sans));
+    if made.is_some_and(Vec::is_empty) && r.origin("hosts").is_none() {
         listen = vec![Listen::LOCAL];
         r.record("hosts", Listen::LOCAL.to_string(), Origin::Default);
         notes.push(format!("{LOCAL_ONLY}: {OPENS}"));
@@ -173,6 +178,8 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         upstream,
         tls,
         auto_certs,
+        enroll,
+        enrolled,
         deny: pki::DenyList {
             serials: r
                 .list("deny-serials", |text, _| value::serial(text))

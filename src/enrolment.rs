@@ -9,6 +9,7 @@ pub mod context;
 pub mod error;
 pub mod home;
 pub mod timer;
+pub mod trust;
 
 pub use error::EnrolError;
 

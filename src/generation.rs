@@ -181,6 +181,17 @@ impl Generation {
 
 /// What [`Generation::build`] would find in the TLS files: its fault is fatal, the rest is what surprises people.
 pub fn certificates(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
+    if let Some(enroll) = &config.enroll
+        && !config.tls_paths().cert.is_file()
+    {
+        let dir = enroll.dir.display();
+        return vec![match writable(&enroll.dir) {
+            Ok(()) => Finding::ok(format!(
+                "the signer will make certificates in {dir} at the first start"
+            )),
+            Err(err) => Finding::fatal(format!("certificates cannot be made in {dir}: {err}")),
+        }];
+    }
     if let Some(auto) = &config.auto_certs {
         let dir = auto.dir.display();
         match auto::foresee(&auto.dir, &auto.sans) {

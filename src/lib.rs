@@ -13,6 +13,8 @@ pub mod command;
 pub mod banner;
 
 // Assembled, kept current.
+pub mod companion;
+
 pub mod app;
 
 pub mod reload;

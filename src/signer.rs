@@ -8,6 +8,7 @@ mod answer;
 mod desk;
 mod http;
 mod listen;
+mod mirror;
 mod throttle;
 mod tls;
 mod upkeep;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::listener;
 use desk::Desk;
+pub use mirror::Mirror;
 
 /// The file in which a signer tells `dockgate invite` where it is.
 const ABOUT: &str = "signer.json";

@@ -151,6 +151,12 @@ impl Account {
         })
     }
 
+    /// User and group in numbers.
+    #[must_use]
+    pub fn ids(&self) -> (u32, u32) {
+        (self.uid.as_raw(), self.gid.as_raw())
+    }
+
     /// Makes a directory of this user's, where there is none yet.
     ///
     /// # Errors

@@ -123,6 +123,10 @@ impl KeptPlaces {
         if let Some(auto) = &config.auto_certs {
             kept.grant(&auto.dir, PlaceRight::Keep);
         }
+        // Its directories are replaced as a whole, by another process.
+        if let Some(gate) = &config.enrolled {
+            kept.grant(&gate.dir, PlaceRight::Read);
+        }
         if let Some(AuditSink::File(file)) = &config.audit {
             // The whole directory even where it is shared: a rotated file is made again.
             for dir in spellings(file).iter().filter_map(|path| path.parent()) {

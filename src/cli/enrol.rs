@@ -19,6 +19,14 @@ fn seconds(text: &str) -> Result<u64, String> {
     })
 }
 
+/// `UID:GID` in numbers.
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let numbers = text
+        .split_once(':')
+        .and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
+    numbers.ok_or_else(|| "expected two numbers".to_owned())
+}
+
 /// `dockgate signer`
 #[derive(Debug, Clone, Args)]
 pub struct SignerArgs {
@@ -60,6 +68,9 @@ pub struct SignerArgs {
     /// Names for the server certificate of --auto
     #[arg(long, hide = true, value_name = "NAME", requires = "auto")]
     pub server_san: Vec<String>,
+    /// User and group of the gate, who own what --auto puts there for it
+    #[arg(long, hide = true, value_name = "UID:GID", requires = "auto", value_parser = owner)]
+    pub gate_owner: Option<(u32, u32)>,
     /// End when standard input ends: a gate started this signer
     #[arg(long, hide = true)]
     pub attached: bool,
@@ -201,4 +212,10 @@ pub struct RenewArgs {
     /// Renew now although it is not due
     #[arg(long, conflicts_with = "watch")]
     pub force: bool,
+    /// How often a gate's signer is asked for news where it cannot tell them at once
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10s", requires = "watch")]
+    pub trust_interval: u64,
+    /// End when standard input ends: a gate started this
+    #[arg(long, hide = true, requires = "watch")]
+    pub attached: bool,
 }

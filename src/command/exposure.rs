@@ -72,6 +72,9 @@ fn trusted(config: &Config) -> Vec<(&'static str, PathBuf)> {
             .iter()
             .map(|auto| ("the certificates", auto.dir.clone())),
     );
+    let enroll = config.enroll.iter().map(|enroll| enroll.dir.clone());
+    let enrolled = config.enrolled.iter().map(|gate| gate.dir.clone());
+    found.extend(enroll.chain(enrolled).map(|dir| ("the certificates", dir)));
     found
 }
 

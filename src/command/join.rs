@@ -8,7 +8,7 @@ use crate::cli::enrol::{JoinArgs, RenewedBy};
 use crate::command::output::{Exit, Failure, Output};
 use crate::enrolment::context::{DockerContext, config_dir};
 use crate::enrolment::home::Home;
-use crate::enrolment::{self, EnrolError, Joined, block_on, timer};
+use crate::enrolment::{self, EnrolError, Joined, block_on, timer, trust};
 use enroll::{SignerAddress, Token};
 use pki::index::IssuedKind;
 use pki::{CertsError, timestamp};
@@ -58,6 +58,8 @@ fn gate(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exit,
         .into());
     }
     let joined = block_on(enrolment::join(&home, token, args.key_type, None))??;
+    let trusted = block_on(trust::ask(&home, &mut trust::Heard::default(), false))?;
+    trusted?;
     tell(&joined, &home, output);
     let dir = shell_word(&args.dir.to_string_lossy()).into_owned();
     output.next(format!("dockgate serve --enrolled {dir}"));

@@ -1,13 +1,17 @@
 //! `dockgate renew`: once if it is due, or whenever it is.
 
-use tracing::{info, warn};
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
 
 use crate::cli::enrol::RenewArgs;
 use crate::command::output::{Exit, Failure, Output};
 use crate::enrolment::home::Home;
-use crate::enrolment::{self, block_on};
+use crate::enrolment::{self, EnrolError, block_on, trust};
 use crate::finding;
 use crate::observe::log as logging;
+use pki::index::IssuedKind;
 use pki::issue::now;
 use pki::timestamp;
 
@@ -16,7 +20,7 @@ pub(super) fn run(args: &RenewArgs, output: &mut Output<'_>) -> Result<Exit, Fai
     if args.watch {
         logging::start(tracing::Level::INFO, logging::automatic());
         logging::write()?;
-        let end = watch(&home);
+        let end = watch(args, &home, output);
         logging::flush();
         return end;
     }
@@ -34,19 +38,69 @@ pub(super) fn run(args: &RenewArgs, output: &mut Output<'_>) -> Result<Exit, Fai
     Ok(Exit::OK)
 }
 
-fn watch(home: &Home) -> Result<Exit, Failure> {
-    let watched = block_on(enrolment::watch(home, |outcome| match outcome {
-        Ok(renewed) => info!(
-            dir = %home.dir().display(),
-            until = timestamp(renewed.certificate.not_after),
-            "Renewed the certificate"
-        ),
-        Err(error) => warn!(
-            dir = %home.dir().display(),
-            error = %finding::chain(error),
-            "The certificate cannot be renewed; trying again"
-        ),
-    }))?;
-    watched?;
+fn watch(args: &RenewArgs, home: &Home, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let output = RefCell::new(output);
+    let changed = || {
+        if args.attached {
+            let mut output = output.borrow_mut();
+            output.line("changed");
+            output.flush();
+        }
+    };
+    let interval = Duration::from_secs(args.trust_interval);
+    block_on(async {
+        tokio::select! {
+            ended = renewing(home, &changed) => ended,
+            () = following(home, interval, &changed) => Ok(()),
+            () = super::signer::gone(args.attached) => Ok(()),
+        }
+    })??;
     Ok(Exit::OK)
+}
+
+/// Renews whenever it is due. A gate goes on without a certificate of its own that is good: it is still told whom to trust.
+async fn renewing(home: &Home, changed: &impl Fn()) -> Result<(), EnrolError> {
+    let dir = home.dir().display().to_string();
+    let ended = enrolment::watch(home, |outcome| match outcome {
+        Ok(renewed) => {
+            let until = timestamp(renewed.certificate.not_after);
+            info!(dir, until, "Renewed the certificate");
+            changed();
+        }
+        Err(error) => {
+            warn!(dir, error = %finding::chain(error), "The certificate cannot be renewed; trying again");
+        }
+    })
+    .await;
+    match ended {
+        Err(error) if home.kind() == IssuedKind::Server => {
+            error!(dir, error = %finding::chain(&error), "The gate's certificate has ended; join again");
+            std::future::pending().await
+        }
+        ended => ended,
+    }
+}
+
+/// Takes over what the signer tells gates.
+async fn following(home: &Home, interval: Duration, changed: &impl Fn()) {
+    if home.kind() != IssuedKind::Server {
+        return std::future::pending().await;
+    }
+    let mut failing = false;
+    trust::follow(home, interval, |outcome| match outcome {
+        Ok(news) => {
+            if std::mem::take(&mut failing) {
+                info!("The signer answers again");
+            }
+            if *news {
+                info!("The signer told whom to trust");
+                changed();
+            }
+        }
+        Err(error) if !std::mem::replace(&mut failing, true) => {
+            warn!(error = %finding::chain(error), "The signer gives no news; what it told last stays in force");
+        }
+        Err(_) => {}
+    })
+    .await;
 }

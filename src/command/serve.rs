@@ -7,12 +7,19 @@ use crate::app::App;
 use crate::cage::Strength;
 use crate::cli::ServeArgs;
 use crate::command::output::{Exit, Failure, Output};
+use crate::companion::{Companion, CompanionError};
 use crate::config::{self, AuditSink, Config, LogFormat};
 use crate::observe::log as logging;
 use crate::service;
 use crate::shutdown::{Asked, Signals};
 use crate::{banner, generation};
 use policy::toggles;
+
+impl From<CompanionError> for Failure {
+    fn from(error: CompanionError) -> Self {
+        Self::of(Exit::FAILED, &error)
+    }
+}
 
 /// Serves.
 ///
@@ -51,7 +58,17 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
             "The environment's toggles are ignored: the policy file is in force"
         );
     }
+    // Both before the cage: the signer as the user who started the gate, the keeper as the one that the gate becomes.
+    let signer = config
+        .enroll
+        .as_ref()
+        .map(|enroll| Companion::signer(&config, enroll));
+    let signer = signer.transpose()?;
     let mut app = App::build(config)?;
+    let gate = app.config().enrolled.as_ref();
+    let keeper = gate
+        .map(|gate| Companion::keeper(app.config(), gate))
+        .transpose()?;
     // From here on every thread that is started is in the cage.
     let strength = app.confine()?;
     told(strength);
@@ -68,6 +85,11 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (force_stop, forced) = tokio::sync::oneshot::channel::<()>();
         let (ask, reloader) = app.reloader(args.clone());
+        let companions: Vec<_> = [signer, keeper]
+            .into_iter()
+            .flatten()
+            .map(|companion| companion.follow(ask.clone()))
+            .collect();
         let watch = async move {
             let mut stop = Some(stop);
             loop {
@@ -88,10 +110,17 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
             ended = end => ended,
             () = watch => Ok(()),
             () = reloader.run() => Ok(()),
+            () = together(companions) => Ok(()),
         }
     });
     served.map_err(|error| failed(&error))?;
     Ok(Exit::OK)
+}
+
+/// Follows all of them; never ends.
+async fn together(companions: Vec<impl Future<Output = ()>>) {
+    futures_util::future::join_all(companions).await;
+    std::future::pending::<()>().await;
 }
 
 /// What is in force of the cage, for the log.

@@ -1,20 +1,21 @@
 //! `dockgate signer`: from the directory of a CA to a signer that runs until it is told to stop.
 
-use std::net::{Ipv6Addr, SocketAddr};
-
 use tracing::info;
 
 use crate::cli::enrol::SignerArgs;
 use crate::command::output::{Exit, Failure, Output};
-use crate::config::LogLevel;
+use crate::config::{LogLevel, listen};
 use crate::observe::log as logging;
 use crate::shutdown::{Asked, Signals};
-use crate::signer::{Signer, SignerError, SignerOptions};
+use crate::signer::{Mirror, Signer, SignerError, SignerOptions};
 use enroll::{SignerAddress, SigningRules};
 use pki::{CertsError, Passphrase, auto, san};
 
 /// How often the server certificate of `--auto` is looked after.
 const CARE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How often the gate's files are compared with the CA's directory.
+const MIRROR: std::time::Duration = std::time::Duration::from_millis(250);
 
 impl From<SignerError> for Failure {
     fn from(error: SignerError) -> Self {
@@ -40,6 +41,7 @@ pub(super) fn run(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Fa
 }
 
 fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let mut mirror = args.auto.then(|| Mirror::new(&args.dir, args.gate_owner));
     if args.auto {
         care(args)?;
     }
@@ -48,13 +50,18 @@ fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let end: Result<(), Failure> = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         if let Some(address) = address {
             info!(addr = %address, tokens = says, "The signer listens");
+            if let Some(mirror) = &mut mirror {
+                mirror.look()?;
+            }
             output.line(format!("signer listens on {address}, tokens name {says}"));
-            let option = super::certs::dir_option(&args.dir);
-            output.next(format!("dockgate invite NAME{option}"));
+            if !args.attached {
+                let option = super::certs::dir_option(&args.dir);
+                output.next(format!("dockgate invite NAME{option}"));
+            }
         }
         output.flush();
         let stop = async {
@@ -62,11 +69,12 @@ fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
                 () = async { while signals.next().await != Asked::Stop {} } => {}
                 () = gone(args.attached) => info!("The gate that started this signer is gone"),
                 () = caring(args) => {}
+                () = mirroring(mirror, output) => {}
             }
         };
-        signer.run(stop).await
-    })?;
-    Ok(Exit::OK)
+        Ok(signer.run(stop).await?)
+    });
+    end.map(|()| Exit::OK)
 }
 
 fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
@@ -92,31 +100,26 @@ fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
     }
     Ok(SignerOptions {
         dir: args.dir.clone(),
-        listen: listening(&args.listen)?,
+        listen: listen::signer(&args.listen).map_err(|_| {
+            CertsError::refused(
+                format!("--listen {:?} is not an address to listen on", args.listen),
+                "write tcp://ADDRESS:PORT, or tcp://:2377 for every address",
+            )
+        })?,
         sans: san::parse_all(&args.san)?,
         address: of(&args.address, "--address")?,
         gate: of(&args.gate, "--gate")?.map(|gate| gate.to_string()),
         rules,
-        passphrase: Passphrase::from_option(args.passphrase_file.clone()),
+        // Nobody is there to be asked where a gate started this.
+        passphrase: match args.attached {
+            true => Passphrase::Absent,
+            false => Passphrase::from_option(args.passphrase_file.clone()),
+        },
     })
 }
 
-/// The socket address of `tcp://ADDRESS:PORT`.
-pub(super) fn listening(text: &str) -> Result<SocketAddr, CertsError> {
-    let rest = text.strip_prefix("tcp://").unwrap_or(text);
-    let port = rest.strip_prefix(':').and_then(|port| port.parse().ok());
-    match (port, rest.parse()) {
-        (Some(port), _) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
-        (_, Ok(address)) => Ok(address),
-        _ => Err(CertsError::refused(
-            format!("--listen {text:?} is not an address to listen on"),
-            "write tcp://ADDRESS:PORT, or tcp://:2377 for every address",
-        )),
-    }
-}
-
 /// Resolves when standard input ends: the process that started this one is gone.
-async fn gone(attached: bool) {
+pub(super) async fn gone(attached: bool) {
     if !attached {
         return std::future::pending().await;
     }
@@ -148,6 +151,26 @@ async fn caring(args: &SignerArgs) {
         let cared = tokio::task::spawn_blocking(move || care(&again)).await;
         if let Ok(Err(fault)) = cared {
             tracing::warn!(error = %crate::finding::chain(&fault), "The server certificate cannot be looked after");
+        }
+    }
+}
+
+/// Keeps what the gate reads current, and tells the gate.
+async fn mirroring(mirror: Option<Mirror>, output: &mut Output<'_>) {
+    let Some(mut mirror) = mirror else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(MIRROR).await;
+        match mirror.look() {
+            Ok(false) => {}
+            Ok(true) => {
+                output.line("changed");
+                output.flush();
+            }
+            Err(fault) => {
+                tracing::warn!(error = %crate::finding::chain(&fault), "The gate's certificates cannot be kept current");
+            }
         }
     }
 }

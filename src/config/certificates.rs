@@ -1,10 +1,23 @@
 //! Which certificates to serve with: named, made by `auto-certs`, or found in a known place.
 
+use std::path::PathBuf;
+
 use crate::config::error::{ConfigProblem, Wrong};
 use crate::config::origin::Origin;
 use crate::config::resolve::Resolver;
 use crate::config::search::{self, Places};
-use crate::config::{AutoCerts, TlsPaths, value};
+use crate::config::{AutoCerts, EnrollSettings, EnrolledGate, TlsPaths, listen, value};
+
+/// Where the certificates come from.
+#[derive(Default)]
+pub(super) struct ChosenCertificates {
+    pub(super) tls: Option<TlsPaths>,
+    pub(super) auto_certs: Option<AutoCerts>,
+    pub(super) enroll: Option<EnrollSettings>,
+    pub(super) enrolled: Option<EnrolledGate>,
+}
+
+const NAMES: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
 
 /// Three files that belong together: named, made by `auto-certs`, or found in a known place, in this order.
 /// Whoever asks for nothing and has nothing is told so in `missing`, which only counts where nothing else is wrong.
@@ -12,9 +25,11 @@ pub(super) fn choose(
     r: &mut Resolver,
     places: &Places,
     missing: &mut Option<ConfigProblem>,
-) -> (Option<TlsPaths>, Option<AutoCerts>) {
-    const NAMES: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
+) -> ChosenCertificates {
     let auto = r.optional_path("auto-certs", value::path);
+    let enroll = r.optional("enroll", listen::signer);
+    let enrolled = r.optional_path("enrolled", value::path);
+    let interval = r.value("trust-interval", value::time);
     let sans = r.list("sans", |text, _| san(text));
     let crl = r.list("tlscrl", value::path);
     let [ca, cert, key] = NAMES.map(|name| r.optional_path(name, value::path));
@@ -23,24 +38,105 @@ pub(super) fn choose(
         .filter(|name| r.origin(name).is_some_and(Origin::is_explicit))
         .collect();
 
+    if let Some(dir) = enrolled {
+        let others = explicit.iter().chain(auto.as_ref().map(|_| &"auto-certs"));
+        alone(r, "enrolled", others.copied().next());
+        return of_gate(r, EnrolledGate { dir, interval }, crl);
+    }
     if let Some(dir) = auto {
-        if let Some(name) = explicit.first() {
-            let origin = r.origin(name).cloned().unwrap_or(Origin::Default);
-            let message = format!(
-                "auto-certs and {name} are both set ({} and {origin})",
-                describe(r, "auto-certs")
-            );
-            r.problems
-                .push(ConfigProblem::new(origin, message).hint(
-                    "auto-certs makes and finds all three files itself: keep one of the two",
-                ));
-        }
+        alone(r, "auto-certs", explicit.first().copied());
         for name in NAMES {
             r.record(name, String::new(), Origin::Found(dir.clone()));
         }
-        return (None, Some(AutoCerts { dir, sans, crl }));
+        return match enroll {
+            Some(listen) => beside_signer(EnrollSettings { dir, listen, sans }, crl),
+            None => ChosenCertificates {
+                auto_certs: Some(AutoCerts { dir, sans, crl }),
+                ..ChosenCertificates::default()
+            },
+        };
     }
-    if !sans.is_empty() {
+    if enroll.is_some() {
+        let origin = r.origin("enroll").cloned().unwrap_or(Origin::Default);
+        r.problems.push(
+            ConfigProblem::new(
+                origin,
+                "enroll is set without auto-certs, whose CA it hands certificates out of",
+            )
+            .hint("for a CA of your own start `dockgate signer --dir DIR` beside the gate"),
+        );
+    }
+    let tls = named(r, places, missing, (ca, cert, key), crl, sans.is_empty());
+    ChosenCertificates {
+        tls,
+        ..ChosenCertificates::default()
+    }
+}
+
+/// That nothing else says where the certificates are.
+fn alone(r: &mut Resolver, setting: &str, other: Option<&str>) {
+    let Some(name) = other else { return };
+    let origin = r.origin(name).cloned().unwrap_or(Origin::Default);
+    let message = format!(
+        "{setting} and {name} are both set ({} and {origin})",
+        describe(r, setting)
+    );
+    r.problems
+        .push(ConfigProblem::new(origin, message).hint(format!(
+            "{setting} makes and finds all three files itself: keep one of the two"
+        )));
+}
+
+/// The files that the signer beside this gate puts there for it.
+fn beside_signer(enroll: EnrollSettings, crl: Vec<PathBuf>) -> ChosenCertificates {
+    let dir = enroll.gate();
+    ChosenCertificates {
+        tls: Some(TlsPaths {
+            ca: dir.join("ca.pem"),
+            cert: dir.join("cert.pem"),
+            key: dir.join("key.pem"),
+            crl,
+            crl_if_present: Some(dir.join("crl.pem")),
+        }),
+        enroll: Some(enroll),
+        ..ChosenCertificates::default()
+    }
+}
+
+/// The files that `dockgate join --server` and `dockgate renew` put there.
+fn of_gate(r: &mut Resolver, gate: EnrolledGate, crl: Vec<PathBuf>) -> ChosenCertificates {
+    let (own, trust) = (gate.dir.join("gate"), gate.dir.join("trust"));
+    let paths = TlsPaths {
+        ca: trust.join("ca.pem"),
+        cert: own.join("cert.pem"),
+        key: own.join("key.pem"),
+        crl,
+        crl_if_present: Some(trust.join("crl.pem")),
+    };
+    for (name, path) in NAMES.into_iter().zip([&paths.ca, &paths.cert, &paths.key]) {
+        r.record(
+            name,
+            path.display().to_string(),
+            Origin::Found(gate.dir.clone()),
+        );
+    }
+    ChosenCertificates {
+        tls: Some(paths),
+        enrolled: Some(gate),
+        ..ChosenCertificates::default()
+    }
+}
+
+/// Files that are named, or found in a known place.
+fn named(
+    r: &mut Resolver,
+    places: &Places,
+    missing: &mut Option<ConfigProblem>,
+    (ca, cert, key): (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>),
+    crl: Vec<PathBuf>,
+    is_without_sans: bool,
+) -> Option<TlsPaths> {
+    if !is_without_sans {
         let origin = r.origin("sans").cloned().unwrap_or(Origin::Default);
         r.problems.push(
             ConfigProblem::new(
@@ -51,17 +147,14 @@ pub(super) fn choose(
         );
     }
     match (ca, cert, key) {
-        (Some(ca), Some(cert), Some(key)) => (
-            Some(TlsPaths {
-                ca,
-                cert,
-                key,
-                crl,
-                crl_if_present: None,
-            }),
-            None,
-        ),
-        (None, None, None) if !r.whole || r.problems.iter().any(is_about_tls) => (None, None),
+        (Some(ca), Some(cert), Some(key)) => Some(TlsPaths {
+            ca,
+            cert,
+            key,
+            crl,
+            crl_if_present: None,
+        }),
+        (None, None, None) if !r.whole || r.problems.iter().any(is_about_tls) => None,
         (None, None, None) => match places.find_certs() {
             Some((dir, layout)) => {
                 let paths = TlsPaths {
@@ -74,7 +167,7 @@ pub(super) fn choose(
                 for (name, path) in NAMES.into_iter().zip([&paths.ca, &paths.cert, &paths.key]) {
                     r.record(name, path.display().to_string(), Origin::Found(dir.clone()));
                 }
-                (Some(paths), None)
+                Some(paths)
             }
             None => {
                 let message = format!(
@@ -85,7 +178,7 @@ pub(super) fn choose(
                     ConfigProblem::new(Origin::Default, message)
                         .hint("make them with `dockgate certs init`, or start with `dockgate serve --auto-certs ./certs`"),
                 );
-                (None, None)
+                None
             }
         },
         (ca, cert, key) => {
@@ -110,7 +203,7 @@ pub(super) fn choose(
                 );
                 r.problems.push(ConfigProblem::new(origin, message));
             }
-            (None, None)
+            None
         }
     }
 }

@@ -58,6 +58,21 @@ impl fmt::Display for Listen {
     }
 }
 
+/// Reads the address of a signer: `tcp://ADDRESS:PORT`, or `tcp://:PORT` for every address.
+///
+/// # Errors
+/// When it is none.
+pub fn signer(text: &str) -> Result<SocketAddr, Wrong> {
+    let text = text.trim();
+    let rest = text.strip_prefix("tcp://").unwrap_or(text);
+    let port = rest.strip_prefix(':').and_then(|port| port.parse().ok());
+    match (port, rest.parse()) {
+        (Some(port), _) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
+        (_, Ok(address)) => Ok(address),
+        _ => Err("expected tcp://ADDRESS:PORT, or tcp://:2377 for every address".into()),
+    }
+}
+
 /// Reads one URL. A host name may stand for several addresses; each is listened on.
 ///
 /// Blocks while the name is looked up.

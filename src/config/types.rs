@@ -24,6 +24,10 @@ pub struct Config {
     pub tls: Option<TlsPaths>,
     /// Make certificates where there are none.
     pub auto_certs: Option<AutoCerts>,
+    /// The signer beside this gate.
+    pub enroll: Option<EnrollSettings>,
+    /// The directory of a gate that is enrolled at a signer elsewhere.
+    pub enrolled: Option<EnrolledGate>,
     /// Client certificates refused without a CRL.
     pub deny: DenyList,
     /// The policy; without one every certificate of the CA has full access.
@@ -193,6 +197,34 @@ pub struct AutoCerts {
     pub sans: Vec<String>,
     /// Certificate revocation lists beyond `crl.pem` in `dir`.
     pub crl: Vec<PathBuf>,
+}
+
+/// The signer that is started beside the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrollSettings {
+    /// The CA's directory, which the gate itself does not read.
+    pub dir: PathBuf,
+    /// Where the signer listens.
+    pub listen: SocketAddr,
+    /// Names for the signer and for the gate's certificate beyond those found out.
+    pub sans: Vec<String>,
+}
+
+impl EnrollSettings {
+    /// Where the signer puts the gate's own certificate and whom it trusts.
+    #[must_use]
+    pub fn gate(&self) -> PathBuf {
+        self.dir.join("gate")
+    }
+}
+
+/// What a gate that is enrolled elsewhere keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolledGate {
+    /// With its key, its certificate and whom it trusts.
+    pub dir: PathBuf,
+    /// How often the signer is asked for news.
+    pub interval: Duration,
 }
 
 /// Where decisions are recorded.

@@ -69,6 +69,10 @@ impl Survey {
         if let Some(auto) = &config.auto_certs {
             survey.add(&auto.dir, Extent::Directory);
         }
+        let enroll = config.enroll.iter().map(|enroll| &enroll.dir);
+        for dir in enroll.chain(config.enrolled.iter().map(|gate| &gate.dir)) {
+            survey.add(dir, Extent::Directory);
+        }
         for file in &config.files {
             survey.add(file, Extent::File);
         }

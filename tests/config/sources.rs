@@ -103,6 +103,7 @@ fn sample(name: &str) -> &'static str {
         "upstream" => "unix:///x.sock",
         "tlsverify" => "true",
         "sans" => "gate.example",
+        "enroll" => "127.0.0.1:2377",
         "deny-serials" => "4f",
         "deny-spki-sha256" => "abababababababababababababababababababababababababababababababab",
         "audit-failure" => "continue",
@@ -123,6 +124,7 @@ fn sample(name: &str) -> &'static str {
         "tcp-keepalive-idle"
         | "tcp-keepalive-interval"
         | "reload-interval"
+        | "trust-interval"
         | "exit-on-stale-socket" => "77s",
         _ => "/some/path",
     }
@@ -131,9 +133,10 @@ fn sample(name: &str) -> &'static str {
 #[test]
 fn every_setting_can_be_written_in_all_three_places() {
     for key in KEYS {
-        // auto-certs and the three files exclude each other, and sans needs auto-certs.
+        // auto-certs and the three files exclude each other, and some settings need another.
         let extra: &[&str] = match key.name {
-            "sans" => &["--auto-certs", "/d"],
+            "sans" | "enroll" => &["--auto-certs", "/d"],
+            "trust-interval" => &["--enrolled", "/d"],
             "tlscacert" => &["--tlscert", "/c", "--tlskey", "/k"],
             "tlscert" => &["--tlscacert", "/a", "--tlskey", "/k"],
             "tlskey" => &["--tlscacert", "/a", "--tlscert", "/c"],

@@ -1,5 +1,6 @@
 //! Certificates asked for and handed out over the network: the signer, invitations, joining, renewing.
 
+mod fleet;
 mod impostor;
 mod joining;
 mod programs;

@@ -32,18 +32,19 @@ pub(crate) fn directory() -> TempDir {
 
 impl SignerProcess {
     pub(crate) fn start(dir: &Path, options: &[&str]) -> Self {
-        Self::at(dir, "tcp://127.0.0.1:0", options)
+        Self::named(dir, "localhost", options)
     }
 
-    pub(crate) fn at(dir: &Path, listen: &str, options: &[&str]) -> Self {
+    /// One whose clients know it by another name.
+    pub(crate) fn named(dir: &Path, name: &str, options: &[&str]) -> Self {
         let mut command = dockgate();
         command
             .args([
                 "signer",
                 "--listen",
-                listen,
+                "tcp://127.0.0.1:0",
                 "--san",
-                "localhost",
+                name,
                 "-l",
                 "debug",
             ])

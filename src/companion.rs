@@ -1,0 +1,160 @@
+//! Processes that work beside the gate: the signer of `--enroll`, and what keeps the certificates of `--enrolled` current.
+//!
+//! They are started before the gate goes into its cage, in which it can neither start a program nor connect to anybody. Each
+//! ends when the gate does, because its standard input ends then, and tells the gate by a line when files have changed.
+
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
+
+use crate::cage::Account;
+use crate::config::{Config, EnrollSettings, EnrolledGate};
+
+/// The longest line that a companion says.
+const LINE_BYTES: usize = 1024;
+
+/// Variables that a companion has of the gate's environment; none of them is a secret.
+const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "TZ", "NO_COLOR"];
+
+/// A process beside the gate. Dropping it ends it.
+#[derive(Debug)]
+pub struct Companion {
+    what: &'static str,
+    /// Its standard input ends with this.
+    child: Child,
+    news: ChildStdout,
+}
+
+/// Why a companion is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum CompanionError {
+    /// It could not be started.
+    #[error("cannot start {what}")]
+    Start {
+        /// What it is.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended before it was ready.
+    #[error("{what} ended at its start; it has said why")]
+    Ended {
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+impl Companion {
+    /// Starts the signer, and waits until the gate's certificates are there.
+    ///
+    /// # Errors
+    /// When it cannot be started, or ends at its start.
+    pub fn signer(config: &Config, enroll: &EnrollSettings) -> Result<Self, CompanionError> {
+        let mut command = command(config, "signer")?;
+        command
+            .args(["--attached", "--auto", "--listen"])
+            .arg(format!("tcp://{}", enroll.listen));
+        command.arg("--dir").arg(&enroll.dir);
+        for san in &enroll.sans {
+            command.args(["--san", san, "--server-san", san]);
+        }
+        let account = config
+            .user
+            .as_ref()
+            .and_then(|user| Account::find(user).ok());
+        if let Some((user, group)) = account.map(|account| account.ids()) {
+            command.arg("--gate-owner").arg(format!("{user}:{group}"));
+        }
+        let level = tracing::Level::from(config.log.level);
+        command.args(["--log-level", level.as_str()]);
+        let mut started = Self::start("the signer", &mut command)?;
+        match started.first_line() {
+            true => Ok(started),
+            false => Err(CompanionError::Ended { what: started.what }),
+        }
+    }
+
+    /// Starts what keeps an enrolled gate's certificate and trust current.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn keeper(config: &Config, gate: &EnrolledGate) -> Result<Self, CompanionError> {
+        let mut command = command(config, "renew")?;
+        command.args(["--watch", "--attached", "--trust-interval"]);
+        command
+            .arg(format!("{}s", gate.interval.as_secs().max(1)))
+            .arg(&gate.dir);
+        Self::start("the keeper of the gate's certificate", &mut command)
+    }
+
+    fn start(what: &'static str, command: &mut Command) -> Result<Self, CompanionError> {
+        let failed = |source| CompanionError::Start { what, source };
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let news = child.stdout.take();
+        let news = news.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        Ok(Self { what, child, news })
+    }
+
+    /// Waits for the first line; false if none comes. Whatever it does before has a deadline of its own.
+    fn first_line(&mut self) -> bool {
+        let mut byte = [0; 1];
+        for _ in 0..LINE_BYTES {
+            match self.news.read(&mut byte) {
+                Ok(1) if byte == *b"\n" => return true,
+                Ok(1) => {}
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Notifies `changed` whenever files have changed. Runs until dropped.
+    pub async fn follow(self, changed: Arc<Notify>) {
+        let Self { what, child, news } = self;
+        let news = pipe::Receiver::from_owned_fd(OwnedFd::from(news));
+        match news {
+            Ok(news) => {
+                let mut lines = BufReader::with_capacity(LINE_BYTES, news).lines();
+                while let Ok(Some(_)) = lines.next_line().await {
+                    changed.notify_one();
+                }
+                error!(
+                    what,
+                    "A process beside the gate has ended; the gate serves on with what it has: start it again"
+                );
+            }
+            Err(fault) => warn!(what, error = %fault, "Changes are seen at the next look only"),
+        }
+        std::future::pending::<()>().await;
+        drop(child);
+    }
+}
+
+/// This program, with nothing secret in its environment.
+fn command(config: &Config, subcommand: &'static str) -> Result<Command, CompanionError> {
+    let program = std::env::current_exe().map_err(|source| CompanionError::Start {
+        what: subcommand,
+        source,
+    })?;
+    let mut command = Command::new(program);
+    command.arg(subcommand).env_clear();
+    let kept = ENVIRONMENT
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    command.envs(kept);
+    if let Some(enroll) = &config.enroll {
+        info!(listen = %enroll.listen, dir = %enroll.dir.display(), "Starting the signer");
+    }
+    Ok(command)
+}

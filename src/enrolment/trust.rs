@@ -1,0 +1,264 @@
+//! Trust travels: a gate that is enrolled takes CA certificates and the revocation list from its signer.
+//!
+//! A list is taken only if one of the CAs signed it, if it is in its time, and if its number is not lower than that of the
+//! list in force. What was taken last is kept on disk, so that the gate goes on without the signer.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use enroll::SignerAddress;
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, IF_NONE_MATCH};
+use pki::write::{self, Existing, FileMode};
+use pki::{CertsError, RevocationList, Use, pem};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+use super::connect::{Anchor, SignerLine};
+use super::home::Home;
+use super::{EnrolError, request};
+use crate::tls::config;
+
+/// How long the signer may hold a question until there is news.
+const HOLD: Duration = Duration::from_secs(100);
+
+/// Where gates ask.
+const PATH: &str = "/.well-known/dockgate/trust";
+
+/// What a signer tells gates.
+#[derive(Debug, Deserialize)]
+struct TrustNews {
+    ca: String,
+    crl: Option<String>,
+}
+
+/// What was heard last.
+#[derive(Debug, Default)]
+pub struct Heard {
+    tag: Option<String>,
+}
+
+/// The directory of what a gate trusts.
+#[must_use]
+pub fn dir(home: &Home) -> PathBuf {
+    home.dir().join("trust")
+}
+
+/// Asks for news on a connection of its own until `heard` has some; whether anything has changed on disk.
+///
+/// # Errors
+/// When the signer cannot be reached or proved, has refused, or says what cannot be taken.
+pub async fn ask(home: &Home, heard: &mut Heard, hold: bool) -> Result<bool, EnrolError> {
+    let state = home.state()?;
+    let signer = SignerAddress::parse(&state.signer);
+    let signer = signer.ok_or(EnrolError::Answer("a signer's address that is not one"))?;
+    let (chain, key, known) = home.current()?;
+    let mut line = SignerLine::open(&signer, Anchor::Known(known), Some((chain, &key))).await?;
+    let mut request = request(&signer, PATH)?;
+    if let Some(tag) = heard
+        .tag
+        .as_deref()
+        .and_then(|tag| HeaderValue::from_str(tag).ok())
+    {
+        request.headers_mut().insert(IF_NONE_MATCH, tag);
+        if hold {
+            let wait = HeaderValue::from_str(&format!("wait={}", HOLD.as_secs()));
+            let wait = wait.unwrap_or(HeaderValue::from_static("wait=60"));
+            request.headers_mut().insert("prefer", wait);
+        }
+    }
+    let answer = line
+        .send_patiently(request, HOLD + Duration::from_secs(20))
+        .await?;
+    match answer.status {
+        StatusCode::NOT_MODIFIED => return Ok(false),
+        StatusCode::OK => {}
+        _ => return Err(answer.refused()),
+    }
+    let news: TrustNews = serde_json::from_slice(&answer.body)
+        .map_err(|_| EnrolError::Answer("news that cannot be read"))?;
+    let changed = take(&dir(home), &news, OffsetDateTime::now_utc())?;
+    heard.tag = answer.tag;
+    Ok(changed)
+}
+
+/// Follows the signer; `tell` is called with each outcome. Runs until dropped.
+pub async fn follow(
+    home: &Home,
+    interval: Duration,
+    mut tell: impl FnMut(&Result<bool, EnrolError>),
+) {
+    let mut heard = Heard::default();
+    loop {
+        let asked = tokio::time::Instant::now();
+        let first = heard.tag.is_none();
+        let outcome = ask(home, &mut heard, true).await;
+        tell(&outcome);
+        // A signer that holds the question is asked again at once; one that does not, or has a fault, after the interval.
+        let pause = match outcome {
+            Ok(changed) if changed || first => Duration::ZERO,
+            _ => jittered(interval).saturating_sub(asked.elapsed()),
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Up to a quarter more, so that a fleet does not ask all at once.
+fn jittered(interval: Duration) -> Duration {
+    let mut byte = [0; 1];
+    // Without randomness they ask at once, which is no harm.
+    let _ = pki::key::random(&mut byte);
+    interval + interval * u32::from(byte[0]) / 1024
+}
+
+/// Puts news on disk, if they can be taken; whether anything differs.
+fn take(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> Result<bool, EnrolError> {
+    let blocks = |text: &str, label: &str| -> Vec<Vec<u8>> {
+        let blocks = pem::read(text.as_bytes()).unwrap_or_default();
+        let of = blocks.into_iter().filter(|block| block.label == label);
+        of.map(|block| block.der.to_vec()).collect()
+    };
+    let cas = blocks(&news.ca, "CERTIFICATE");
+    let cas: Vec<_> = cas.into_iter().map(CertificateDer::from).collect();
+    let list = news.crl.as_deref().map(|text| blocks(text, "X509 CRL"));
+    let list = match list.as_deref() {
+        None => None,
+        Some([one]) => Some(one.clone()),
+        Some(_) => {
+            return Err(EnrolError::Answer(
+                "something else than one revocation list",
+            ));
+        }
+    };
+    let lists = list
+        .iter()
+        .cloned()
+        .map(CertificateRevocationListDer::from)
+        .collect();
+    let trust = config::trust_store(&cas, lists, pki::DenyList::default()).map_err(|_| {
+        EnrolError::Answer("CA certificates or a revocation list that cannot be read")
+    })?;
+    if trust.lists().iter().any(|(_, how)| *how == Use::NoIssuer) {
+        return Err(EnrolError::Answer(
+            "a revocation list that none of its CAs signed",
+        ));
+    }
+    let path = dir.join("crl.pem");
+    if let Some(der) = &list {
+        let unreadable = |_| EnrolError::Answer("a revocation list that cannot be read");
+        let new = RevocationList::read(der).map_err(unreadable)?;
+        if !new.is_in_time(now.unix_timestamp()) {
+            return Err(EnrolError::Answer("a revocation list whose time is over"));
+        }
+        let old = path.is_file().then(|| write::read(&path)).transpose()?;
+        let old = old.and_then(|text| blocks(&String::from_utf8_lossy(&text), "X509 CRL").pop());
+        let old = old.and_then(|der| RevocationList::read(&der).ok());
+        if old.is_some_and(|old| old.issuer_raw == new.issuer_raw && number(&new) < number(&old)) {
+            return Err(EnrolError::Answer(
+                "a revocation list that is older than the one in force",
+            ));
+        }
+    }
+    write::create_private_dir(dir)?;
+    let crl = news
+        .crl
+        .as_deref()
+        .map(|text| put(&path, text))
+        .transpose()?;
+    let ca = put(&dir.join("ca.pem"), &news.ca)?;
+    Ok(ca || crl == Some(true))
+}
+
+/// A list's number in a form that compares.
+fn number(list: &RevocationList) -> (usize, Vec<u8>) {
+    let number = list.number.as_deref().unwrap_or_default();
+    let number: Vec<u8> = number
+        .iter()
+        .copied()
+        .skip_while(|byte| *byte == 0)
+        .collect();
+    (number.len(), number)
+}
+
+fn put(path: &Path, text: &str) -> Result<bool, CertsError> {
+    if path.is_file() && *write::read(path)? == *text.as_bytes() {
+        return Ok(false);
+    }
+    write::write(path, text.as_bytes(), FileMode::Public, Existing::Replace)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pki::crl;
+    use pki::issue::default_authority;
+    use pki::key::KeyType;
+    use pki::store::Store;
+
+    /// A CA with two lists of its own, the first before the second.
+    fn news() -> [TrustNews; 2] {
+        let dir = tempfile::tempdir().expect("create a directory");
+        let mut store = Store::open(dir.path()).expect("open it");
+        let authority = default_authority(KeyType::P256).expect("a CA");
+        [(); 2].map(|()| {
+            crl::publish(&mut store, &authority, 7).expect("a list");
+            let crl = std::fs::read_to_string(&store.paths.crl).expect("the list");
+            TrustNews {
+                ca: authority.trust_pem(),
+                crl: Some(crl),
+            }
+        })
+    }
+
+    #[test]
+    fn a_list_is_taken_only_if_its_ca_signed_it_and_its_number_is_not_lower() {
+        let (now, dir) = (
+            OffsetDateTime::now_utc(),
+            tempfile::tempdir().expect("create a directory"),
+        );
+        let ([first, second], [foreign, _]) = (news(), news());
+        assert!(take(dir.path(), &first, now).expect("the first"));
+        assert!(!take(dir.path(), &first, now).expect("the same"));
+        assert!(take(dir.path(), &second, now).expect("the next"));
+        let kept = std::fs::read(dir.path().join("crl.pem")).expect("the list");
+        let refused = |news: &TrustNews, now| {
+            take(dir.path(), news, now)
+                .expect_err("refused")
+                .to_string()
+        };
+        assert!(refused(&first, now).contains("older than the one in force"));
+        let crossed = TrustNews {
+            ca: second.ca.clone(),
+            crl: foreign.crl.clone(),
+        };
+        assert!(refused(&crossed, now).contains("none of its CAs signed"));
+        assert!(refused(&second, now + time::Duration::days(8)).contains("time is over"));
+        let damaged = TrustNews {
+            ca: "-----BEGIN".into(),
+            crl: None,
+        };
+        assert!(refused(&damaged, now).contains("cannot be read"));
+        assert_eq!(
+            std::fs::read(dir.path().join("crl.pem")).expect("the list"),
+            kept
+        );
+    }
+
+    #[test]
+    fn news_without_a_list_leave_the_one_in_force() {
+        let (now, dir) = (
+            OffsetDateTime::now_utc(),
+            tempfile::tempdir().expect("create a directory"),
+        );
+        let [first, _] = news();
+        take(dir.path(), &first, now).expect("the first");
+        let without = TrustNews {
+            ca: first.ca.clone(),
+            crl: None,
+        };
+        assert!(!take(dir.path(), &without, now).expect("no list"));
+        assert!(dir.path().join("crl.pem").is_file());
+    }
+}
