@@ -3,7 +3,10 @@
 //! There is no pool to share. A client that goes away takes its engine connection along, which is how the engine learns to
 //! cancel a build, a wait or an event stream.
 
+pub mod ask;
+pub mod diagnose;
 pub mod lookup;
+pub mod ping;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -39,12 +39,13 @@ pub mod cage;
 
 pub mod house;
 
-pub mod engine;
-
 pub mod plugin;
 
 // What is known while it runs.
 pub mod observe;
+
+// The Docker Engine: connections, questions of the gate's own, what keeps it from being reached.
+pub mod engine;
 
 pub mod shutdown;
 
@@ -61,7 +62,5 @@ pub mod finding;
 pub mod listener;
 
 pub mod net;
-
-pub mod socket;
 
 pub mod limits;

@@ -4,12 +4,11 @@
 //! one `EAGAIN` system call per request. [`poll_read`] and [`poll_write`] clear the readiness themselves. Both are cancel
 //! safe: nothing is read or written unless `Ready` is returned.
 
-pub mod ask;
 pub mod holder;
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -150,7 +149,7 @@ pub fn give_bulk(buf: Vec<u8>) {
 }
 
 /// Wait before trying again when a unix socket's accept queue is full.
-const BACKLOG_RETRY: Duration = Duration::from_millis(5);
+pub(crate) const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// Connects to a unix socket. That happens at once or fails (unix(7)), so unlike tokio's own connect this waits for no event;
 /// only a full accept queue, which answers EAGAIN, is tried again for as long as `patience`.
@@ -170,8 +169,20 @@ pub async fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> 
 }
 
 fn connect_now(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::from_std(open(path)?.into())
+}
+
+/// Whether a unix socket takes connections: connects and lets go.
+///
+/// # Errors
+/// When it cannot be opened, or its queue is full.
+pub fn probe(path: &Path) -> io::Result<()> {
+    open(path).map(drop)
+}
+
+fn open(path: &Path) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    UnixStream::from_std(socket.into())
+    Ok(socket)
 }

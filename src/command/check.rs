@@ -6,15 +6,14 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use hyper::StatusCode;
 use rustix::fs::{Access, OFlags, access};
-use socket2::{Domain, SockAddr, Socket, Type};
 use time::OffsetDateTime;
 
 use crate::app::bind;
@@ -25,12 +24,14 @@ use crate::command::output::{Exit, Output};
 use crate::config::listen::Listen;
 use crate::config::origin::Setting;
 use crate::config::{self, AuditSink, Config};
+use crate::engine::ask::AskError;
+use crate::engine::diagnose::diagnose;
+use crate::engine::ping::{PingError, ping_and_wait};
 use crate::finding::{self, Finding, Severity};
 use crate::generation;
-use crate::net::holder;
+use crate::net::{self, holder};
 use crate::observe::admin;
 use crate::observe::control::{BindError, ControlSocket};
-use crate::socket;
 use text::escape;
 
 /// Longest wait for the engine's answer.
@@ -192,7 +193,7 @@ fn audit(path: &Path) -> Finding {
 
 /// Connects and lets go.
 fn plugin(path: &Path) -> Finding {
-    let outcome = connect(path);
+    let outcome = net::probe(path);
     let path = path.display();
     match outcome {
         Ok(_) => Finding::ok(format!("the authorization plugin listens on {path}")),
@@ -260,91 +261,31 @@ fn unbound(listen: &str, port: u16, err: &io::Error) -> Finding {
 
 /// Connects and pings.
 pub(crate) fn engine(path: &Path) -> Vec<Finding> {
-    let stream = match connect(path) {
-        Ok(stream) => stream,
-        Err(err) => {
-            let problem = socket::diagnose(path, &err);
+    let name = path.display();
+    let why = match ping_and_wait(path, PING_TIMEOUT) {
+        Ok(answer) if answer.status == StatusCode::OK && answer.api_version.is_some() => {
+            return vec![Finding::ok(format!(
+                "the engine answers on {name} ({answer})"
+            ))];
+        }
+        Err(PingError::Connect(err)) => {
+            let problem = diagnose(path, &err);
             return vec![Finding {
                 hint: problem.hint(),
                 ..Finding::error(problem.message())
             }];
         }
+        Ok(answer) if answer.status == StatusCode::OK => {
+            "its answer to /_ping has no Api-Version".to_owned()
+        }
+        Ok(answer) => format!("status {}", answer.status.as_u16()),
+        Err(PingError::Ask(AskError::Http(err))) => format!("not HTTP: {}", finding::chain(&err)),
+        Err(err) => finding::chain(&err),
     };
-    let path = path.display();
-    match ping(stream) {
-        Ok(engine) => vec![Finding::ok(format!(
-            "the engine answers on {path} ({engine})"
-        ))],
-        Err(err) => vec![
-            Finding::error(format!(
-                "{path} accepts connections, but does not answer as a Docker Engine: {err}"
-            ))
-            .hint("is it the engine's socket? `journalctl -u docker` may say more"),
-        ],
-    }
-}
-
-/// A unix connect ends at once or not at all; the latter (a full backlog) must not hold us.
-fn connect(path: &Path) -> io::Result<UnixStream> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)?;
-    socket.set_nonblocking(false)?;
-    Ok(socket.into())
-}
-
-/// `GET /_ping`; what the engine says of itself.
-fn ping(mut stream: UnixStream) -> io::Result<String> {
-    const MAX_ANSWER: usize = 16 << 10;
-    let deadline = Instant::now() + PING_TIMEOUT;
-    stream.set_write_timeout(Some(PING_TIMEOUT))?;
-    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while answer.len() < MAX_ANSWER {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => answer.extend_from_slice(&buffer[..n]),
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("no answer within {}s", PING_TIMEOUT.as_secs()),
-                ));
-            }
-            Err(err) => return Err(err),
-        }
-    }
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let parsed = response
-        .parse(&answer)
-        .map_err(|err| io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: {err}")))?;
-    match response.code {
-        Some(200) if parsed.is_complete() => {}
-        Some(code) => return Err(io::Error::other(format!("status {code}"))),
-        None => {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "an empty answer",
-            ));
-        }
-    }
-    let header = |name: &str| {
-        let found = response
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(found.value).ok().map(str::to_owned)
-    };
-    match (header("Server"), header("Api-Version")) {
-        (Some(server), Some(version)) => Ok(format!("{server}, API {version}")),
-        (None, Some(version)) => Ok(format!("API {version}")),
-        (_, None) => Err(io::Error::other("its answer to /_ping has no Api-Version")),
-    }
+    vec![
+        Finding::error(format!(
+            "{name} accepts connections, but does not answer as a Docker Engine: {why}"
+        ))
+        .hint("is it the engine's socket? `journalctl -u docker` may say more"),
+    ]
 }

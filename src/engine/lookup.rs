@@ -10,8 +10,8 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use tokio::time::timeout;
 
 use super::Upstream;
+use super::ask::{AskError, ask, ask_whole};
 use crate::limits::Reservation;
-use crate::net::ask::{AskError, ask, ask_whole};
 use policy::Permitted;
 
 /// Longest wait for an answer.

@@ -3,35 +3,28 @@
 //! A probe is one `GET /_ping` on a connection of its own under one deadline, so a stopped engine, whose socket still accepts,
 //! is told from one that is gone. Callers that come while a probe runs wait for it instead of starting another.
 
-use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
 use hyper::StatusCode;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use hyperlocal::UnixConnector;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::socket::Cause;
+use crate::engine::diagnose::{Cause, diagnose};
+use crate::engine::ping::{PingError, ping};
+use crate::finding;
 
 /// How long the engine may take to answer.
 pub const DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long an answer stands.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// Bytes of an answer to `/_ping` that are read; it says `OK`.
-const MAX_BODY: usize = 4 * 1024;
 
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,27 +159,38 @@ impl Health {
 /// Asks the engine at `socket` once.
 pub async fn probe(socket: &Path, deadline: Duration) -> HealthFinding {
     let name = socket.display();
-    match timeout(deadline, ping(socket)).await {
-        Err(_) => HealthFinding {
-            engine: EngineHealth::Wedged,
-            detail: format!(
+    let (engine, detail) = match ping(socket, deadline).await {
+        Ok(answer) if answer.status == StatusCode::OK => (
+            EngineHealth::Ok,
+            format!("the engine at unix://{name} answers"),
+        ),
+        Ok(answer) => (
+            EngineHealth::Unwell,
+            format!(
+                "the engine at unix://{name} answered GET /_ping with {}",
+                answer.status
+            ),
+        ),
+        Err(PingError::Connect(error)) => return explain(socket, &error),
+        Err(PingError::Silent(_)) => (
+            EngineHealth::Wedged,
+            format!(
                 "the engine at unix://{name} takes connections but did not answer GET /_ping within {deadline:?}"
             ),
-        },
-        Ok(Ok(StatusCode::OK)) => HealthFinding {
-            engine: EngineHealth::Ok,
-            detail: format!("the engine at unix://{name} answers"),
-        },
-        Ok(Ok(status)) => HealthFinding {
-            engine: EngineHealth::Unwell,
-            detail: format!("the engine at unix://{name} answered GET /_ping with {status}"),
-        },
-        Ok(Err(error)) => explain(socket, &error),
-    }
+        ),
+        Err(error) => (
+            EngineHealth::Unwell,
+            format!(
+                "the engine at unix://{name} did not answer GET /_ping: {}",
+                finding::chain(&error)
+            ),
+        ),
+    };
+    HealthFinding { engine, detail }
 }
 
 fn explain(socket: &Path, error: &io::Error) -> HealthFinding {
-    let problem = crate::socket::diagnose(socket, error);
+    let problem = diagnose(socket, error);
     let engine = match &problem.cause {
         Cause::Missing { .. } | Cause::NotASocket { .. } => EngineHealth::Missing,
         Cause::Permission(_) | Cause::Forbidden(_) | Cause::Unreachable { .. } => {
@@ -202,35 +206,6 @@ fn explain(socket: &Path, error: &io::Error) -> HealthFinding {
         engine,
         detail: problem.message() + &hint.unwrap_or_default(),
     }
-}
-
-async fn ping(socket: &Path) -> io::Result<StatusCode> {
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
-        .build(UnixConnector);
-    let uri = hyperlocal::Uri::new(socket, "/_ping").into();
-    let answer = client.get(uri).await.map_err(|e| root(&e))?;
-    let status = answer.status();
-    // The whole answer counts: an engine that stops in the middle of it is not well.
-    Limited::new(answer.into_body(), MAX_BODY)
-        .collect()
-        .await
-        .map_err(io::Error::other)?;
-    Ok(status)
-}
-
-/// The system's own error, where there is one below the client's.
-fn root(error: &hyper_util::client::legacy::Error) -> io::Error {
-    let mut cause = error.source();
-    let mut text = error.to_string();
-    while let Some(source) = cause {
-        if let Some(io) = source.downcast_ref::<io::Error>() {
-            return io::Error::new(io.kind(), io.to_string());
-        }
-        text = source.to_string();
-        cause = source.source();
-    }
-    io::Error::other(text)
 }
 
 /// Whether the path is a bind mount of a socket that the engine has since replaced: it will never answer again.
@@ -268,6 +243,7 @@ async fn lasting(limit: Duration, every: Duration, mut condition: impl AsyncFnMu
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use tokio::time::timeout;
 
     use super::*;
 

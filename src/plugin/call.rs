@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::DEADLINE;
-use crate::net::ask::{AskError, ask};
+use crate::engine::ask::{AskError, ask};
 
 /// What dockerd sends as `Content-Type` and `Accept`.
 const MEDIA_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";

@@ -16,9 +16,9 @@ use super::super::respond::{Refusal, Status};
 use super::super::tunnel::{self, Tunnel};
 use super::decide::refusal;
 use super::{After, LINGER, Ready, Session, Stop, gone, takes_over};
+use crate::engine::diagnose::diagnose;
 use crate::engine::{ConnectError, EngineStream};
 use crate::observe::metrics::UpstreamError;
-use crate::socket;
 use docker_api::{Hijack, Operation};
 use policy::{BodyLength, ClientRef, Mode, Permitted, Policy};
 
@@ -239,7 +239,7 @@ impl<'a> Session<'a> {
     }
 
     fn unreachable(&self, error: &ConnectError) -> Refusal {
-        let problem = socket::diagnose(&error.path, &error.source);
+        let problem = diagnose(&error.path, &error.source);
         let (what, hint) = (problem.message(), problem.hint());
         warn!(
             conn.id = self.entry.id,

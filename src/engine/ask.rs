@@ -1,0 +1,131 @@
+//! One HTTP exchange of the gate's own over a unix socket, on a connection that ends with it: with the engine, and with an
+//! authorization plugin, which speaks the same way.
+
+use std::error::Error as _;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::TokioExecutor;
+use hyperlocal::UnixConnector;
+use tokio::time::{Instant, sleep};
+
+use crate::limits::{NoRoom, Reservation};
+use crate::net::BACKLOG_RETRY;
+
+/// An exchange without a complete answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The socket cannot be opened.
+    #[error("cannot connect to its socket")]
+    Connect(#[source] io::Error),
+    /// Not an answer in HTTP.
+    #[error("no answer in HTTP")]
+    Http(#[from] ClientError),
+    /// The target is no URI.
+    #[error("the target cannot be sent")]
+    Target(#[from] hyper::http::uri::InvalidUriParts),
+    /// The body failed.
+    #[error("incomplete answer")]
+    Body(#[source] hyper::Error),
+    /// There is no memory for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The body is too large.
+    #[error("the answer is above {0} bytes")]
+    TooLarge(usize),
+}
+
+/// Sends `request` and takes at most `limit` bytes of answer, as far as `room` has room for them. The caller sets the
+/// deadline; `patience` bounds the wait for a place in a full accept queue.
+///
+/// # Errors
+/// When the socket cannot be opened, or no complete answer within `limit` comes.
+pub async fn ask(
+    socket: &Path,
+    patience: Duration,
+    request: Request<Full<Bytes>>,
+    limit: usize,
+    room: Option<&mut Reservation>,
+) -> Result<(StatusCode, Vec<u8>), AskError> {
+    let answer = ask_whole(socket, patience, request, limit, room).await?;
+    Ok((answer.status(), answer.into_body()))
+}
+
+/// The same, with the fields of the answer's head.
+///
+/// # Errors
+/// Those of [`ask`].
+pub async fn ask_whole(
+    socket: &Path,
+    patience: Duration,
+    request: Request<Full<Bytes>>,
+    limit: usize,
+    mut room: Option<&mut Reservation>,
+) -> Result<Response<Vec<u8>>, AskError> {
+    let (head, mut from) = send(socket, patience, request).await?.into_parts();
+    let mut body = Vec::new();
+    while let Some(frame) = from.frame().await {
+        let Ok(data) = frame.map_err(AskError::Body)?.into_data() else {
+            continue;
+        };
+        if body.len() + data.len() > limit {
+            return Err(AskError::TooLarge(limit));
+        }
+        body.extend_from_slice(&data);
+        if let Some(room) = &mut room {
+            room.grow_to(body.capacity())?;
+        }
+    }
+    Ok(Response::from_parts(head, body))
+}
+
+async fn send(
+    socket: &Path,
+    patience: Duration,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<hyper::body::Incoming>, AskError> {
+    let (mut head, body) = request.into_parts();
+    // The client finds the socket in the URI, and sends path and query of it.
+    let mut uri = Uri::from(hyperlocal::Uri::new(socket, "/")).into_parts();
+    uri.path_and_query = head.uri.path_and_query().cloned();
+    head.uri = Uri::from_parts(uri)?;
+    let client = Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .retry_canceled_requests(false)
+        .build(UnixConnector);
+    let deadline = Instant::now() + patience;
+    loop {
+        let request = Request::from_parts(head.clone(), body.clone());
+        let error = match client.request(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) if error.is_connect() => unopened(&error),
+            Err(error) => return Err(error.into()),
+        };
+        // A full accept queue says so at once, and has room again when the engine gets to it.
+        if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
+            return Err(AskError::Connect(error));
+        }
+        sleep(BACKLOG_RETRY).await;
+    }
+}
+
+/// The system's own error below the client's.
+fn unopened(error: &ClientError) -> io::Error {
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        if let Some(io) = source.downcast_ref::<io::Error>() {
+            return match io.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(io.kind(), io.to_string()),
+            };
+        }
+        cause = source.source();
+    }
+    io::Error::other(error.to_string())
+}
