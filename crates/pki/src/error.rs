@@ -117,6 +117,7 @@ impl CertsError {
         }
     }
 
+    /// The system refused `action` on a file.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io {
             action,
@@ -125,6 +126,7 @@ impl CertsError {
         }
     }
 
+    /// A command that is not carried out, and what to do instead.
     pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused {
             message: message.into(),
@@ -132,6 +134,7 @@ impl CertsError {
         }
     }
 
+    /// The cryptography library refused.
     pub fn crypto(
         doing: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -123,13 +123,21 @@ pub struct Enrolled {
 /// A certificate that was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issued {
+    /// When it was signed (RFC 3339).
     pub at: String,
+    /// What it is for.
     pub kind: IssuedKind,
+    /// The name it is kept under.
     pub name: String,
+    /// Its serial number, hexadecimal.
     pub serial: String,
+    /// Its subject, as text.
     pub subject: String,
+    /// When its validity ends (RFC 3339).
     pub not_after: String,
+    /// SHA-256 of the certificate.
     pub sha256: String,
+    /// SHA-256 of its public key.
     pub spki_sha256: String,
     /// Subject key identifier of the CA: a directory may serve more than one.
     pub issuer_key_id: Option<String>,
@@ -159,9 +167,13 @@ impl Issued {
 /// A certificate that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexRevocation {
+    /// When it was revoked (RFC 3339).
     pub at: String,
+    /// Its serial number, hexadecimal.
     pub serial: String,
+    /// Why, as RFC 5280 names it.
     pub reason: String,
+    /// Subject key identifier of the CA that signed it.
     pub issuer_key_id: Option<String>,
 }
 

@@ -64,9 +64,13 @@ pub struct Authority {
 
 /// Who a leaf certificate is for.
 pub struct Leaf<'a> {
+    /// Whether it is for the gate or for a client.
     pub role: Purpose,
+    /// Its subject.
     pub subject: SubjectName<'a>,
+    /// Its subject alternative names.
     pub sans: Sans<'a>,
+    /// How long it is valid.
     pub days: Days,
     /// RSA keys also get `keyEncipherment`.
     pub rsa: bool,
@@ -74,17 +78,24 @@ pub struct Leaf<'a> {
 
 /// A subject to encode, or one to keep byte for byte.
 pub enum SubjectName<'a> {
+    /// A subject of these attributes.
     New {
+        /// `CN`
         common_name: &'a str,
+        /// `O`
         organization: Option<&'a str>,
+        /// `OU`
         organizational_unit: Option<&'a str>,
     },
+    /// The DER of a subject, as a certificate before had it.
     Exact(&'a [u8]),
 }
 
 /// Names to encode, or a `subjectAltName` value to keep byte for byte.
 pub enum Sans<'a> {
+    /// These names.
     New(&'a [San]),
+    /// The DER of the extension's value, or no extension.
     Exact(Option<&'a [u8]>),
 }
 
@@ -153,10 +164,12 @@ impl Authority {
         pem::encode_certificates(std::iter::once(leaf).chain(intermediates))
     }
 
+    /// The CA's key.
     pub fn key(&self) -> &PrivateKey {
         &self.key
     }
 
+    /// The DER of the CA's subject.
     pub fn subject(&self) -> &[u8] {
         &self.subject
     }
@@ -181,6 +194,10 @@ impl Authority {
         Issuer::new(params, Draft(&self.key))
     }
 
+    /// Signs a leaf certificate for a public key.
+    ///
+    /// # Errors
+    /// When a name cannot be encoded, or the key does not sign.
     pub fn sign(
         &self,
         leaf: &Leaf<'_>,

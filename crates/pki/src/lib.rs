@@ -7,8 +7,6 @@
 //!
 //! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`Certificate`].
 
-#![allow(missing_docs)] // Until the readers of certificates are one: then each public item is documented.
-
 pub mod auto;
 pub mod identity;
 mod interfaces;

@@ -70,6 +70,10 @@ impl San {
         }
     }
 
+    /// The name as `rcgen` takes it.
+    ///
+    /// # Errors
+    /// When it is not ASCII.
     pub fn to_rcgen(&self) -> Result<SanType, CertsError> {
         let ia5 = |text: &str| {
             rcgen::string::Ia5String::from_str(text)

@@ -102,6 +102,7 @@ impl Paths {
 pub struct Store {
     /// Where things are.
     pub paths: Paths,
+    /// What was issued from it and revoked.
     pub index: Index,
     _lock: Lock,
 }
