@@ -99,7 +99,8 @@ impl ScopedRequest<'_> {
             ScopeAction::Unscoped if self.classified.operation == Operation::ImageInspect => {
                 self.inspect_image(view).await
             }
-            ScopeAction::Unscoped | ScopeAction::ImageDelete => Ok(Course::Forward),
+            ScopeAction::Unscoped => Ok(Course::Forward),
+            ScopeAction::ImageDelete => self.remove_image().await,
             ScopeAction::Refused => Err(Halt::Denied(format!(
                 "{} is refused in a role with a scope",
                 self.classified.operation

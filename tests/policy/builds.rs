@@ -552,3 +552,16 @@ fn an_empty_definition_asks_for_nothing() {
     assert_eq!(llb, Llb::default());
     allowed(judge(&build(""), &[message(2, b"")]));
 }
+
+#[test]
+fn labels_of_the_gate_are_refused_in_a_builds_options() {
+    let safe = build("");
+    for key in ["label:dockgate.owner", "label:Dockgate.memory"] {
+        refused(judge(&safe, &[map_entry(7, key, "x")]), "owner");
+        refused(frontend(&safe, &[map_entry(3, key, "x")]), "owner");
+    }
+    allowed(judge(
+        &safe,
+        &[map_entry(7, "label:app.owner", "dockgate.owner")],
+    ));
+}

@@ -14,7 +14,7 @@ pub mod parameters;
 pub mod redact;
 
 pub use action::{ObjectKind, ScopeAction};
-pub(crate) use claim::{claims, hexadecimal};
+pub(crate) use claim::{claims, hexadecimal, is_own_label};
 pub(crate) use crossings::crossings;
 pub use crossings::share_a_path;
 pub use owner::{OWNER_LABEL, ObjectOwner, OwnerError, OwnerKey};

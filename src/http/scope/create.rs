@@ -114,7 +114,8 @@ impl ScopedRequest<'_> {
                 Some(id) => id,
                 None => draft.ghosts.of(name)?,
             };
-            let alias = alias.trim_start_matches('/');
+            // `/name:/other/alias` is how an inspected container says it.
+            let alias = alias.rsplit('/').next().unwrap_or_default();
             draft.host()["Links"][at] = json!(format!("{id}:{alias}"));
         }
         Ok(())

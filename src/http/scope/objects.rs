@@ -7,6 +7,7 @@ use super::view::{OwnerView, SeenObject, VolumeSight};
 use super::{Course, Halt, ScopedRequest};
 use crate::engine::lookup::EngineReply;
 use docker_api::Operation;
+use policy::scope::parameters::encoded;
 use policy::scope::redact::redacted;
 
 impl ScopedRequest<'_> {
@@ -84,10 +85,17 @@ impl ScopedRequest<'_> {
 
     /// A volume has no id.
     pub(super) async fn on_volume(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
-        match view.volume(self.name()).await? {
-            VolumeSight::Seen(_) => Ok(Course::Forward),
-            VolumeSight::Taken | VolumeSight::Missing => self.missing().await,
+        // It could be another's by the time of a second look, so the answer itself says whose it is.
+        let target = self.target(self.name(), &self.suffix());
+        let reply = self.perform(target, Vec::new()).await?;
+        if reply.status == 200 {
+            let found = parsed(&reply)?;
+            let is_shared = view.client.scope.shares_volume(self.name());
+            if is_shared || view.is_own(found.get("Labels")) {
+                return Ok(Course::Answer(reply));
+            }
         }
+        self.missing().await
     }
 
     /// The other's id in the answer about a taken name is masked.
@@ -151,6 +159,37 @@ impl ScopedRequest<'_> {
             ));
         }
         Ok(Course::Answer(ghosts.put_back(reply)))
+    }
+}
+
+impl ScopedRequest<'_> {
+    /// An image that others use cannot be removed; the engine names the container, which is not the owner's to know.
+    pub(super) async fn remove_image(&self) -> Result<Course, Halt> {
+        let parts: Vec<String> = self.name().split('/').map(encoded).collect();
+        let path = format!("{}/images/{}", self.version(), parts.join("/"));
+        let mut reply = self
+            .perform(format!("{path}{}", self.suffix()), Vec::new())
+            .await?;
+        if reply.status == 409 {
+            mask_short_ids(&mut reply.body);
+        }
+        Ok(Course::Answer(reply))
+    }
+}
+
+/// Masks ids of 12 digits behind the word that says whose they are.
+fn mask_short_ids(body: &mut [u8]) {
+    const WORD: &[u8] = b"container ";
+    const ID: usize = 12;
+    let mut at = 0;
+    while let Some(found) = memchr::memmem::find(&body[at..], WORD) {
+        at += found + WORD.len();
+        if let Some(id) = body
+            .get_mut(at..at + ID)
+            .filter(|id| id.iter().all(u8::is_ascii_hexdigit))
+        {
+            id.fill(b'*');
+        }
     }
 }
 

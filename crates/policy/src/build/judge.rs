@@ -1,5 +1,6 @@
 //! The judgement of one call.
 
+use crate::scope::is_own_label;
 use std::fmt;
 
 use buildkit::append::map_entry;
@@ -314,6 +315,10 @@ impl Build {
                 }
                 "force-network-mode" if !matches!(*value, "" | "none" | "sandbox" | "default") => {
                     self.host_network()?;
+                }
+                key if key.strip_prefix("label:").is_some_and(is_own_label) => {
+                    let detail = "labels that begin with \"dockgate.\" are the gate's own";
+                    return Err(Objection::new("owner", detail));
                 }
                 "gateway-devel" => {
                     return Err(Objection::new("raw_llb", "the option \"gateway-devel\""));

@@ -13,7 +13,8 @@ pub(crate) fn hexadecimal(name: &str) -> bool {
     (4..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn is_own(key: &str) -> bool {
+/// Whether a label is the gate's own.
+pub(crate) fn is_own_label(key: &str) -> bool {
     key.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
@@ -52,7 +53,7 @@ fn in_body(operation: Operation, body: &Value<'_>) -> Option<(String, String)> {
 
 fn labels(owner: &Value<'_>, at: &str) -> Option<(String, String)> {
     let members = owner.get("Labels")?.members();
-    let (key, _) = members.iter().find(|(key, _)| is_own(key))?;
+    let (key, _) = members.iter().find(|(key, _)| is_own_label(key))?;
     Some((at.to_owned(), key.to_string()))
 }
 
@@ -90,7 +91,7 @@ fn build_label(text: &str) -> Option<(String, String)> {
     let Ok(labels) = json::parse(text.as_bytes(), text.len()) else {
         return Some(("?labels".into(), "not a JSON object".into()));
     };
-    let (key, _) = labels.members().iter().find(|(key, _)| is_own(key))?;
+    let (key, _) = labels.members().iter().find(|(key, _)| is_own_label(key))?;
     Some(("?labels".into(), key.to_string()))
 }
 

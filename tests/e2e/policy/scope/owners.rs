@@ -243,6 +243,13 @@ fn labels(suite: &Suite, name: &str) -> Verdict {
     ensure!(said == "yes:", "labels of the image: {said}");
     let said = alice.ok("docker ps -aq | wc -l")?;
     ensure!(said.trim() == "1", "alice sees {said} containers");
+    let plain = owners.direct.ok("docker ps -aq --filter name=$N-plain")?;
+    let target = format!("/images/{}-image", alice.prefix);
+    let text = expect(alice, "DELETE", &target, "", 409)?;
+    ensure!(
+        text.contains("************") && !text.contains(&plain),
+        "the other's id: {text}"
+    );
     owners.direct.ok("docker rm $N-plain >/dev/null")?;
     alice.ok("docker create --network none --name $N-again $N-image true >/dev/null; docker rm $N-again >/dev/null; docker rmi $N-image >/dev/null")?;
     owners.finish()
