@@ -266,6 +266,7 @@ fn records(c: &mut Criterion) {
         decision: Decision::Allow,
         rule: None,
         detail: None,
+        grant: None,
         mode: "enforce".into(),
         status: 201,
         bytes_in: 4096,

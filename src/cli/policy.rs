@@ -87,9 +87,17 @@ pub struct ExplainArgs {
     /// The policy file
     pub file: PathBuf,
     /// The HTTP method
-    pub method: String,
+    #[arg(required_unless_present = "audit")]
+    pub method: Option<String>,
     /// The request target, for example /v1.51/containers/create
-    pub target: String,
+    #[arg(required_unless_present = "audit")]
+    pub target: Option<String>,
+    /// Judge a recorded request again: the audit, JSON Lines
+    #[arg(long, value_name = "FILE", requires = "request", conflicts_with_all = ["method", "body", "inspected", "answer", "cert", "cn", "o", "ou", "dns", "email", "uri", "spki", "issuer_spki"])]
+    pub audit: Option<PathBuf>,
+    /// The recorded request's id, as in X-Request-Id, log and audit
+    #[arg(long, value_name = "ID", requires = "audit")]
+    pub request: Option<String>,
     /// Who asks.
     #[command(flatten)]
     pub who: WhoArgs,
@@ -113,6 +121,20 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
+impl ExplainArgs {
+    /// The method; empty of a recorded request.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or_default()
+    }
+
+    /// The target; empty of a recorded request.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.target.as_deref().unwrap_or_default()
+    }
+}
+
 /// Arguments of `policy test`.
 #[derive(Clone, Debug, Args)]
 pub struct TestArgs {
@@ -133,7 +155,7 @@ pub struct LearnArgs {
     /// Only this client entry or common name
     #[arg(long, value_name = "NAME")]
     pub client: Option<String>,
-    /// Grant what was only ever refused, too
+    /// LimitGrant what was only ever refused, too
     #[arg(long)]
     pub with_denied: bool,
 }

@@ -20,7 +20,8 @@ use crate::tls::config::trust_store;
 use pki::identity::Identity;
 use pki::pem;
 
-use policy::{PolicyError, pin};
+use docker_api::Operation;
+use policy::{ClientRef, Policy, PolicyError, Power, Powers, Verdict, pin};
 use text::escape;
 
 /// What a command has to say.
@@ -273,6 +274,21 @@ fn named() -> Identity {
         issuer_spki: None,
         not_after: i64::MAX,
     }
+}
+
+/// A recorded request, judged again: its client, what it asked for, and the verdict.
+fn replayed(policy: &Policy, record: &Record) -> (ClientRef, Powers, Verdict) {
+    let client = policy.client_for(&recorded(record));
+    let operation = Operation::from_id(&record.operation).unwrap_or(Operation::Unknown);
+    let facts = record.facts.iter();
+    let asked = Powers {
+        kept: facts
+            .filter_map(|(key, value)| Power::from_fact(key, value))
+            .collect(),
+        omitted: record.facts_omitted,
+    };
+    let verdict = policy.replay(client, operation, &asked);
+    (client, asked, verdict)
 }
 
 /// The identity an audit record speaks of.

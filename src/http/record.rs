@@ -35,6 +35,7 @@ struct Judgement {
     decision: Option<Decision>,
     rule: Option<&'static str>,
     detail: Option<String>,
+    grant: Option<String>,
 }
 
 /// How much the log makes of a request.
@@ -142,13 +143,14 @@ impl<'a> RequestRecord<'a> {
             decision: None,
             rule: None,
             detail: None,
+            grant: None,
         });
     }
 
     /// Notes a permit.
     pub fn permitted(&mut self, permitted: &Permitted) {
         match permitted.would_deny() {
-            Some(denied) => self.decided(Decision::WouldDeny, Some((denied.rule, &denied.detail))),
+            Some(denied) => self.refused(Decision::WouldDeny, denied),
             None => self.decided(Decision::Allow, None),
         }
         if let Some(record) = self.record() {
@@ -158,7 +160,7 @@ impl<'a> RequestRecord<'a> {
 
     /// Notes a denial.
     pub fn denied(&mut self, denied: &Denied) {
-        self.decided(Decision::Deny, Some((denied.rule, &denied.detail)));
+        self.refused(Decision::Deny, denied);
         if let Some(record) = self.record() {
             record.denied(denied);
         }
@@ -166,16 +168,24 @@ impl<'a> RequestRecord<'a> {
 
     /// Notes a denial that came while the body went on, and was not enforced.
     pub fn would_deny(&mut self, denied: &Denied) {
-        self.decided(Decision::WouldDeny, Some((denied.rule, &denied.detail)));
+        self.refused(Decision::WouldDeny, denied);
         if let Some(record) = self.record() {
             record.denied(denied);
             record.decision = Decision::WouldDeny;
         }
     }
 
+    fn refused(&mut self, decision: Decision, denied: &Denied) {
+        self.decided(decision, Some((denied.rule, &denied.detail)));
+        if let Some(judgement) = &mut self.judgement {
+            judgement.grant = Some(denied.grant.clone()).filter(|line| !line.is_empty());
+        }
+    }
+
     fn decided(&mut self, decision: Decision, why: Option<(&'static str, &str)>) {
         if let Some(judgement) = &mut self.judgement {
             judgement.decision = Some(decision);
+            judgement.grant = None;
             (judgement.rule, judgement.detail) =
                 why.map(|(rule, detail)| (rule, detail.to_owned())).unzip();
         }
@@ -297,6 +307,7 @@ impl<'a> RequestRecord<'a> {
             decision,
             rule = judged.and_then(|j| j.rule),
             reason = judged.and_then(|j| j.detail.as_deref()),
+            grant = judged.and_then(|j| j.grant.as_deref()),
             status,
             duration_ms = elapsed.as_secs_f64() * 1e3,
             bytes.in = bytes_in,
@@ -384,6 +395,7 @@ impl<'a> RequestRecord<'a> {
                 decision: Decision::Deny,
                 rule: None,
                 detail: None,
+                grant: None,
                 mode: match judgement.and_then(|j| j.mode) {
                     Some(Mode::Enforce) => "enforce",
                     Some(Mode::Report) => "report",

@@ -145,6 +145,9 @@ pub struct Record {
     /// The field and value that were refused, or would have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The line of the policy that would let it pass, if one would in a limited role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
     /// `none` without a policy, else `enforce` or `report`.
     pub mode: String,
     /// The status the client got.
@@ -189,6 +192,7 @@ impl Record {
         self.decision = Decision::Deny;
         self.rule = Some(denied.rule.to_owned());
         self.detail = Some(shown(&denied.detail, MAX_DETAIL));
+        self.grant = Some(shown(&denied.grant, MAX_DETAIL)).filter(|line| !line.is_empty());
         self.command = denied.command.as_deref().map(shown_command);
         self.asked(&denied.asked);
     }

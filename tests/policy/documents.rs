@@ -296,6 +296,13 @@ fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_den
         (LimitKey::NetworkDrivers, "macvlan"),
         (LimitKey::Subnets, "10.20.0.0/16"),
         (LimitKey::UnknownFields, "HostConfig.NewThing"),
+        (LimitKey::Memory, "512m"),
+        (LimitKey::Cpus, "1.5"),
+        (LimitKey::Pids, "100"),
+        (LimitKey::Ports, "127.0.0.1:8080/tcp"),
+        (LimitKey::Users, "1000"),
+        (LimitKey::Networks, "ci-net"),
+        (LimitKey::Names, "ci-web"),
         (LimitKey::Privileged, "true"),
         (LimitKey::JoinContainers, "true"),
         (LimitKey::Buildkit, "true"),
@@ -312,6 +319,7 @@ fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_den
         };
         let written = match key.is_flag() {
             true => "true".to_owned(),
+            false if key.is_bound() => format!("\"{value}\""),
             false => format!("[\"{value}\"]"),
         };
         let power = Power::from_fact(key.name(), value).expect("a power");
@@ -321,7 +329,12 @@ fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_den
         let allowing = with(&format!("{} = {written}", key.name()));
         assert!(allowing.admit(&power), "{}", key.name());
         assert_eq!(allowing.written(key), written);
-        let off = if key.is_flag() { "false" } else { "[]" };
+        let off = match (key.is_flag(), key.is_bound()) {
+            (true, _) => "false",
+            (_, true) => "1",
+            _ => "[]",
+        };
+        let off = if key == LimitKey::Cpus { "0.1" } else { off };
         let refusing = with(&format!("{} = {off}", key.name()));
         assert!(!refusing.admit(&power), "{}", key.name());
     }

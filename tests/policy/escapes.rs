@@ -53,7 +53,9 @@ fn labels_pass_whatever_they_say_and_annotations_do_not() {
         "annotations",
     );
     assert!(
-        denied.to_string().ends_with("(allowed: none)"),
+        denied
+            .to_string()
+            .contains("(allowed: none); to allow it: "),
         "annotations go to the runtime: {denied}"
     );
 }

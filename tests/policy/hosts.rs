@@ -305,7 +305,7 @@ fn a_networks_subnet_takes_the_hosts_traffic_and_is_listed() {
     let denied = ask(&none, "8.8.8.0/24").expect_err("not listed");
     assert_eq!(
         denied.to_string(),
-        "denied: client ci, role team: subnets: IPAM.Config[0].Subnet=10.20.1.0/24 (allowed: none)"
+        "denied: client ci, role team: subnets: IPAM.Config[0].Subnet=10.20.1.0/24 (allowed: none); to allow it: limits.subnets = [\"10.20.1.0/24\"] in role team"
     );
     let policy = limits(r#"subnets = ["10.20.0.0/16", "fd00::/8"]"#);
     for subnet in [

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod amounts;
 mod audit;
 mod bodies;
 mod builds;

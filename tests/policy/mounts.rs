@@ -161,8 +161,9 @@ fn tmpfs_options_pass_since_they_name_nothing_of_the_host() {
             .kept
             .iter()
             .map(policy::Power::rule)
+            .filter(|rule| ["binds", "volumes"].contains(rule))
             .collect();
-        assert_eq!(asked, ["images"], "{host}");
+        assert!(asked.is_empty(), "{host}: {asked:?}");
     }
     create_denied(
         &policy,

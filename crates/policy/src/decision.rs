@@ -7,6 +7,7 @@ use std::fmt;
 use docker_api::{Classified, Operation};
 
 use super::findings::{Findings, Powers, Unresolved};
+use super::limits::LimitKey;
 use super::power::printable;
 use super::read::parameters::Parameters;
 use super::read::{self, Presence};
@@ -86,6 +87,8 @@ pub struct Denied {
     pub detail: String,
     /// What would pass; empty if nothing would.
     pub allowed: String,
+    /// The line of the policy that would let it pass; empty if no line would in a limited role.
+    pub grant: String,
     /// The HTTP status to answer with.
     pub status: u16,
     /// The command line of an `exec.create`, for the audit record.
@@ -107,6 +110,10 @@ impl fmt::Display for Denied {
             f.write_str(" (allowed: ")?;
             printable(f, &self.allowed)?;
             f.write_str(")")?;
+        }
+        if !self.grant.is_empty() {
+            f.write_str("; to allow it: ")?;
+            printable(f, &self.grant)?;
         }
         Ok(())
     }
@@ -185,6 +192,7 @@ impl Policy {
                 rule: "client",
                 detail: "no client entry of the policy matches this certificate".into(),
                 allowed: String::new(),
+                grant: String::new(),
                 status: 403,
                 command: None,
                 asked: Powers::default(),
@@ -258,6 +266,23 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// The limits that every request of an operation asks about.
+fn asked_always(operation: Operation) -> Option<&'static [LimitKey]> {
+    match operation {
+        Operation::ContainerCreate | Operation::ServiceCreate | Operation::ServiceUpdate => {
+            Some(&[
+                LimitKey::Memory,
+                LimitKey::Cpus,
+                LimitKey::Pids,
+                LimitKey::Users,
+                LimitKey::Names,
+            ])
+        }
+        Operation::ContainerRename => Some(&[LimitKey::Names]),
+        _ => None,
+    }
+}
+
 impl Policy {
     /// Judges an operation and its recorded powers again.
     pub fn replay(&self, client: ClientRef, operation: Operation, asked: &Powers) -> Verdict {
@@ -274,6 +299,14 @@ impl Policy {
             return Verdict::Deny(format!("{}: {refused}", refused.rule()));
         }
         if asked.omitted > 0 {
+            return Verdict::Unknown;
+        }
+        // A record that is older than a limit does not say what it asks for.
+        let asks = |key: &LimitKey| asked.kept.iter().any(|power| power.key() == Some(*key));
+        let unsaid = |key: &&LimitKey| !limits.is_open(**key) && !asks(key);
+        if let Some(always) = asked_always(operation)
+            && always.iter().any(|key| unsaid(&key))
+        {
             return Verdict::Unknown;
         }
         // Every create asks for an image at least; a record without one was made where nothing was inspected.

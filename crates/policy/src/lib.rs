@@ -17,6 +17,7 @@ mod error;
 mod fetch;
 mod file;
 mod findings;
+mod grant;
 mod headers;
 mod hostpath;
 mod limits;
@@ -45,9 +46,13 @@ pub use error::{PolicyError, PolicyFault};
 pub use fetch::{Host, HostPattern};
 pub use file::{nearest, pin};
 pub use findings::Powers;
+pub use grant::{LimitGrant, quoted};
 pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
-pub use limits::{Capabilities, Fields, Globs, LimitKey, Limits, Words, glob};
+pub use limits::{
+    Bound, BoundUnit, Bytes, Capabilities, Fields, Globs, LimitKey, Limits, NanoCpus, PortPattern,
+    Processes, UserPattern, Words, glob,
+};
 pub use operations::{OperationSet, expand};
 pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
 pub use protected::{OwnContainer, OwnService, Protected};

@@ -4,17 +4,26 @@
 //! in the table says of which kind it is, what it is by default and what it means; the reader of the file, the judge,
 //! `policy learn` and the reference page take it from there. All are allow-lists, so that a forgotten key denies.
 
+mod bounds;
 mod kinds;
+mod ports;
+mod users;
 
 use super::fetch::{self, Host, HostPattern};
 use super::power::{Namespace, Power};
 use super::subnet::Subnet;
 use super::{ImagePattern, PathPattern};
 
+pub use bounds::{Bound, BoundUnit, Bytes, NanoCpus, Processes};
+pub(crate) use bounds::{UNLIMITED, bytes, cpus, scalar_text};
 use kinds::AnyLimit;
 pub(crate) use kinds::DEFAULT_CAPABILITIES;
 use kinds::LimitKind;
 pub use kinds::{Capabilities, Fields, Globs, Words, glob};
+pub use ports::PortPattern;
+pub(crate) use ports::PublishedPort;
+pub use users::UserPattern;
+pub(crate) use users::{AskedUser, OF_THE_IMAGE};
 
 /// Makes the table: a key, its field, its kind, its default as the file would have it, and what it means.
 macro_rules! limits {
@@ -42,6 +51,14 @@ macro_rules! limits {
             pub fn is_flag(self) -> bool {
                 match self {
                     $(LimitKey::$key => <$kind as LimitKind>::FLAG,)*
+                }
+            }
+
+            /// Whether the file says a number, the most of something.
+            #[must_use]
+            pub fn is_bound(self) -> bool {
+                match self {
+                    $(LimitKey::$key => <$kind as LimitKind>::BOUND,)*
                 }
             }
 
@@ -124,6 +141,20 @@ limits! {
         "for `network.create`; options are refused";
     Subnets subnets: Vec<Subnet> = &[],
         "address ranges that networks may be made with, such as `10.20.0.0/16`: the host sends what goes to a network's subnet into that network. Without one the engine picks";
+    Memory memory: Bound<Bytes> = &[],
+        "most memory of a container or of a service's task, such as `\"512m\"`, and as much swap again; whatever names no amount is refused. A classic build must name one too";
+    Cpus cpus: Bound<NanoCpus> = &[],
+        "most CPUs of a container or of a service's task, such as `1.5`, by NanoCpus, by CpuQuota with its CpuPeriod or by the number of CPUs in CpusetCpus; real-time scheduling is refused";
+    Pids pids: Bound<Processes> = &[],
+        "most processes and threads of a container or of a service's task";
+    Ports ports: Vec<PortPattern> = &["*"],
+        "ports of the host that may be published: `8080`, `8000-8999`, `127.0.0.1:8080`, `[::1]:53/udp`, `127.0.0.1:*`. Without an address any of them passes, and all of them; without a protocol any. A port that the engine picks needs `*` in its place";
+    Users users: Vec<UserPattern> = &["*"],
+        "users of containers, execs and services: `1000`, `1-65535` for anybody but root, `app`, `1000:50`; a group must fit the user's pattern or the one behind the colon. Only `*` lets the image choose. A name means what the image says";
+    Networks networks: Globs = &["*"],
+        "networks that containers and services may join, leave and be made with, by name; `*` is any text, the default network is `bridge`. `none` always passes, `host` is of `host_namespaces`";
+    Names names: Globs = &["*"],
+        "names that containers and services may get, by `create` and `rename`; `*` is any text. Only `*` alone lets the engine pick one";
     Buildkit buildkit: bool = &[],
         "grants the tunnels `build.session` and `build.grpc`, in which nothing is judged";
     UnknownFields unknown_fields: Fields = &[],
@@ -139,6 +170,12 @@ impl LimitKey {
 }
 
 impl Limits {
+    /// Whether a limit lets everything pass that it speaks about.
+    #[must_use]
+    pub fn is_open(&self, key: LimitKey) -> bool {
+        self.of(key).admits_everything()
+    }
+
     /// The value of a limit as the file has it.
     #[must_use]
     pub fn written(&self, key: LimitKey) -> String {
@@ -160,7 +197,7 @@ impl Limits {
     /// What would be allowed in place of a refused power; empty if nothing would.
     pub fn allowed(&self, power: &Power) -> String {
         match power.key() {
-            Some(key) if key.is_flag() => format!("limits.{} = true", key.name()),
+            Some(key) if key.is_flag() => String::new(),
             Some(LimitKey::Fetch) => self.hosts().join(", "),
             Some(key) => self.of(key).allowed(),
             None => String::new(),

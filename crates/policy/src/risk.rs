@@ -6,7 +6,7 @@ use super::build::Build;
 use super::fetch::HostPattern;
 use super::operations::OperationSet;
 use super::power::Namespace;
-use super::{Limits, Mode, Policy, Role, TARGETED};
+use super::{LimitKey, Limits, Mode, Policy, Role, TARGETED};
 
 /// What a role can come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,7 +230,31 @@ pub fn reach(role: &Role) -> Reach {
     }
     by_operation(role, limits, &mut reach);
     reach.warnings.extend(super::scope::crossings(role));
+    unheld(role, limits, &mut reach.warnings);
     reach
+}
+
+/// Limits of containers that hold no build.
+fn unheld(role: &Role, limits: &Limits, warnings: &mut Vec<String>) {
+    let classic = role.allowed.contains(Operation::ImageBuild);
+    let buildkit = role.build.is_some() || limits.buildkit;
+    let keys = [
+        (LimitKey::Memory, buildkit),
+        (LimitKey::Cpus, buildkit),
+        (LimitKey::Pids, buildkit || classic),
+        (LimitKey::Users, buildkit || classic),
+        (LimitKey::Networks, buildkit),
+    ];
+    let loose = keys
+        .iter()
+        .filter(|(key, any)| *any && !limits.is_open(*key));
+    let names: Vec<&str> = loose.map(|(key, _)| key.name()).collect();
+    if !names.is_empty() {
+        warnings.push(format!(
+            "{} do not hold for the steps of builds",
+            names.join(", ")
+        ));
+    }
 }
 
 /// Whether an operation makes the engine connect to a host that the client names.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use flate2::write::MultiGzDecoder;
 
 use crate::findings::{Findings, Powers};
+use crate::grant;
 use crate::{Denied, Limits, Mode, Protected};
 use archive::{Archive, ArchiveFault};
 use docker_api::Operation;
@@ -79,25 +80,23 @@ impl Context {
         let Some(refused) = findings.refused() else {
             return Ok(());
         };
-        let allowed = match self.limits.allowed(refused) {
-            allowed if allowed.is_empty() && refused.fact().is_some() => "none".into(),
-            allowed => allowed,
-        };
+        let allowed = grant::allowed(&self.limits, refused);
+        let grant = grant::line(refused, &self.role);
         let (rule, detail) = (refused.rule(), refused.to_string());
         let asked = findings.asked().clone();
-        Err(self.denied(rule, detail, allowed, asked))
+        Err(self.denied(rule, detail, (allowed, grant), asked))
     }
 
     fn unread(&self, why: &str) -> Box<Denied> {
         let detail = format!("the build context cannot be judged: {why}");
-        self.denied("build", detail, String::new(), Powers::default())
+        self.denied("build", detail, Default::default(), Powers::default())
     }
 
     fn denied(
         &self,
         rule: &'static str,
         detail: String,
-        allowed: String,
+        (allowed, grant): (String, String),
         asked: Powers,
     ) -> Box<Denied> {
         Box::new(Denied {
@@ -107,6 +106,7 @@ impl Context {
             rule,
             detail,
             allowed,
+            grant,
             status: 403,
             command: None,
             asked,

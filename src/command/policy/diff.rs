@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::cli::policy::DiffArgs;
-use crate::observe::audit::Record;
-use docker_api::Operation;
-use policy::{Policy, PolicyError, Power, Powers, Verdict};
+use policy::{Policy, PolicyError};
 
-use super::{PolicyOutcome, for_each_request, recorded};
+use super::{PolicyOutcome, for_each_request, replayed};
 
 /// Judges every request of the audit by both policies.
 pub(super) fn run(args: &DiffArgs) -> Result<PolicyOutcome, PolicyError> {
@@ -18,7 +16,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<PolicyOutcome, PolicyError> {
     let mut requests = 0;
     for_each_request(&args.against, |record| {
         requests += 1;
-        let (before, after) = (verdict(&old, record), verdict(&new, record));
+        let (before, after) = (replayed(&old, record).2, replayed(&new, record).2);
         if before.allowed() == after.allowed() {
             return;
         }
@@ -55,18 +53,4 @@ pub(super) fn run(args: &DiffArgs) -> Result<PolicyOutcome, PolicyError> {
         lines.push(format!("{changed} of {requests} requests change verdict"));
     }
     Ok(PolicyOutcome::of(lines, code))
-}
-
-fn verdict(policy: &Policy, record: &Record) -> Verdict {
-    let client = policy.client_for(&recorded(record));
-    let operation = Operation::from_id(&record.operation).unwrap_or(Operation::Unknown);
-    let asked = Powers {
-        kept: record
-            .facts
-            .iter()
-            .filter_map(|(key, value)| Power::from_fact(key, value))
-            .collect(),
-        omitted: record.facts_omitted,
-    };
-    policy.replay(client, operation, &asked)
 }

@@ -1,5 +1,7 @@
 //! `policy explain`: one request, walked through identity, entry, role, operation and limits by the gate's own code.
 
+mod replay;
+
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
@@ -10,8 +12,8 @@ use crate::cli::policy::ExplainArgs;
 use docker_api::classify;
 use pki::identity::Identity;
 use policy::{
-    BodyLength, Client, ClientRef, Denied, EngineAnswer, EngineHeaders, Known, Lookup, Mode,
-    Permitted, Policy, PolicyError, Powers, Request,
+    BodyLength, Client, ClientRef, Denied, EngineAnswer, EngineHeaders, Known, LimitGrant,
+    LimitKey, Lookup, Mode, Permitted, Policy, PolicyError, Power, Powers, Request,
 };
 
 use super::{PolicyOutcome, identity, read};
@@ -108,6 +110,9 @@ impl Known for Given<'_> {
 
 /// Walks and prints.
 pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<PolicyOutcome, PolicyError> {
+    if let (Some(audit), Some(request)) = (&args.audit, &args.request) {
+        return replay::run(args, audit, request);
+    }
     let policy = Policy::read(&args.file)?;
     let identity = identity(&args.who, args.ca.as_deref())?;
     let client = policy.client_for(&identity);
@@ -116,7 +121,7 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<PolicyOutc
     }
     let body = match &args.body {
         Some(path) => read(path)?,
-        None if matches!(args.method.as_str(), "GET" | "HEAD") => Vec::new(),
+        None if matches!(args.method(), "GET" | "HEAD") => Vec::new(),
         None => {
             let mut body = Vec::new();
             let most = policy.max_body as u64 + 1;
@@ -139,8 +144,8 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<PolicyOutc
         .map(|bytes| unwrap_array(&bytes));
     let answers = answers(&args.answer)?;
     let walk_args = Walk {
-        method: &args.method,
-        target: &args.target,
+        method: args.method(),
+        target: args.target(),
         content_type: Some(&args.content_type),
         body: &body,
         answers: &answers,
@@ -240,23 +245,9 @@ fn answers(options: &[String]) -> Result<HashMap<String, Option<Vec<u8>>>, Polic
     Ok(answers)
 }
 
-fn lines(
-    policy: &Policy,
-    client: ClientRef,
-    who: &Identity,
-    args: &ExplainArgs,
-    verdict: &ExplainVerdict,
-) -> Vec<String> {
-    let mut rows = Vec::new();
-    let mut row = |cells: &[&str]| {
-        rows.push(
-            cells
-                .iter()
-                .map(|cell| (*cell).to_owned())
-                .collect::<Vec<_>>(),
-        );
-    };
-    let entry = match policy.client(client) {
+/// The entry that a client has, and where it stands.
+fn entry(policy: &Policy, client: ClientRef, file: &Path) -> String {
+    match policy.client(client) {
         Some(entry) => {
             let index = policy
                 .clients
@@ -266,16 +257,59 @@ fn lines(
             format!(
                 "client {index} \"{}\" ({}:{}) -> role {}",
                 entry.name,
-                args.file.display(),
+                file.display(),
                 entry.line,
                 policy.role_name(client)
             )
         }
         None => "no client entry matches".to_owned(),
+    }
+}
+
+/// What was asked for and what the limits say to it, a row each.
+fn limits_rows(policy: &Policy, client: ClientRef, asked: &Powers) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let role = policy.role(client);
+    let Some((role, limits)) = role.and_then(|role| Some((role, role.limits.as_ref()?))) else {
+        return rows;
     };
-    row(&["identity", &names(who)]);
-    row(&["client", &entry]);
-    if let Ok(classified) = classify(&args.method, &args.target) {
+    // Where a limit is open, what was asked for says nothing; images are shown since they are what people look for.
+    let tells = |power: &&Power| {
+        let key = power.key();
+        key.is_none_or(|key| key == LimitKey::Images || !limits.is_open(key))
+    };
+    for power in asked.kept.iter().filter(tells) {
+        let head = if rows.is_empty() { "limits" } else { "" };
+        let ok = limits.admit(power);
+        let allowed = match limits.allowed(power) {
+            allowed if ok || allowed.is_empty() => String::new(),
+            allowed => format!("  (allowed: {allowed})"),
+        };
+        let verdict = if ok { "ok  " } else { "DENY" };
+        let text = format!("{:<18} {verdict}  {power}{allowed}", power.rule());
+        rows.push(vec![head.to_owned(), text]);
+        let grant = LimitGrant::of(power).filter(|_| !ok);
+        if let Some(line) = grant.and_then(|grant| grant.line(&role.name)) {
+            let text = format!("{:<18} hint  {line} would allow it", "");
+            rows.push(vec![String::new(), text]);
+        }
+    }
+    rows
+}
+
+fn lines(
+    policy: &Policy,
+    client: ClientRef,
+    who: &Identity,
+    args: &ExplainArgs,
+    verdict: &ExplainVerdict,
+) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut row = |cells: [&str; 2]| rows.push(cells.map(str::to_owned).to_vec());
+    let entry = entry(policy, client, &args.file);
+    row(["identity", &names(who)]);
+    row(["client", &entry]);
+    if let Ok(classified) = classify(args.method(), args.target()) {
         let operation = classified.judged();
         let how = match policy.role(client) {
             Some(role) if role.unlimited() => "allowed: the role is not limited".to_owned(),
@@ -285,7 +319,7 @@ fn lines(
             Some(role) => format!("not among the operations of role {}", role.name),
             None => String::new(),
         };
-        row(&["operation", &format!("{operation}  {how}")]);
+        row(["operation", &format!("{operation}  {how}")]);
     }
     let nothing = Powers::default();
     let (asked, refused) = match verdict {
@@ -296,39 +330,10 @@ fn lines(
         ExplainVerdict::Deny(denied) => (&denied.asked, Some(&**denied)),
         _ => (&nothing, None),
     };
-    if let Some((role, limits)) = policy
-        .role(client)
-        .and_then(|role| Some((role, role.limits.as_ref()?)))
-    {
-        for (index, power) in asked.kept.iter().enumerate() {
-            let head = if index == 0 { "limits" } else { "" };
-            let ok = limits.admit(power);
-            let allowed = limits.allowed(power);
-            let allowed = if ok || allowed.is_empty() {
-                String::new()
-            } else {
-                format!("  (allowed: {allowed})")
-            };
-            let line = power.fact().filter(|_| !ok).map(|(key, value)| {
-                let flag = power.key().is_some_and(policy::LimitKey::is_flag);
-                let value = if flag { value } else { format!("[{value:?}]") };
-                format!(
-                    "{key} = {value} in [role.{}.limits] would allow it",
-                    role.name
-                )
-            });
-            let verdict = if ok { "ok  " } else { "DENY" };
-            row(&[
-                head,
-                &format!("{:<18} {verdict}  {power}{allowed}", power.rule()),
-            ]);
-            if let Some(line) = line {
-                row(&["", &format!("{:<18} hint  {line}", "")]);
-            }
-        }
-    }
+    rows.append(&mut limits_rows(policy, client, asked));
+    let mut row = |cells: [&str; 2]| rows.push(cells.map(str::to_owned).to_vec());
     if asked.omitted > 0 {
-        row(&["", &format!("and {} more", asked.omitted)]);
+        row(["", &format!("and {} more", asked.omitted)]);
     }
     if let Some(denied) = refused.filter(|denied| {
         !asked
@@ -336,7 +341,7 @@ fn lines(
             .iter()
             .any(|power| power.to_string() == denied.detail)
     }) {
-        row(&[
+        row([
             "rule",
             &format!("{:<18} DENY  {}", denied.rule, denied.detail),
         ]);
@@ -356,7 +361,7 @@ fn lines(
             format!("cannot tell without the engine's answer to GET {lookup}")
         }
     };
-    row(&["decision", &decision]);
+    row(["decision", &decision]);
     let mut lines = columns(&rows, &[]);
     match verdict {
         ExplainVerdict::Deny(denied) => lines.push(format!("message   dockgate: {denied}")),
@@ -384,6 +389,7 @@ fn json(policy: &Policy, client: ClientRef, verdict: &ExplainVerdict) -> String 
         out.insert("rule".into(), denied.rule.into());
         out.insert("detail".into(), denied.detail.clone().into());
         out.insert("allowed".into(), denied.allowed.clone().into());
+        out.insert("grant".into(), denied.grant.clone().into());
         out.insert("status".into(), denied.status.into());
         out.insert("message".into(), format!("dockgate: {denied}").into());
         out

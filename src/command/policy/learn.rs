@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::cli::policy::LearnArgs;
 use crate::observe::audit::{Decision, Record};
 use docker_api::Operation;
-use policy::{ImageName, Limits, Matcher, Policy, PolicyError, Power, Role};
+use policy::{LimitGrant, LimitKey, Limits, Matcher, PolicyError, Power, Role, quoted};
 
 use super::{PolicyOutcome, for_each_request, recorded};
 
@@ -53,7 +53,7 @@ impl Seen {
     }
 
     fn cannot(&mut self, who: &str, what: &str) {
-        let what = print::quoted(what);
+        let what = quoted(what);
         self.refused.insert(format!("{who} could send: {what}"));
     }
 }
@@ -186,7 +186,7 @@ fn note(seen: &mut Seen, record: &Record, general: &mut Generals) {
         let text = match general.get(&(key.clone(), value.clone())) {
             Some(known) => known.clone(),
             None => {
-                let text = limit(key, value, &power);
+                let text = LimitGrant::of(&power).map(|grant| grant.text);
                 if general.len() < MOST_GENERALS {
                     general.insert((key.clone(), value.clone()), text.clone());
                 }
@@ -223,26 +223,13 @@ fn speaks_of(record: &Record, power: &Power) -> bool {
     plain || detail.contains(value)
 }
 
-/// What to write into the limits for a fact, if anything there lets it pass: an image by its name, whatever the tag, everything
-/// else as it was. The gate's own reader and judge decide on it.
-fn limit(key: &str, value: &str, power: &Power) -> Option<String> {
-    let general = match (key, ImageName::parse(value)) {
-        ("images" | "tags", Some(ImageName::Named(reference) | ImageName::AllTags(reference))) => {
-            reference.name
-        }
-        ("images" | "tags", _) => "**".to_owned(),
-        _ => value.to_owned(),
-    };
-    let text = format!(
-        "version = 1\nclient = [{{ match = {{ any = true }}, role = \"r\" }}]\n[role.r.limits]\n{key} = {}",
-        print::one(key, &general)
-    );
-    let policy = Policy::parse("", &text).ok()?;
-    let limits = policy.roles.last()?.limits.as_ref()?;
-    limits.admit(power).then_some(general)
-}
-
-/// Whether the defaults of the limits let a value pass. The default of `images` is everything; there the least is what was used.
+/// Whether a value need not be written. Where the default is everything, the least is what was used, unless that is everything too.
 fn by_default(defaults: &Limits, key: &str, value: &str) -> bool {
-    key != "images" && Power::from_fact(key, value).is_some_and(|power| defaults.admit(&power))
+    match LimitKey::from_name(key) {
+        // They differ from one run to the next.
+        Some(LimitKey::Names) => true,
+        Some(LimitKey::Images) => false,
+        Some(known) if defaults.is_open(known) => matches!(value, "*" | "unlimited"),
+        _ => Power::from_fact(key, value).is_some_and(|power| defaults.admit(&power)),
+    }
 }

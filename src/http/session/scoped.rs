@@ -46,6 +46,7 @@ impl<'a> Session<'a> {
             rule: SCOPE_RULE,
             detail,
             allowed: String::new(),
+            grant: String::new(),
             status: 403,
             command: None,
             asked: policy::Powers::default(),

@@ -113,7 +113,8 @@ fn denied(suite: &Suite, name: &str) -> Verdict {
     for (arguments, sentence) in [
         (
             "--privileged",
-            "privileged: HostConfig.Privileged=true (allowed: limits.privileged = true)".to_owned(),
+            "privileged: HostConfig.Privileged=true; to allow it: limits.privileged = true in role"
+                .to_owned(),
         ),
         (
             "-v /etc:/x",

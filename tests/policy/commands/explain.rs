@@ -237,3 +237,79 @@ fn explain_says_in_which_mode_a_stranger_is_let_through() {
         said.text
     );
 }
+
+#[test]
+fn explain_judges_a_recorded_request_again_by_its_id() {
+    let desk = Desk::new();
+    let facts = [
+        ("images", "registry.example.com/team/app:1"),
+        ("binds", "/srv/other"),
+    ];
+    let mut refused = super::records::create("ci", &facts);
+    refused.request = "7f3a".into();
+    let mut passed = super::records::create("ci", &facts[..1]);
+    passed.request = "7f3b".into();
+    super::records::audit(&desk, &[refused, passed]);
+    let said = desk
+        .run("explain policy.toml --audit audit.jsonl --request 7f3a", "")
+        .expect("an answer");
+    assert_eq!(said.code, 3, "{}", said.text);
+    for line in [
+        "POST /v1.51/containers/create",
+        "client 2 \"ci\"",
+        "binds              DENY",
+        "hint  limits.binds = [\"/srv/other\"] in role team would allow it",
+        "decision   deny (binds: ",
+    ] {
+        assert!(said.text.contains(line), "{line:?} in\n{}", said.text);
+    }
+    let said = desk
+        .run("explain policy.toml --audit audit.jsonl --request 7f3b", "")
+        .expect("an answer");
+    assert!(
+        said.code == 0 && said.text.contains("decision   allow, by this policy"),
+        "{}",
+        said.text
+    );
+    let json = desk
+        .run(
+            "explain policy.toml --audit audit.jsonl --request 7f3a --json",
+            "",
+        )
+        .expect("an answer");
+    let json: Value = serde_json::from_str(&json.text).expect("JSON");
+    assert_eq!(json["verdict"], "deny");
+    assert_eq!(json["recorded"]["request"], "7f3a");
+    let missing = desk
+        .run("explain policy.toml --audit audit.jsonl --request 1", "")
+        .expect_err("no such request");
+    assert!(
+        missing.to_string().contains("has no request 1"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn a_record_that_is_older_than_a_limit_cannot_be_judged_by_it() {
+    let desk = Desk::new();
+    let text = "version = 1\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"team\"\n[role.team]\nbase = \"deployer\"\n[role.team.limits]\nmemory = \"512m\"\n";
+    desk.file("bounded.toml", text);
+    let judged = |facts: &[(&str, &str)]| {
+        super::records::audit(&desk, &[super::records::create("ci", facts)]);
+        let command = "explain bounded.toml --audit audit.jsonl --request 7f3a";
+        desk.run(command, "").expect("an answer").code
+    };
+    assert_eq!(judged(&[("images", "docker.io/library/a")]), 2);
+    assert_eq!(
+        judged(&[("images", "docker.io/library/a"), ("memory", "512m")]),
+        0
+    );
+    assert_eq!(
+        judged(&[("images", "docker.io/library/a"), ("memory", "1g")]),
+        3
+    );
+    assert_eq!(
+        judged(&[("images", "docker.io/library/a"), ("memory", "unlimited")]),
+        3
+    );
+}

@@ -346,3 +346,40 @@ fn a_certificate_is_known_by_what_no_other_entry_fits() {
         .expect("by its key");
     assert!(first < text.find("uri = ").expect("by its URI"), "{text}");
 }
+
+#[test]
+fn learn_prints_the_largest_amount_and_the_ports_users_and_networks_that_were_used() {
+    let desk = Desk::new();
+    let one = create(
+        "ci",
+        &[
+            ("images", "docker.io/team/app:1"),
+            ("memory", "512m"),
+            ("cpus", "0.5"),
+            ("pids", "unlimited"),
+            ("ports", "127.0.0.1:8080/tcp"),
+            ("users", "1000"),
+            ("networks", "ci-net"),
+            ("names", "job-1"),
+        ],
+    );
+    let mut two = one.clone();
+    two.request = "2".into();
+    two.facts[1].1 = "1g".into();
+    two.facts[3].1 = "100".into();
+    audit(&desk, &[one, two]);
+    let learnt = desk.run("learn audit.jsonl", "").expect("a policy").text;
+    for line in [
+        "memory = \"1g\"",
+        "cpus = \"0.5\"",
+        "ports = [\"127.0.0.1:8080/tcp\"]",
+        "users = [\"1000\"]",
+        "networks = [\"ci-net\"]",
+    ] {
+        assert!(learnt.contains(line), "{line:?} in\n{learnt}");
+    }
+    // Of two amounts the larger, no bound where one had none, and no names, which differ each time.
+    for absent in ["512m", "pids", "names"] {
+        assert!(!learnt.contains(absent), "{absent} in\n{learnt}");
+    }
+}

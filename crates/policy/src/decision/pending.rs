@@ -5,9 +5,10 @@ mod protected;
 mod scoped;
 
 use crate::findings::Findings;
-use crate::power::Means;
+use crate::grant;
+use crate::limits::OF_THE_IMAGE;
 use crate::read::parameters::{self, Parameters};
-use crate::read::{self, Presence, cut, exec};
+use crate::read::{self, Presence, container, cut, exec};
 use crate::upload::Context;
 use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 use docker_api::Operation;
@@ -147,6 +148,13 @@ impl<'p> Pending<'p> {
             Ok(value) => {
                 read::body(self.operation, &value, &mut self.findings);
                 self.claimed(Some(&value));
+                // The container's own user is not looked at where targets are not.
+                if self.operation == Operation::ExecCreate
+                    && !self.role.target_check
+                    && value.text_at("User").is_none()
+                {
+                    container::user(OF_THE_IMAGE, "User".into(), &mut self.findings);
+                }
                 if self.operation == Operation::ExecCreate {
                     self.command = exec::command_line(&value);
                 }
@@ -169,29 +177,27 @@ impl<'p> Pending<'p> {
     fn judge(&mut self) -> Option<Step<'p>> {
         let limits = self.role.limits.as_ref()?;
         let refused = self.findings.refused()?;
-        let mut allowed = limits.allowed(refused);
-        if allowed.is_empty() && !matches!(refused.means, Means::Never(_)) {
-            allowed = "none".into();
-        }
+        let allowed = grant::allowed(limits, refused);
+        let grant = grant::line(refused, &self.role.name);
         let (rule, detail) = (refused.rule(), refused.to_string());
         let status = if self.findings.is_in_doubt() {
             502
         } else {
             403
         };
-        self.object_with(rule, detail, allowed, status)
+        self.object_with(rule, detail, (allowed, grant), status)
     }
 
     /// Denies, or in report mode notes that it would and goes on.
-    fn object(&mut self, rule: &'static str, detail: String, allowed: String) -> Option<Step<'p>> {
-        self.object_with(rule, detail, allowed, 403)
+    fn object(&mut self, rule: &'static str, detail: String, grant: String) -> Option<Step<'p>> {
+        self.object_with(rule, detail, (String::new(), grant), 403)
     }
 
     fn object_with(
         &mut self,
         rule: &'static str,
         detail: String,
-        allowed: String,
+        allowed: (String, String),
         status: u16,
     ) -> Option<Step<'p>> {
         let denied = self.denial(rule, detail, allowed, status);
@@ -206,7 +212,7 @@ impl<'p> Pending<'p> {
 
     /// Denies; in report mode nothing more can be said of the request, and it is let through.
     fn refuse(mut self, rule: &'static str, detail: String, status: u16) -> Step<'p> {
-        let denied = self.denial(rule, detail, String::new(), status);
+        let denied = self.denial(rule, detail, Default::default(), status);
         match self.role.mode {
             Mode::Enforce => Step::Denied(denied),
             Mode::Report => {
@@ -224,7 +230,7 @@ impl<'p> Pending<'p> {
         &self,
         rule: &'static str,
         detail: String,
-        allowed: String,
+        (allowed, grant): (String, String),
         status: u16,
     ) -> Box<Denied> {
         Box::new(Denied {
@@ -234,6 +240,7 @@ impl<'p> Pending<'p> {
             rule,
             detail: shortened(detail),
             allowed,
+            grant,
             status,
             command: self.command.clone(),
             asked: self.findings.asked().clone(),

@@ -3,6 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use crate::Mode;
+use crate::limits::scalar_text;
 
 use super::{Node, PolicyReader};
 
@@ -189,6 +190,29 @@ impl<'v, 't> Values<'v, 't> {
         match self.node.get_ref() {
             DeValue::String(text) => Some(text.as_ref()),
             _ => None,
+        }
+    }
+
+    /// A number or a string, read as text by `read`; what cannot be read is a fault.
+    pub(crate) fn scalar<T>(
+        &mut self,
+        expected: &str,
+        read: impl Fn(&str) -> Result<T, ValueProblem>,
+    ) -> Option<T> {
+        let at = self.node.span().start;
+        let Some(value) = scalar_text(self.node.get_ref()) else {
+            let message = format!("{}: {expected}", self.key);
+            self.reader.fault(at, message, None);
+            return None;
+        };
+        match read(&value) {
+            Ok(item) => Some(item),
+            Err(problem) => {
+                let found = text::escape::quoted(&value);
+                let message = format!("{}: {}, found {found}", self.key, problem.expected);
+                self.reader.fault(at, message, problem.hint);
+                None
+            }
         }
     }
 

@@ -11,6 +11,9 @@ use crate::hostpath::PathPattern;
 use crate::power::{Means, Namespace, Power};
 use crate::subnet::Subnet;
 
+use super::ports::{self, PortPattern};
+use super::users::{AskedUser, UserPattern};
+
 /// A limit, whatever its kind.
 pub(crate) trait AnyLimit {
     /// Reads the value in the file, in place of the default.
@@ -24,12 +27,20 @@ pub(crate) trait AnyLimit {
 
     /// The value as the file has it, for the reference page.
     fn written(&self) -> String;
+
+    /// Whether everything passes that the limit speaks about.
+    fn admits_everything(&self) -> bool {
+        false
+    }
 }
 
 /// What the table needs to know of a kind.
 pub(super) trait LimitKind: AnyLimit {
     /// Whether the file says `true` or `false`.
     const FLAG: bool = false;
+
+    /// Whether the file says a number.
+    const BOUND: bool = false;
 
     /// The limit with these words, as the file would have them.
     fn of(words: &[&str]) -> Self;
@@ -71,6 +82,24 @@ impl LimitKind for Vec<ImagePattern> {
 impl LimitKind for Option<Vec<ImagePattern>> {
     fn of(words: &[&str]) -> Self {
         Some(Vec::of(words)).filter(|list: &Vec<_>| !list.is_empty())
+    }
+}
+
+impl LimitKind for Vec<PortPattern> {
+    fn of(words: &[&str]) -> Self {
+        words
+            .iter()
+            .filter_map(|word| PortPattern::parse(word))
+            .collect()
+    }
+}
+
+impl LimitKind for Vec<UserPattern> {
+    fn of(words: &[&str]) -> Self {
+        words
+            .iter()
+            .filter_map(|word| UserPattern::parse(word))
+            .collect()
     }
 }
 
@@ -159,6 +188,11 @@ impl AnyLimit for Words {
 impl AnyLimit for Globs {
     fn read(&mut self, from: &mut Values<'_, '_>) {
         self.0 = from.each(|text| Ok(text.to_owned()));
+    }
+
+    fn admits_everything(&self) -> bool {
+        let stars = |pattern: &String| !pattern.is_empty() && pattern.bytes().all(|b| b == b'*');
+        self.0.iter().any(stars)
     }
 
     fn admits(&self, power: &Power) -> bool {
@@ -385,6 +419,62 @@ impl AnyLimit for Vec<Subnet> {
 
     fn written(&self) -> String {
         listed(self)
+    }
+}
+
+impl AnyLimit for Vec<PortPattern> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.each(|text| {
+            PortPattern::parse(text).ok_or_else(|| {
+                "expected a port, a range or an address with one, such as \"8080\", \"8000-8999/tcp\", \"127.0.0.1:*\" or \"[::1]:53/udp\"".into()
+            })
+        });
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        self.admits_everything()
+            || ports::shown(&power.value)
+                .is_some_and(|asked| self.iter().any(|pattern| pattern.admits(&asked)))
+    }
+
+    fn allowed(&self) -> String {
+        joined(self)
+    }
+
+    fn written(&self) -> String {
+        listed(self)
+    }
+
+    fn admits_everything(&self) -> bool {
+        self.iter().any(PortPattern::is_everything)
+    }
+}
+
+impl AnyLimit for Vec<UserPattern> {
+    fn read(&mut self, from: &mut Values<'_, '_>) {
+        *self = from.each(|text| {
+            UserPattern::parse(text).ok_or_else(|| {
+                "expected a user, such as \"1000\", \"1-65535\" (anybody but root), \"1000:1000\" or \"app\"".into()
+            })
+        });
+    }
+
+    fn admits(&self, power: &Power) -> bool {
+        self.admits_everything()
+            || AskedUser::read(&power.value)
+                .is_some_and(|asked| self.iter().any(|pattern| pattern.admits(&asked)))
+    }
+
+    fn allowed(&self) -> String {
+        joined(self)
+    }
+
+    fn written(&self) -> String {
+        listed(self)
+    }
+
+    fn admits_everything(&self) -> bool {
+        self.iter().any(UserPattern::is_everything)
     }
 }
 

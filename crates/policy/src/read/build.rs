@@ -3,6 +3,7 @@
 use docker_api::json;
 
 use super::parameters::Parameters;
+use super::resources::Resources;
 use super::{image, network};
 use crate::findings::Findings;
 use crate::limits::LimitKey;
@@ -24,14 +25,16 @@ pub(super) fn parameters(asked: &Parameters, out: &mut Findings<'_>) {
         out.never("build", "?buildargs", "not a JSON object of texts");
     }
     match asked.get("networkmode") {
-        "" | "default" | "bridge" | "none" => {}
+        "" => network::name(network::DEFAULT, "?networkmode".into(), out),
         "host" => out.ask("?networkmode", "host", Means::Namespace(Namespace::Network)),
         mode if mode.starts_with("container:") => {
             out.ask("?networkmode", mode, LimitKey::JoinContainers);
         }
         mode => network::name(mode, "?networkmode".into(), out),
     }
-    if !matches!(asked.get("version"), "" | "1") {
+    if matches!(asked.get("version"), "" | "1") {
+        Resources::of_build(|key| asked.get(key)).ask("?", out);
+    } else {
         out.ask("?version", asked.get("version"), LimitKey::Buildkit);
     }
     if !asked.get("session").is_empty() {

@@ -2,10 +2,11 @@
 
 use docker_api::json::Value;
 
+use super::resources::Resources;
 use super::schema::{self, FieldPath, Unknown, conform};
-use super::{devices, image, logs, network, volume};
+use super::{devices, image, logs, network, ports, volume};
 use crate::findings::Findings;
-use crate::limits::LimitKey;
+use crate::limits::{AskedUser, LimitKey, OF_THE_IMAGE};
 use crate::power::{Means, Namespace};
 
 /// Which reading of `HostConfig`: in a body `null` is the default, an inspected container shows the defaults in full.
@@ -42,9 +43,13 @@ pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
         body.text_at("Image").unwrap_or_default(),
         LimitKey::Images,
     );
-    if let Some(host) = body.get("HostConfig") {
-        host_config(host, "HostConfig.", View::Body, out);
-    }
+    user(
+        body.text_at("User").unwrap_or(OF_THE_IMAGE),
+        "User".into(),
+        out,
+    );
+    let host = body.get("HostConfig").unwrap_or(&Value::Null);
+    host_config(host, "HostConfig.", View::Body, out);
     let networking = body.get("NetworkingConfig");
     let endpoints = networking.map(|networking| networking.members_at("EndpointsConfig"));
     let endpoints = endpoints.unwrap_or_default().iter();
@@ -65,6 +70,21 @@ pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
 /// The body of `container.update`.
 pub(super) fn update(body: &Value<'_>, out: &mut Findings<'_>) {
     devices::resources(body, "", out);
+    Resources::of_update(body).ask("", out);
+}
+
+/// The user of a container, an exec or a service's tasks.
+pub(crate) fn user(text: &str, field: String, out: &mut Findings<'_>) {
+    let value = AskedUser::read(text).map_or_else(|| text.to_owned(), |user| user.to_string());
+    out.ask(field, value, LimitKey::Users);
+}
+
+/// The name that a container or a service gets; without one the engine picks it.
+pub(super) fn name(text: &str, field: &str, out: &mut Findings<'_>) {
+    let name = text.strip_prefix('/').unwrap_or(text);
+    let missing = format!("{field}, which is missing");
+    let field = if name.is_empty() { &missing } else { field };
+    out.ask(field, name, LimitKey::Names);
 }
 
 /// The body of `checkpoint.create`.
@@ -95,6 +115,17 @@ pub(crate) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
     if let Some(image) = config.and_then(|config| config.text_at("Image")) {
         out.ask("Config.Image", image, LimitKey::Images);
     }
+    // The engine has put the image's own user there, if it has one.
+    let own = config.and_then(|config| config.text_at("User"));
+    user(own.unwrap_or("0"), "Config.User".into(), out);
+    if let Some(settings) = inspected.get("NetworkSettings") {
+        for (joined, _) in settings.members_at("Networks") {
+            // The host's is the NetworkMode's too.
+            if joined != "host" {
+                network::named(joined, format!("NetworkSettings.Networks.{joined}"), out);
+            }
+        }
+    }
     // A task's secrets and configs stand nowhere in the container, and no role that has limits may name any.
     let labels = config.and_then(|config| config.get("Labels"));
     if labels.is_some_and(|labels| labels.get(TASK).is_some()) {
@@ -123,6 +154,8 @@ fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
         }
     }
     devices::resources(host, at, out);
+    Resources::of_container(host).ask(at, out);
+    ports::of_container(host, at, out);
     confinement(host, at, view, out);
     if let Some(runtime) = host.text_at("Runtime") {
         out.ask(format!("{at}Runtime"), runtime, LimitKey::Runtimes);
@@ -215,7 +248,7 @@ fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
         }
     }
     match host.text_at("NetworkMode") {
-        None => {}
+        None => network::name(network::DEFAULT, format!("{at}NetworkMode"), out),
         Some(mode) if mode.starts_with("container:") => {
             out.ask(format!("{at}NetworkMode"), mode, LimitKey::JoinContainers);
         }

@@ -2,6 +2,7 @@
 
 use docker_api::json::Value;
 
+use super::container;
 use crate::findings::Findings;
 use crate::limits::LimitKey;
 
@@ -9,6 +10,10 @@ use crate::limits::LimitKey;
 pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
     if body.is_true("Privileged") {
         out.ask("Privileged", "true", LimitKey::Privileged);
+    }
+    // Without one it is the container's, which is looked at with the target.
+    if let Some(user) = body.text_at("User") {
+        container::user(user, "User".into(), out);
     }
 }
 

@@ -9,6 +9,9 @@ use crate::power::{Means, Namespace};
 
 /// The body of `network.create`.
 pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
+    if let Some(name) = body.text_at("Name") {
+        out.ask("Name", name, LimitKey::Networks);
+    }
     out.ask(
         "Driver",
         body.text_at("Driver").unwrap_or("bridge"),
@@ -56,7 +59,10 @@ pub(super) fn connect(body: &Value<'_>, out: &mut Findings<'_>) {
     }
 }
 
-/// A network by name or id. All-hexadecimal text may be the id, or a prefix of it, of the host network.
+/// The network of what names none.
+pub(super) const DEFAULT: &str = "bridge";
+
+/// A network by name or id. All-hexadecimal text may be the id, or a prefix of it, of the host network or of another.
 pub(crate) fn name(name: &str, field: String, out: &mut Findings<'_>) {
     if name == "host" {
         out.ask(field, "host", Means::Namespace(Namespace::Network));
@@ -67,6 +73,17 @@ pub(crate) fn name(name: &str, field: String, out: &mut Findings<'_>) {
             name: name.to_owned(),
             field,
         });
+    } else {
+        named(name, field, out);
+    }
+}
+
+/// A network by its name.
+pub(crate) fn named(name: &str, field: impl Into<String>, out: &mut Findings<'_>) {
+    match name {
+        "" | "none" | "null" => {}
+        "default" => out.ask(field, DEFAULT, LimitKey::Networks),
+        name => out.ask(field, name, LimitKey::Networks),
     }
 }
 

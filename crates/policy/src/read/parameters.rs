@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use docker_api::{Operation, json, query, work};
 
 use super::schema::cut;
-use super::{build, image, outbound, ps};
+use super::{build, container, image, network, outbound, ps};
 use crate::findings::Findings;
 use crate::limits::LimitKey;
 
@@ -202,6 +202,12 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
             if !ps::safe(words) {
                 out.never("ps-args", "?ps_args", words);
             }
+        }
+        Operation::ContainerCreate | Operation::ContainerRename => {
+            container::name(parameters.get("name"), "?name", out);
+        }
+        Operation::NetworkConnect | Operation::NetworkDisconnect => {
+            network::name(name, "name".into(), out);
         }
         Operation::ImagePull => image::pull(parameters, out),
         Operation::ImageImport => {

@@ -2,12 +2,17 @@
 
 use docker_api::json::Value;
 
-use super::{container, image, logs, network, volume};
+use super::resources::Resources;
+use super::{container, image, logs, network, ports, volume};
 use crate::findings::{Findings, Unresolved};
-use crate::limits::LimitKey;
+use crate::limits::{LimitKey, OF_THE_IMAGE};
 
 /// The body of `service.create` and `service.update`.
 pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
+    container::name(body.text_at("Name").unwrap_or_default(), "Name", out);
+    if let Some(spec) = body.get("EndpointSpec") {
+        ports::of_service(spec, "EndpointSpec", out);
+    }
     let task = body.get("TaskTemplate");
     if let Some(task) = task {
         for field in ["PluginSpec", "NetworkAttachmentSpec"] {
@@ -37,7 +42,12 @@ pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
         }
         networks(task, "TaskTemplate.Networks", out);
     }
+    Resources::of_task(task.unwrap_or(&Value::Null)).ask("TaskTemplate.", out);
     networks(body, "Networks", out);
+    let joins = |owner: &Value<'_>| owner.items_at("Networks").next().is_some();
+    if !joins(body) && !task.is_some_and(joins) {
+        network::name(network::DEFAULT, "TaskTemplate.Networks".into(), out);
+    }
     match task.and_then(|task| task.get("ContainerSpec")) {
         Some(spec) => container_spec(spec, "TaskTemplate.ContainerSpec", out),
         None => out.never("services", "TaskTemplate.ContainerSpec", "missing"),
@@ -67,6 +77,8 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     if let Some(mounts) = spec.get("Mounts") {
         volume::mounts(mounts, &format!("{at}.Mounts"), out);
     }
+    let user = spec.text_at("User").unwrap_or(OF_THE_IMAGE);
+    container::user(user, format!("{at}.User"), out);
     for (index, name) in spec.texts_at("CapabilityAdd") {
         container::capability(name, format!("{at}.CapabilityAdd[{index}]"), out);
     }

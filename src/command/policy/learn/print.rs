@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use docker_api::Operation;
 use policy::risk::reach;
-use policy::{LimitKey, Limits, Policy, PolicyError, TAGGING};
+use policy::{LimitGrant, LimitKey, Limits, Policy, PolicyError, Power, TAGGING, quoted};
 
 use super::{Match, Seen, Uses, by_default};
 use text::escape;
@@ -91,7 +91,8 @@ fn role(out: &mut String, name: &str, seen: &Seen, with_denied: bool) {
     let defaults = Limits::default();
     let mut head = format!("\n[role.{name}.limits]\n");
     for key in keys {
-        let values = values(key);
+        let mut values = values(key);
+        most(key, &mut values);
         let mut seen = values.iter();
         if key == "tags" || !seen.all(|(value, _)| by_default(&defaults, key, value)) {
             out.push_str(&std::mem::take(&mut head));
@@ -105,7 +106,7 @@ fn list(out: &mut String, key: &str, values: &[(&str, &Uses)]) {
     out.push_str(key);
     match values {
         [] => out.push_str(" = []\n"),
-        [(value, uses)] if is_flag(key) || remark(uses).is_empty() => {
+        [(value, uses)] if is_single(key) || remark(uses).is_empty() => {
             out.push_str(" = ");
             out.push_str(&one(key, value));
             end(out, &remark(uses));
@@ -161,15 +162,38 @@ fn times(count: usize) -> String {
     format!("{count} time{}", if count == 1 { "" } else { "s" })
 }
 
-fn is_flag(key: &str) -> bool {
-    LimitKey::from_name(key).is_some_and(LimitKey::is_flag)
+/// Whether a key has one value and no list.
+fn is_single(key: &str) -> bool {
+    LimitKey::from_name(key).is_some_and(|key| key.is_flag() || key.is_bound())
 }
 
-/// One value of a key of the limits, alone.
-pub(super) fn one(key: &str, value: &str) -> String {
-    match is_flag(key) {
-        true => "true".to_owned(),
-        false => format!("[{}]", quoted(value)),
+/// Of the values of a bound the one that admits all others.
+fn most(key: &str, values: &mut Vec<(&str, &Uses)>) {
+    let Some(bounded) = LimitKey::from_name(key).filter(|key| key.is_bound()) else {
+        return;
+    };
+    let admits = |bound: &str, value: &str| {
+        let text = bound.to_owned();
+        let limits = LimitGrant { key: bounded, text }.limits();
+        let power = Power::from_fact(key, value);
+        limits
+            .zip(power)
+            .is_some_and(|(limits, power)| limits.admit(&power))
+    };
+    let all = values.clone();
+    values.retain(|(bound, _)| all.iter().all(|(value, _)| admits(bound, value)));
+    values.truncate(1);
+}
+
+/// One value of a key, alone.
+fn one(key: &str, value: &str) -> String {
+    match LimitKey::from_name(key) {
+        Some(key) => LimitGrant {
+            key,
+            text: value.to_owned(),
+        }
+        .value(),
+        None => format!("[{}]", quoted(value)),
     }
 }
 
@@ -178,19 +202,4 @@ fn comment(out: &mut String, text: &str) {
     out.push_str("# ");
     out.push_str(&escape::line(text));
     out.push('\n');
-}
-
-/// A TOML basic string.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if escape::is_unsafe(c) => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -69,6 +69,9 @@ impl<'p> Pending<'p> {
             self.findings
                 .ask("ProcessConfig.privileged", "true", LimitKey::Privileged);
         }
+        if let Some(user) = process.and_then(|process| process.text_at("user")) {
+            container::user(user, "ProcessConfig.user".into(), &mut self.findings);
+        }
         let Some(container) = found.text_at("ContainerID").filter(|id| plain(id)) else {
             return self.refuse(
                 "target-check",
@@ -194,13 +197,19 @@ impl<'p> Pending<'p> {
             // A container that is joined by name is looked for again when it is joined, and might be another one then.
             if let Some(Unresolved::Container {
                 name, enters: true, ..
-            }) = name
+            }) = &name
             {
                 let detail = format!("No such container: {name}");
                 return self.refuse("target-check", detail, 404);
             }
             // What does not exist will be made by the engine, without options, or refused by it.
-            return self.next_name(names);
+            if let Some(Unresolved::Network { name, field }) = &name {
+                network::named(name, field.as_str(), &mut self.findings);
+            }
+            return match self.judge() {
+                Some(step) => step,
+                None => self.next_name(names),
+            };
         }
         let found = match self.parsed(answer, "object") {
             Ok(found) => found,
@@ -225,6 +234,10 @@ impl<'p> Pending<'p> {
                 network::name("host", format!("{field}={name}"), &mut self.findings);
             }
             Some(Unresolved::Started { .. }) => self.follow_volume(&found),
+            Some(Unresolved::Network { name, field }) => {
+                let own = found.text_at("Name").unwrap_or(&name);
+                network::named(own, format!("{field}={name}"), &mut self.findings);
+            }
             Some(Unresolved::Removed { .. }) => {
                 protected.inspected_volume(&found, "name", &mut self.findings);
             }

@@ -1,0 +1,107 @@
+//! What would have to stand in a role's limits for a power to pass; denials and `policy learn` say it.
+
+use text::escape;
+
+use crate::limits::{LimitKey, OF_THE_IMAGE, UNLIMITED};
+use crate::power::Power;
+use crate::{ImageName, Limits, Policy};
+
+/// Longest value that a line is written for.
+const LONGEST: usize = 512;
+
+/// A value of a limit that lets a power pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitGrant {
+    /// The limit.
+    pub key: LimitKey,
+    /// The value, without quotes: an image by its name, whatever the tag; everything else as it was asked for.
+    pub text: String,
+}
+
+impl LimitGrant {
+    /// The least that lets a power pass, if anything in the limits does. The policy's own reader and judge decide on it.
+    #[must_use]
+    pub fn of(power: &Power) -> Option<LimitGrant> {
+        let (name, value) = power.fact()?;
+        let key = LimitKey::from_name(name)?;
+        if value.len() > LONGEST {
+            return None;
+        }
+        let text = match (key, ImageName::parse(&value)) {
+            (
+                LimitKey::Images | LimitKey::Tags,
+                Some(ImageName::Named(reference) | ImageName::AllTags(reference)),
+            ) => reference.name,
+            (LimitKey::Images | LimitKey::Tags, _) => "**".to_owned(),
+            (LimitKey::Users, _) if value == OF_THE_IMAGE => "*".to_owned(),
+            (LimitKey::Names, _) if value.is_empty() => "*".to_owned(),
+            _ => value,
+        };
+        let grant = LimitGrant { key, text };
+        grant.limits()?.admit(power).then_some(grant)
+    }
+
+    /// The limits of a role that has this one alone, if the value can be read.
+    #[must_use]
+    pub fn limits(&self) -> Option<Limits> {
+        let text = format!(
+            "version = 1\nclient = [{{ match = {{ any = true }}, role = \"r\" }}]\n[role.r.limits]\n{} = {}",
+            self.key.name(),
+            self.value()
+        );
+        Policy::parse("", &text).ok()?.roles.pop()?.limits
+    }
+
+    /// The value as the file has it.
+    #[must_use]
+    pub fn value(&self) -> String {
+        match self.key {
+            key if key.is_flag() => self.text.clone(),
+            key if key.is_bound() => quoted(&self.text),
+            _ => format!("[{}]", quoted(&self.text)),
+        }
+    }
+
+    /// The line for a role, where it would not let everything pass.
+    #[must_use]
+    pub fn line(&self, role: &str) -> Option<String> {
+        let everything = ["*", "**", UNLIMITED].contains(&self.text.as_str());
+        (!everything).then(|| {
+            let name = self.key.name();
+            format!("limits.{name} = {} in role {role}", self.value())
+        })
+    }
+}
+
+/// The line that would let a power pass in a role; empty if none would, or only one that lets everything pass.
+pub(crate) fn line(power: &Power, role: &str) -> String {
+    let grant = LimitGrant::of(power);
+    grant.and_then(|grant| grant.line(role)).unwrap_or_default()
+}
+
+/// What would pass in place of a refused power, for a denial; empty where the limit is only on or off.
+pub(crate) fn allowed(limits: &Limits, refused: &Power) -> String {
+    match refused.key() {
+        Some(key) if !key.is_flag() => match limits.allowed(refused) {
+            nothing if nothing.is_empty() => "none".into(),
+            allowed => allowed,
+        },
+        _ => String::new(),
+    }
+}
+
+/// A TOML basic string.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if escape::is_unsafe(c) => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
