@@ -16,11 +16,23 @@ pub mod policy;
 
 pub use crate::config::args::{ControlArgs, ServeArgs};
 
+/// What the binary was made of; the build script knows.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit  ",
+    env!("DOCKGATE_BUILT_FROM"),
+    "\ntarget  ",
+    env!("DOCKGATE_BUILT_FOR"),
+    "\nTLS     ",
+    env!("DOCKGATE_BUILT_WITH"),
+);
+
 /// A mutual-TLS gate in front of the Docker Engine API.
 #[derive(Debug, Parser)]
 #[command(
     name = "dockgate",
     version,
+    long_version = LONG_VERSION,
     propagate_version = true,
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true
@@ -117,7 +129,8 @@ pub struct CheckArgs {
 /// `dockgate doctor`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DoctorArgs {
-    /// A gate or engine to examine from here as a client would, tcp://HOST:PORT; without it, this host is examined
+    /// A gate or engine to examine from here as a client would, tcp://HOST:PORT; without it DOCKER_HOST, DOCKER_CONTEXT or the
+    /// current docker context, as docker takes them, and where they name none this host
     #[arg(value_name = "tcp://HOST:PORT")]
     pub target: Option<String>,
     /// Print one JSON document instead of text

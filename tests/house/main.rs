@@ -191,3 +191,33 @@ fn the_binary_only_parses_runs_and_exits() {
     let lines = main.lines().count();
     assert!(lines < 60, "src/main.rs has {lines} lines");
 }
+
+#[test]
+fn the_version_says_the_commit_the_target_and_the_tls_library() {
+    let output = Command::new(env!("CARGO_BIN_EXE_dockgate"))
+        .arg("--version")
+        .output()
+        .expect("start dockgate");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = |name: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_default().trim().to_owned()
+    };
+    assert!(text.starts_with("dockgate "), "{text}");
+    assert!(line("target").contains("linux"), "{text}");
+    assert!(line("TLS").starts_with("rustls 0."), "{text}");
+    assert!(line("TLS").contains(", aws-lc-rs "), "{text}");
+    let head = Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .current_dir(root())
+        .output();
+    let hexadecimal = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    match head {
+        Ok(head) if head.status.success() && root().join(".git").exists() => {
+            let commit = line("commit");
+            assert!(commit.len() >= 12 && hexadecimal(&commit), "{text}");
+        }
+        // Sources without a repository, as in a package.
+        _ => assert!(!line("commit").is_empty(), "{text}"),
+    }
+}
