@@ -5,6 +5,7 @@
 //! has the deadline of `--timeout`. Nothing is changed on either side.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,8 +16,11 @@ use crate::finding::{Finding, Severity};
 use text::escape;
 
 mod client;
+mod docker;
 mod host;
 mod probe;
+
+use docker::{Chosen, DockerEnv};
 
 /// What was looked at and what came of it.
 #[derive(Debug, Default)]
@@ -65,7 +69,7 @@ pub fn run(
         Failure::new(Exit::USAGE, text).hint(wrong.hint)
     })?;
     let report = match &args.target {
-        None => host::examine(&args.serve, env),
+        None => by_docker(args, env, timeout),
         Some(target) => {
             let target = client::DoctorTarget::parse(target).map_err(|message| {
                 Failure::new(
@@ -73,7 +77,8 @@ pub fn run(
                     format!("{}: {message}", escape::quoted(target)),
                 )
             })?;
-            client::examine(&target, &args.serve, &env, timeout)
+            let directory = DockerEnv(&env).certificates();
+            client::examine(&target, &args.serve, &directory, timeout)
         }
     };
     if args.json {
@@ -88,6 +93,48 @@ pub fn run(
     } else {
         Exit::FAILED
     })
+}
+
+/// Without a target: where docker would go, unless options of `serve` ask for this host.
+fn by_docker(args: &DoctorArgs, env: Vec<(OsString, OsString)>, timeout: Duration) -> Report {
+    let files = ["tlscacert", "tlscert", "tlskey"];
+    let serves = |(name, _): (&str, _)| !files.contains(&name);
+    let host = args.serve.config_file.is_some()
+        || args.serve.from_daemon_json.is_some()
+        || args.serve.settings().any(serves);
+    let chosen = match host {
+        true => Ok(Chosen::Local),
+        false => DockerEnv(&env).chosen(),
+    };
+    let mut report = Report::default();
+    let (address, by, directory, doubt) = match chosen {
+        Ok(Chosen::Local) => return host::examine(&args.serve, env),
+        Ok(Chosen::Remote {
+            host,
+            by,
+            directory,
+            doubt,
+        }) => (host, by, directory, doubt),
+        Err(finding) => {
+            report.note("docker", [finding]);
+            return report;
+        }
+    };
+    let shown = escape::without_credentials(&address);
+    match client::DoctorTarget::parse(&address) {
+        Ok(target) => {
+            report.note("docker", [Finding::ok(format!("{by} is {shown}"))]);
+            report.note("docker", doubt);
+            let mut walked = client::examine(&target, &args.serve, &directory, timeout);
+            report.steps.append(&mut walked.steps);
+        }
+        Err(message) => {
+            let text = format!("{by} is {shown}: {message}");
+            let hint = "name the gate: `dockgate doctor tcp://HOST:PORT`";
+            report.note("docker", [Finding::error(text).hint(hint)]);
+        }
+    }
+    report
 }
 
 fn document(target: Option<&str>, report: &Report) -> serde_json::Value {

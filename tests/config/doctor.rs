@@ -1,6 +1,7 @@
 //! `dockgate doctor`: each cause is made, and told from the others.
 
 mod certificates;
+mod context;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

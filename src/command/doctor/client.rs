@@ -1,8 +1,7 @@
 //! The walk from a client: files, name, TCP, TLS both ways, API, hijack.
 
-use std::ffi::OsString;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
@@ -64,11 +63,11 @@ impl DoctorTarget {
 pub(super) fn examine(
     target: &DoctorTarget,
     args: &ServeArgs,
-    env: &[(OsString, OsString)],
+    directory: &Path,
     timeout: Duration,
 ) -> Report {
     let mut report = Report::default();
-    let paths = client_paths(args, env);
+    let paths = client_paths(args, directory);
     let material = match files::load_client(&paths) {
         Ok(material) => material,
         Err(err) => {
@@ -125,18 +124,11 @@ pub(super) fn examine(
     report
 }
 
-/// `--tls…`, then DOCKER_CERT_PATH, then ~/.docker, as the docker CLI does.
-fn client_paths(args: &ServeArgs, env: &[(OsString, OsString)]) -> TlsPaths {
-    let var = |name: &str| {
-        env.iter()
-            .find(|(n, v)| n == name && !v.is_empty())
-            .map(|(_, v)| PathBuf::from(v))
-    };
-    let home = || var("HOME").unwrap_or_default().join(".docker");
-    let dir = var("DOCKER_CERT_PATH").unwrap_or_else(home);
+/// `--tls…`, then the directory where docker has them.
+fn client_paths(args: &ServeArgs, directory: &Path) -> TlsPaths {
     let path = |setting: &str, name: &str| {
         args.get(setting)
-            .map_or_else(|| dir.join(name), PathBuf::from)
+            .map_or_else(|| directory.join(name), PathBuf::from)
     };
     TlsPaths {
         ca: path("tlscacert", "ca.pem"),
