@@ -30,6 +30,10 @@ package:
     deploy/package/build deb rpm
     deploy/package/prove
 
+# A signed release of the commit that is tagged with its version (docs/verify.md).
+release KEY:
+    deploy/release/make --key {{ KEY }}
+
 # Formats, and applies what clippy can mend.
 fix:
     cargo fmt --all

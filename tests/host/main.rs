@@ -3,5 +3,6 @@
 mod cage;
 mod deployments;
 mod manual;
+mod release;
 mod service;
 mod user;
