@@ -54,7 +54,7 @@ fn wide() -> Policy {
 #[track_caller]
 fn refused(ask: &Ask<'_>) {
     let denied = ask.denied("protected");
-    assert_eq!(denied.status, 403, "{denied}");
+    assert_eq!(denied.status.code(), 403, "{denied}");
 }
 
 fn plain_container(id: &str, mounts: &str) -> String {
@@ -275,7 +275,7 @@ fn a_container_that_is_not_there_is_not_found_and_is_not_looked_for_again_by_nam
         let denied = Ask::new(&policy, method, target)
             .body(&body)
             .denied("target-check");
-        assert_eq!(denied.status, 404, "{target}");
+        assert_eq!(denied.status.code(), 404, "{target}");
         assert_eq!(denied.to_string(), "No such container: none");
     }
     // A network holds the endpoints of containers that are gone; to take them off is for the engine to say.
@@ -711,7 +711,7 @@ fn a_gate_that_does_not_know_its_container_yet_refuses_what_might_reach_it() {
         let denied = Ask::new(&policy, method, target)
             .body(body)
             .denied("protected");
-        assert_eq!(denied.status, 502, "{denied}");
+        assert_eq!(denied.status.code(), 502, "{denied}");
         assert!(
             denied.detail.contains("the engine did not answer"),
             "{denied}"

@@ -137,7 +137,7 @@ fn a_named_volume_is_looked_up_and_its_device_is_a_bind() {
         engine: vec![("/volumes/data", 500, "{}")],
         ..ask("{}")
     };
-    assert_eq!(broken.denied("target-check").status, 502);
+    assert_eq!(broken.denied("target-check").status.code(), 502);
 }
 
 #[test]

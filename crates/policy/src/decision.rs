@@ -72,6 +72,32 @@ impl Permitted {
     }
 }
 
+/// The HTTP status of a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenialStatus {
+    /// 403: the policy does not allow it.
+    Forbidden,
+    /// 404: the engine has nothing by that name.
+    NotFound,
+    /// 413: the body is longer than what is inspected.
+    TooLarge,
+    /// 502: the engine could not be asked.
+    BadGateway,
+}
+
+impl DenialStatus {
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        match self {
+            DenialStatus::Forbidden => 403,
+            DenialStatus::NotFound => 404,
+            DenialStatus::TooLarge => 413,
+            DenialStatus::BadGateway => 502,
+        }
+    }
+}
+
 /// A refusal: who, what, which rule, which field, and what would pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
@@ -89,8 +115,8 @@ pub struct Denied {
     pub allowed: String,
     /// The line of the policy that would let it pass; empty if no line would in a limited role.
     pub grant: String,
-    /// The HTTP status to answer with.
-    pub status: u16,
+    /// The status to answer with.
+    pub status: DenialStatus,
     /// The command line of an `exec.create`, for the audit record.
     pub command: Option<Vec<String>>,
     /// What the request asked for, as far as it had been read by then.
@@ -99,7 +125,7 @@ pub struct Denied {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.status == 404 {
+        if self.status == DenialStatus::NotFound {
             return printable(f, &self.detail);
         }
         f.write_str("denied: client ")?;
@@ -193,7 +219,7 @@ impl Policy {
                 detail: "no client entry of the policy matches this certificate".into(),
                 allowed: String::new(),
                 grant: String::new(),
-                status: 403,
+                status: DenialStatus::Forbidden,
                 command: None,
                 asked: Powers::default(),
             };

@@ -40,7 +40,7 @@ use docker_api::{Classified, Operation};
 use pki::identity::Identity;
 
 pub use client::Matcher;
-pub use decision::{Denied, EngineAnswer, Lookup, Pending, Permitted, Step, Verdict};
+pub use decision::{DenialStatus, Denied, EngineAnswer, Lookup, Pending, Permitted, Step, Verdict};
 pub use docker_api::image::{ImageName, ImagePattern, Reference};
 pub use error::{PolicyError, PolicyFault};
 pub use fetch::{Host, HostPattern};

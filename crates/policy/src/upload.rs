@@ -14,7 +14,7 @@ use flate2::write::MultiGzDecoder;
 
 use crate::findings::{Findings, Powers};
 use crate::grant;
-use crate::{Denied, Limits, Mode, Protected};
+use crate::{DenialStatus, Denied, Limits, Mode, Protected};
 use archive::{Archive, ArchiveFault};
 use docker_api::Operation;
 use dockerfile::Arguments;
@@ -107,7 +107,7 @@ impl Context {
             detail,
             allowed,
             grant,
-            status: 403,
+            status: DenialStatus::Forbidden,
             command: None,
             asked,
         })

@@ -355,7 +355,7 @@ fn lines(
             format!("would deny, forwarded ({mode})")
         }
         ExplainVerdict::Allow(_) => format!("allow ({mode})"),
-        ExplainVerdict::Deny(denied) => format!("deny ({mode}), status {}", denied.status),
+        ExplainVerdict::Deny(denied) => format!("deny ({mode}), status {}", denied.status.code()),
         ExplainVerdict::Malformed(why) => format!("refused before any policy, status 400: {why}"),
         ExplainVerdict::Unknown(lookup) => {
             format!("cannot tell without the engine's answer to GET {lookup}")
@@ -390,7 +390,7 @@ fn json(policy: &Policy, client: ClientRef, verdict: &ExplainVerdict) -> String 
         out.insert("detail".into(), denied.detail.clone().into());
         out.insert("allowed".into(), denied.allowed.clone().into());
         out.insert("grant".into(), denied.grant.clone().into());
-        out.insert("status".into(), denied.status.into());
+        out.insert("status".into(), denied.status.code().into());
         out.insert("message".into(), format!("dockgate: {denied}").into());
         out
     };

@@ -136,7 +136,7 @@ impl<'a> CallRecord<'a> {
             detail: objection.detail.clone(),
             allowed: objection.allowed.clone(),
             grant: String::new(),
-            status: 403,
+            status: policy::DenialStatus::Forbidden,
             command: None,
             asked: Powers::default(),
         };

@@ -19,7 +19,9 @@ use crate::generation::Generation;
 use crate::house;
 use crate::limits::Reservation;
 use crate::observe::registry::Cut;
-use policy::{ClientRef, DecisionSource, Denied, EngineAnswer, Lookup, Permitted, Request};
+use policy::{
+    ClientRef, DecisionSource, DenialStatus, Denied, EngineAnswer, Lookup, Permitted, Request,
+};
 
 impl Session<'_> {
     /// Decides on a request; `out` holds the head that would go on, and gets the body where it had to be read.
@@ -224,10 +226,10 @@ fn unrecorded(record: &mut RequestRecord<'_>, error: &io::Error) -> Stop {
 
 pub(super) fn refusal(denied: &Denied) -> Refusal {
     let status = match denied.status {
-        404 => Status::NotFound,
-        413 => Status::ContentTooLarge,
-        502 => Status::BadGateway,
-        _ => Status::Forbidden,
+        DenialStatus::Forbidden => Status::Forbidden,
+        DenialStatus::NotFound => Status::NotFound,
+        DenialStatus::TooLarge => Status::ContentTooLarge,
+        DenialStatus::BadGateway => Status::BadGateway,
     };
     Refusal::new(status, denied.to_string())
 }

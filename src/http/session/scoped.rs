@@ -47,7 +47,7 @@ impl<'a> Session<'a> {
             detail,
             allowed: String::new(),
             grant: String::new(),
-            status: 403,
+            status: policy::DenialStatus::Forbidden,
             command: None,
             asked: policy::Powers::default(),
         })

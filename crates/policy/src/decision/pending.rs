@@ -14,7 +14,7 @@ use crate::{BodyLength, ClientRef, Mode, Policy, Request, Role};
 use docker_api::Operation;
 use docker_api::{json, query};
 
-use super::{Denied, Lookup, Pending, Permitted, Stage, Step};
+use super::{DenialStatus, Denied, Lookup, Pending, Permitted, Stage, Step};
 
 impl<'p> Pending<'p> {
     pub(super) fn start(
@@ -72,7 +72,7 @@ impl<'p> Pending<'p> {
             return pending.refuse(
                 "form-body",
                 "Content-Type: a form would override the query".into(),
-                403,
+                DenialStatus::Forbidden,
             );
         }
         // Its bytes could reach the engine behind the switch to HTTP/2, where every call is judged.
@@ -114,7 +114,7 @@ impl<'p> Pending<'p> {
                     return pending.refuse(
                         "body",
                         "Content-Encoding: expected none on an inspected body".into(),
-                        403,
+                        DenialStatus::Forbidden,
                     );
                 }
                 Step::Body(Box::new(pending))
@@ -139,7 +139,7 @@ impl<'p> Pending<'p> {
                 Some(Presence::Required) => self.refuse(
                     "body",
                     "the body is empty, expected a JSON object".into(),
-                    403,
+                    DenialStatus::Forbidden,
                 ),
                 _ => self.target_check(),
             };
@@ -159,7 +159,7 @@ impl<'p> Pending<'p> {
                     self.command = exec::command_line(&value);
                 }
             }
-            Err(error) => return self.refuse("body", error.to_string(), 403),
+            Err(error) => return self.refuse("body", error.to_string(), DenialStatus::Forbidden),
         }
         match self.judge() {
             Some(step) => step,
@@ -170,7 +170,7 @@ impl<'p> Pending<'p> {
     /// The body is longer than [`Pending::max_body`]: refused, never passed unseen.
     pub fn too_large(self) -> Step<'p> {
         let detail = format!("the body is over {} bytes (max_body)", self.policy.max_body);
-        self.refuse("body", detail, 413)
+        self.refuse("body", detail, DenialStatus::TooLarge)
     }
 
     /// The first power the limits do not admit decides.
@@ -181,16 +181,21 @@ impl<'p> Pending<'p> {
         let grant = grant::line(refused, &self.role.name);
         let (rule, detail) = (refused.rule(), refused.to_string());
         let status = if self.findings.is_in_doubt() {
-            502
+            DenialStatus::BadGateway
         } else {
-            403
+            DenialStatus::Forbidden
         };
         self.object_with(rule, detail, (allowed, grant), status)
     }
 
     /// Denies, or in report mode notes that it would and goes on.
     fn object(&mut self, rule: &'static str, detail: String, grant: String) -> Option<Step<'p>> {
-        self.object_with(rule, detail, (String::new(), grant), 403)
+        self.object_with(
+            rule,
+            detail,
+            (String::new(), grant),
+            DenialStatus::Forbidden,
+        )
     }
 
     fn object_with(
@@ -198,7 +203,7 @@ impl<'p> Pending<'p> {
         rule: &'static str,
         detail: String,
         allowed: (String, String),
-        status: u16,
+        status: DenialStatus,
     ) -> Option<Step<'p>> {
         let denied = self.denial(rule, detail, allowed, status);
         match self.role.mode {
@@ -211,13 +216,13 @@ impl<'p> Pending<'p> {
     }
 
     /// Denies; in report mode nothing more can be said of the request, and it is let through.
-    fn refuse(mut self, rule: &'static str, detail: String, status: u16) -> Step<'p> {
+    fn refuse(mut self, rule: &'static str, detail: String, status: DenialStatus) -> Step<'p> {
         let denied = self.denial(rule, detail, Default::default(), status);
         match self.role.mode {
             Mode::Enforce => Step::Denied(denied),
             Mode::Report => {
                 // What does not exist is the engine's to say, not a rule's.
-                if status != 404 {
+                if status != DenialStatus::NotFound {
                     self.reported.get_or_insert(denied);
                 }
                 self.operation = self.classified.operation;
@@ -231,7 +236,7 @@ impl<'p> Pending<'p> {
         rule: &'static str,
         detail: String,
         (allowed, grant): (String, String),
-        status: u16,
+        status: DenialStatus,
     ) -> Box<Denied> {
         Box::new(Denied {
             client: self.policy.client_name(self.client).to_owned(),

@@ -1,6 +1,6 @@
 //! What only the engine can tell: the container behind a name or an exec instance, named volumes and networks.
 
-use super::super::{EngineAnswer, Lookup, Pending, Stage, Step};
+use super::super::{DenialStatus, EngineAnswer, Lookup, Pending, Stage, Step};
 use crate::TARGETED;
 use crate::findings::Unresolved;
 use crate::limits::LimitKey;
@@ -19,14 +19,18 @@ impl<'p> Pending<'p> {
         self.refuse(
             "target-check",
             format!("the engine could not be asked: {why}"),
-            502,
+            DenialStatus::BadGateway,
         )
     }
 
     /// Goes on with the engine's answer.
     pub fn answer(mut self, answer: &EngineAnswer) -> Step<'p> {
         match std::mem::replace(&mut self.stage, Stage::Body) {
-            Stage::Body => self.refuse("target-check", "no question was asked".into(), 502),
+            Stage::Body => self.refuse(
+                "target-check",
+                "no question was asked".into(),
+                DenialStatus::BadGateway,
+            ),
             Stage::Exec => self.exec_answer(answer),
             Stage::Container => self.container_answer(answer),
             Stage::Names(names) => self.name_answer(names, answer),
@@ -48,7 +52,7 @@ impl<'p> Pending<'p> {
         };
         if !plain(name) {
             let detail = format!("container \"{name}\", expected a name or an id");
-            return self.refuse("target-check", detail, 403);
+            return self.refuse("target-check", detail, DenialStatus::Forbidden);
         }
         let (target, stage) = match self.operation {
             Operation::ExecStart => (format!("/exec/{name}/json"), Stage::Exec),
@@ -76,7 +80,7 @@ impl<'p> Pending<'p> {
             return self.refuse(
                 "target-check",
                 "the engine named no container for the exec instance".into(),
-                502,
+                DenialStatus::BadGateway,
             );
         };
         self.lookup = Lookup {
@@ -99,7 +103,7 @@ impl<'p> Pending<'p> {
             return self.refuse(
                 "target-check",
                 "the engine gave the container no id".into(),
-                502,
+                DenialStatus::BadGateway,
             );
         };
         // By its id, so that what is called so by then is no other container than the one that was judged.
@@ -168,7 +172,7 @@ impl<'p> Pending<'p> {
             };
             if !plain(name) {
                 let detail = format!("{field}={name}, expected a plain name or id");
-                return self.refuse(rule, detail, 403);
+                return self.refuse(rule, detail, DenialStatus::Forbidden);
             }
         }
         names.reverse();
@@ -200,7 +204,7 @@ impl<'p> Pending<'p> {
             }) = &name
             {
                 let detail = format!("No such container: {name}");
-                return self.refuse("target-check", detail, 404);
+                return self.refuse("target-check", detail, DenialStatus::NotFound);
             }
             // What does not exist will be made by the engine, without options, or refused by it.
             if let Some(Unresolved::Network { name, field }) = &name {
@@ -266,7 +270,9 @@ impl<'p> Pending<'p> {
                         .name()
                         .unwrap_or(self.parameters.get("container"))
                 );
-                Err(self.clone().refuse("target-check", detail, 404))
+                Err(self
+                    .clone()
+                    .refuse("target-check", detail, DenialStatus::NotFound))
             }
             status => Err(self.clone().lookup_failed(&format!("it answered {status}"))),
         }
