@@ -90,6 +90,9 @@ fn main() -> ExitCode {
         .map(|case| case.trial(&mode, required))
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    // A filter that fits nothing must not look like a suite that passed.
+    let ran = conclusion.num_passed + conclusion.num_failed;
+    let idle = required && !arguments.list && ran == 0;
     if let Mode::Run(suite) = mode {
         let verdict = suite.stop();
         kill_all();
@@ -97,6 +100,10 @@ fn main() -> ExitCode {
             eprintln!("e2e: {why}");
             return ExitCode::FAILURE;
         }
+    }
+    if idle {
+        eprintln!("e2e: an engine is required, and no scenario ran on it");
+        return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -94,7 +95,9 @@ fn each_command_of_the_guide_does_what_the_guide_says() {
     let work = home.join("work");
     fs::create_dir(&work).expect("make the guide's directory");
 
-    let port = free_port();
+    // Held from the beginning to the end, so that nobody else can take the port between two gates.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind a port");
+    let port = listener.local_addr().expect("ask for the port").port();
     let shell = |text: &str| {
         let mut command = Command::new("bash");
         // What the tests are told by such variables is not a setting of the gate.
@@ -118,9 +121,14 @@ fn each_command_of_the_guide_does_what_the_guide_says() {
     let mut gates = Vec::new();
     for block in &blocks {
         if matches!(block.kind, Kind::Serves) {
-            let text = format!("exec {}", block.text);
+            let serve = block.text.replace("-H tcp://localhost:2376", "-H fd://");
+            assert_ne!(serve, block.text, "the guide's gate listens on port 2376");
+            let handed = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$";
+            let text = format!("{handed}; exec {serve}");
             let log = fs::File::create(home.join("gate.log")).expect("make the gate's log");
+            let handle = listener.try_clone().expect("share the port");
             let gate = shell(&text)
+                .stdin(OwnedFd::from(handle))
                 .stdout(log.try_clone().expect("share the log"))
                 .stderr(log)
                 .spawn()
@@ -205,11 +213,6 @@ fn answer_pings(mut client: UnixStream) {
             return;
         }
     }
-}
-
-fn free_port() -> u16 {
-    let probe = TcpListener::bind(("127.0.0.1", 0)).expect("bind a port");
-    probe.local_addr().expect("ask for the port").port()
 }
 
 fn path(tools: &Path) -> String {

@@ -17,7 +17,7 @@ const NOBODY: u32 = 65534;
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("NOT RUN: only root can become another user");
+        testkit::programs::missing("the right to become another user");
     }
     root
 }

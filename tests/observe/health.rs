@@ -200,7 +200,7 @@ fn a_gate_behind_a_stale_bind_mount_ends_when_asked_to() {
         .stderr(Stdio::piped());
     let possible = Command::new("unshare").args(["--mount", "true"]).output();
     if !possible.is_ok_and(|o| o.status.success()) {
-        eprintln!("NOT RUN: mounts need root and unshare(1)");
+        testkit::programs::missing("unshare(1) with the right to mount");
         return;
     }
     let mut gate = ByOptions::run(command, pki, dir);

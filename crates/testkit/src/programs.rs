@@ -40,14 +40,14 @@ pub fn external(program: &str, args: &[&str]) -> Option<Output> {
     }
 }
 
-/// Says that a program is missing, and fails where [`REQUIRE`] is set.
+/// Says that a program, or a right, is missing, and fails where [`REQUIRE`] is set.
 #[track_caller]
 pub fn missing(program: &str) {
     assert!(
         std::env::var_os(REQUIRE).is_none(),
-        "{program} is not installed, and {REQUIRE} is set"
+        "{program} is not there, and {REQUIRE} is set"
     );
-    eprintln!("NOT RUN: {program} is not installed, so its judgement is missing here");
+    eprintln!("NOT RUN: {program} is not there, so its judgement is missing here");
 }
 
 /// Runs a command to its end; one that still runs after [`DEADLINE`] is killed, and the test fails.
