@@ -83,7 +83,8 @@ fn each_command_has_a_page_and_each_option_is_on_it() {
             )) || page.contains(&format!(".TH {} 1", name.to_uppercase())),
             "{page}"
         );
-        for option in command.get_arguments().filter_map(|arg| arg.get_long()) {
+        let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        for option in shown.filter_map(|arg| arg.get_long()) {
             let option = option.replace('-', "\\-");
             assert!(
                 page.contains(&format!("\\-\\-{option}")),

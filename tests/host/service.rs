@@ -176,7 +176,10 @@ fn activated(host: &str, for_this_process: bool) -> (GateProcess, std::net::Sock
         "exec 3<&0 0</dev/null; export LISTEN_PID={pid} LISTEN_FDS=1 LISTEN_FDNAMES=dockgate; exec \"$@\""
     );
     let mut command = Command::new("sh");
+    // The gate takes DOCKGATE_* for settings, and the tests have some of their own.
     command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .args(["-c", &script, "sh"])
         .arg(binary())
         .arg("serve")
@@ -220,6 +223,8 @@ fn systemd_starts_the_gate_with_the_first_connection() {
     }
     let mut command = Command::new("systemd-socket-activate");
     command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .args(["--listen", &address])
         .arg(binary())
         .arg("serve")
