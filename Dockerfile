@@ -6,6 +6,8 @@
 ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
 
 FROM ${RUST_IMAGE} AS build
+# What `dockgate --version` and the label below say: --build-arg DOCKGATE_COMMIT=$(git rev-parse HEAD)
+ARG DOCKGATE_COMMIT=""
 WORKDIR /src
 COPY . .
 # Static glibc: bookworm's resolves names (files and DNS) without loading a library. The target is named because flags then apply
@@ -20,8 +22,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate
 
 FROM scratch
+ARG DOCKGATE_COMMIT=""
 LABEL org.opencontainers.image.title="dockgate" \
       org.opencontainers.image.description="A mutual-TLS gate in front of the Docker Engine API" \
+      org.opencontainers.image.revision="${DOCKGATE_COMMIT}" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 # The directories belong to the user below, so that a new volume on /certs and a tmpfs on /run/dockgate can be written.
 COPY --from=build --chown=65532:65532 /image/ /
