@@ -32,6 +32,7 @@ use crate::generation;
 use crate::net::{self, holder};
 use crate::observe::admin;
 use crate::observe::control::{BindError, ControlSocket};
+use pki::crl::IssuedList;
 use text::escape;
 
 /// Longest wait for the engine's answer.
@@ -83,6 +84,7 @@ fn findings(config: &Config, offline: bool) -> Vec<Finding> {
     findings.extend(user(config));
     findings.extend(generation::certificates(config, OffsetDateTime::now_utc()));
     findings.extend(exposure::findings(config));
+    findings.extend(signing(config, OffsetDateTime::now_utc()));
     findings.extend(restraints(config));
     if let Some(AuditSink::File(path)) = &config.audit {
         findings.push(audit(path));
@@ -108,6 +110,43 @@ pub(crate) fn user(config: &Config) -> Option<Finding> {
             ..Finding::fatal(finding::chain(&error))
         },
     })
+}
+
+/// Where certificates come from over the network, and how long the gate can do without.
+pub(crate) fn signing(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(enroll) = &config.enroll {
+        let what = format!("the signer at {} is a process of its own", enroll.listen);
+        found.push(match (&config.user, config.cage) {
+            (Some(user), _) => Finding::ok(format!("{what}; the gate becomes {user} and cannot read the CA's key")),
+            (None, true) => Finding::ok(format!("{what} with the gate's user; the cage alone keeps the gate from the CA's key")),
+            (None, false) => Finding::warning(format!("{what} with the gate's user, and without the cage nothing keeps the gate from the CA's key"))
+                .hint("start as root with user = \"dockgate\", or leave unsafe-no-cage out"),
+        });
+    }
+    if let Some(gate) = &config.enrolled {
+        found.push(match IssuedList::read(&gate.dir.join("trust/crl.pem")) {
+            Err(error) => Finding::warning(format!(
+                "no revocation list came from the signer yet: {error}"
+            )),
+            Ok(list) => until(list.next_update, now),
+        });
+    }
+    found
+}
+
+/// How long an enrolled gate lets clients in without its signer.
+fn until(end: Option<OffsetDateTime>, now: OffsetDateTime) -> Finding {
+    let left = end.map(|end| end - now).unwrap_or_default();
+    let text = format!(
+        "without its signer the gate lets clients in until {}",
+        end.map(pki::timestamp).unwrap_or_default()
+    );
+    match left > time::Duration::days(5) {
+        true => Finding::ok(text),
+        false => Finding::warning(text)
+            .hint("the signer renews its list daily: does it run, and does this host reach it?"),
+    }
 }
 
 /// What the kernel keeps the running gate to.

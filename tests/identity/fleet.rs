@@ -198,6 +198,14 @@ fn a_second_gate_is_enrolled_and_a_revocation_at_the_signer_ends_sessions_behind
         let output = join(home.path(), &token, &["--renew", "none", "--context", name]);
         assert!(output.status.success(), "{}", said(&output));
     }
+    let checked = said(&run(
+        home.path(),
+        &["check", "--offline", "--enrolled", path],
+    ));
+    assert!(
+        checked.contains("without its signer the gate lets clients in until"),
+        "{checked}"
+    );
     let mut alice = connect(&second, home.path(), "alice").expect("let in");
     let mut bob = connect(&second, home.path(), "bob").expect("let in");
     session(&mut alice);
@@ -275,5 +283,20 @@ fn settings_that_contradict_each_other_stop_the_gate() {
     assert!(
         fresh.contains("the signer will make certificates"),
         "{fresh}"
+    );
+    assert!(
+        fresh.contains("the cage alone keeps the gate from the CA's key"),
+        "{fresh}"
+    );
+    let open = check(&[
+        "--auto-certs",
+        "a",
+        "--enroll",
+        "tcp://:2377",
+        "--unsafe-no-cage=true",
+    ]);
+    assert!(
+        open.contains("nothing keeps the gate from the CA's key"),
+        "{open}"
     );
 }
