@@ -19,6 +19,7 @@ mod client;
 mod docker;
 mod host;
 mod probe;
+mod running;
 
 use docker::{Chosen, DockerEnv};
 

@@ -236,3 +236,41 @@ fn what_the_socket_does_not_understand_it_refuses_in_words() {
         "{answer:?}"
     );
 }
+
+/// `dockgate doctor` with nothing but the way to the control socket.
+fn doctor_beside(gate: &ByOptions) -> String {
+    let home = tempfile::tempdir().expect("a directory");
+    let output = dockgate()
+        .arg("doctor")
+        .env_clear()
+        .env("HOME", home.path())
+        .env(
+            "DOCKGATE_CONTROL_SOCKET",
+            gate.dir.path().join("control.sock"),
+        )
+        .output()
+        .expect("start the doctor");
+    let text = said(&output);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_doctor_takes_the_options_of_the_gate_that_runs_beside_it() {
+    let (gate, _engine) = with_engine(&[]);
+    let text = doctor_beside(&gate);
+    let pid = gate.status().pid;
+    let taken = format!("gate ok a gate runs here, pid {pid}: its options are taken");
+    assert!(text.starts_with(&taken), "{text}");
+    // The engine of the tests does not say its version; that the doctor asked it shows whose options these are.
+    let engine = testkit::gate::engine_socket(&gate.dir);
+    assert!(text.contains(&engine.display().to_string()), "{text}");
+}
+
+#[test]
+fn without_a_gate_the_doctor_examines_what_it_is_given() {
+    let (mut gate, _engine) = with_engine(&[]);
+    gate.signal(rustix::process::Signal::TERM);
+    gate.ended();
+    let text = doctor_beside(&gate);
+    assert!(!text.contains("a gate runs here"), "{text}");
+}

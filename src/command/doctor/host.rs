@@ -7,7 +7,7 @@ use time::macros::datetime;
 
 use crate::cli::ServeArgs;
 use crate::command::check;
-use crate::command::doctor::Report;
+use crate::command::doctor::{Report, running};
 use crate::config::{self, Config};
 use crate::finding::Finding;
 use crate::generation;
@@ -15,8 +15,20 @@ use crate::generation;
 /// No dockgate is older: a clock before this moment is not set.
 const BIRTH: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
+/// With what it is given, or, where that is nothing, with the options of the gate that runs here.
 pub(super) fn examine(args: &ServeArgs, env: Vec<(OsString, OsString)>) -> Report {
     let mut report = Report::default();
+    let running = match *args == ServeArgs::default() {
+        true => running::find(&env),
+        false => None,
+    };
+    let (args, env) = match running {
+        Some(gate) => {
+            report.note("gate", [gate.finding]);
+            (&gate.args.clone(), gate.env)
+        }
+        None => (args, env),
+    };
     if let Some(config) = configuration(&mut report, args, env) {
         walk(&mut report, &config);
     }
