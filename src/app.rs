@@ -27,13 +27,14 @@ use crate::connection::{Bounds, Front};
 use crate::engine::Upstream;
 use crate::generation::{self, Generation};
 use crate::house::{House, Surroundings, Survey};
+use crate::http::scope::usage::usage;
 use crate::http::shared::{Current, Deadlines, HttpLimits, Shared};
 use crate::limits::MemoryBudget;
 use crate::listener::{self, Keepalive};
 use crate::observe::admin::{self, Admin};
 use crate::observe::audit::sink::{OnFailure, Sink, Target};
 use crate::observe::control::server::{About, Control};
-use crate::observe::control::{ControlSocket, ReloadRequest};
+use crate::observe::control::{ControlSocket, OwnersLook, ReloadRequest};
 use crate::observe::health::{self, Health, ReportOnly};
 use crate::observe::registry::{Cut, PerClient, Registry};
 use crate::plugin::Plugin;
@@ -330,6 +331,19 @@ impl App {
         end
     }
 
+    /// Looks at what owners have, for the control socket.
+    fn owners(&self) -> OwnersLook {
+        let front = self.front.clone();
+        Arc::new(move || {
+            let front = front.clone();
+            Box::pin(async move {
+                let live = front.registry.snapshot();
+                let live: Vec<_> = live.iter().map(|entry| entry.identity.clone()).collect();
+                usage(&front.shared, &live).await
+            })
+        })
+    }
+
     /// Tells whom the policy in force lets do everything.
     fn report_only(&self) -> ReportOnly {
         let shared = self.front.shared.clone();
@@ -361,6 +375,7 @@ impl App {
             about,
             reload: self.reload.clone(),
             report_only: self.report_only(),
+            owners: self.owners(),
         };
         (admin, control)
     }

@@ -164,6 +164,9 @@ pub struct PsArgs {
     /// Only connections of this client (common name, serial or fingerprint)
     #[arg(long, value_name = "CLIENT")]
     pub client: Option<String>,
+    /// What clients of roles with a scope have on the engine, against their budgets
+    #[arg(long, conflicts_with = "client")]
+    pub owners: bool,
     /// How to reach the running gate.
     #[command(flatten)]
     pub control: ControlArgs,

@@ -46,6 +46,14 @@ pub fn reload(args: &ReloadArgs, output: &mut Output<'_>) -> Result<Exit, Failur
 pub fn ps(args: &PsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     block_on(async {
         let client = client(&args.control)?;
+        if args.owners {
+            let owners = client.owners().await?;
+            match args.json {
+                true => output.json(&owners),
+                false => render::owners(output, &owners),
+            }
+            return Ok(Exit::OK);
+        }
         let mut live = client.connections().await?;
         if let Some(wanted) = &args.client {
             live.connections.retain(|c| c.is_of(wanted));

@@ -11,6 +11,7 @@ mod joined;
 mod lists;
 mod locks;
 mod objects;
+pub mod usage;
 mod view;
 
 use std::sync::Arc;

@@ -65,6 +65,48 @@ pub struct Connection {
     pub bytes_out: u64,
 }
 
+/// `GET /owners`: what clients of roles with a scope have on the engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Owners {
+    /// Sorted by name.
+    pub owners: Vec<OwnerUse>,
+}
+
+/// One owner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnerUse {
+    /// Its typed name: `…/cn:alice`, `entry:team`.
+    pub owner: String,
+    /// What it has.
+    pub used: OwnerAmounts,
+    /// What it may have; absent where the owner's role cannot be told, since it is not connected.
+    pub budget: Option<OwnerAmounts>,
+}
+
+/// Amounts of what is counted; absent where there is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnerAmounts {
+    /// Containers.
+    pub containers: Option<u64>,
+    /// Bytes that containers were granted.
+    pub memory: Option<u64>,
+    /// Billionths of a CPU that containers were granted.
+    pub nano_cpus: Option<u64>,
+    /// Processes that containers were granted.
+    pub pids: Option<u64>,
+    /// Volumes.
+    pub volumes: Option<u64>,
+    /// Networks.
+    pub networks: Option<u64>,
+}
+
+/// Looks at the engine for the owners.
+pub type OwnersLook = Arc<
+    dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Owners, String>> + Send>>
+        + Send
+        + Sync,
+>;
+
 /// `POST /kick`: whom to cut. Each part that is there adds connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

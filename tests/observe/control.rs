@@ -232,7 +232,7 @@ fn what_the_socket_does_not_understand_it_refuses_in_words() {
     assert!(
         answer
             .text()
-            .contains("GET /connections, /ready and /status"),
+            .contains("GET /connections, /owners, /ready and /status"),
         "{answer:?}"
     );
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::observe::control::Connection;
+use crate::observe::control::{Connection, OwnerAmounts, Owners};
+use policy::scope::budget::Resource;
 use text::{Align, columns, escape};
 
 use crate::command::output::Output;
@@ -67,6 +68,62 @@ pub(super) fn lines(connections: &[Connection], rates: Option<&Rates>) -> Vec<St
         ]);
     }
     columns(&rows, &ALIGN)
+}
+
+/// Owners with what they have, and may have.
+pub(super) fn owners(output: &mut Output<'_>, owners: &Owners) {
+    for line in owner_lines(owners) {
+        output.row(line);
+    }
+}
+
+/// The lines of a table of owners.
+pub(super) fn owner_lines(owners: &Owners) -> Vec<String> {
+    let heading = [
+        "OWNER",
+        "CONTAINERS",
+        "MEMORY",
+        "CPUS",
+        "PIDS",
+        "VOLUMES",
+        "NETWORKS",
+    ];
+    let mut rows = vec![heading.map(str::to_owned)];
+    let none = OwnerAmounts::default();
+    for owner in &owners.owners {
+        let (used, most) = (&owner.used, owner.budget.as_ref().unwrap_or(&none));
+        let of = |used: Option<u64>, most: Option<u64>, shown: &dyn Fn(u64) -> String| {
+            let used = shown(used.unwrap_or(0));
+            match most {
+                Some(most) => format!("{used}/{}", shown(most)),
+                None => used,
+            }
+        };
+        let count = |n: u64| n.to_string();
+        let name = owner
+            .owner
+            .split_once('/')
+            .filter(|_| !owner.owner.starts_with("entry:"));
+        rows.push([
+            shorten(&plain(name.map_or(owner.owner.as_str(), |(_, name)| name))),
+            of(used.containers, most.containers, &count),
+            of(used.memory, most.memory, &|n| Resource::Memory.shown(n)),
+            of(used.nano_cpus, most.nano_cpus, &|n| Resource::Cpus.shown(n)),
+            of(used.pids, most.pids, &count),
+            of(used.volumes, most.volumes, &count),
+            of(used.networks, most.networks, &count),
+        ]);
+    }
+    let align = [
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+    ];
+    columns(&rows, &align)
 }
 
 /// One connection in words.

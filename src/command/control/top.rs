@@ -41,6 +41,11 @@ pub(super) async fn watch(
         output.row(heading(&status));
         output.line("");
         render::table(output, &live.connections, None);
+        let owners = client.owners().await.unwrap_or_default();
+        if !owners.owners.is_empty() {
+            output.line("");
+            render::owners(output, &owners);
+        }
         return Ok(());
     }
     let mut ends = [
@@ -106,10 +111,17 @@ async fn look(client: &ControlClient, before: &mut Option<Look>) -> Result<Strin
             .total_cmp(&weight(a))
             .then(a.idle_ms.cmp(&b.idle_ms))
     });
+    let owners = client.owners().await.unwrap_or_default();
     let mut page = heading(&status);
     for line in std::iter::once(String::new()).chain(render::lines(&live, Some(&rates))) {
         page.push('\n');
         page.push_str(&line);
+    }
+    if !owners.owners.is_empty() {
+        for line in std::iter::once(String::new()).chain(render::owner_lines(&owners)) {
+            page.push('\n');
+            page.push_str(&line);
+        }
     }
     Ok(page)
 }

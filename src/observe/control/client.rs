@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{Connections, ControlRefused, GateStatus, Kick, Kicked, Reloaded};
+use super::{Connections, ControlRefused, GateStatus, Kick, Kicked, Owners, Reloaded};
 use crate::observe::health::Readiness;
 
 /// Bytes of an answer: a full table of ten thousand connections is a few megabytes.
@@ -85,6 +85,14 @@ impl ControlClient {
     /// When there is no gate, or no proper answer in time.
     pub async fn connections(&self) -> Result<Connections, ClientError> {
         self.ask(Method::GET, "/connections", &()).await
+    }
+
+    /// `GET /owners`.
+    ///
+    /// # Errors
+    /// When there is no gate, when the engine cannot be asked, or no proper answer in time.
+    pub async fn owners(&self) -> Result<Owners, ClientError> {
+        self.ask(Method::GET, "/owners", &()).await
     }
 
     /// `POST /kick`.

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use super::{
-    Connection, Connections, ControlRefused, ControlSocket, GateStatus, Kick, Kicked,
+    Connection, Connections, ControlRefused, ControlSocket, GateStatus, Kick, Kicked, OwnersLook,
     ReloadRequest, Reloaded,
 };
 use crate::observe::admin::serve::{self, AdminAnswer, json};
@@ -23,7 +23,7 @@ use crate::observe::registry::{Cut, Registry};
 /// Bytes of a request's body: room for ten thousand numbers.
 const MAX_BODY: usize = 128 * 1024;
 
-const NOTHING_ELSE: &str = "there is nothing here; the control socket answers GET /connections, /ready and /status, and POST /kick and /reload";
+const NOTHING_ELSE: &str = "there is nothing here; the control socket answers GET /connections, /owners, /ready and /status, and POST /kick and /reload";
 
 /// What does not change while the gate runs.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Control {
     pub reload: mpsc::Sender<ReloadRequest>,
     /// Whom the policy in force lets do everything.
     pub report_only: ReportOnly,
+    /// Looks at what owners have on the engine.
+    pub owners: OwnersLook,
 }
 
 impl std::fmt::Debug for Control {
@@ -92,6 +94,10 @@ impl Control {
     ) -> Response<AdminAnswer> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/connections") => json(StatusCode::OK, &self.connections()),
+            (&Method::GET, "/owners") => match (self.owners)().await {
+                Ok(owners) => json(StatusCode::OK, &owners),
+                Err(message) => json(StatusCode::BAD_GATEWAY, &ControlRefused { message }),
+            },
             (&Method::GET, "/ready") => {
                 let ready = self.health.ready().await.under(&self.report_only);
                 json(serve::readiness(&ready), &ready)

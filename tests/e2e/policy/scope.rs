@@ -7,6 +7,7 @@ mod tools;
 mod volumes;
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
@@ -46,13 +47,21 @@ struct Owners<'a> {
     alice: Side<'a>,
     bob: Side<'a>,
     direct: Side<'a>,
+    /// The gate's control socket.
+    control: PathBuf,
 }
 
 impl<'a> Owners<'a> {
     /// `role` is what the role says beside its scope.
     fn start(suite: &'a Suite, name: &'a str, role: &str) -> Verdict<Self> {
         let key = suite.scratch(&format!("{name}-key"))?.join("owner.key");
-        let roles = Roles::start(suite, name, &["--owner-key", &path(&key)?])?;
+        let control = key.with_file_name("control.sock");
+        let (key_text, control_text) = (path(&key)?, path(&control)?);
+        let roles = Roles::start(
+            suite,
+            name,
+            &["--owner-key", &key_text, "--control-socket", &control_text],
+        )?;
         let mode =
             std::os::unix::fs::MetadataExt::mode(&fs::metadata(&key).context("see the key")?);
         ensure!(mode & 0o777 == 0o600, "the key has mode {mode:o}");
@@ -66,7 +75,31 @@ impl<'a> Owners<'a> {
             alice,
             bob,
             direct,
+            control,
         })
+    }
+
+    /// What `dockgate ps --owners` prints.
+    fn shown(&self) -> Verdict<String> {
+        // A budget is known while its owner is connected.
+        let mut wires = Vec::new();
+        for side in [&self.alice, &self.bob] {
+            let mut wire = side.wire()?;
+            wire.send(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")?;
+            wire.answer()?;
+            wires.push(wire);
+        }
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_dockgate"))
+            .args(["ps", "--owners", "--control-socket", &path(&self.control)?])
+            .output()
+            .context("start dockgate ps")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(text)
     }
 
     fn finish(self) -> Verdict {

@@ -137,6 +137,14 @@ fn sums(suite: &Suite, name: &str) -> Verdict {
         &body(r#","NanoCpus":2000000000,"Memory":1073741824"#),
         201,
     )?;
+    let shown = owners.shown()?;
+    ensure!(
+        shown.contains("cn:e2e ecdsa")
+            && shown.contains("3/3")
+            && shown.contains("1GiB/1GiB")
+            && shown.contains("1.5/2"),
+        "ps --owners: {shown}"
+    );
     // Volumes and networks are counted, also those that a container would make.
     alice.ok("docker rm -f $(docker ps -aq) >/dev/null; docker volume create $N-1 >/dev/null; docker volume create $N-1 >/dev/null; docker volume create $N-2 >/dev/null")?;
     let two = format!(
