@@ -19,10 +19,11 @@ fn main() {
     let target = env::var("TARGET").unwrap_or_default();
     let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
     let version = |name: &str| locked(&lock, name).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo:rustc-env=DOCKGATE_BUILT_FROM={commit}");
-    println!("cargo:rustc-env=DOCKGATE_BUILT_FOR={target}");
+    // Cargo gives these to what it runs as well, where a name that begins with DOCKGATE_ would be a setting.
+    println!("cargo:rustc-env=BUILT_FROM={commit}");
+    println!("cargo:rustc-env=BUILT_FOR={target}");
     println!(
-        "cargo:rustc-env=DOCKGATE_BUILT_WITH=rustls {}, aws-lc-rs {}",
+        "cargo:rustc-env=BUILT_WITH=rustls {}, aws-lc-rs {}",
         version("rustls"),
         version("aws-lc-rs")
     );

@@ -20,11 +20,11 @@ pub use crate::config::args::{ControlArgs, ServeArgs};
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit  ",
-    env!("DOCKGATE_BUILT_FROM"),
+    env!("BUILT_FROM"),
     "\ntarget  ",
-    env!("DOCKGATE_BUILT_FOR"),
+    env!("BUILT_FOR"),
     "\nTLS     ",
-    env!("DOCKGATE_BUILT_WITH"),
+    env!("BUILT_WITH"),
 );
 
 /// A mutual-TLS gate in front of the Docker Engine API.
