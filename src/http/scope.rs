@@ -1,8 +1,8 @@
 //! Requests of a client whose role has a scope, after the policy has permitted them.
 //!
 //! A request goes on as it is, goes on with another target, or is performed by the gate, which then has the answer in its hands before
-//! the client does. Every object that a request names is looked up as its owner sees the engine ([`view`]); one that is not the
-//! owner's is asked for under a name that cannot exist ([`ghost`]), so that the answer is that for a missing one.
+//! the client does. Every object that a request names is looked up as its owner sees the engine (`view`); one that is not the
+//! owner's is asked for under a name that cannot exist (`ghost`), so that the answer is that for a missing one.
 
 mod budget;
 mod create;

@@ -47,7 +47,7 @@ fn terminal() -> Option<bool> {
         .then(|| !is_set("NO_COLOR") && !is_dumb)
 }
 
-/// Starts logging to standard error: lines wait until [`write`] or [`flush`] is called. Only the first call in a process counts.
+/// Starts logging to standard error: lines wait until [`write()`] or [`flush`] is called. Only the first call in a process counts.
 pub fn start(level: Level, format: Format) {
     set_level(level);
     if SINK.get().is_some() {
