@@ -1,14 +1,14 @@
-//! The user that the gate becomes (`user`): looked up in the system's databases, with the groups it has there.
+//! The user that the gate becomes (`user`): looked up in /etc/passwd, with the groups that /etc/group has.
+//!
+//! Not by the C library: one that is linked statically loads its name services at run time, and crashes where they do not fit.
 
-use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::{
-    Gid, Group, Uid, User, geteuid, getgrouplist, getgroups, getresgid, getresuid, setgroups,
-    setresgid, setresuid,
+    Gid, Uid, geteuid, getgroups, getresgid, getresuid, setgroups, setresgid, setresuid,
 };
 
 use crate::config::RunAs;
@@ -75,41 +75,39 @@ impl Account {
     /// When it or its group does not exist, or is root.
     pub fn find(wanted: &RunAs) -> Result<Self, AccountError> {
         let name = wanted.to_string();
-        let system = |errno: Errno| AccountError::System {
-            name: name.clone(),
-            source: errno.into(),
+        let read = |path: &str| {
+            std::fs::read_to_string(path).map_err(|source| AccountError::System {
+                name: name.clone(),
+                source,
+            })
         };
-        let number = wanted.user.parse::<u32>().ok().map(Uid::from_raw);
-        let entry = match number {
-            Some(uid) => User::from_uid(uid),
-            None => User::from_name(&wanted.user),
-        };
-        let entry = entry.map_err(system)?;
-        let uid = entry.as_ref().map(|user| user.uid).or(number);
+        let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
+        let number = wanted.user.parse::<u32>().ok();
+        let entry = lines(&users).find_map(|fields| {
+            let [user, _, uid, gid, ..] = fields[..] else {
+                return None;
+            };
+            let (uid, gid) = (uid.parse::<u32>().ok()?, gid.parse::<u32>().ok()?);
+            (number.map_or(user == wanted.user, |number| number == uid)).then_some((user, uid, gid))
+        });
+        let uid = entry.map(|(_, uid, _)| uid).or(number);
         let uid = uid.ok_or_else(|| AccountError::NoUser(wanted.user.clone()))?;
-        let gid = match (&wanted.group, &entry) {
-            (Some(group), _) => match group.parse::<u32>() {
-                Ok(number) => Gid::from_raw(number),
-                Err(_) => Group::from_name(group)
-                    .map_err(system)?
-                    .map(|group| group.gid)
-                    .ok_or_else(|| AccountError::NoGroup(group.clone()))?,
-            },
-            (None, Some(user)) => user.gid,
-            (None, None) => return Err(AccountError::NoGroupOf(uid.as_raw())),
+        let gid = match (&wanted.group, entry) {
+            (Some(group), _) => group_of(&groups, group)?,
+            (None, Some((_, _, gid))) => gid,
+            (None, None) => return Err(AccountError::NoGroupOf(uid)),
         };
-        if uid.is_root() || gid.as_raw() == 0 {
+        if uid == 0 || gid == 0 {
             return Err(AccountError::Root(name));
         }
         // A group that is named replaces all others, as with `docker run --user`.
         let groups = match (&wanted.group, entry) {
-            (None, Some(user)) => {
-                let name = CString::new(user.name).unwrap_or_default();
-                getgrouplist(&name, gid).map_err(system)?
-            }
+            (None, Some((user, ..))) => groups_with(&groups, user),
             _ => Vec::new(),
         };
-        let groups = groups.into_iter().filter(|group| *group != gid).collect();
+        let groups = groups.into_iter().filter(|group| *group != gid);
+        let groups = groups.map(Gid::from_raw).collect();
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         Ok(Self {
             name,
             uid,
@@ -172,6 +170,35 @@ impl Account {
     }
 }
 
+/// The entries of a database, a line each (passwd(5), group(5)).
+fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().map(|line| line.split(':').collect())
+}
+
+/// A group's number, by its name or its number.
+fn group_of(groups: &str, wanted: &str) -> Result<u32, AccountError> {
+    let number = wanted.parse().ok();
+    let named = || {
+        lines(groups)
+            .find(|fields| fields[0] == wanted)?
+            .get(2)?
+            .parse()
+            .ok()
+    };
+    let found = number.or_else(named);
+    found.ok_or_else(|| AccountError::NoGroup(wanted.to_owned()))
+}
+
+/// The groups that a user is a member of, beside the user's own.
+fn groups_with(groups: &str, user: &str) -> Vec<u32> {
+    let number = |fields: Vec<&str>| {
+        let members = fields.get(3)?;
+        let is_member = members.split(',').any(|member| member == user);
+        is_member.then(|| fields[2].parse().ok())?
+    };
+    lines(groups).filter_map(number).collect()
+}
+
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (user {}, group {}", self.name, self.uid, self.gid)?;
@@ -179,5 +206,24 @@ impl fmt::Display for Account {
             write!(f, ", {group}")?;
         }
         f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUPS: &str = "root:x:0:\ndocker:x:999:alice,bob\nadm:x:4:bob\nbroken\nodd:x:many:bob\n";
+
+    #[test]
+    fn groups_are_found_by_name_number_and_member_and_broken_lines_are_passed_over() {
+        assert_eq!(group_of(GROUPS, "docker").ok(), Some(999));
+        assert_eq!(group_of(GROUPS, "123").ok(), Some(123));
+        for missing in ["dock", "broken", "odd", "alice"] {
+            assert!(group_of(GROUPS, missing).is_err(), "{missing}");
+        }
+        assert_eq!(groups_with(GROUPS, "bob"), [999, 4]);
+        assert_eq!(groups_with(GROUPS, "alice"), [999]);
+        assert!(groups_with(GROUPS, "bo").is_empty());
     }
 }
