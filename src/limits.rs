@@ -99,6 +99,12 @@ impl Reservation {
         }
     }
 
+    /// Another share of the same budget, of nothing yet.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self::new(&self.budget)
+    }
+
     /// Makes it `bytes` if it is less.
     ///
     /// # Errors

@@ -20,7 +20,9 @@ use crate::tls::config::trust_store;
 use pki::identity::Identity;
 use pki::pem;
 
+use buildkit::Call;
 use docker_api::Operation;
+use policy::build::BuildFacts;
 use policy::{ClientRef, Policy, PolicyError, Power, Powers, Verdict, pin};
 use text::escape;
 
@@ -279,6 +281,14 @@ fn named() -> Identity {
 /// A recorded request, judged again: its client, what it asked for, and the verdict.
 fn replayed(policy: &Policy, record: &Record) -> (ClientRef, Powers, Verdict) {
     let client = policy.client_for(&recorded(record));
+    if let Some(call) = Call::from_id(&record.operation) {
+        let facts = BuildFacts {
+            kept: record.facts.clone(),
+            omitted: record.facts_omitted,
+        };
+        let verdict = policy.replay_call(client, call, &facts);
+        return (client, Powers::default(), verdict);
+    }
     let operation = Operation::from_id(&record.operation).unwrap_or(Operation::Unknown);
     let facts = record.facts.iter();
     let asked = Powers {

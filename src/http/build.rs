@@ -17,10 +17,13 @@ mod report;
 use std::future::poll_fn;
 use std::time::Duration;
 
+use ::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::server::SendResponse;
 
+use super::outgoing::Outgoing;
 use super::shared::Shared;
 use super::tunnel::TunnelEnd;
 use crate::observe::registry::Entry;
@@ -119,11 +122,70 @@ fn failure(error: h2::Error) -> std::io::Error {
     std::io::Error::other(error)
 }
 
+/// What a client's cache mounts and the contexts of its builds are kept apart by. The digest of the public key tells
+/// nothing that the certificate does not.
+fn namespace(owner: &[u8; 32]) -> String {
+    format!("dockgate-{}", HEXLOWER.encode(&owner[..16]))
+}
+
 /// The side of a call that answers.
 type Respond = SendResponse<Bytes>;
 
 /// The field in which a client names the session it opens.
 const SESSION_ID: &str = "x-docker-expose-session-uuid";
+
+/// What else a client says of its session: what it is called, and which calls it answers.
+const SESSION_FIELDS: [&str; 2] = [
+    "x-docker-expose-session-name",
+    "x-docker-expose-session-grpc-method",
+];
+
+/// The field by which the engine finds the files that an earlier session has sent.
+const SHARED_KEY: &str = "X-Docker-Expose-Session-Sharedkey";
+
+/// Keeps what the engine has of a client's contexts from other clients: a session with the same key, and files of the same
+/// names, sizes and times, gets their content without having it. What stands last cannot be another client's.
+pub fn keep_contexts_apart(out: &mut Outgoing, owner: &[u8; 32]) {
+    out.replace_field(SHARED_KEY, |value| own_shared_key(value, owner));
+}
+
+fn own_shared_key(key: Option<&str>, owner: &[u8; 32]) -> String {
+    let own = namespace(owner);
+    match key {
+        Some(key) => format!("{key}:{own}"),
+        None => own,
+    }
+}
+
+/// The fields of a session that is opened by a call, `bake` does so where targets share files; `None` if its id is not the
+/// client's.
+fn session_fields(
+    builds: &Builds,
+    fields: &HeaderMap,
+    owner: &[u8; 32],
+) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let mut ids = fields.get_all(SESSION_ID).iter();
+    let (id, None) = (ids.next()?, ids.next()) else {
+        return None;
+    };
+    if !builds.claim(Holding::Session, id.to_str().ok()?, owner) {
+        return None;
+    }
+    let key = fields.get(SHARED_KEY).map(HeaderValue::to_str);
+    let key = own_shared_key(key.transpose().ok()?, owner);
+    let mut own = vec![
+        (HeaderName::from_static(SESSION_ID), id.clone()),
+        (
+            HeaderName::from_bytes(SHARED_KEY.as_bytes()).ok()?,
+            HeaderValue::from_str(&key).ok()?,
+        ),
+    ];
+    for name in SESSION_FIELDS {
+        let values = fields.get_all(name).iter().cloned();
+        own.extend(values.map(|value| (HeaderName::from_static(name), value)));
+    }
+    Some(own)
+}
 
 /// The sessions that a head names.
 pub fn sessions_named(head: &[u8]) -> Vec<String> {

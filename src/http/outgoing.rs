@@ -71,6 +71,31 @@ impl Outgoing {
         });
     }
 
+    /// Puts one field of this name in the place of all that there are; `value` makes it of the first one's value.
+    pub fn replace_field(&mut self, name: &str, value: impl FnOnce(Option<&str>) -> String) {
+        let is = |line: &[u8]| {
+            let named = line.get(..name.len());
+            named.is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+                && line.get(name.len()) == Some(&b':')
+        };
+        let lines = self.head().split_inclusive(|b| *b == b'\n').skip(1);
+        let first = lines
+            .filter(|line| is(line))
+            .map(|line| &line[name.len() + 1..])
+            .next();
+        let first = first.map(|value| String::from_utf8_lossy(value.trim_ascii()).into_owned());
+        let field = format!("{name}: {}\r\n", value(first.as_deref()));
+        self.rewrite(field.len(), |at, line, out| {
+            if at > 0 && is(line) {
+                return;
+            }
+            if line == b"\r\n" {
+                out.extend_from_slice(field.as_bytes());
+            }
+            out.extend_from_slice(line);
+        });
+    }
+
     /// Puts the whole content behind the head in place of what is here of the body. `Expect` has been answered, and a content
     /// that came in chunks gets a length of its own.
     pub fn set_content(&mut self, content: &[u8], was_chunked: bool) {
@@ -125,6 +150,21 @@ mod tests {
         );
         assert!(outgoing.head().ends_with(b"\r\nTrailer: A\r\n\r\n"));
         assert_eq!(outgoing.body(), b"5\r\nhello\r\n");
+    }
+
+    #[test]
+    fn one_field_takes_the_place_of_all_of_its_name() {
+        let head = b"POST / HTTP/1.1\r\nA: 1\r\na:2\r\nAB: 3\r\n\r\n";
+        let mut outgoing = Outgoing::new(head.to_vec());
+        outgoing.tail().extend_from_slice(b"A: body");
+        outgoing.replace_field("A", |value| format!("{}+", value.unwrap_or("none")));
+        assert_eq!(
+            outgoing.head(),
+            b"POST / HTTP/1.1\r\nAB: 3\r\nA: 1+\r\n\r\n"
+        );
+        assert_eq!(outgoing.body(), b"A: body");
+        outgoing.replace_field("B", |value| value.unwrap_or("none").to_owned());
+        assert!(outgoing.head().ends_with(b"A: 1+\r\nB: none\r\n\r\n"));
     }
 
     #[test]

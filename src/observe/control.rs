@@ -51,6 +51,9 @@ pub struct Connection {
     pub operation: Option<String>,
     /// The path of that request, without its query.
     pub path: Option<String>,
+    /// Calls of builds that are in progress inside the tunnel, with what they ask for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<String>,
     /// Requests so far.
     pub requests: u64,
     /// Time since it was accepted.
@@ -215,6 +218,7 @@ impl Connection {
             state: entry.state(),
             operation: used.then(|| activity.operation.id().to_owned()),
             path: used.then_some(activity.path),
+            calls: activity.calls.into_values().collect(),
             requests: activity.requests,
             age_ms: ms(entry.entered),
             state_ms: ms(activity.since),
@@ -236,6 +240,7 @@ impl Connection {
             state: State::Handshake,
             operation: None,
             path: None,
+            calls: Vec::new(),
             requests: 0,
             age_ms,
             state_ms: age_ms,

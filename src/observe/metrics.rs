@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::observe::registry::Cut;
+use buildkit::Call;
 use docker_api::Operation;
 
 use labels::{CLASSES, HANDSHAKE_FAILED, KINDS, RISKS, STATUSES, class, kind, status_class};
@@ -27,6 +28,15 @@ pub use labels::{DecisionLabel, HANDSHAKES, Limit, Reload, Shape, UpstreamError}
 
 const REQUESTS: usize = CLASSES.len() * KINDS.len() * DecisionLabel::ALL.len() * STATUSES.len();
 
+/// Every call, and one place for those that are unknown.
+const BUILD_CALLS: usize = (Call::ALL.len() + 1) * DecisionLabel::ALL.len();
+
+/// The place of a call of a build.
+fn build_place(call: Option<Call>, decision: DecisionLabel) -> usize {
+    let call = call.map_or(Call::ALL.len(), |call| call as usize);
+    call * DecisionLabel::ALL.len() + decision as usize
+}
+
 /// Everything that is counted where it happens. What can be read off when asked (live connections, bytes, expiry, the
 /// process) is not here: see [`Scene`].
 #[derive(Debug)]
@@ -34,6 +44,7 @@ pub struct Metrics {
     accepted: AtomicU64,
     handshakes: [AtomicU64; HANDSHAKES.len()],
     requests: Box<[AtomicU64]>,
+    build_calls: Box<[AtomicU64]>,
     durations: [[Histogram; Shape::ALL.len()]; RISKS],
     limits: [AtomicU64; Limit::ALL.len()],
     upstream_connects: AtomicU64,
@@ -51,6 +62,7 @@ impl Default for Metrics {
             accepted: AtomicU64::default(),
             handshakes: Default::default(),
             requests: (0..REQUESTS).map(|_| AtomicU64::default()).collect(),
+            build_calls: (0..BUILD_CALLS).map(|_| AtomicU64::default()).collect(),
             durations: Default::default(),
             limits: Default::default(),
             upstream_connects: AtomicU64::default(),
@@ -108,6 +120,11 @@ impl Metrics {
         if matches!(decision, DecisionLabel::Allowed | DecisionLabel::WouldDeny) {
             self.durations[class][Shape::of(operation) as usize].observe(took);
         }
+    }
+
+    /// Counts a call of a judged build; `None` is one that is unknown.
+    pub fn build_call(&self, call: Option<Call>, decision: DecisionLabel) {
+        add(&self.build_calls[build_place(call, decision)]);
     }
 
     /// Counts a request that could not be read, by the status of its refusal.

@@ -4,7 +4,7 @@
 //! live revocation and expiry, `dockgate ps`, `dockgate kick` and the gauges. An entry leaves the table when its connection's
 //! task ends, however it ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -139,6 +139,21 @@ pub struct Activity {
     pub busy: bool,
     /// Whether it has become a tunnel.
     pub tunnel: bool,
+    /// Calls of builds inside the tunnel that are in progress, with what they ask for.
+    pub calls: BTreeMap<u64, String>,
+}
+
+/// A call of a build that is in progress; dropping it ends it.
+#[derive(Debug)]
+pub struct LiveCall<'e> {
+    entry: &'e Entry,
+    number: u64,
+}
+
+impl Drop for LiveCall<'_> {
+    fn drop(&mut self) {
+        self.entry.lock().calls.remove(&self.number);
+    }
 }
 
 /// One live connection.
@@ -196,6 +211,20 @@ impl Entry {
     /// Notes that the request has become a tunnel.
     pub fn tunnel(&self) {
         self.lock().tunnel = true;
+    }
+
+    /// Notes a call of a build inside the tunnel.
+    #[must_use]
+    pub fn calls(&self, what: String) -> LiveCall<'_> {
+        let mut activity = self.lock();
+        let last = activity.calls.last_key_value().map_or(0, |(last, _)| *last);
+        let number = last + 1;
+        activity.calls.insert(number, what);
+        drop(activity);
+        LiveCall {
+            entry: self,
+            number,
+        }
     }
 
     /// Notes the end of a request.
@@ -353,6 +382,7 @@ impl Registry {
                 requests: 0,
                 busy: false,
                 tunnel: false,
+                calls: BTreeMap::new(),
             }),
             cut: OnceLock::new(),
             notify: Notify::new(),

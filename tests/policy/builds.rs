@@ -207,6 +207,197 @@ fn pushing_is_listed_in_every_spelling_of_true() {
 }
 
 #[test]
+fn the_name_of_images_without_a_name_is_judged_like_a_name() {
+    let build = build("");
+    let dangling = |prefix: &str| {
+        judge(
+            &build,
+            &[exporter("moby", &[("dangling-name-prefix", prefix)])],
+        )
+    };
+    allowed(dangling("moby-dangling"));
+    allowed(dangling("ci/a"));
+    refused(dangling("other/a"), "tags");
+}
+
+#[test]
+fn a_frontend_is_the_engines_own_where_the_role_says_so() {
+    let (any, own) = (build(""), build("frontends = \"engine\""));
+    let image = text(6, "gateway.v0");
+    let syntax = |name: &str| map_entry(7, "build-arg:BUILDKIT_SYNTAX", name);
+    allowed(judge(&any, &[image.clone(), syntax("docker/dockerfile:1")]));
+    refused(judge(&own, &[image]), "frontends");
+    refused(judge(&own, &[syntax("docker/dockerfile:1")]), "frontends");
+    refused(frontend(&own, &[text(2, "gateway.v0")]), "frontends");
+    refused(
+        frontend(&own, &[map_entry(3, "build-arg:BUILDKIT_SYNTAX", "x")]),
+        "frontends",
+    );
+    // `# syntax=` is not followed where another frontend was followed already, as the option says.
+    for appendix in [
+        judge(&own, &[syntax("")]),
+        frontend(&own, &[text(2, "dockerfile.v0")]),
+    ] {
+        let appendix = appendix.expect("a plain build");
+        assert!(String::from_utf8_lossy(&appendix).contains("cmdline"));
+    }
+    let appendix = judge(&any, &[]).expect("a plain build");
+    assert!(!String::from_utf8_lossy(&appendix).contains("cmdline"));
+}
+
+#[test]
+fn an_image_that_the_role_writes_and_may_name_as_a_frontend_is_warned_of() {
+    let warned = |lines: &str| {
+        let policy = parsed(lines).expect("a policy");
+        let role = policy.roles.iter().find(|role| role.name == "maker");
+        let reach = risk::reach(role.expect("the role"));
+        reach
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("frontend"))
+    };
+    assert!(!warned(""));
+    assert!(warned("sources = [\"docker.io/ci/base\"]"));
+    assert!(warned("push = [\"docker.io/library/tool\"]"));
+    assert!(!warned(
+        "sources = [\"docker.io/ci/base\"]\nfrontends = \"engine\""
+    ));
+    assert!(!warned(
+        "sources = [\"docker.io/ci/base:1\"]\ntags = [\"ci/base:2\"]"
+    ));
+}
+
+#[test]
+fn sources_are_told_as_the_engine_would_decide_them() {
+    let build = build(
+        "sources = [\"registry.example.com/a/*\", \"https://github.com/example/**\", \"http://files.example.com/x/y.tar\", \"ssh://git@host/repo\"]",
+    );
+    for source in [
+        "docker-image://registry.example.com/a/b:1",
+        &format!(
+            "docker-image://registry.example.com/a/b@sha256:{}",
+            "a".repeat(64)
+        ),
+        "https://github.com/example/a/b",
+        "https://github.com/example/a.git#main:dir",
+        "git://github.com/example/a.git#main",
+        "http://files.example.com/x/y.tar",
+        "ssh://git@host/repo.git",
+        "git://git@host/repo#main",
+        "local://context",
+        "oci-layout://x",
+        "http://buildkit-session/x",
+    ] {
+        assert!(build.lists(source), "{source}");
+    }
+    for source in [
+        "docker-image://registry.example.com/a/b/c",
+        "docker-image://docker.io/library/busybox",
+        "https://github.com/example",
+        "https://github.com/example/../other",
+        "https://github.com/example/%2e%2e/other",
+        "https://github.com/example/a?x=1",
+        "https://user@github.com/example/a",
+        "https://github.com:8080/example/a",
+        "http://github.com/example/a",
+        "https://github.com/example/a#b#c",
+        "https://github.com/example/a#b\nc",
+        "http://files.example.com/x/y.tar/z",
+        "ssh://other@host/repo",
+        "http://buildkit-session.example.com/x",
+        "file:///etc/passwd",
+        "",
+    ] {
+        assert!(!build.lists(source), "{source}");
+    }
+}
+
+#[test]
+fn a_description_is_judged_as_the_message_is() {
+    use policy::build::DescribedCall;
+    let build = build("push = [\"ci/a\"]");
+    let protected = Protected::default();
+    let judged = |text: &str| {
+        let described = DescribedCall::parse(text.as_bytes()).expect(text);
+        described.judge(&build, &protected)
+    };
+    let solve = |name: &str, push: &str| {
+        format!(
+            "{{\"Frontend\":\"dockerfile.v0\",\"Exporters\":[{{\"Type\":\"moby\",\"Attrs\":{{\"name\":\"{name}\",\"push\":\"{push}\"}}}}]}}"
+        )
+    };
+    let (facts, objection) = judged(&solve("ci/a", "true"));
+    assert_eq!(objection, None);
+    assert_eq!(
+        facts.kept,
+        [
+            ("build.outputs", "image"),
+            ("build.tags", "ci/a"),
+            ("build.push", "ci/a")
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
+    assert!(facts.kept.iter().all(|fact| build.admits(fact)));
+    for (text, rule) in [
+        (solve("ci/b", "1"), "push"),
+        (solve("other/a", "false"), "tags"),
+        (
+            "{\"Entitlements\":[\"network.host\"]}".into(),
+            "entitlements",
+        ),
+        ("{\"ProxyNetwork\":true}".into(), "entitlements"),
+        (
+            "{\"FrontendAttrs\":{\"cgroup-parent\":\"/x\"}}".into(),
+            "cgroup-parent",
+        ),
+        (
+            "{\"Cache\":{\"Imports\":[{\"Type\":\"registry\",\"Attrs\":{\"ref\":\"x/y\"}}]}}"
+                .into(),
+            "cache",
+        ),
+        ("{\"Definition\":{\"def\":[\"GgA=\"]}}".into(), "raw_llb"),
+        (
+            "{\"Sources\":[\"docker-image://docker.io/other/x:1\"]}".into(),
+            "sources",
+        ),
+        (
+            "{\"Call\":\"moby.buildkit.v1.Control/Prune\"}".into(),
+            "prune",
+        ),
+        ("{\"Call\":\"build.exec-process\"}".into(), "debug"),
+        (
+            "{\"Call\":\"build.frontend-solve\",\"Frontend\":\"other\"}".into(),
+            "message",
+        ),
+    ] {
+        let (facts, objection) = judged(&text);
+        assert_eq!(
+            objection.map(|objection| objection.rule),
+            Some(rule),
+            "{text} {facts:?}"
+        );
+    }
+    assert_eq!(
+        judged("{\"Sources\":[\"docker-image://docker.io/library/x:1\"]}").1,
+        None
+    );
+    for (text, part) in [
+        ("{\"Frontnd\":\"x\"}", "Frontnd"),
+        ("{\"Call\":\"Later\"}", "not a call"),
+        ("{\"Entitlements\":\"x\"}", "list"),
+        ("[]", "object"),
+        (
+            "{\"Call\":\"build.info\",\"Frontend\":\"x\"}",
+            "only a Solve",
+        ),
+        ("{\"Definition\":{\"def\":[\"*\"]}}", "base64"),
+    ] {
+        let error = DescribedCall::parse(text.as_bytes()).expect_err(text);
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
 fn outputs_are_listed_and_unknown_attributes_are_refused() {
     let all = build("");
     for kind in ["moby", "image", "local", "tar", "oci", "docker"] {
@@ -458,7 +649,8 @@ fn patterns_that_would_match_more_than_they_say_are_faults() {
         ("entitlements = [\"network\"]", "network.host"),
         ("outputs = [\"moby\"]", "image"),
         ("cache = [\"s3\\\\\"]", "cache"),
-        ("debug = true", "debug"),
+        ("debug = \"yes\"", "debug"),
+        ("frontends = [\"docker/dockerfile\"]", "frontends"),
         ("cache_mounts = \"mine\"", "shared"),
         ("source = []", "sources"),
     ] {

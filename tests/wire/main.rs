@@ -9,12 +9,14 @@
 mod admission;
 mod answers;
 mod broken;
+mod builds;
 mod connections;
 mod contexts;
 mod drain;
 mod early;
 mod faults;
 mod fields;
+mod floods;
 mod forwarding;
 mod gone;
 mod halfclose;

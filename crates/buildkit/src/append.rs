@@ -68,6 +68,14 @@ fn number(out: &mut Vec<u8>, field: u32, value: u64) {
     varint(out, value);
 }
 
+/// A field that is a bool.
+#[must_use]
+pub fn flag(field: u32, on: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    number(&mut out, field, u64::from(on));
+    out
+}
+
 /// The bytes of one more occurrence of the source policy of a `SolveRequest`, with these rules.
 #[must_use]
 pub fn source_policy(rules: &[SourceRule]) -> Vec<u8> {

@@ -58,6 +58,11 @@ calls! {
     NewContainer "/moby.buildkit.v1.frontend.LLBBridge/NewContainer" "build.new-container";
     ReleaseContainer "/moby.buildkit.v1.frontend.LLBBridge/ReleaseContainer" "build.release-container";
     ExecProcess "/moby.buildkit.v1.frontend.LLBBridge/ExecProcess" "build.exec-process";
+    ReadFileContainer "/moby.buildkit.v1.frontend.LLBBridge/ReadFileContainer" "build.read-file-container";
+    ReadDirContainer "/moby.buildkit.v1.frontend.LLBBridge/ReadDirContainer" "build.read-dir-container";
+    StatFileContainer "/moby.buildkit.v1.frontend.LLBBridge/StatFileContainer" "build.stat-file-container";
+    ContentInfo "/containerd.services.content.v1.Content/Info" "build.content-info";
+    ContentRead "/containerd.services.content.v1.Content/Read" "build.content-read";
     TraceExport "/opentelemetry.proto.collector.trace.v1.TraceService/Export" "build.trace";
     Health "/grpc.health.v1.Health/Check" "build.health";
 }
@@ -67,6 +72,26 @@ impl Call {
     #[must_use]
     pub fn from_path(path: &str) -> Option<Call> {
         Call::ALL.iter().copied().find(|call| call.path() == path)
+    }
+
+    /// The method with this name in records.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Call> {
+        Call::ALL.iter().copied().find(|call| call.id() == id)
+    }
+
+    /// Whether the call looks into a build that failed, as `docker buildx debug` does.
+    #[must_use]
+    pub fn debugs(self) -> bool {
+        matches!(
+            self,
+            Call::NewContainer
+                | Call::ReleaseContainer
+                | Call::ExecProcess
+                | Call::ReadFileContainer
+                | Call::ReadDirContainer
+                | Call::StatFileContainer
+        )
     }
 
     /// Whether the call belongs to a running build, which the metadata `buildkit-controlapi-buildid` names.
@@ -101,8 +126,10 @@ pub struct HistoryRequest<'b> {
     pub reference: &'b str,
     /// Whether the stream ends after what is there.
     pub early_exit: bool,
-    /// Whether a filter or a limit is set, which can crash some engines.
+    /// Whether a filter is set, which can crash some engines.
     pub filtered: bool,
+    /// Whether a limit is set, which can crash some engines too.
+    pub limited: bool,
 }
 
 impl<'b> HistoryRequest<'b> {
@@ -125,7 +152,7 @@ impl<'b> HistoryRequest<'b> {
                     field.bytes()?;
                     request.filtered = true;
                 }
-                5 => request.filtered |= field.number()? != 0,
+                5 => request.limited = field.number()? != 0,
                 _ => return Err(field.unknown()),
             }
         }
@@ -149,6 +176,25 @@ pub fn update_history(bytes: &[u8]) -> Result<&str, Unreadable> {
         }
     }
     Ok(reference)
+}
+
+/// The digest of a request to containerd's content store.
+///
+/// # Errors
+/// When it cannot be read with certainty.
+pub fn content(call: Call, bytes: &[u8]) -> Result<&str, Unreadable> {
+    let mut fields = Fields::new("content request", bytes);
+    let mut digest = "";
+    while let Some(field) = fields.next_field()? {
+        fields.once(field.number)?;
+        match field.number {
+            1 => digest = field.text()?,
+            // Where to begin, and how much.
+            2 | 3 if call == Call::ContentRead => _ = field.number()?,
+            _ => return Err(field.unknown()),
+        }
+    }
+    Ok(digest)
 }
 
 /// What a `ResolveImageConfigRequest` asks for.

@@ -99,10 +99,10 @@ impl<'b> Llb<'b> {
                     fields.once(1)?;
                     self.meta(field.bytes()?)?;
                 }
-                2 => self.mount(field.bytes()?)?,
+                2 => _ = self.mount(field.bytes()?)?,
                 3 => {
                     fields.once(3)?;
-                    self.host_network |= !matches!(field.number()?, 0 | 2);
+                    self.network(field.number()?);
                 }
                 4 => {
                     fields.once(4)?;
@@ -119,7 +119,12 @@ impl<'b> Llb<'b> {
         Ok(())
     }
 
-    fn meta(&mut self, bytes: &'b [u8]) -> Result<(), Unreadable> {
+    /// Notes a `pb.NetMode`: everything but the sandbox and no network is taken for the host's.
+    pub(crate) fn network(&mut self, mode: u64) {
+        self.host_network |= !matches!(mode, 0 | 2);
+    }
+
+    pub(crate) fn meta(&mut self, bytes: &'b [u8]) -> Result<(), Unreadable> {
         let mut fields = Fields::new("Meta", bytes);
         while let Some(field) = fields.next_field()? {
             match field.number {
@@ -137,12 +142,14 @@ impl<'b> Llb<'b> {
         Ok(())
     }
 
-    fn mount(&mut self, bytes: &'b [u8]) -> Result<(), Unreadable> {
+    /// Reads a `pb.Mount`; where it is mounted.
+    pub(crate) fn mount(&mut self, bytes: &'b [u8]) -> Result<&'b str, Unreadable> {
         let mut fields = Fields::new("Mount", bytes);
-        let (mut kind, mut cache) = (0, None);
+        let (mut kind, mut cache, mut place) = (0, None, "");
         while let Some(field) = fields.next_field()? {
             fields.once(field.number)?;
             match field.number {
+                3 => place = field.text()?,
                 6 => kind = field.number()?,
                 20 => cache = Some(cache_id(&field)?),
                 1..=5 | 19 | 21..=24 => {}
@@ -150,11 +157,12 @@ impl<'b> Llb<'b> {
             }
         }
         match (kind, cache) {
-            (3, cache) => add(&mut self.cache_ids, cache.unwrap_or_default(), "Mount"),
-            (0..=2 | 4, None) => Ok(()),
-            (0..=2 | 4, Some(cache)) => add(&mut self.cache_ids, cache, "Mount"),
-            _ => Err(Unreadable::Unknown("MountType", 6)),
+            (3, cache) => add(&mut self.cache_ids, cache.unwrap_or_default(), "Mount")?,
+            (0..=2 | 4, None) => {}
+            (0..=2 | 4, Some(cache)) => add(&mut self.cache_ids, cache, "Mount")?,
+            _ => return Err(Unreadable::Unknown("MountType", 6)),
         }
+        Ok(place)
     }
 
     /// Reads a `pb.SourceOp` and adds what it asks for.

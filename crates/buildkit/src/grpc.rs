@@ -77,6 +77,54 @@ fn inflate(content: &[u8]) -> Result<Vec<u8>, BadBody> {
     }
 }
 
+/// Takes messages out of a stream of them, as their bytes come.
+#[derive(Debug, Default)]
+pub struct Messages {
+    held: Vec<u8>,
+    taken: usize,
+}
+
+impl Messages {
+    /// Adds bytes of the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.held.drain(..self.taken);
+        self.taken = 0;
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// The next message with its prefix, once it is complete. As long as every message is taken, what is held is less
+    /// than one message and what was pushed last.
+    ///
+    /// # Errors
+    /// When the message is larger than [`MAX_MESSAGE`].
+    pub fn next_message(&mut self) -> Result<Option<&[u8]>, BadBody> {
+        let rest = &self.held[self.taken..];
+        match announced(rest)? {
+            Some(whole) if whole <= rest.len() => {
+                let at = self.taken;
+                self.taken += whole;
+                Ok(Some(&self.held[at..self.taken]))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// How many bytes wait for the rest of their message.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.held.len() - self.taken
+    }
+}
+
+/// The content of a message that came with its prefix; `None` where it is compressed.
+#[must_use]
+pub fn content(message: &[u8]) -> Option<&[u8]> {
+    match message.split_at_checked(PREFIX)? {
+        ([0, ..], content) => Some(content),
+        _ => None,
+    }
+}
+
 /// `message` with its prefix, uncompressed; `None` if it is too large to be sent.
 #[must_use]
 pub fn framed(message: &[&[u8]]) -> Option<Vec<u8>> {

@@ -8,13 +8,16 @@
 //!
 //! Reading takes time and memory linear in the bytes. Nothing here does I/O or panics on input.
 
+pub mod answers;
 pub mod append;
 pub mod calls;
+pub mod debug;
 pub mod definition;
 pub mod grpc;
 pub mod solve;
 pub mod wire;
 
+pub use answers::HistoryEvent;
 pub use calls::Call;
 pub use definition::Llb;
 pub use solve::{CacheEntry, Exporter, FrontendSolve, Solve};

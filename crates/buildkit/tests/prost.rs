@@ -178,7 +178,8 @@ proptest! {
         if let (Ok(ours), Ok(theirs)) = (HistoryRequest::read(&bytes), TheirHistory::decode(&bytes[..])) {
             prop_assert_eq!(ours.reference, theirs.reference);
             prop_assert_eq!(ours.early_exit, theirs.early);
-            prop_assert_eq!(ours.filtered, !theirs.filter.is_empty() || theirs.limit != 0);
+            prop_assert_eq!(ours.filtered, !theirs.filter.is_empty());
+            prop_assert_eq!(ours.limited, theirs.limit != 0);
         }
         let _ = FrontendSolve::read(&bytes);
     }

@@ -275,6 +275,24 @@ impl ImagePattern {
         regex
     }
 
+    /// Whether some name is allowed by both patterns.
+    #[must_use]
+    pub fn overlaps(&self, other: &ImagePattern) -> bool {
+        if self.tag.is_some() && other.tag.is_some() && self.tag != other.tag {
+            return false;
+        }
+        let common = self.parts.iter().zip(&other.parts);
+        if !common.clone().all(|(a, b)| a == b || a == "*" || b == "*") {
+            return false;
+        }
+        // `a/**` is what lies below `a`, so the shorter one must have it, and two of a length both or neither.
+        match self.parts.len().cmp(&other.parts.len()) {
+            std::cmp::Ordering::Less => self.rest,
+            std::cmp::Ordering::Greater => other.rest,
+            std::cmp::Ordering::Equal => self.rest == other.rest,
+        }
+    }
+
     /// Whether the pattern allows everything, ids included.
     pub fn is_everything(&self) -> bool {
         self.parts.is_empty() && self.rest

@@ -4,12 +4,21 @@
 //! build (`sources`). Everything else a Solve asks for is: exporters, names, caches, entitlements, sessions, and the
 //! definitions that come along. All of it are allow-lists, so that a forgotten key denies.
 
+mod debug;
+mod described;
+mod exports;
+mod facts;
 mod judge;
 mod sources;
 
+use std::fmt;
+
+use buildkit::Call;
 use buildkit::append::source_policy;
 use docker_api::image::{ImageName, ImagePattern};
 
+pub use described::DescribedCall;
+pub use facts::{BuildFacts, build_key};
 pub use judge::{Appendix, BuildContext, Objection};
 pub use sources::SourcePattern;
 
@@ -26,6 +35,7 @@ pub const BUILD_RULES: &[&str] = &[
     "call",
     "debug",
     "entitlements",
+    "frontends",
     "history",
     "message",
     "outputs",
@@ -33,6 +43,7 @@ pub const BUILD_RULES: &[&str] = &[
     "prune",
     "push",
     "raw_llb",
+    "sources",
     "usage",
 ];
 
@@ -59,6 +70,10 @@ pub struct Build {
     pub shared_cache_mounts: bool,
     /// Whether the client may send operations of its own in place of a Dockerfile.
     pub raw_llb: bool,
+    /// Whether only the engine's own reader of Dockerfiles is used, whatever `# syntax=` says.
+    pub engine_frontend: bool,
+    /// Whether the client may run programs in the steps of its builds.
+    pub debug: bool,
     /// Whether the history of other clients may be read.
     pub all_history: bool,
     /// Whether the disk usage of all builds may be read.
@@ -87,6 +102,8 @@ impl Build {
             cache: Vec::new(),
             shared_cache_mounts: false,
             raw_llb: false,
+            engine_frontend: false,
+            debug: false,
             all_history: false,
             usage: false,
             prune: false,
@@ -109,10 +126,77 @@ impl Build {
         &self.policy
     }
 
+    /// Judges a call by its name.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn call(&self, call: Call) -> Result<(), Objection> {
+        let (granted, key, why) = match call {
+            Call::DiskUsage => (self.usage, "usage", "concerns the builds of all clients"),
+            Call::Prune => (self.prune, "prune", "concerns the builds of all clients"),
+            call if call.debugs() => (self.debug, "debug", "is for debugging a build"),
+            _ => return Ok(()),
+        };
+        match granted {
+            true => Ok(()),
+            false => Err(Objection {
+                rule: key,
+                detail: format!("{} {why}", call.path()),
+                allowed: format!("{key} = true"),
+            }),
+        }
+    }
+
+    /// The objection to a source that is not listed.
+    #[must_use]
+    pub fn unlisted(&self, source: &str) -> Objection {
+        Objection {
+            rule: "sources",
+            detail: format!("the source \"{source}\""),
+            allowed: joined(&self.sources),
+        }
+    }
+
+    /// An entry of `tags` or `push` and one of `sources` that allow the same image: the role can make an image and then
+    /// name it in `# syntax=`.
+    #[must_use]
+    pub fn frontend_of_its_own(&self) -> Option<(&ImagePattern, &ImagePattern)> {
+        let sources = self.sources.iter().filter_map(|source| match source {
+            SourcePattern::Image(image) => Some(image),
+            SourcePattern::Url(_) => None,
+        });
+        let names = || self.tags.iter().chain(&self.push);
+        let mut pairs = sources.flat_map(|source| names().map(move |name| (name, source)));
+        pairs.find(|(name, source)| !self.engine_frontend && name.overlaps(source))
+    }
+
     /// Whether the file lists a source as the sources' own identifiers do; the engine decides, this only tells.
     #[must_use]
     pub fn lists(&self, identifier: &str) -> bool {
         sources::lists(&self.sources, identifier)
+    }
+}
+
+/// The name that the file has for the kind of an exporter.
+fn output(kind: &str) -> &str {
+    match kind {
+        "moby" | "image" => "image",
+        other => other,
+    }
+}
+
+/// Whether Go's `strconv.ParseBool` may read it as true; an attribute that is missing is false.
+fn truthy(value: &str) -> bool {
+    !matches!(value, "" | "0" | "f" | "F" | "false" | "FALSE" | "False")
+}
+
+fn joined<T: fmt::Display>(list: &[T]) -> String {
+    match list {
+        [] => "nothing".to_owned(),
+        list => {
+            let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+            texts.join(", ")
+        }
     }
 }
 

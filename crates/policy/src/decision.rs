@@ -4,8 +4,10 @@ mod pending;
 
 use std::fmt;
 
+use buildkit::Call;
 use docker_api::{Classified, Operation};
 
+use super::build::{BuildFacts, build_key};
 use super::findings::{Findings, Powers, Unresolved};
 use super::limits::LimitKey;
 use super::power::printable;
@@ -310,6 +312,31 @@ fn asked_always(operation: Operation) -> Option<&'static [LimitKey]> {
 }
 
 impl Policy {
+    /// Judges a call of a build and its recorded facts again.
+    pub fn replay_call(&self, client: ClientRef, call: Call, facts: &BuildFacts) -> Verdict {
+        let Some(role) = self.role(client) else {
+            return Verdict::Deny("no client entry matches".into());
+        };
+        let opaque = role.limits.as_ref().is_none_or(|limits| limits.buildkit);
+        let Some(build) = role.build.as_ref().filter(|_| !role.unlimited()) else {
+            return match opaque {
+                true => Verdict::Allow,
+                false => Verdict::Deny(format!("operation: {}", Operation::BuildGrpc)),
+            };
+        };
+        if let Err(objection) = build.call(call) {
+            return Verdict::Deny(format!("{}: {}", objection.rule, objection.detail));
+        }
+        match facts.kept.iter().find(|fact| !build.admits(fact)) {
+            Some((key, value)) => {
+                let key = build_key(key).unwrap_or(key);
+                Verdict::Deny(format!("{key}: {value}"))
+            }
+            None if facts.omitted > 0 => Verdict::Unknown,
+            None => Verdict::Allow,
+        }
+    }
+
     /// Judges an operation and its recorded powers again.
     pub fn replay(&self, client: ClientRef, operation: Operation, asked: &Powers) -> Verdict {
         let Some(role) = self.role(client) else {

@@ -343,6 +343,16 @@ fn builds(build: &Build, reach: &mut Reach) {
             .warnings
             .push("build.raw_llb: steps come without a Dockerfile".into());
     }
+    if build.debug {
+        reach.warnings.push(
+            "build.debug: a client runs programs in its steps, which has ended engines (28.5, 29.0) that were called in an odd order".into(),
+        );
+    }
+    if let Some((name, source)) = build.frontend_of_its_own() {
+        reach.warnings.push(format!(
+            "build: an image that the role may write (\"{name}\") can be a frontend (sources has \"{source}\"): such a program picks cgroups and other clients' cache mounts; frontends = \"engine\" closes that"
+        ));
+    }
     if build.shared_cache_mounts {
         reach.warnings.push(
             "build.cache_mounts = \"shared\": other clients' builds can change what a build finds there".into(),

@@ -8,4 +8,4 @@ mod in_process;
 pub use alone::Alone;
 pub use by_file::{ByFile, Files, replace};
 pub use by_options::{ByOptions, engine_socket, with_engine};
-pub use in_process::{InProcess, Wire, connect, options};
+pub use in_process::{InProcess, Wire, client_of, connect, options};

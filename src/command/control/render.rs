@@ -60,7 +60,7 @@ pub(super) fn lines(connections: &[Connection], rates: Option<&Rates>) -> Vec<St
             c.address.clone(),
             c.state.as_str().to_owned(),
             field(c.operation.as_deref()),
-            shorten(&field(c.path.as_deref())),
+            shorten(&target(c)),
             time(c.age_ms),
             time(c.idle_ms),
             bytes(bytes_in),
@@ -137,9 +137,18 @@ pub(super) fn sentence(c: &Connection) -> String {
             "in"
         };
         text.push_str(&format!(", {what} {operation} {}", plain(path)));
+        for call in &c.calls {
+            text.push_str(&format!(", {}", plain(call)));
+        }
     }
     text.push_str(&format!(", after {}", time(c.age_ms)));
     text
+}
+
+/// The path, or inside a build the call that asks for most.
+fn target(c: &Connection) -> String {
+    let call = c.calls.iter().max_by_key(|call| call.len());
+    field(call.or(c.path.as_ref()).map(String::as_str))
 }
 
 fn field(text: Option<&str>) -> String {
@@ -213,6 +222,7 @@ mod tests {
             state: State::Tunnel,
             operation: Some("exec.start".to_owned()),
             path: Some(format!("/v1.51/exec/{}/start", "f".repeat(64))),
+            calls: Vec::new(),
             requests: 2,
             age_ms: 185_000,
             state_ms: 1,

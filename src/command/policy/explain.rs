@@ -9,8 +9,9 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cli::policy::ExplainArgs;
-use docker_api::classify;
+use docker_api::{Operation, classify};
 use pki::identity::Identity;
+use policy::build::{Build, BuildFacts, DescribedCall, build_key};
 use policy::{
     BodyLength, Client, ClientRef, Denied, EngineAnswer, EngineHeaders, Known, LimitGrant,
     LimitKey, Lookup, Mode, Permitted, Policy, PolicyError, Power, Powers, Request,
@@ -29,6 +30,18 @@ pub(super) enum ExplainVerdict {
     Malformed(String),
     /// The engine must be asked, and no answer was given.
     Unknown(String),
+    /// A call of a build was judged.
+    Call(Box<CallVerdict>),
+}
+
+/// What comes of a call of a build.
+pub(super) struct CallVerdict {
+    call: buildkit::Call,
+    facts: BuildFacts,
+    /// Why it is refused, or would be.
+    pub(super) denied: Option<Denied>,
+    /// Whether the refusal is enforced.
+    pub(super) enforced: bool,
 }
 
 /// What a request needs to be walked through.
@@ -56,12 +69,23 @@ fn streamed(permitted: Permitted, body: &[u8]) -> ExplainVerdict {
 }
 
 /// Decides as the gate would.
-pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> ExplainVerdict {
+///
+/// # Errors
+/// When the body should describe a call of a build, and does not.
+pub(super) fn walk(
+    policy: &Policy,
+    client: ClientRef,
+    walk: &Walk<'_>,
+) -> Result<ExplainVerdict, PolicyError> {
     let classified = match classify(walk.method, walk.target) {
         Ok(classified) => classified,
-        Err(error) => return ExplainVerdict::Malformed(error.to_string()),
+        Err(error) => return Ok(ExplainVerdict::Malformed(error.to_string())),
     };
-    let body = if walk.body.is_empty() {
+    let build = policy.role(client).and_then(|role| role.build.as_ref());
+    let build =
+        build.filter(|_| classified.judged() == Operation::BuildGrpc && !walk.body.is_empty());
+    // The body describes a call inside the tunnel; the request that opens the tunnel has none.
+    let body = if walk.body.is_empty() || build.is_some() {
         BodyLength::Empty
     } else {
         BodyLength::Exact(walk.body.len() as u64)
@@ -75,11 +99,44 @@ pub(super) fn walk(policy: &Policy, client: ClientRef, walk: &Walk<'_>) -> Expla
         body,
     };
     let mut known = Given(walk);
-    match policy.decide_knowing(client, &request, &mut known) {
-        Ok(Ok(permitted)) => streamed(permitted, walk.body),
+    Ok(match policy.decide_knowing(client, &request, &mut known) {
+        Ok(Ok(permitted)) => match build {
+            Some(build) => call(policy, client, build, walk.body)?,
+            None => streamed(permitted, walk.body),
+        },
         Ok(Err(denied)) => ExplainVerdict::Deny(denied),
         Err(target) => ExplainVerdict::Unknown(target),
-    }
+    })
+}
+
+/// Judges a call of a build by its description.
+fn call(
+    policy: &Policy,
+    client: ClientRef,
+    build: &Build,
+    body: &[u8],
+) -> Result<ExplainVerdict, PolicyError> {
+    let described = DescribedCall::parse(body).map_err(|error| {
+        PolicyError::Input(format!("the description of a build's call: {error}"))
+    })?;
+    let (facts, objection) = described.judge(build, &policy.protected);
+    Ok(ExplainVerdict::Call(Box::new(CallVerdict {
+        call: described.call,
+        facts,
+        denied: objection.map(|objection| Denied {
+            client: policy.client_name(client).to_owned(),
+            role: policy.role_name(client).to_owned(),
+            operation: Operation::BuildGrpc,
+            rule: objection.rule,
+            detail: objection.detail,
+            allowed: objection.allowed,
+            status: policy::DenialStatus::Forbidden,
+            command: None,
+            asked: Powers::default(),
+            grant: String::new(),
+        }),
+        enforced: policy.mode(client) == Mode::Enforce,
+    })))
 }
 
 /// What the command line has of a request; the error is the target of a look-up that it does not answer.
@@ -151,9 +208,10 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<PolicyOutc
         answers: &answers,
         container: inspected.as_deref(),
     };
-    let verdict = walk(&policy, client, &walk_args);
+    let verdict = walk(&policy, client, &walk_args)?;
     let code = match &verdict {
-        ExplainVerdict::Allow(_) => 0,
+        ExplainVerdict::Call(call) if call.denied.is_some() && call.enforced => 3,
+        ExplainVerdict::Allow(_) | ExplainVerdict::Call(_) => 0,
         ExplainVerdict::Deny(_) | ExplainVerdict::Malformed(_) => 3,
         ExplainVerdict::Unknown(_) => 2,
     };
@@ -328,10 +386,22 @@ fn lines(
             None => (permitted.asked(), None),
         },
         ExplainVerdict::Deny(denied) => (&denied.asked, Some(&**denied)),
+        ExplainVerdict::Call(call) => (&nothing, call.denied.as_ref()),
         _ => (&nothing, None),
     };
     rows.append(&mut limits_rows(policy, client, asked));
     let mut row = |cells: [&str; 2]| rows.push(cells.map(str::to_owned).to_vec());
+    if let (ExplainVerdict::Call(call), Some(build)) = (
+        verdict,
+        policy.role(client).and_then(|role| role.build.as_ref()),
+    ) {
+        row(["call", call.call.id()]);
+        for fact in &call.facts.kept {
+            let key = build_key(&fact.0).unwrap_or(&fact.0);
+            let verdict = if build.admits(fact) { "ok  " } else { "DENY" };
+            row(["build", &format!("{key:<18} {verdict}  {}", fact.1)]);
+        }
+    }
     if asked.omitted > 0 {
         row(["", &format!("and {} more", asked.omitted)]);
     }
@@ -354,7 +424,13 @@ fn lines(
         ExplainVerdict::Allow(permitted) if permitted.would_deny().is_some() => {
             format!("would deny, forwarded ({mode})")
         }
-        ExplainVerdict::Allow(_) => format!("allow ({mode})"),
+        ExplainVerdict::Call(call) if call.denied.is_some() && !call.enforced => {
+            format!("would deny, forwarded ({mode})")
+        }
+        ExplainVerdict::Call(call) if call.denied.is_some() => {
+            format!("deny ({mode}), gRPC status 7")
+        }
+        ExplainVerdict::Allow(_) | ExplainVerdict::Call(_) => format!("allow ({mode})"),
         ExplainVerdict::Deny(denied) => format!("deny ({mode}), status {}", denied.status.code()),
         ExplainVerdict::Malformed(why) => format!("refused before any policy, status 400: {why}"),
         ExplainVerdict::Unknown(lookup) => {
@@ -365,6 +441,13 @@ fn lines(
     let mut lines = columns(&rows, &[]);
     match verdict {
         ExplainVerdict::Deny(denied) => lines.push(format!("message   dockgate: {denied}")),
+        ExplainVerdict::Call(call) => {
+            lines.extend(
+                call.denied
+                    .iter()
+                    .map(|denied| format!("message   dockgate: {denied}")),
+            );
+        }
         ExplainVerdict::Unknown(_) => {
             lines.push(
                 "hint: give it with --inspect FILE (containers) or --answer PATH=FILE".to_owned(),
@@ -405,6 +488,21 @@ fn json(policy: &Policy, client: ClientRef, verdict: &ExplainVerdict) -> String 
             }
         },
         ExplainVerdict::Deny(refusal) => denied("deny", refusal),
+        ExplainVerdict::Call(call) => {
+            let mut out = match (&call.denied, call.enforced) {
+                (Some(refusal), true) => denied("deny", refusal),
+                (Some(refusal), false) => denied("would_deny", refusal),
+                (None, _) => base("allow"),
+            };
+            out.insert("operation".into(), call.call.id().into());
+            let facts = call
+                .facts
+                .kept
+                .iter()
+                .map(|(key, value)| json!([key, value]));
+            out.insert("facts".into(), facts.collect());
+            out
+        }
         ExplainVerdict::Malformed(why) => {
             let mut out = base("malformed");
             out.insert("detail".into(), why.clone().into());

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::cli::policy::LearnArgs;
 use crate::observe::audit::{Decision, Record};
+use buildkit::Call;
 use docker_api::Operation;
-use policy::{LimitGrant, LimitKey, Limits, Matcher, PolicyError, Power, Role, quoted};
+use policy::build::{Build, build_key};
+use policy::{LimitGrant, LimitKey, Limits, Matcher, Policy, PolicyError, Power, Role, quoted};
 
 use super::{PolicyOutcome, for_each_request, recorded};
 
@@ -167,6 +169,9 @@ fn by(key: &str, name: &str) -> Matcher {
 
 fn note(seen: &mut Seen, record: &Record, general: &mut Generals) {
     seen.whole.count(record);
+    if let Some(call) = Call::from_id(&record.operation) {
+        return note_call(seen, record, call);
+    }
     match Operation::from_id(&record.operation) {
         Some(Operation::BuildSession | Operation::BuildGrpc) => {
             seen.right("buildkit", "true".into()).count(record);
@@ -211,6 +216,56 @@ fn note(seen: &mut Seen, record: &Record, general: &mut Generals) {
         seen.cannot("no limited role", &format!("{rule}: {detail}"));
     }
 }
+
+/// Notes a call of a build, whose facts are keys of `[role.NAME.build]`.
+fn note_call(seen: &mut Seen, record: &Record, call: Call) {
+    seen.right(BUILDS, String::new()).count(record);
+    if call == Call::ListenHistory && record.rule.as_deref() == Some("history") {
+        seen.right("build.history", "all".into()).count(record);
+    }
+    for fact in &record.facts {
+        let key = BUILD_KEYS.iter().find(|key| **key == fact.0);
+        match (
+            key,
+            Build::general(fact).filter(|value| readable(&fact.0, value)),
+        ) {
+            (Some(key), Some(value)) => seen.right(key, value).count(record),
+            // What comes from the client's own session is always allowed.
+            _ if fact.1.starts_with("local://") || fact.1.starts_with("oci-layout://") => {}
+            _ => seen.cannot("no limited role", &format!("{}: {}", fact.0, fact.1)),
+        }
+    }
+}
+
+/// Whether the gate's own reader takes a value for a key of the table.
+fn readable(key: &str, value: &str) -> bool {
+    let Some(key) = build_key(key) else {
+        return false;
+    };
+    let value = print::build_value(key, &[value]);
+    let text = format!(
+        "version = 1\nclient = [{{ match = {{ any = true }}, role = \"r\" }}]\n[role.r.build]\n{key} = {value}"
+    );
+    Policy::parse("", &text).is_ok()
+}
+
+/// Stands for builds as such, without anything that they ask for.
+const BUILDS: &str = "build";
+
+/// The facts of builds, in the order in which the keys are printed.
+const BUILD_KEYS: [&str; 11] = [
+    "build.sources",
+    "build.entitlements",
+    "build.outputs",
+    "build.tags",
+    "build.push",
+    "build.cache",
+    "build.raw_llb",
+    "build.debug",
+    "build.history",
+    "build.usage",
+    "build.prune",
+];
 
 /// Rules whose refusals say nothing about what a role would need: who asked, or what stands beside the policy.
 const ELSEWHERE: [&str; 5] = ["operation", "client", "limit", "audit", "authz-plugin"];

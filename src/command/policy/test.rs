@@ -198,7 +198,7 @@ fn judge(policy: &Policy, case: &Case) -> Result<FoundCase, PolicyError> {
             answers: &answers,
             container: None,
         },
-    );
+    )?;
     let found = |verdict, rule: &str, detail: &str| FoundCase {
         verdict,
         rule: rule.to_owned(),
@@ -210,6 +210,11 @@ fn judge(policy: &Policy, case: &Case) -> Result<FoundCase, PolicyError> {
             None => found("allow", "", ""),
         },
         ExplainVerdict::Deny(denied) => found("deny", denied.rule, &denied.detail),
+        ExplainVerdict::Call(call) => match (&call.denied, call.enforced) {
+            (Some(denied), true) => found("deny", denied.rule, &denied.detail),
+            (Some(denied), false) => found("would_deny", denied.rule, &denied.detail),
+            (None, _) => found("allow", "", ""),
+        },
         ExplainVerdict::Malformed(why) => found("malformed", "", &why),
         ExplainVerdict::Unknown(lookup) => found("unknown", "", &lookup),
     })

@@ -1,30 +1,35 @@
 //! One call: is it known, whose is it, and what does it ask for?
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ::http::header::CONTENT_TYPE;
-use ::http::{Method, Request};
+use ::http::request::Parts;
+use ::http::{HeaderMap, Method, Request};
 use buildkit::calls::{self, HistoryRequest};
-use buildkit::{Call, FrontendSolve, Llb, Solve, grpc};
+use buildkit::{Call, FrontendSolve, HistoryEvent, Llb, Solve, answers, grpc};
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
 use h2::RecvStream;
 use h2::client::SendRequest;
 
 use super::Respond;
 use super::held::{self, NotHeld};
 use super::owners::{Holding, Owner};
-use super::relay::{self, BUILD_ID, Upload};
-use super::report::{CallRecord, Facts};
+use super::relay::{self, BUILD_ID, Broken, Passage, Upload};
+use super::report::CallRecord;
 use crate::generation::Generation;
 use crate::http::shared::Shared;
 use crate::limits::{MemoryBudget, Reservation};
 use crate::observe::registry::Entry;
-use policy::build::{Build, BuildContext, Objection};
-use policy::{ClientRef, Policy};
+use policy::build::{Build, BuildContext, BuildFacts, Objection};
+use policy::{ClientRef, Mode, Policy};
 
 /// The build that buildx asks the history for, to learn whether there is one.
 const HISTORY_PROBE: &str = "buildx-test-history-api-feature";
+
+/// Field of the limit in a `BuildHistoryRequest`.
+const HISTORY_LIMIT: u32 = 5;
 
 /// gRPC's PERMISSION_DENIED.
 const DENIED: u8 = 7;
@@ -43,12 +48,16 @@ pub(super) struct Caller<'a> {
     owner: Owner,
     namespace: String,
     room: Arc<MemoryBudget>,
+    /// The tunnel's own request, which the ids of its calls begin with.
+    tunnel: String,
+    calls: AtomicU64,
 }
 
 /// The role under which one call is judged.
 struct Judge<'p> {
     build: &'p Build,
     policy: &'p Policy,
+    mode: Mode,
 }
 
 /// How a call goes on.
@@ -57,6 +66,8 @@ enum Way {
     Stream,
     /// Its one message is read and judged.
     Hold,
+    /// Its messages are judged one after the other.
+    Watch,
 }
 
 impl<'a> Caller<'a> {
@@ -67,72 +78,94 @@ impl<'a> Caller<'a> {
             entry,
             engine,
             owner,
-            // The digest of the public key tells nothing that the certificate does not.
-            namespace: format!("dockgate-{}", HEXLOWER.encode(&owner[..16])),
+            namespace: super::namespace(&owner),
             room: shared.builds.room(&owner),
+            tunnel: format!("{:x}-{}", entry.id, entry.activity().requests),
+            calls: AtomicU64::default(),
         }
     }
 
     /// Serves one call to its end.
-    pub(super) async fn serve(&self, request: Request<RecvStream>, respond: Respond) {
+    pub(super) async fn serve(&self, request: Request<RecvStream>, mut respond: Respond) {
         // A client that has lost its role, or whose role may not build any more, makes no further calls.
         let (generation, client) = self.judged_by();
         let policy = &generation.policy;
         let (head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
         let known = Call::from_path(path).filter(|_| head.method == Method::POST);
-        let id = known.map_or("build.unknown", Call::id);
-        let mut record = CallRecord::new(self.shared, self.entry, policy, client, id, path);
-        let build = policy.role(client).and_then(|role| role.build.as_ref());
-        let (Some(call), Some(build)) = (known, build) else {
-            let detail = match build {
-                Some(_) => format!("{path} is not a call that this gate knows"),
-                None => "the role may not build any more".to_owned(),
-            };
-            return record.refuse(respond, DENIED, &Objection::new("call", detail));
-        };
-        let judge = Judge { build, policy };
-        let grpc = head.headers.get(CONTENT_TYPE).is_some_and(|kind| {
-            matches!(
-                kind.as_bytes(),
-                b"application/grpc" | b"application/grpc+proto"
-            )
-        });
-        if !grpc {
-            let objection = Objection::new("call", "the content type is not application/grpc");
-            return record.refuse(respond, DENIED, &objection);
-        }
-        let way = match self.known(call, build, &head.headers).await {
-            Ok(way) => way,
-            Err(objection) => return record.refuse(respond, DENIED, &objection),
-        };
+        let id = format!("{}.{}", self.tunnel, self.calls.fetch_add(1, Relaxed) + 1);
+        let mut record =
+            CallRecord::new(self.shared, self.entry, (policy, client), id, known, path);
         let mut room = [
             Reservation::new(&self.room),
             Reservation::new(&self.shared.pending_bodies),
         ];
-        let upload = match way {
-            Way::Stream => Upload::Streamed(body),
-            Way::Hold => {
-                let gzip = head.headers.get("grpc-encoding");
-                let gzip = gzip.is_some_and(|encoding| encoding.as_bytes() == b"gzip");
-                match self
-                    .hold(&judge, call, body, gzip, &mut room, &mut record)
-                    .await
-                {
-                    Ok(message) => Upload::Judged(message),
-                    Err(Unsent::Gone) => return record.gone(),
-                    Err(Unsent::Refused(status, objection)) => {
-                        return record.refuse(respond, status, &objection);
-                    }
-                }
+        let build = policy.role(client).and_then(|role| role.build.as_ref());
+        let judge = build.map(|build| Judge {
+            build,
+            policy,
+            mode: policy.mode(client),
+        });
+        let judged = tokio::select! {
+            judged = self.judged(judge.as_ref(), known, &head, body, &mut room, &mut record) => judged,
+            // What a client gives up holds nothing of the gate any longer, whatever it was waiting for.
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => Err(Unsent::Gone),
+        };
+        let upload = match judged {
+            Ok(upload) => upload,
+            Err(Unsent::Gone) => return record.gone(),
+            Err(Unsent::Refused(status, objection)) => {
+                return record.refuse(&mut respond, status, &objection);
             }
         };
         if let Err(e) = record.goes_on() {
             let message = format!("the audit cannot be written, so nothing is let through: {e}");
-            return record.refuse(respond, UNAVAILABLE, &Objection::new("audit", message));
+            return record.refuse(&mut respond, UNAVAILABLE, &Objection::new("audit", message));
         }
-        let passed = relay::pass(call, &head.headers, upload, self.engine.clone(), respond).await;
-        record.ended(passed.err().as_ref());
+        let _live = record.live();
+        let more = match known {
+            Some(Call::ControlSession) => {
+                super::session_fields(&self.shared.builds, &head.headers, &self.owner)
+            }
+            _ => None,
+        };
+        let mut told = BuildFacts::default();
+        let passed = {
+            let judging = |message: &[u8]| match &judge {
+                Some(judge) if judge.mode == Mode::Enforce => judge
+                    .build
+                    .exec_message(message, &self.context(judge, &|session| self.owns(session))),
+                _ => Ok(()),
+            };
+            let mut look = |message: Option<&[u8]>| match (known, &judge) {
+                (Some(Call::ListenHistory), Some(judge)) => self.may_see(judge, message),
+                (Some(Call::Status), _) => {
+                    let sources = message.and_then(|message| answers::sources(message).ok());
+                    for source in sources.unwrap_or_default() {
+                        told.add("sources", &source);
+                    }
+                    true
+                }
+                _ => true,
+            };
+            let passage = Passage {
+                path,
+                fields: &head.headers,
+                more: more.unwrap_or_default(),
+                upload,
+                judge: (known == Some(Call::ExecProcess)).then_some(&judging),
+                look: matches!(known, Some(Call::ListenHistory | Call::Status))
+                    .then_some(&mut look),
+                room: &mut room,
+            };
+            relay::pass(passage, self.engine.clone(), &mut respond).await
+        };
+        record.takes(told);
+        match passed {
+            Ok(end) => record.ended(&end),
+            Err(Broken::Http(error)) => record.broken(&error),
+            Err(Broken::Refused(objection)) => record.refuse(&mut respond, DENIED, &objection),
+        }
     }
 
     fn judged_by(&self) -> (Arc<Generation>, ClientRef) {
@@ -141,36 +174,91 @@ impl<'a> Caller<'a> {
         (generation, client)
     }
 
+    fn owns(&self, session: &str) -> bool {
+        let builds = &self.shared.builds;
+        builds.owns(Holding::Session, session, &self.owner) == Some(true)
+    }
+
+    fn context<'c>(
+        &'c self,
+        judge: &Judge<'c>,
+        owns_session: &'c dyn Fn(&str) -> bool,
+    ) -> BuildContext<'c> {
+        BuildContext {
+            namespace: &self.namespace,
+            owns_session,
+            protected: &judge.policy.protected,
+        }
+    }
+
+    /// Judges a call; what of it goes on.
+    async fn judged(
+        &self,
+        judge: Option<&Judge<'_>>,
+        known: Option<Call>,
+        head: &Parts,
+        body: RecvStream,
+        room: &mut [Reservation; 2],
+        record: &mut CallRecord<'_>,
+    ) -> Result<Upload, Unsent> {
+        let Some(judge) = judge else {
+            return Err(Objection::new("call", "the role may not build any more").into());
+        };
+        let way = match known {
+            Some(call) => self.known(call, judge, &head.headers).await,
+            None => {
+                let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+                Err(Objection::new(
+                    "call",
+                    format!("{path} is not a call that this gate knows"),
+                ))
+            }
+        };
+        let way = match way {
+            Ok(way) => way,
+            // A call that is let pass all the same is not looked at any further.
+            Err(objection) if judge.mode == Mode::Report => {
+                record.would_deny(&objection);
+                Way::Stream
+            }
+            Err(objection) => return Err(objection.into()),
+        };
+        match (way, known) {
+            (Way::Hold, Some(call)) => {
+                let gzip = head.headers.get("grpc-encoding");
+                let gzip = gzip.is_some_and(|encoding| encoding.as_bytes() == b"gzip");
+                let held = self.hold(judge, call, body, gzip, room, record).await;
+                held.map(Upload::Judged)
+            }
+            _ => Ok(Upload::Streamed(body)),
+        }
+    }
+
     /// What is known of a call by its head: whether the role may make it at all, and whether its build is the client's.
     async fn known(
         &self,
         call: Call,
-        build: &Build,
-        headers: &::http::HeaderMap,
+        judge: &Judge<'_>,
+        headers: &HeaderMap,
     ) -> Result<Way, Objection> {
-        let granted = |granted: bool, key: &'static str| match granted {
-            true => Ok(Way::Stream),
-            false => {
-                let detail = format!("{} concerns the builds of all clients", call.path());
-                Err(Objection {
-                    rule: key,
-                    detail,
-                    allowed: format!("{key} = true"),
-                })
-            }
-        };
-        match call {
-            Call::DiskUsage => return granted(build.usage, "usage"),
-            Call::Prune => return granted(build.prune, "prune"),
-            Call::ControlSession => {
-                let detail = "sessions are opened by POST /session, where they get an owner";
-                return Err(Objection::new("owner", detail));
-            }
-            Call::NewContainer | Call::ReleaseContainer | Call::ExecProcess => {
-                let detail = format!("{} is for debugging", call.path());
-                return Err(Objection::new("debug", detail));
-            }
-            _ => {}
+        let grpc = headers.get(CONTENT_TYPE).is_some_and(|kind| {
+            matches!(
+                kind.as_bytes(),
+                b"application/grpc" | b"application/grpc+proto"
+            )
+        });
+        if !grpc {
+            return Err(Objection::new(
+                "call",
+                "the content type is not application/grpc",
+            ));
+        }
+        judge.build.call(call)?;
+        if call == Call::ControlSession
+            && super::session_fields(&self.shared.builds, headers, &self.owner).is_none()
+        {
+            let detail = "expected one id of a session that no other client has used";
+            return Err(Objection::new("owner", detail));
         }
         if call.within_build() {
             let mut ids = headers.get_all(BUILD_ID).iter();
@@ -194,7 +282,11 @@ impl<'a> Caller<'a> {
             | Call::UpdateHistory
             | Call::FrontendSolve
             | Call::ResolveImageConfig
-            | Call::ResolveSourceMeta => Way::Hold,
+            | Call::ResolveSourceMeta
+            | Call::NewContainer
+            | Call::ContentInfo
+            | Call::ContentRead => Way::Hold,
+            Call::ExecProcess => Way::Watch,
             _ => Way::Stream,
         })
     }
@@ -210,24 +302,13 @@ impl<'a> Caller<'a> {
         record: &mut CallRecord<'_>,
     ) -> Result<Bytes, Unsent> {
         let message = held::message(&mut body, gzip, room).await?;
-        let appendix = match call {
-            Call::Status => {
-                let reference = calls::status(&message)?;
-                if !self.waits(Holding::Build, reference).await {
-                    return Err(foreign("Status").into());
-                }
+        let appendix = match self.waits_and_judges(judge, call, &message, record).await {
+            Err(Unsent::Refused(_, objection)) if judge.mode == Mode::Report => {
+                record.would_deny(&objection);
                 Vec::new()
             }
-            _ => {
-                if call == Call::Solve {
-                    // The session is opened at the same time; whose it is is judged with the rest.
-                    let session = Solve::read(&message)?.session;
-                    if !session.is_empty() {
-                        self.waits(Holding::Session, session).await;
-                    }
-                }
-                self.judge(judge, call, &message, record)?
-            }
+            Ok(_) if judge.mode == Mode::Report => Vec::new(),
+            judged => judged?,
         };
         let framed = grpc::framed(&[&message, &appendix]);
         framed.map(Bytes::from).ok_or_else(|| {
@@ -237,6 +318,33 @@ impl<'a> Caller<'a> {
             )
             .into()
         })
+    }
+
+    async fn waits_and_judges(
+        &self,
+        judge: &Judge<'_>,
+        call: Call,
+        message: &[u8],
+        record: &mut CallRecord<'_>,
+    ) -> Result<Vec<u8>, Unsent> {
+        match call {
+            Call::Status => {
+                let reference = calls::status(message)?;
+                match self.waits(Holding::Build, reference).await {
+                    true => Ok(Vec::new()),
+                    false => Err(foreign("Status").into()),
+                }
+            }
+            Call::Solve => {
+                // The session is opened at the same time; whose it is is judged with the rest.
+                let session = Solve::read(message)?.session;
+                if !session.is_empty() {
+                    self.waits(Holding::Session, session).await;
+                }
+                self.judge(judge, call, message, record)
+            }
+            _ => self.judge(judge, call, message, record),
+        }
     }
 
     async fn waits(&self, holding: Holding, id: &str) -> bool {
@@ -250,76 +358,91 @@ impl<'a> Caller<'a> {
         message: &[u8],
         record: &mut CallRecord<'_>,
     ) -> Result<Vec<u8>, Unsent> {
-        let owns_session = |session: &str| {
-            let own = self
-                .shared
-                .builds
-                .owns(Holding::Session, session, &self.owner);
-            own == Some(true)
-        };
-        let context = BuildContext {
-            namespace: &self.namespace,
-            owns_session: &owns_session,
-            protected: &judge.policy.protected,
-        };
+        let owns_session = |session: &str| self.owns(session);
+        let context = self.context(judge, &owns_session);
+        let build = judge.build;
         match call {
             Call::Solve => {
                 let solve = Solve::read(message)?;
-                record.asks(Facts::solve(&solve));
-                let appendix = judge.build.solve(&solve, &context)?;
+                record.asks(BuildFacts::solve(&solve));
+                let appendix = build.solve(&solve, &context)?;
                 let reference = solve.reference;
+                let builds = &self.shared.builds;
                 if reference == HISTORY_PROBE
-                    || !self
-                        .shared
-                        .builds
-                        .claim(Holding::Build, reference, &self.owner)
+                    || !builds.claim(Holding::Build, reference, &self.owner)
                 {
                     return Err(foreign("Solve").into());
                 }
-                Ok(appendix)
+                return Ok(appendix);
             }
             Call::FrontendSolve => {
                 let solve = FrontendSolve::read(message)?;
-                record.asks(Facts::frontend(&solve));
-                Ok(judge.build.frontend_solve(&solve, &context)?)
+                record.asks(BuildFacts::frontend(&solve));
+                return Ok(build.frontend_solve(&solve, &context)?);
             }
             Call::ResolveImageConfig => {
-                resolve(judge, &calls::resolve_image(message)?, &context, record)
+                resolve(build, &calls::resolve_image(message)?, &context, record)?;
             }
             Call::ResolveSourceMeta => {
-                resolve(judge, &calls::resolve_source(message)?, &context, record)
+                resolve(build, &calls::resolve_source(message)?, &context, record)?;
             }
             Call::ListenHistory => {
-                let request = HistoryRequest::read(message)?;
-                self.history(judge.build, &request)?;
-                Ok(Vec::new())
+                return Ok(self.history(build, &HistoryRequest::read(message)?)?);
             }
-            Call::UpdateHistory => {
-                self.own(calls::update_history(message)?)?;
-                Ok(Vec::new())
+            Call::UpdateHistory => self.own(calls::update_history(message)?)?,
+            Call::NewContainer => build.new_container(message, &context)?,
+            Call::ContentInfo | Call::ContentRead => {
+                let digest = calls::content(call, message)?;
+                if !self.shared.builds.may_read(digest, &self.owner) {
+                    let detail = "content that the history of this client's builds has not named";
+                    return Err(Objection::new("owner", detail).into());
+                }
             }
-            _ => Err(Objection::new("call", "the call cannot be judged").into()),
+            _ => return Err(Objection::new("call", "the call cannot be judged").into()),
         }
+        Ok(Vec::new())
     }
 
-    fn history(&self, build: &Build, request: &HistoryRequest<'_>) -> Result<(), Objection> {
-        if request.filtered {
+    /// Whether a client may ask this of the history; what to append. Which events of many it gets is judged as they come.
+    fn history(&self, build: &Build, request: &HistoryRequest<'_>) -> Result<Vec<u8>, Objection> {
+        if request.filtered || request.limited && request.reference.is_empty() {
             let detail = "a filter or a limit of ListenBuildHistory can end some engines";
             return Err(Objection::new("history", detail));
         }
-        if build.all_history || request.reference == HISTORY_PROBE && request.early_exit {
-            return Ok(());
+        match request.reference {
+            "" => {}
+            HISTORY_PROBE if request.early_exit => {}
+            _ if build.all_history => {}
+            reference => self.own(reference)?,
         }
-        self.own(request.reference)
+        // buildx has a limit beside the one build that it asks for; no engine sees it.
+        Ok(match request.limited {
+            true => buildkit::append::flag(HISTORY_LIMIT, false),
+            false => Vec::new(),
+        })
+    }
+
+    /// Whether a client may see an event of the history; what its own builds name may be read from then on.
+    fn may_see(&self, judge: &Judge<'_>, message: Option<&[u8]>) -> bool {
+        let event = message.and_then(|message| HistoryEvent::read(message).ok());
+        let Some(event) = event else {
+            return judge.mode == Mode::Report;
+        };
+        let all = judge.build.all_history || judge.mode == Mode::Report;
+        // An event that names no build says that there are no more of the kind.
+        let own = event.reference.is_empty() || self.own(event.reference).is_ok();
+        if own || all {
+            for digest in &event.digests {
+                self.shared.builds.named(digest, &self.owner);
+            }
+        }
+        own || all
     }
 
     /// Whether a build is the client's own by now.
     fn own(&self, reference: &str) -> Result<(), Objection> {
-        match self
-            .shared
-            .builds
-            .owns(Holding::Build, reference, &self.owner)
-        {
+        let builds = &self.shared.builds;
+        match builds.owns(Holding::Build, reference, &self.owner) {
             Some(true) => Ok(()),
             _ => Err(Objection {
                 rule: "history",
@@ -331,14 +454,13 @@ impl<'a> Caller<'a> {
 }
 
 fn resolve(
-    judge: &Judge<'_>,
+    build: &Build,
     asked: &Llb<'_>,
     context: &BuildContext<'_>,
     record: &mut CallRecord<'_>,
-) -> Result<Vec<u8>, Unsent> {
-    record.asks(Facts::sources(asked));
-    judge.build.resolve(asked, context)?;
-    Ok(Vec::new())
+) -> Result<(), Objection> {
+    record.asks(BuildFacts::sources(asked));
+    build.resolve(asked, context)
 }
 
 fn foreign(call: &str) -> Objection {
@@ -362,7 +484,7 @@ impl From<Objection> for Unsent {
 
 impl From<buildkit::Unreadable> for Unsent {
     fn from(unreadable: buildkit::Unreadable) -> Self {
-        Objection::new("message", unreadable.to_string()).into()
+        Objection::from(unreadable).into()
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn message(
     Ok(message)
 }
 
-fn grow(room: &mut [Reservation; 2], bytes: usize) -> Result<(), NotHeld> {
+pub(super) fn grow(room: &mut [Reservation; 2], bytes: usize) -> Result<(), NotHeld> {
     for budget in room {
         budget.grow_to(bytes).map_err(|_| NotHeld::NoRoom)?;
     }

@@ -1,7 +1,8 @@
 //! Whose builds and sessions are whose.
 //!
 //! An id belongs to the client (its public key) that named it first: a build by Solve, a session by `POST /session`.
-//! Sessions that were opened past the gate are nobody's, so no Solve can name them. Each client keeps its last [`MOST`] ids of a kind; an id that is forgotten is refused like
+//! Sessions that were opened past the gate are nobody's, so no Solve can name them. Content of the engine's store may be read
+//! by each client whose own history has named it. Each client keeps its last [`MOST`] ids of a kind; an id that is forgotten is refused like
 //! any other unknown one.
 
 use std::collections::{HashMap, VecDeque};
@@ -14,6 +15,9 @@ use crate::limits::MemoryBudget;
 
 /// Ids of one kind that are remembered for each client.
 const MOST: usize = 4096;
+
+/// Digests that are remembered for each client. A build names about five.
+const MOST_CONTENT: usize = 1024;
 
 /// Longest id; BuildKit's have 25 characters.
 const LONGEST: usize = 128;
@@ -42,6 +46,8 @@ struct Book {
     /// What each client has, oldest first.
     order: HashMap<(Holding, Owner), VecDeque<String>>,
     held: HashMap<Owner, Weak<MemoryBudget>>,
+    /// Digests that each client's own history has named, oldest first.
+    content: HashMap<Owner, VecDeque<String>>,
 }
 
 /// The owners of builds and sessions.
@@ -88,6 +94,29 @@ impl Builds {
         let book = self.lock();
         let known = book.owners.get(&(holding, id.to_owned()))?;
         Some(known == owner)
+    }
+
+    /// Notes that the history of a client's own builds names this content.
+    pub(super) fn named(&self, digest: &str, owner: &Owner) {
+        if digest.is_empty() || digest.len() > LONGEST {
+            return;
+        }
+        let mut book = self.lock();
+        let known = book.content.entry(*owner).or_default();
+        if known.iter().any(|known| known == digest) {
+            return;
+        }
+        known.push_back(digest.to_owned());
+        if known.len() > MOST_CONTENT {
+            known.pop_front();
+        }
+    }
+
+    /// Whether a client may read this content.
+    pub(super) fn may_read(&self, digest: &str, owner: &Owner) -> bool {
+        let book = self.lock();
+        let known = book.content.get(owner);
+        known.is_some_and(|known| known.iter().any(|known| known == digest))
     }
 
     /// Waits until a build or a session is somebody's; whether it is the client's.
@@ -163,6 +192,21 @@ mod tests {
         assert_eq!(builds.owns(Holding::Build, "r0", &ONE), None);
         assert_eq!(builds.owns(Holding::Build, "r1", &ONE), Some(true));
         assert_eq!(builds.owns(Holding::Build, "kept", &OTHER), Some(true));
+    }
+
+    #[test]
+    fn content_is_read_by_who_was_told_its_digest() {
+        let builds = Builds::default();
+        builds.named("sha256:aa", &ONE);
+        assert!(builds.may_read("sha256:aa", &ONE));
+        assert!(!builds.may_read("sha256:aa", &OTHER));
+        assert!(!builds.may_read("sha256:bb", &ONE));
+        builds.named("sha256:aa", &OTHER);
+        assert!(builds.may_read("sha256:aa", &ONE) && builds.may_read("sha256:aa", &OTHER));
+        for number in 0..MOST_CONTENT {
+            builds.named(&format!("sha256:{number}"), &ONE);
+        }
+        assert!(!builds.may_read("sha256:aa", &ONE) && builds.may_read("sha256:aa", &OTHER));
     }
 
     #[tokio::test]

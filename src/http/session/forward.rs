@@ -203,7 +203,11 @@ impl<'a> Session<'a> {
     }
 
     /// The refusal of a build session whose id is another client's: its owner's secrets and files could be had by it.
-    fn foreign_session(&self, record: &mut RequestRecord<'_>, out: &Outgoing) -> Option<Refusal> {
+    fn foreign_session(
+        &self,
+        record: &mut RequestRecord<'_>,
+        out: &mut Outgoing,
+    ) -> Option<Refusal> {
         if record.operation != Operation::BuildSession {
             return None;
         }
@@ -218,9 +222,13 @@ impl<'a> Session<'a> {
             .any(|id| builds.owns(Holding::Session, id, owner) == Some(false));
         // What cannot have an owner goes on where no build is judged: no judged build can name it.
         let unclear = ids.len() > 1 || unclaimed.count() > 0;
-        let judged = judges_builds(&self.judged.0.policy, self.judged.1);
+        let enforced = self.judged.0.policy.mode(self.judged.1) == Mode::Enforce;
+        let judged = judges_builds(&self.judged.0.policy, self.judged.1) && enforced;
         let refused = foreign || unclear && judged;
         if !refused {
+            if judged {
+                build::keep_contexts_apart(out, owner);
+            }
             return None;
         }
         let why = "X-Docker-Expose-Session-Uuid: expected one id that no other client has used";
@@ -301,8 +309,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Whether a client's builds are judged call by call. In report mode they pass unseen, as all does.
+/// Whether a client's builds are judged call by call.
 fn judges_builds(policy: &Policy, client: ClientRef) -> bool {
-    let judged = policy.role(client).is_some_and(|role| role.build.is_some());
-    judged && policy.mode(client) == Mode::Enforce
+    policy.role(client).is_some_and(|role| role.build.is_some())
 }

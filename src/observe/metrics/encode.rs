@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use buildkit::Call;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::exemplar::Exemplar;
@@ -14,7 +15,7 @@ use super::families::{self as f, Family};
 use super::process::Process;
 use super::{
     CLASSES, DecisionLabel, Expiry, HANDSHAKES, KINDS, Limit, Metrics, RISKS, Reload, STATUSES,
-    Shape, UpstreamError, place,
+    Shape, UpstreamError, build_place, place,
 };
 use crate::observe::registry::{Cut, Totals};
 
@@ -209,6 +210,19 @@ impl Scene {
                                 .encode_counter(&n, NO_EXEMPLAR)?;
                         }
                     }
+                }
+            }
+        }
+        let mut encoder = page.family(&f::BUILD_CALLS)?;
+        let calls = Call::ALL.iter().copied().map(Some).chain([None]);
+        for call in calls {
+            for decision in DecisionLabel::ALL {
+                let n = self.metrics.build_calls[build_place(call, decision)].load(Relaxed);
+                if n > 0 {
+                    let id = call.map_or("build.unknown", Call::id);
+                    encoder
+                        .encode_family(&[("call", id), ("decision", decision.id())])?
+                        .encode_counter(&n, NO_EXEMPLAR)?;
                 }
             }
         }

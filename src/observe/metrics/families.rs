@@ -48,6 +48,7 @@ families! {
     SHAKING: Gauge "dockgate_handshakes_in_flight" [] "TLS handshakes in progress.";
     HANDSHAKES: Counter "dockgate_handshakes" ["outcome"] "TLS handshakes finished, by outcome.";
     REQUESTS: Counter "dockgate_requests" ["class", "kind", "decision", "status"] "Requests finished, by class and kind of operation, decision and class of the status code.";
+    BUILD_CALLS: Counter "dockgate_build_calls" ["call", "decision"] "Calls of judged builds finished, by call and decision.";
     DURATION: Histogram "dockgate_request_duration_seconds" ["class", "shape"] "Time from a request's head to the end of its answer, or of its tunnel.";
     BYTES: Counter "dockgate_bytes" ["direction"] "Bytes carried for clients, without TLS overhead: in is from clients, out is to clients.";
     LIMITED: Counter "dockgate_limit_refusals" ["limit"] "Connections and requests turned away by a limit, by the name of its setting.";

@@ -1,10 +1,12 @@
 //! Judged builds with real buildx, bake and compose: each deny beside its allow.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::client::Side;
 use crate::support::gate::Gate;
+use crate::support::process::Process;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
 
@@ -24,6 +26,16 @@ pub(crate) fn cases() -> Vec<Case> {
         case("policy_judged_sources__are_those_that_are_listed", sources),
         case("policy_judged_powers__are_those_that_are_listed", powers),
         case("policy_judged_caches__are_the_clients_own", others),
+        case("policy_judged_history__is_the_clients_own", histories),
+        case(
+            "policy_judged_frontends__are_the_engines_where_the_role_says_so",
+            frontends,
+        ),
+        Case {
+            name: "policy_judged_registry__is_pushed_to_and_taken_from_where_it_is_listed",
+            needs: &["BUILDX", "REGISTRY"],
+            run: registries,
+        },
         Case {
             name: "policy_judged_compose__builds_by_the_same_rules",
             needs: &["BUILDX", "COMPOSE"],
@@ -41,6 +53,16 @@ struct Makers<'a> {
 
 impl<'a> Makers<'a> {
     fn start(suite: &'a Suite, name: &'a str) -> Verdict<Self> {
+        Self::with(suite, name, ("docker.io/library/*", ""), "")
+    }
+
+    /// A role with these images and further tags, and further lines of its build.
+    fn with(
+        suite: &'a Suite,
+        name: &'a str,
+        (images, tag): (&str, &str),
+        build: &str,
+    ) -> Verdict<Self> {
         suite.gate()?;
         let policy = suite
             .scratch(&format!("{name}-makers"))?
@@ -48,7 +70,7 @@ impl<'a> Makers<'a> {
         let client =
             |cn: &str| format!("[[client]]\nmatch = {{ cn = \"e2e {cn}\" }}\nrole = \"maker\"\n");
         let text = format!(
-            "version = 1\n{}{}[role.maker]\nbase = \"builder\"\n[role.maker.limits]\nimages = [\"docker.io/library/*\"]\ntags = [\"{}-{name}-g\"]\n[role.maker.build]\nclassic = false\n",
+            "version = 1\n{}{}[role.maker]\nbase = \"builder\"\n[role.maker.limits]\nimages = [\"{images}\"]\ntags = [\"{}-{name}-g\"{tag}]\n[role.maker.build]\nclassic = false\n{build}",
             client(TEAM),
             client(FACTORY),
             suite.prefix,
@@ -69,6 +91,9 @@ impl<'a> Makers<'a> {
         self.gate.check_log()
     }
 }
+
+/// How long a registry may take to listen.
+const START: Duration = Duration::from_secs(20);
 
 /// Makes `build` a function: steps have no network, since the private engine has none.
 const BUILD: &str = r#"
@@ -106,6 +131,8 @@ fn work(suite: &Suite, name: &str) -> Verdict {
         "build -o type=tar,dest=out.tar ctx 2>&1 && tar -tf out.tar it",
         "build --cache-to type=inline -t $N ctx 2>&1",
         "build --metadata-file meta.json -t $N ctx 2>&1 && grep -q image.name meta.json",
+        "build --check ctx 2>&1 || docker buildx build --help | grep -qv -- --check",
+        "$OPENSSL genrsa -traditional -out key 2048 2>/dev/null; chmod 600 key; printf \"FROM $IMAGE\\nRUN --mount=type=ssh,id=k test -S \\$SSH_AUTH_SOCK\\n\" | build --ssh k=key -f - ctx 2>&1",
         "printf \"FROM base\\nCOPY --from=files Dockerfile /z\\n\" | build --build-context base=docker-image://$IMAGE --build-context files=ctx -t $N -f - ctx 2>&1",
         "build --no-cache -t $N ctx >one 2>&1 & build --no-cache ctx >two 2>&1 && wait $!",
     ] {
@@ -208,6 +235,129 @@ fn others(suite: &Suite, name: &str) -> Verdict {
     makers.gate.wait_for_log(Duration::from_secs(5), |line| {
         line.contains("\"op\":\"build.solve\"") && line.contains("\"decision\":\"allow\"")
     })?;
+    makers.finish()
+}
+
+/// Each client's history is its own, with what belongs to it.
+fn histories(suite: &Suite, name: &str) -> Verdict {
+    let makers = Makers::start(suite, name)?;
+    let (team, factory) = (makers.side(TEAM)?, makers.side(FACTORY)?);
+    // What the engine has for a build: its provenance comes from its history and the content that this names.
+    let made = "build --metadata-file meta.json -t $N ctx >/dev/null 2>&1; grep -o '\"buildx.build.ref\": *\"[^\"]*\"' meta.json | cut -d'\"' -f4 | sed 's,.*/,,'";
+    let mine = passes(&team, made)?.trim().to_owned();
+    ensure!(!mine.is_empty(), "the metadata must name the build");
+    if team.shell("docker buildx --help | grep -q history")?.code != 0 {
+        // buildx before 0.18 has no such command.
+        return makers.finish();
+    }
+    passes(&team, &format!("docker buildx history inspect {mine} 2>&1"))?;
+    passes(&team, &format!("docker buildx history logs {mine} 2>&1"))?;
+    fails(
+        &factory,
+        &format!("docker buildx history inspect {mine}"),
+        "",
+    )?;
+    fails(&factory, &format!("docker buildx history rm {mine}"), "")?;
+    passes(&team, &format!("docker buildx history rm {mine} 2>&1"))?;
+    makers.finish()
+}
+
+/// A frontend that is an image is not run where only the engine's own is.
+fn frontends(suite: &Suite, name: &str) -> Verdict {
+    let file = "printf \"# syntax=$IMAGE\\nFROM $IMAGE\\nCOPY Dockerfile /it\\n\" | build -t $N -f - ctx 2>&1";
+    let any = format!("{name}-any");
+    let any = Makers::start(suite, &any)?;
+    // The image is not a frontend: the build fails once it was run as one.
+    fails(
+        &any.side(TEAM)?,
+        file,
+        "resolve image config for docker-image://",
+    )?;
+    any.finish()?;
+    let own = Makers::with(
+        suite,
+        name,
+        ("docker.io/library/*", ""),
+        "frontends = \"engine\"\n",
+    )?;
+    let team = own.side(TEAM)?;
+    passes(&team, file)?;
+    passes(&team, "build -t $N ctx 2>&1")?;
+    fails(
+        &team,
+        "build --build-arg BUILDKIT_SYNTAX=$IMAGE ctx",
+        "role maker: frontends: ",
+    )?;
+    own.finish()
+}
+
+/// A registry on loopback, which the engine talks to without TLS.
+fn registries(suite: &Suite, name: &str) -> Verdict {
+    let directory = suite.scratch(&format!("{name}-registry"))?;
+    let mut command = Command::new(suite.tools.get("REGISTRY")?);
+    let settings = directory.join("registry.yml");
+    let text = format!(
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
+        directory.display()
+    );
+    fs::write(&settings, text).context("write the registry's settings")?;
+    command.arg("serve").arg(&settings);
+    let registry = Process::start(command, "the registry")?;
+    let listening = registry
+        .stderr
+        .wait_for(START, |text| {
+            let (_, rest) = text.split_once("listening on ")?;
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
+            Some(rest[..end].to_owned())
+        })
+        .ok_or_else(|| format!("the registry does not listen: {}", registry.transcript()))?;
+    let images = format!("docker.io/library/*\", \"{listening}/base/**\", \"{listening}/ci/**");
+    let tag = format!(", \"{listening}/ci/**\", \"{listening}/base/**\"");
+    let build = format!(
+        "sources = [\"docker.io/library/*\", \"{listening}/base/**\"]\npush = [\"{listening}/ci/**\", \"{listening}/base/**\"]\ncache = [\"{listening}/cache/**\"]\n"
+    );
+    let makers = Makers::with(suite, name, (&images, &tag), &build)?;
+    let team = makers.side(TEAM)?;
+    let at = |script: &str| script.replace("HOST", &listening);
+    for script in [
+        "build -t HOST/base/one --push ctx 2>&1",
+        "build -o type=image,name=HOST/ci/app:1,push=1 ctx 2>&1",
+        "printf 'FROM HOST/base/one\\nCOPY Dockerfile /z\\n' | build -t $N -f - ctx 2>&1",
+        "printf 'FROM HOST/base/one:latest\\nCOPY --from=HOST/base/one /it /z\\n' | build --pull -t $N -f - ctx 2>&1",
+    ] {
+        passes(&team, &at(script))?;
+    }
+    for (script, part) in [
+        ("build -t HOST/other/app --push ctx", "role maker: tags: "),
+        ("build -t $N --push ctx", "role maker: push: "),
+        (
+            "build -t HOST/ci/app -t $N --push ctx",
+            "role maker: push: ",
+        ),
+        (
+            "printf 'FROM HOST/ci/app:1\\n' | build -f - ctx",
+            "denied by policy",
+        ),
+        (
+            "printf 'FROM localhost:1/base/one\\n' | build -f - ctx",
+            "denied by policy",
+        ),
+        ("build --cache-from HOST/ci/app ctx", "role maker: cache: "),
+        ("build --cache-to type=registry,ref=HOST/ci/app ctx", ""),
+        (
+            "build --cache-from type=gha,url=http://127.0.0.1:1/,token=x ctx",
+            "",
+        ),
+        ("build --cache-from type=s3,region=x,bucket=y ctx", ""),
+    ] {
+        fails(&team, &at(script), part)?;
+    }
+    // A cache that does not exist is no error, so this shows only that it may be asked for.
+    passes(
+        &team,
+        &at("build --cache-from HOST/cache/app -t $N ctx 2>&1"),
+    )?;
+    drop(registry);
     makers.finish()
 }
 

@@ -69,6 +69,7 @@ const NAMES: &[(&str, &str, &[&str])] = &[
     ("OPENSSL", "openssl", &[]),
     ("BUSYBOX", "busybox", &[]),
     ("BOLLARD", "", &[]),
+    ("REGISTRY", "docker-registry", &[]),
 ];
 
 impl Tools {

@@ -5,13 +5,10 @@ use std::fmt;
 
 use buildkit::append::map_entry;
 use buildkit::solve::Attributes;
-use buildkit::{CacheEntry, Exporter, FrontendSolve, Llb, Solve};
-use docker_api::Operation;
+use buildkit::{CacheEntry, FrontendSolve, Llb, Solve};
 use docker_api::json::{self, Value};
 
-use super::{Build, named};
-use crate::limits::LimitKey;
-use crate::power::Power;
+use super::{Build, joined};
 use crate::protected::Protected;
 
 /// Field of the frontend's options in a `SolveRequest`, and in a frontend's own.
@@ -20,43 +17,11 @@ const OPTIONS: (u32, u32) = (7, 3);
 /// The option that sets the namespace of cache mounts.
 const CACHE_NAMESPACE: &str = "build-arg:BUILDKIT_CACHE_MOUNT_NS";
 
-/// Attributes of an image exporter that say how an image is packed, and nothing about where it goes.
-const PACKING: &[&str] = &[
-    "attestation-inline",
-    "attestation-prefix",
-    "buildinfo",
-    "buildinfo-attrs",
-    "compression",
-    "compression-level",
-    "dangling-name-prefix",
-    "force-compression",
-    "load",
-    "name",
-    "name-canonical",
-    "oci-mediatypes",
-    "oci-artifact",
-    "prefer-nondist-layers",
-    "push",
-    "push-by-digest",
-    "rewrite-timestamp",
-    "source-date-epoch",
-    "store",
-    "unpack",
-];
+/// The option that says which `# syntax=` was followed already, so that no other one is: its name and a value.
+const FOLLOWED: (&str, &str) = ("cmdline", "dockerfile.v0");
 
-/// Attributes of a cache in a registry.
-const REGISTRY_CACHE: &[&str] = &[
-    "compression",
-    "compression-level",
-    "digest",
-    "force-compression",
-    "ignore-error",
-    "image-manifest",
-    "mode",
-    "oci-mediatypes",
-    "ref",
-    "tag",
-];
+/// The option that names a frontend in the place of `# syntax=`.
+const SYNTAX: &str = "build-arg:BUILDKIT_SYNTAX";
 
 /// Why a call is refused: the rule, what asks for it, and what would pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +44,7 @@ impl Objection {
         }
     }
 
-    fn allowing(self, allowed: impl fmt::Display) -> Self {
+    pub(super) fn allowing(self, allowed: impl fmt::Display) -> Self {
         Self {
             allowed: allowed.to_string(),
             ..self
@@ -87,13 +52,9 @@ impl Objection {
     }
 }
 
-fn joined<T: fmt::Display>(list: &[T]) -> String {
-    match list {
-        [] => "nothing".to_owned(),
-        list => {
-            let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
-            texts.join(", ")
-        }
+impl From<buildkit::Unreadable> for Objection {
+    fn from(unreadable: buildkit::Unreadable) -> Self {
+        Self::new("message", unreadable.to_string())
     }
 }
 
@@ -154,7 +115,7 @@ impl Build {
         self.frontend(solve.frontend, &solve.attributes, context)?;
         self.definitions(&solve.raw, &solve.inputs, context)?;
         let mut appendix = self.source_policy().to_vec();
-        appendix.extend(self.namespace(OPTIONS.0, context));
+        appendix.extend(self.options(OPTIONS.0, context));
         Ok(appendix)
     }
 
@@ -176,14 +137,19 @@ impl Build {
         }
         self.frontend(solve.frontend, &solve.attributes, context)?;
         self.definitions(&solve.raw, &solve.inputs, context)?;
-        Ok(self.namespace(OPTIONS.1, context))
+        Ok(self.options(OPTIONS.1, context))
     }
 
-    fn namespace(&self, field: u32, context: &BuildContext<'_>) -> Vec<u8> {
-        match self.shared_cache_mounts {
-            true => Vec::new(),
-            false => map_entry(field, CACHE_NAMESPACE, context.namespace),
+    /// The options of the frontend that are the gate's.
+    fn options(&self, field: u32, context: &BuildContext<'_>) -> Vec<u8> {
+        let mut options = Vec::new();
+        if !self.shared_cache_mounts {
+            options.extend(map_entry(field, CACHE_NAMESPACE, context.namespace));
         }
+        if self.engine_frontend {
+            options.extend(map_entry(field, FOLLOWED.0, FOLLOWED.1));
+        }
+        options
     }
 
     /// Judges what names a session beside a Solve: the source of a resolve call.
@@ -194,7 +160,7 @@ impl Build {
         self.llb(asked, context)
     }
 
-    fn entitlement(&self, asked: &str) -> Objection {
+    pub(super) fn entitlement(&self, asked: &str) -> Objection {
         let detail = format!("the build asks for {asked}");
         Objection::new("entitlements", detail).allowing(joined(&self.entitlements))
     }
@@ -209,94 +175,6 @@ impl Build {
         }
     }
 
-    fn exporter(
-        &self,
-        exporter: &Exporter<'_>,
-        context: &BuildContext<'_>,
-    ) -> Result<(), Objection> {
-        let kind = match exporter.kind {
-            "moby" | "image" => "image",
-            other => other,
-        };
-        if !self.outputs.iter().any(|allowed| allowed == kind) {
-            let detail = format!("the exporter \"{}\"", exporter.kind);
-            return Err(Objection::new("outputs", detail).allowing(joined(&self.outputs)));
-        }
-        if kind != "image" {
-            return Ok(());
-        }
-        let known = |key: &str| PACKING.contains(&key) || key.starts_with("annotation");
-        if let Some(key) = exporter.attributes.keys().find(|key| !known(key)) {
-            let detail = format!(
-                "the attribute \"{key}\" of the exporter \"{}\"",
-                exporter.kind
-            );
-            return Err(Objection::new("outputs", detail));
-        }
-        let attribute = |key: &str| exporter.attributes.get(key).copied().unwrap_or_default();
-        let push = !falsy(attribute("push"));
-        let names = attribute("name");
-        for name in names.split(',').filter(|_| !names.is_empty()) {
-            self.name(name, push, context)?;
-        }
-        if push {
-            if names.is_empty() {
-                return Err(Objection::new("push", "push without a name"));
-            }
-            if exporter.attributes.contains_key("dangling-name-prefix") {
-                return Err(Objection::new("push", "dangling-name-prefix with push"));
-            }
-        }
-        Ok(())
-    }
-
-    /// One name that an image gets.
-    fn name(&self, name: &str, push: bool, context: &BuildContext<'_>) -> Result<(), Objection> {
-        if !named(&self.tags, name) {
-            let detail = format!("the image name \"{name}\"");
-            return Err(Objection::new("tags", detail).allowing(joined(&self.tags)));
-        }
-        if push && !named(&self.push, name) {
-            let detail = format!("pushing \"{name}\"");
-            return Err(Objection::new("push", detail).allowing(joined(&self.push)));
-        }
-        let power = Power::new("name", name, LimitKey::Tags);
-        let objection = context
-            .protected
-            .doubt(&power)
-            .or_else(|| context.protected.objection(Operation::ImageTag, &power));
-        match objection {
-            Some(why) => Err(Objection::new("protected", format!("\"{name}\" {why}"))),
-            None => Ok(()),
-        }
-    }
-
-    fn cache(&self, cache: &CacheEntry<'_>) -> Result<(), Objection> {
-        let allowed = || {
-            let mut list: Vec<String> = self.cache.iter().map(ToString::to_string).collect();
-            list.extend(self.cache_inline.then(|| "inline".to_owned()));
-            list.extend(self.cache_local.then(|| "local".to_owned()));
-            joined(&list)
-        };
-        let refused = |detail: String| Err(Objection::new("cache", detail).allowing(allowed()));
-        match cache.kind {
-            "inline" if self.cache_inline => Ok(()),
-            "local" if self.cache_local => Ok(()),
-            "registry" => {
-                let name = cache.attributes.get("ref").copied().unwrap_or_default();
-                let known = |key: &&str| REGISTRY_CACHE.contains(key);
-                if let Some(key) = cache.attributes.keys().find(|key| !known(key)) {
-                    return refused(format!("the attribute \"{key}\" of a cache in a registry"));
-                }
-                match named(&self.cache, name) {
-                    true => Ok(()),
-                    false => refused(format!("the cache \"{name}\"")),
-                }
-            }
-            kind => refused(format!("a cache of type \"{kind}\"")),
-        }
-    }
-
     /// The options of a frontend.
     fn frontend(
         &self,
@@ -307,6 +185,12 @@ impl Build {
         if !matches!(frontend, "" | "dockerfile.v0" | "gateway.v0") {
             let detail = format!("the frontend \"{frontend}\" is unknown");
             return Err(Objection::new("message", detail));
+        }
+        let image =
+            frontend == "gateway.v0" || options.get(SYNTAX).is_some_and(|name| !name.is_empty());
+        if self.engine_frontend && image {
+            let detail = "a frontend that is an image";
+            return Err(Objection::new("frontends", detail).allowing("frontends = \"sources\""));
         }
         for (key, value) in options {
             match *key {
@@ -392,7 +276,7 @@ impl Build {
         self.llb(inputs, context)
     }
 
-    fn llb(&self, llb: &Llb<'_>, context: &BuildContext<'_>) -> Result<(), Objection> {
+    pub(super) fn llb(&self, llb: &Llb<'_>, context: &BuildContext<'_>) -> Result<(), Objection> {
         if let Some(parent) = llb.cgroup_parents.first() {
             return Err(cgroup_parent(parent));
         }
@@ -439,9 +323,4 @@ fn names_session(key: &str) -> bool {
 
 fn cgroup_parent(parent: &str) -> Objection {
     Objection::new("cgroup-parent", format!("the cgroup parent \"{parent}\""))
-}
-
-/// Whether Go's `strconv.ParseBool` reads it as false; an attribute that is missing is false too.
-fn falsy(value: &str) -> bool {
-    matches!(value, "" | "0" | "f" | "F" | "false" | "FALSE" | "False")
 }

@@ -52,6 +52,14 @@ impl fmt::Display for SourcePattern {
     }
 }
 
+/// What [`COMPONENT`] matches.
+fn is_path_component(part: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphanumeric() || "_~+=,!$-".contains(c);
+    let later = |c: char| first(c) || ".:".contains(c);
+    let mut rest = part.strip_prefix('.').unwrap_or(part).chars();
+    rest.next().is_some_and(first) && rest.all(later)
+}
+
 fn is_component(part: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._~+=,!$:-".contains(c);
     !matches!(part, "" | "." | "..") && part.chars().all(plain)
@@ -100,6 +108,44 @@ impl UrlPattern {
                 parts,
                 rest,
             }),
+        }
+    }
+
+    /// Whether the pattern lists a URL of this scheme, as its regular expressions do.
+    fn admits(&self, scheme: &str, rest: &str) -> bool {
+        let (rest, fragment) = match rest.split_once('#') {
+            Some((rest, fragment)) => (rest, !fragment.contains(['#', '\r', '\n'])),
+            None => (rest, true),
+        };
+        let (authority, path) = rest.split_once('/').unwrap_or_default();
+        let host = match authority.split_once('@') {
+            Some((user, host)) if self.user.as_deref() == Some(user) => host,
+            Some(_) => return false,
+            None => authority,
+        };
+        let same_scheme = scheme == self.scheme || scheme == "git";
+        if !fragment || !same_scheme || host != self.host {
+            return false;
+        }
+        let mut components = path.split('/').peekable();
+        for part in &self.parts {
+            let Some(component) = components.next() else {
+                return false;
+            };
+            let last = components.peek().is_none();
+            let repository = component.strip_suffix(".git").filter(|_| last);
+            let same = |component: &str| part == component;
+            let fits = match part.as_str() {
+                "*" => is_path_component(component),
+                _ => same(component) || repository.is_some_and(same),
+            };
+            if !fits {
+                return false;
+            }
+        }
+        match self.rest {
+            true => components.peek().is_some() && components.all(is_path_component),
+            false => components.next().is_none(),
         }
     }
 
@@ -252,12 +298,15 @@ pub(super) fn lists(sources: &[SourcePattern], identifier: &str) -> bool {
             let Some(image) = ImageName::parse(rest) else {
                 return false;
             };
-            let patterns = sources.iter().filter_map(|source| match source {
-                SourcePattern::Image(pattern) => Some(pattern),
-                SourcePattern::Url(_) => None,
-            });
-            patterns.into_iter().any(|pattern| pattern.admits(&image))
+            sources.iter().any(|source| match source {
+                SourcePattern::Image(pattern) => pattern.admits(&image),
+                SourcePattern::Url(_) => false,
+            })
         }
-        _ => identifier.starts_with("http://buildkit-session/"),
+        _ if identifier.starts_with("http://buildkit-session/") => true,
+        _ => sources.iter().any(|source| match source {
+            SourcePattern::Image(_) => false,
+            SourcePattern::Url(pattern) => pattern.admits(scheme, rest),
+        }),
     }
 }

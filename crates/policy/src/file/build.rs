@@ -14,6 +14,7 @@ const KEYS: &[&str] = &[
     "classic",
     "debug",
     "entitlements",
+    "frontends",
     "history",
     "outputs",
     "prune",
@@ -48,17 +49,13 @@ impl PolicyReader<'_> {
         }
         build.shared_cache_mounts = self.chosen(table, "cache_mounts", ["own", "shared"]);
         build.all_history = self.chosen(table, "history", ["own", "all"]);
+        build.engine_frontend = self.chosen(table, "frontends", ["sources", "engine"]);
+        build.debug = self.switched_on(table, "debug");
         build.raw_llb = self.switched_on(table, "raw_llb");
         build.usage = self.switched_on(table, "usage");
         build.prune = self.switched_on(table, "prune");
         if let Some(node) = table.get("classic") {
             build.classic = self.boolean(node, "classic").unwrap_or(false);
-        }
-        if self.switched_on(table, "debug")
-            && let Some(node) = table.get("debug")
-        {
-            let message = "debug: expected false, calls of `buildx debug` are refused".to_owned();
-            self.fault(node.span().start, message, None);
         }
         Some(build.sealed())
     }

@@ -87,12 +87,14 @@ impl PolicyReader<'_> {
                 Err(problem) => self.fault(at, format!("allow: {problem}"), None),
             }
         }
+        let mut denied = OperationSet::default();
         for (at, pattern) in self.listed(table, "deny") {
             match expand(&pattern) {
-                Ok(set) => allowed = allowed.minus(set),
+                Ok(set) => denied = denied.union(set),
                 Err(problem) => self.fault(at, format!("deny: {problem}"), None),
             }
         }
+        allowed = allowed.minus(denied);
         let mode = table
             .get("mode")
             .and_then(|node| self.mode(node))
@@ -133,6 +135,11 @@ impl PolicyReader<'_> {
         } else {
             // Wildcards do not open what cannot be looked into; the opaque grant has a key of its own.
             allowed = allowed.minus(tunnels);
+        }
+        // buildx asks the registry for the digest of what it has pushed.
+        if build.as_ref().is_some_and(|build| !build.push.is_empty()) {
+            let digest: OperationSet = [Operation::DistributionInspect].into_iter().collect();
+            allowed = allowed.union(digest.minus(denied));
         }
         if build.as_ref().is_some_and(|build| !build.classic) {
             allowed = allowed.minus([Operation::ImageBuild].into_iter().collect());

@@ -40,6 +40,12 @@ fn shared() -> &'static SharedPki {
     })
 }
 
+/// The configuration of a client of this name and serial number, with a key of its own.
+pub fn client_of(name: &str, serial: u64) -> Arc<ClientConfig> {
+    let pki = &shared().pki;
+    pki.config(Some(&pki.client(name, serial)))
+}
+
 /// The options that every gate of these tests has, with its engine's socket in `dir`.
 pub fn options(dir: &Path, extra: &[&str]) -> Vec<String> {
     let socket = format!("unix://{}", dir.join("docker.sock").display());

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use docker_api::Operation;
+use policy::build::build_key;
 use policy::risk::reach;
 use policy::{LimitGrant, LimitKey, Limits, Policy, PolicyError, Power, TAGGING, quoted};
 
-use super::{Match, Seen, Uses, by_default};
+use super::{BUILD_KEYS, BUILDS, Match, Seen, Uses, by_default};
 use text::escape;
 
 /// The file. What is printed must be a policy; the reader is the judge.
@@ -81,7 +82,10 @@ fn role(out: &mut String, name: &str, seen: &Seen, with_denied: bool) {
     let allowed = values("allow");
     let tagging = |op: &Operation| allowed.iter().any(|(id, _)| *id == op.id());
     let mut keys: Vec<&str> = granted.iter().map(|((key, _), _)| *key).collect();
-    keys.retain(|key| *key != "allow");
+    // Where builds were judged, their table grants the tunnels too.
+    let builds = keys.contains(&BUILDS);
+    keys.retain(|key| *key != "allow" && !(builds && *key == "buildkit"));
+    keys.retain(|key| *key != BUILDS && !BUILD_KEYS.contains(key));
     if TAGGING.iter().any(tagging) {
         keys.push("tags");
     }
@@ -97,6 +101,35 @@ fn role(out: &mut String, name: &str, seen: &Seen, with_denied: bool) {
         if key == "tags" || !seen.all(|(value, _)| by_default(&defaults, key, value)) {
             out.push_str(&std::mem::take(&mut head));
             list(out, key, &values);
+        }
+    }
+    if builds {
+        out.push_str(&format!("\n[role.{name}.build]\n"));
+        for key in BUILD_KEYS {
+            let values = values(key);
+            let key = build_key(key).unwrap_or(key);
+            // A list that is left out would be the one of the limits, or more.
+            let always = matches!(key, "sources" | "outputs" | "tags" | "cache");
+            if always || !values.is_empty() {
+                let remarks = values.iter().map(|(value, uses)| (value, remark(uses)));
+                for (value, remark) in remarks.filter(|(_, remark)| !remark.is_empty()) {
+                    comment(out, &format!("{}: {remark}", quoted(value)));
+                }
+                let values: Vec<&str> = values.iter().map(|(value, _)| *value).collect();
+                out.push_str(&format!("{key} = {}\n", build_value(key, &values)));
+            }
+        }
+    }
+}
+
+/// Values of a key of `[role.NAME.build]` as the file has them.
+pub(super) fn build_value(key: &str, values: &[&str]) -> String {
+    match key {
+        "raw_llb" | "debug" | "usage" | "prune" => "true".to_owned(),
+        "history" => "\"all\"".to_owned(),
+        _ => {
+            let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            format!("[{}]", values.join(", "))
         }
     }
 }
