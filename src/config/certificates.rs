@@ -242,7 +242,7 @@ pub(super) fn tls_verify(r: &mut Resolver, notes: &mut Vec<String>) {
 
 fn san(text: &str) -> Result<String, Wrong> {
     let text = text.trim();
-    if text.is_empty() || text.contains("://") || text.contains(['/', ' ']) {
+    if text.contains("://") || pki::San::parse(text).is_err() {
         return Err(
             "expected a DNS name or IP address such as \"docker.example.com\" or \"10.0.0.5\""
                 .into(),
