@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use dockgate::config::key::KEYS;
 use serde_yaml_ng::Value;
@@ -141,5 +142,65 @@ fn the_swarms_stack_fits_together_and_asks_for_no_right() {
         known(text(name));
         let value = text(value);
         assert!(!value.starts_with('/') || files.contains(&value), "{value}");
+    }
+}
+
+/// Whether `.dockerignore` lets a file of the repository into a build's context. Knows the forms that the file uses.
+fn is_in_the_context(rules: &str, file: &str) -> bool {
+    let rules = rules.lines().map(str::trim);
+    let rules = rules.filter(|rule| !rule.is_empty() && !rule.starts_with('#'));
+    // The last rule that fits decides.
+    rules.fold(true, |is_in, rule| {
+        let (fits_in, pattern) = match rule.strip_prefix('!') {
+            Some(pattern) => (true, pattern),
+            None => (false, rule),
+        };
+        let fits = match pattern.strip_prefix("**/*") {
+            Some(suffix) => file.ends_with(suffix),
+            None => pattern == "*" || Path::new(file).starts_with(pattern),
+        };
+        if fits { fits_in } else { is_in }
+    })
+}
+
+#[test]
+fn the_images_context_has_all_that_cargo_builds_and_no_key() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = fs::read_to_string(root.join(".dockerignore")).expect("the rules");
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(root)
+        .output()
+        .expect("run cargo");
+    assert!(output.status.success(), "{output:?}");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut needed = vec![root.join("Cargo.lock").display().to_string()];
+    for package in metadata["packages"].as_array().expect("packages") {
+        let targets = package["targets"].as_array().expect("targets");
+        let is_built = |target: &&serde_json::Value| {
+            let kind = target["kind"][0].as_str().expect("a kind");
+            !["test", "bench", "example"].contains(&kind)
+        };
+        let sources = targets.iter().filter(is_built);
+        let sources = sources.map(|target| &target["src_path"]);
+        let files = sources.chain([&package["manifest_path"]]);
+        needed.extend(files.map(|file| file.as_str().expect("a path").to_owned()));
+    }
+    assert!(needed.iter().any(|file| file.ends_with("build.rs")));
+    for file in needed {
+        let file = Path::new(&file).strip_prefix(root).expect("in the tree");
+        let file = file.to_str().expect("a name");
+        assert!(is_in_the_context(&rules, file), "{file}");
+    }
+    for other in [
+        "ca-key.pem",
+        "src/server-key.pem",
+        "crates/pki/src/a.key",
+        "gate/ca.pem",
+        ".git/config",
+        "target/debug/dockgate",
+        "fuzz/corpus/head/a",
+    ] {
+        assert!(!is_in_the_context(&rules, other), "{other}");
     }
 }
