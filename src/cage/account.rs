@@ -76,7 +76,7 @@ impl Account {
     pub fn find(wanted: &RunAs) -> Result<Self, AccountError> {
         let name = wanted.to_string();
         let read = |path: &str| {
-            std::fs::read_to_string(path).map_err(|source| AccountError::System {
+            read_list(Path::new(path)).map_err(|source| AccountError::System {
                 name: name.clone(),
                 source,
             })
@@ -170,6 +170,14 @@ impl Account {
     }
 }
 
+/// A list of users or groups. A system without one, as an image with one file in it, has nobody in it.
+fn read_list(path: &Path) -> io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
+}
+
 /// The entries of a database, a line each (passwd(5), group(5)).
 fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(|line| line.split(':').collect())
@@ -214,6 +222,15 @@ mod tests {
     use super::*;
 
     const GROUPS: &str = "root:x:0:\ndocker:x:999:alice,bob\nadm:x:4:bob\nbroken\nodd:x:many:bob\n";
+
+    #[test]
+    fn a_list_that_is_not_there_is_empty_and_one_that_cannot_be_read_is_an_error() {
+        let dir = tempfile::tempdir().expect("create a temporary directory");
+        let list = dir.path().join("passwd");
+        assert_eq!(read_list(&list).ok(), Some(String::new()));
+        std::fs::create_dir(&list).expect("a directory in its place");
+        assert!(read_list(&list).is_err());
+    }
 
     #[test]
     fn groups_are_found_by_name_number_and_member_and_broken_lines_are_passed_over() {
