@@ -2,27 +2,9 @@
 //!
 //! `check`, `doctor` and the start-up log say the same things in the same words because they share this type.
 
-use std::error::Error;
 use std::fmt;
 
 use text::escape;
-
-/// An error and its causes as one line, without anything of a key. A cause that the text above it has quoted already is not
-/// said twice.
-#[must_use]
-pub fn chain(err: &dyn Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(source) = cause {
-        let said = source.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = source.source();
-    }
-    escape::redact(text)
-}
 
 /// How much a [`Finding`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
 use crate::config::Config;
-use crate::finding::{self, Finding};
+use crate::finding::Finding;
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError, TlsMaterial};
@@ -87,7 +87,7 @@ impl GenerationFault {
     pub fn told(&self) -> Vec<(String, Option<String>)> {
         match self {
             Self::Policy(error) => told(error),
-            _ => vec![(finding::chain(self), self.hint())],
+            _ => vec![(crate::error::report(self), self.hint())],
         }
     }
 
@@ -112,7 +112,7 @@ pub fn told(error: &PolicyError) -> Vec<(String, Option<String>)> {
         };
         return faults.iter().map(told).collect();
     }
-    let text = finding::chain(error);
+    let text = crate::error::report(error);
     vec![match text.split_once("\nhint: ") {
         Some((text, hint)) => (text.to_owned(), Some(hint.to_owned())),
         None => (text, None),
@@ -208,7 +208,10 @@ pub fn certificates(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
             }
             Err(err) => {
                 let hint = err.hint().map(Into::into);
-                let text = format!("certificates cannot be made: {}", finding::chain(&err));
+                let text = format!(
+                    "certificates cannot be made: {}",
+                    crate::error::report(&err)
+                );
                 return vec![Finding {
                     hint,
                     ..Finding::fatal(text)

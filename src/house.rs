@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use crate::engine::Upstream;
-use crate::finding;
+use crate::error;
 use policy::{ImagePattern, OwnContainer, Protected};
 
 pub use container::{Own, Surroundings};
@@ -245,5 +245,5 @@ fn without_tag(name: &str) -> Option<ImagePattern> {
 
 /// An error as one line, for the log and the client.
 fn said(error: &dyn std::error::Error) -> String {
-    finding::chain(error)
+    error::report(error)
 }

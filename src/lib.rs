@@ -59,6 +59,8 @@ pub mod config;
 // Vocabulary and tools.
 pub mod finding;
 
+pub mod error;
+
 pub mod listener;
 
 pub mod net;

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use call::CallError;
 pub use message::{PluginRequest, fields};
 
-use crate::finding;
+use crate::error;
 use text::escape;
 
 /// Longest wait for one answer of the plugin, its handshake included.
@@ -96,8 +96,8 @@ impl Plugin {
             Err(e) => {
                 // Another program may answer there by the next request.
                 self.active.store(false, Ordering::Relaxed);
-                tracing::warn!(plugin = self.name, socket = ?self.path, error = %finding::chain(&e), "The authorization plugin cannot be asked");
-                finding::chain(&e)
+                tracing::warn!(plugin = self.name, socket = ?self.path, error = %error::report(&e), "The authorization plugin cannot be asked");
+                error::report(&e)
             }
         };
         Err(self.denied(message))

@@ -22,7 +22,7 @@ use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::config::key::Change;
 use crate::connection::Front;
-use crate::finding;
+use crate::error;
 use crate::generation::Generation;
 use crate::observe::control::{Connection, CutConnection, ReloadRequest, Reloaded};
 use crate::observe::expiry::{Date, Subject};
@@ -268,7 +268,7 @@ impl Reloader {
         judged.await.unwrap_or_default()
     }
 
-    /// Cuts what has expired since the last look; a CA or a list that lapses concerns everyone its issuer has issued.
+    /// Cuts what has expired since the last look; a CA or a list that expires concerns everyone its issuer has issued.
     async fn check_clock(&mut self) {
         let now = OffsetDateTime::now_utc();
         for entry in self.front.registry.snapshot() {
@@ -300,7 +300,7 @@ impl Reloader {
         if list {
             warn!(
                 cut,
-                "A revocation list has lapsed; no client of its issuer is let in until a new one comes"
+                "A revocation list has expired; no client of its issuer is let in until a new one comes"
             );
         }
     }
@@ -330,7 +330,7 @@ impl Reloader {
                 }
             }
             Ok(Err(e)) => {
-                warn!(error = %finding::chain(&e), "The server certificate cannot be looked after");
+                warn!(error = %error::report(&e), "The server certificate cannot be looked after");
             }
             Err(_) => error!("Looking after the server certificate panicked"),
         }

@@ -43,7 +43,7 @@ pub enum CertsCommand {
     Revoke(Revoke),
     /// Lift the hold from a name whose certificate was renewed twice
     Allow(Allow),
-    /// Sign the revocation list again before it lapses
+    /// Sign the revocation list again before it expires
     Crl(Crl),
     /// Pack a client's files for the machine that will use them
     Bundle(Bundle),
@@ -90,7 +90,7 @@ pub struct Allow {
     /// Which CA signs the list.
     #[command(flatten)]
     pub ca: CaArgs,
-    /// Days until the list lapses
+    /// Days until the list expires
     #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
     pub crl_days: u32,
 }
@@ -295,7 +295,7 @@ pub struct Revoke {
     /// Why
     #[arg(long, value_enum, default_value_t)]
     pub reason: Reason,
-    /// Days until the revocation list lapses
+    /// Days until the revocation list expires
     #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
     pub crl_days: u32,
 }
@@ -306,7 +306,7 @@ pub struct Crl {
     /// Which CA signs.
     #[command(flatten)]
     pub ca: CaArgs,
-    /// Days until the revocation list lapses
+    /// Days until the revocation list expires
     #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
     pub days: u32,
 }

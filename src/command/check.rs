@@ -27,7 +27,7 @@ use crate::config::{self, AuditSink, Config};
 use crate::engine::ask::AskError;
 use crate::engine::diagnose::diagnose;
 use crate::engine::ping::{PingError, ping_and_wait};
-use crate::finding::{self, Finding, Severity};
+use crate::finding::{Finding, Severity};
 use crate::generation;
 use crate::net::{self, holder};
 use crate::observe::admin;
@@ -107,7 +107,7 @@ pub(crate) fn user(config: &Config) -> Option<Finding> {
         Ok(account) => Finding::ok(format!("the gate runs as {account}")),
         Err(error) => Finding {
             hint: error.hint(),
-            ..Finding::fatal(finding::chain(&error))
+            ..Finding::fatal(crate::error::report(&error))
         },
     })
 }
@@ -247,7 +247,7 @@ fn plugin(path: &Path) -> Finding {
 fn control_socket(config: &Config) -> Option<Finding> {
     let path = config.control_socket.as_deref()?;
     let err = ControlSocket::probe(path).err()?;
-    let text = finding::chain(&err);
+    let text = crate::error::report(&err);
     Some(match err {
         BindError::InUse(_) => Finding::warning(format!("{text}: most likely the running gate")),
         _ if config.origin("control-socket").is_explicit() => Finding::fatal(text),
@@ -318,8 +318,10 @@ pub(crate) fn engine(path: &Path) -> Vec<Finding> {
             "its answer to /_ping has no Api-Version".to_owned()
         }
         Ok(answer) => format!("status {}", answer.status.as_u16()),
-        Err(PingError::Ask(AskError::Http(err))) => format!("not HTTP: {}", finding::chain(&err)),
-        Err(err) => finding::chain(&err),
+        Err(PingError::Ask(AskError::Http(err))) => {
+            format!("not HTTP: {}", crate::error::report(&err))
+        }
+        Err(err) => crate::error::report(&err),
     };
     vec![
         Finding::error(format!(

@@ -64,7 +64,7 @@ impl Failure {
 
     /// An error with its causes.
     pub fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
-        Self::new(exit, crate::finding::chain(error))
+        Self::new(exit, crate::error::report(error))
     }
 
     /// Adds the advice.

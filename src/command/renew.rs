@@ -9,7 +9,7 @@ use crate::cli::enrol::RenewArgs;
 use crate::command::output::{Exit, Failure, Output};
 use crate::enrolment::home::Home;
 use crate::enrolment::{self, EnrolError, block_on, trust};
-use crate::finding;
+use crate::error;
 use crate::observe::log as logging;
 use pki::index::IssuedKind;
 use pki::issue::now;
@@ -68,13 +68,13 @@ async fn renewing(home: &Home, changed: &impl Fn()) -> Result<(), EnrolError> {
             changed();
         }
         Err(error) => {
-            warn!(dir, error = %finding::chain(error), "The certificate cannot be renewed; trying again");
+            warn!(dir, error = %error::report(error), "The certificate cannot be renewed; trying again");
         }
     })
     .await;
     match ended {
         Err(error) if home.kind() == IssuedKind::Server => {
-            error!(dir, error = %finding::chain(&error), "The gate's certificate has ended; join again");
+            error!(dir, error = %error::report(&error), "The gate's certificate has ended; join again");
             std::future::pending().await
         }
         ended => ended,
@@ -98,7 +98,7 @@ async fn following(home: &Home, interval: Duration, changed: &impl Fn()) {
             }
         }
         Err(error) if !std::mem::replace(&mut failing, true) => {
-            warn!(error = %finding::chain(error), "The signer gives no news; what it told last stays in force");
+            warn!(error = %error::report(error), "The signer gives no news; what it told last stays in force");
         }
         Err(_) => {}
     })

@@ -150,7 +150,7 @@ async fn caring(args: &SignerArgs) {
         let again = args.clone();
         let cared = tokio::task::spawn_blocking(move || care(&again)).await;
         if let Ok(Err(fault)) = cared {
-            tracing::warn!(error = %crate::finding::chain(&fault), "The server certificate cannot be looked after");
+            tracing::warn!(error = %crate::error::report(&fault), "The server certificate cannot be looked after");
         }
     }
 }
@@ -169,7 +169,7 @@ async fn mirroring(mirror: Option<Mirror>, output: &mut Output<'_>) {
                 output.flush();
             }
             Err(fault) => {
-                tracing::warn!(error = %crate::finding::chain(&fault), "The gate's certificates cannot be kept current");
+                tracing::warn!(error = %crate::error::report(&fault), "The gate's certificates cannot be kept current");
             }
         }
     }

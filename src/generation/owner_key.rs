@@ -127,7 +127,7 @@ pub(super) fn findings(config: &Config, policy: &Policy) -> Vec<Finding> {
             let hint = error.hint();
             vec![Finding {
                 hint,
-                ..Finding::fatal(crate::finding::chain(&error))
+                ..Finding::fatal(crate::error::report(&error))
             }]
         }
     }

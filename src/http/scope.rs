@@ -21,7 +21,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::respond::Status;
 use super::shared::Shared;
 use crate::engine::lookup::{EngineCall, EngineReply, LookupError};
-use crate::finding;
+use crate::error;
 use crate::limits::Reservation;
 use docker_api::{Classified, Operation};
 use policy::Permitted;
@@ -66,7 +66,7 @@ pub enum Halt {
 
 impl From<LookupError> for Halt {
     fn from(error: LookupError) -> Self {
-        let why = finding::chain(&error);
+        let why = error::report(&error);
         Self::Refused(
             Status::BadGateway,
             format!("the engine could not be asked: {why}"),

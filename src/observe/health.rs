@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::diagnose::{Cause, diagnose};
 use crate::engine::ping::{PingError, ping};
-use crate::finding;
+use crate::error;
 
 /// How long the engine may take to answer.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -41,9 +41,9 @@ pub enum EngineHealth {
     /// The gate may not open the socket.
     Forbidden,
     /// It takes connections and does not answer.
-    Wedged,
+    Unresponsive,
     /// It answered something else.
-    Unwell,
+    Unhealthy,
 }
 
 /// What a probe found, and in words.
@@ -165,7 +165,7 @@ pub async fn probe(socket: &Path, deadline: Duration) -> HealthFinding {
             format!("the engine at unix://{name} answers"),
         ),
         Ok(answer) => (
-            EngineHealth::Unwell,
+            EngineHealth::Unhealthy,
             format!(
                 "the engine at unix://{name} answered GET /_ping with {}",
                 answer.status
@@ -173,16 +173,16 @@ pub async fn probe(socket: &Path, deadline: Duration) -> HealthFinding {
         ),
         Err(PingError::Connect(error)) => return explain(socket, &error),
         Err(PingError::Silent(_)) => (
-            EngineHealth::Wedged,
+            EngineHealth::Unresponsive,
             format!(
                 "the engine at unix://{name} takes connections but did not answer GET /_ping within {deadline:?}"
             ),
         ),
         Err(error) => (
-            EngineHealth::Unwell,
+            EngineHealth::Unhealthy,
             format!(
                 "the engine at unix://{name} did not answer GET /_ping: {}",
-                finding::chain(&error)
+                error::report(&error)
             ),
         ),
     };
@@ -198,8 +198,8 @@ fn explain(socket: &Path, error: &io::Error) -> HealthFinding {
         }
         Cause::Stale { .. } => EngineHealth::Stale,
         Cause::Refused => EngineHealth::Refused,
-        Cause::Busy => EngineHealth::Wedged,
-        Cause::Other(_) => EngineHealth::Unwell,
+        Cause::Busy => EngineHealth::Unresponsive,
+        Cause::Other(_) => EngineHealth::Unhealthy,
     };
     let hint = problem.hint().map(|hint| format!(" (hint: {hint})"));
     HealthFinding {
@@ -256,13 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_a_refused_and_a_wedged_engine_are_told_apart() {
+    fn a_missing_a_refused_and_a_unresponsive_engine_are_told_apart() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("s");
         let look = || run(probe(&path, Duration::from_millis(200))).engine;
         assert_eq!(look(), EngineHealth::Missing);
         let listener = UnixListener::bind(&path).expect("bound");
-        assert_eq!(look(), EngineHealth::Wedged);
+        assert_eq!(look(), EngineHealth::Unresponsive);
         drop(listener);
         assert_eq!(look(), EngineHealth::Refused);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cage::Cage;
 use crate::cli::ServeArgs;
 use crate::config::{self, Config};
-use crate::finding;
+use crate::error;
 use crate::generation::{Generation, snapshot};
 use crate::house::Survey;
 use pki::identity;
@@ -122,7 +122,7 @@ impl KnownFiles {
             return Err(outside);
         }
         let generation = Generation::build(&config)
-            .map_err(|fault| self.explained(finding::chain(&fault), &config))?;
+            .map_err(|fault| self.explained(error::report(&fault), &config))?;
         // A list that has merely gone must not bring revoked clients back; taking it out of the configuration may.
         if self.has_lists
             && !generation.has_lists()

@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 use enroll::EnrollRefusal;
 use tracing::error;
 
-use crate::finding;
+use crate::error;
 
 /// The body of an answer.
 pub(super) type SignerAnswer = Full<Bytes>;
@@ -53,7 +53,7 @@ pub(super) fn refusal(refusal: &EnrollRefusal) -> Response<SignerAnswer> {
         EnrollRefusal::Forbidden(why) => sentence(StatusCode::FORBIDDEN, why),
         EnrollRefusal::Copy { .. } => sentence(StatusCode::FORBIDDEN, &refusal.to_string()),
         EnrollRefusal::Failed(fault) => {
-            error!(error = %finding::chain(fault), "A certificate cannot be issued");
+            error!(error = %error::report(fault), "A certificate cannot be issued");
             let text = "the signer cannot do this now; its log says why";
             sentence(StatusCode::INTERNAL_SERVER_ERROR, text)
         }

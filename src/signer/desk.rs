@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 
 use super::throttle::Throttle;
 use super::{SignerError, SignerOptions, tls};
-use crate::finding;
+use crate::error;
 use crate::tls::config;
 
 /// Life of the signer's own certificate.
@@ -253,7 +253,7 @@ impl Desk {
             );
             // The index has it; what fails here is tried again by the upkeep.
             if let Err(fault) = crl::publish(&mut store, &self.authority, LIST_DAYS) {
-                error!(error = %finding::chain(&fault), "The revocation list cannot be signed");
+                error!(error = %error::report(&fault), "The revocation list cannot be signed");
             }
             drop(store);
             self.tell_gates();

@@ -30,7 +30,7 @@ use tracing::{debug, info};
 use super::answer::{self, SignerAnswer, document, sentence};
 use super::desk::Desk;
 use super::listen::VisitPlace;
-use crate::finding;
+use crate::error;
 use crate::tls::config::algorithms;
 use crate::tls::socket::WideSocket;
 
@@ -382,7 +382,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, EnrollRefusal> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| {
-        let fault = pki::CertsError::crypto("issue a certificate", finding::chain(&panic));
+        let fault = pki::CertsError::crypto("issue a certificate", error::report(&panic));
         Err(EnrollRefusal::Failed(fault))
     })
 }

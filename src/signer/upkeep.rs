@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::error;
 
 use super::desk::Desk;
-use crate::finding;
+use crate::error;
 
 /// How often the files are looked at: others write them too.
 const TICK: Duration = Duration::from_millis(250);
@@ -32,7 +32,7 @@ pub(super) async fn run(desk: Arc<Desk>) {
         match tokio::task::spawn_blocking(move || at_work.look()).await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => {
-                error!(error = %finding::chain(&fault), "The directory of the CA cannot be looked after");
+                error!(error = %error::report(&fault), "The directory of the CA cannot be looked after");
             }
             Err(_) => error!("Looking after the directory of the CA panicked"),
         }

@@ -2,7 +2,7 @@
 //!
 //! [`load`] fails on what would make the server unable to start or let the wrong people in. What merely makes clients fail
 //! (expiry, missing SANs) is left to `inspect`: a reload that brings a fresh CRL must not be refused because the server
-//! certificate lapsed an hour ago. Nothing here panics on any bytes. Blocks on the file system only.
+//! certificate expired an hour ago. Nothing here panics on any bytes. Blocks on the file system only.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

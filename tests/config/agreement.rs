@@ -34,7 +34,7 @@ const CERT: &[Way] = &[
     "missing",
 ];
 const KEY: &[Way] = &["good", "no line breaks", "missing"];
-const CRL: &[Way] = &["none", "good", "lapsed", "garbage", "missing"];
+const CRL: &[Way] = &["none", "good", "expired", "garbage", "missing"];
 const POLICY: &[Way] = &["none", "good", "report", "unknown role", "half", "missing"];
 const AUDIT: &[Way] = &["none", "file", "a directory", "nowhere"];
 const HOST: &[Way] = &["local", "both families", "not ours"];
@@ -129,7 +129,7 @@ fn pki(setup: &Setup) -> Pki {
     }
     match setup.crl {
         "good" => file("crl.pem", &pki.crl(60).pem().unwrap()),
-        "lapsed" => file("crl.pem", &pki.crl(-1).pem().unwrap()),
+        "expired" => file("crl.pem", &pki.crl(-1).pem().unwrap()),
         "garbage" => file("crl.pem", "no list"),
         _ => {}
     }
@@ -341,7 +341,7 @@ fn what_leaves_clients_out_is_an_error_line_and_an_expired_ca_beside_a_good_one_
         ),
         (
             Setup {
-                crl: "lapsed",
+                crl: "expired",
                 ..SOUND
             },
             "its clients are refused",

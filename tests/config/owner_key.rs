@@ -6,7 +6,7 @@ use std::process::Command;
 
 use dockgate::cli::ServeArgs;
 use dockgate::config::{self, Config};
-use dockgate::finding;
+use dockgate::error;
 use dockgate::generation::{Generation, owner_key};
 
 use crate::pki::Pki;
@@ -53,7 +53,7 @@ fn a_policy_with_a_scope_needs_the_key_and_another_does_not() {
     let config = configured(&pki, "");
     let fault = Generation::build(&config).unwrap_err();
     assert_eq!(
-        finding::chain(&fault),
+        error::report(&fault),
         "role \"team\" has a scope, and owner-key is not set"
     );
     assert!(fault.hint().unwrap().contains("owner-key = "));
@@ -89,14 +89,14 @@ fn the_key_is_made_once_with_mode_0600_and_anything_else_is_refused() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     let fault = Generation::build(&config).unwrap_err();
     assert!(
-        finding::chain(&fault).contains("has mode 0640, expected 0600"),
+        error::report(&fault).contains("has mode 0640, expected 0600"),
         "{fault}"
     );
     assert!(fault.hint().unwrap().starts_with("chmod 600 "));
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     for wrong in ["", "abc\n", &text[1..]] {
         fs::write(&key, wrong).unwrap();
-        let fault = finding::chain(&Generation::build(&config).unwrap_err());
+        let fault = error::report(&Generation::build(&config).unwrap_err());
         assert!(
             fault.contains("expected 64 hexadecimal digits"),
             "{wrong}: {fault}"

@@ -39,8 +39,8 @@ fn an_engine_that_stops_answering_turns_ready_within_its_deadline_while_live_sta
 
     engine.freeze();
     let since = Instant::now();
-    let wedged = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| becomes(&gate, Found::Wedged));
+    let unresponsive = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| becomes(&gate, Found::Unresponsive));
         while !asking.is_finished() {
             let asked = Instant::now();
             assert_eq!(get(to, "/live").status, 200);
@@ -51,7 +51,7 @@ fn an_engine_that_stops_answering_turns_ready_within_its_deadline_while_live_sta
         }
         asking.join().expect("asked")
     });
-    assert_eq!(wedged.status, 503);
+    assert_eq!(unresponsive.status, 503);
     // One second for the last good answer, two for the deadline, and some for the machine.
     assert!(
         since.elapsed() < Duration::from_secs(5),
@@ -59,10 +59,10 @@ fn an_engine_that_stops_answering_turns_ready_within_its_deadline_while_live_sta
         since.elapsed()
     );
     assert!(
-        ready(&wedged)
+        ready(&unresponsive)
             .detail
             .contains("did not answer GET /_ping within 2s"),
-        "{wedged:?}"
+        "{unresponsive:?}"
     );
     let check = gate.command_line(&["healthcheck"]);
     assert_eq!(check.status.code(), Some(1));

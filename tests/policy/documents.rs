@@ -96,7 +96,7 @@ fn every_example_policy_is_without_fault() {
 /// their binary's name in front.
 fn tests() -> BTreeSet<String> {
     let mut names = tests_of("policy");
-    for suite in ["wire", "trust", "observe"] {
+    for suite in ["certs", "wire", "trust", "observe"] {
         let found = tests_of(suite).into_iter();
         names.extend(found.map(|name| format!("{suite}::{name}")));
     }
@@ -139,7 +139,7 @@ fn every_test_that_known_escapes_names_exists() {
         .collect();
     assert!(named.len() > 80, "only {} tests are named", named.len());
     for name in named {
-        assert!(tests.contains(name), "`{name}` is no test");
+        assert!(tests.contains(name), "`{name}` is not a test");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Revocation lists: files and directories, PEM and DER, several issuers; what has lapsed or cannot be read closes the gate.
+//! Revocation lists: files and directories, PEM and DER, several issuers; what has expired or cannot be read closes the gate.
 
 use std::fs;
 
@@ -64,7 +64,7 @@ fn a_list_that_lapses_cuts_its_issuers_clients_and_a_fresh_one_lets_them_back_in
     }
     let line = gate.said(
         mark,
-        "A revocation list has lapsed; no client of its issuer is let in until a new one comes",
+        "A revocation list has expired; no client of its issuer is let in until a new one comes",
     );
     assert_eq!(
         (&line["cut"], &line["level"]),

@@ -189,7 +189,7 @@ impl ImagePattern {
     /// Reads a pattern and normalises it as an image name would be.
     ///
     /// # Errors
-    /// What was expected, if the text is no pattern.
+    /// What was expected, if the text is not a pattern.
     pub fn parse(text: &str) -> Result<ImagePattern, String> {
         if text == "**" {
             return Ok(ImagePattern {
@@ -314,7 +314,7 @@ impl ImagePattern {
             if all {
                 return false;
             }
-            // A digest decides what runs, whatever tag stands beside it.
+            // A digest decides what runs, even beside a tag.
             if reference.digest.is_some() || reference.tag.as_deref().unwrap_or("latest") != tag {
                 return false;
             }

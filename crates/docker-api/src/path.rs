@@ -1,8 +1,8 @@
 //! One reading of a request target, the one the engine's router (gorilla/mux on the decoded path) would have.
 //!
-//! Two callers with two needs share it. Without a policy the gate forwards the target verbatim and must know which
+//! Two callers share it. Without a policy the gate forwards the target verbatim and must know which
 //! endpoints may hijack the connection: [`Classified::operation`] and [`Classified::hijack`]. With a policy, a target
-//! that strays from the plain grammar is no known operation at all: [`Classified::judged`].
+//! outside the plain grammar is an unknown operation: [`Classified::judged`].
 //!
 //! The common case, a target without `%`, allocates nothing.
 
@@ -94,7 +94,7 @@ pub struct Classified<'t> {
 }
 
 impl<'t> Classified<'t> {
-    /// The operation a policy judges: a target outside the plain grammar is no known operation.
+    /// The operation a policy judges: a target outside the plain grammar is an unknown operation.
     pub fn judged(&self) -> Operation {
         if self.irregular.is_some() {
             Operation::Unknown

@@ -29,7 +29,7 @@ pub struct IssuedList {
     /// cRLNumber in decimal.
     pub number_text: String,
     this_update: OffsetDateTime,
-    /// When it lapses.
+    /// When it expires.
     pub next_update: Option<OffsetDateTime>,
     /// What it lists.
     pub entries: Vec<ListEntry>,

@@ -1,8 +1,8 @@
 //! Which of this host's addresses clients elsewhere can use: those of interfaces that lead somewhere.
 //!
 //! An engine makes a bridge for each network and a veth pair for each container, and an address of its own for each bridge.
-//! Nobody outside dials those, and a certificate that named them would be signed anew with each network. What the kernel tells in
-//! `/sys/class/net` and its routing tables decides; where it tells nothing, an address counts.
+//! Clients elsewhere do not use those, and a certificate that named them would have to be signed again with each network.
+//! `/sys/class/net` and the routing tables decide; an address about which they say nothing counts.
 
 use std::{
     collections::BTreeSet,

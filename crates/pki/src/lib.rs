@@ -37,5 +37,5 @@ pub use trust::{
     RevocationList, Serial, TrustStore, Use, fingerprint, timestamp,
 };
 
-/// Days until a revocation list lapses unless told otherwise: longer than the 30 days at which the gate begins to warn.
+/// Days until a revocation list expires unless told otherwise: longer than the 30 days at which the gate begins to warn.
 pub const CRL_DAYS: u32 = 60;

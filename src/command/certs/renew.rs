@@ -72,7 +72,7 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
         match renew_one(args, &mut store, &authority, target) {
             Ok(line) => output.line(line),
             Err(error) if !args.all => return Err(error),
-            // One bad certificate must not let the others lapse.
+            // One bad certificate must not let the others expire.
             Err(error) => failures.push(format!("{}: {error}", target.name)),
         }
     }

@@ -96,7 +96,7 @@ fn describe(output: &mut Output<'_>, store: &Store, list: &IssuedList) {
     ));
     output.next(format!("serve with --tlscrl {path}; a running dockgate reads it within --reload-interval, or at once on SIGHUP"));
     output.line(format!(
-        "before it lapses: dockgate certs crl{} (or renew --all --if-due from a timer)",
+        "before it expires: dockgate certs crl{} (or renew --all --if-due from a timer)",
         store.paths.option()
     ));
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::probe::provider;
 use crate::cli::{ServeArgs, certs::Show};
 use crate::tls::{config::trust_store, words};
-use crate::{config, finding, generation};
+use crate::{config, generation};
 use pki::{
     Certificate, CertsError, DenyList, Purpose, Rejection, RejectionReason, San, TrustStore,
     identity::Identity, issue::now, pem, store::Paths, timestamp, write,
@@ -54,7 +54,7 @@ impl ChainJudge {
         };
         if let Some(file) = &args.policy {
             let policy = Policy::read(file).map_err(|error| {
-                let text = finding::chain(&error);
+                let text = crate::error::report(&error);
                 CertsError::refused(text, "`dockgate policy check FILE` says more")
             })?;
             judge.policy = Some(policy);
@@ -73,8 +73,8 @@ impl ChainJudge {
         };
         let config = config::load(&args, std::env::vars_os()).map_err(|e| failed(e.to_string()))?;
         let (store, lists) =
-            generation::trust_store(&config).map_err(|e| failed(finding::chain(&e)))?;
-        let policy = generation::policy(&config).map_err(|e| failed(finding::chain(&e)))?;
+            generation::trust_store(&config).map_err(|e| failed(crate::error::report(&e)))?;
+        let policy = generation::policy(&config).map_err(|e| failed(crate::error::report(&e)))?;
         let looked_at = format!(
             "the gate's configuration {}: its CAs, {lists} revocation lists, deny list and policy",
             file.display()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::budget::granted;
-use crate::finding;
+use crate::error;
 use crate::generation::Generation;
 use crate::http::shared::Shared;
 use crate::limits::Reservation;
@@ -96,7 +96,7 @@ async fn listed(shared: &Shared, path: &str) -> Result<Value, String> {
     let target = format!("{path}filters={filters}");
     let mut room = Reservation::new(&shared.pending_bodies);
     let asked = shared.upstream.get(&target, Some(&mut room)).await;
-    let (status, body) = asked.map_err(|e| finding::chain(&e))?;
+    let (status, body) = asked.map_err(|e| error::report(&e))?;
     match status {
         200 => serde_json::from_slice(&body).map_err(|e| format!("the engine's answer: {e}")),
         status => Err(format!("the engine answered {status}")),

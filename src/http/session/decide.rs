@@ -14,7 +14,7 @@ use super::super::respond::{Refusal, Status};
 use super::super::scope::OwnerView;
 use super::body::Read;
 use super::{Session, Stop, scoped};
-use crate::finding;
+use crate::error;
 use crate::generation::Generation;
 use crate::house;
 use crate::limits::Reservation;
@@ -189,14 +189,14 @@ impl DecisionSource for Asking<'_, '_> {
             let answer = Box::pin(view.answer(&lookup.target)).await;
             self.session.own = view.own;
             self.still()?;
-            return Ok(answer.map_err(|e| finding::chain(&e)));
+            return Ok(answer.map_err(|e| error::report(&e)));
         }
         let mut room = Reservation::new(&shared.pending_bodies);
         let asked = Box::pin(shared.upstream.get(&lookup.target, Some(&mut room))).await;
         self.still()?;
         Ok(asked
             .map(|(status, body)| EngineAnswer { status, body })
-            .map_err(|e| finding::chain(&e)))
+            .map_err(|e| error::report(&e)))
     }
 
     async fn follow(

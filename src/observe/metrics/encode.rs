@@ -58,7 +58,7 @@ pub struct Scene {
     pub metrics: Arc<Metrics>,
     /// Sums over the live connections.
     pub totals: Totals,
-    /// When the gate's own files lapse.
+    /// When the gate's own files expire.
     pub expiry: Expiry,
     /// Whether the engine answers.
     pub engine_up: bool,
@@ -165,7 +165,7 @@ impl Collector for Scene {
         self.traffic(page)?;
         self.requests(page)?;
         self.state(page)?;
-        self.lapses(page)?;
+        self.expires(page)?;
         page.counter(&f::LOG_DROPPED, self.log_lines_dropped)?;
         process(page)
     }
@@ -259,7 +259,7 @@ impl Scene {
         page.float(&f::LAST_RELOAD, last)
     }
 
-    fn lapses(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn expires(&self, page: &mut Page<'_>) -> fmt::Result {
         let expiry = &self.expiry;
         let mut encoder = page.family(&f::CERT_EXPIRY)?;
         for (role, at) in [

@@ -60,7 +60,7 @@ families! {
     RELOADS: Counter "dockgate_reloads" ["outcome"] "Reloads of certificates, lists and policy, by outcome.";
     LAST_RELOAD_OK: Gauge "dockgate_last_reload_successful" [] "Whether the last reload succeeded; after a failure the old configuration stays in force.";
     LAST_RELOAD: Gauge "dockgate_last_reload_success_timestamp_seconds" [] "When the last successful reload, or the start, was.";
-    CERT_EXPIRY: Gauge "dockgate_certificate_expiry_timestamp_seconds" ["role"] "When the server certificate, the first client CA or the first CRL lapses.";
+    CERT_EXPIRY: Gauge "dockgate_certificate_expiry_timestamp_seconds" ["role"] "When the server certificate, the first client CA or the first CRL expires.";
     CLIENT_EXPIRY: Gauge "dockgate_client_certificate_expiry_timestamp_seconds" [] "When the first certificate of a connected client expires.";
     CLIENTS_EXPIRING: Gauge "dockgate_clients_expiring" ["within"] "Connected clients whose certificate expires within this time.";
     LOG_DROPPED: Counter "dockgate_log_lines_dropped" [] "Log lines dropped because their reader was too slow.";

@@ -13,7 +13,7 @@ use crate::tls::config::trust_store;
 use crate::tls::files::TlsMaterial;
 use pki::{Certificate, DenyList, Purpose, RevocationList, San, TrustStore, Use};
 
-/// Warn this long before something lapses.
+/// Warn this long before something expires.
 const SOON: Duration = Duration::days(30);
 
 /// Looks at a client's own certificate, at the moment `now`: lifetime and usage.

@@ -24,7 +24,7 @@ fn whatever_any_list_in_time_revokes_is_revoked_in_any_order() {
     );
     let held = list(1, NOON + 500, &[7], &root);
     let released = list(2, NOON + 500, &[], &root);
-    let lapsed = list(1, NOON - 10, &[7], &root);
+    let expired = list(1, NOON - 10, &[7], &root);
     for (name, pair, expected) in [
         (
             "revoked by the newer",
@@ -36,7 +36,7 @@ fn whatever_any_list_in_time_revokes_is_revoked_in_any_order() {
             [&held, &released],
             Some(RejectionReason::Revoked),
         ),
-        ("revoked by one out of time", [&lapsed, &released], None),
+        ("revoked by one out of time", [&expired, &released], None),
     ] {
         let [first, second] = pair;
         for lists in [[first, second], [second, first]] {
@@ -51,17 +51,17 @@ fn the_newest_by_number_decides_whether_the_lists_are_in_time() {
     let root = authority("root", NOON + 1000, None);
     let one = leaf("one", NOON + 500, &root);
     let current = list(9, NOON + 500, &[], &root);
-    let lapsed = list(8, NOON - 10, &[], &root);
+    let expired = list(8, NOON - 10, &[], &root);
     let lapsed_newest = list(300, NOON - 10, &[], &root);
     for (name, lists, expected) in [
         (
             "one out of time beside the newest",
-            vec![&lapsed, &current],
+            vec![&expired, &current],
             None,
         ),
         (
             "one out of time alone",
-            vec![&lapsed],
+            vec![&expired],
             Some(RejectionReason::RevocationUnknown),
         ),
         (
@@ -238,9 +238,9 @@ fn a_list_of_version_one_counts() {
         Some(RejectionReason::Revoked)
     );
     // Without numbers the time they were made decides.
-    let lapsed = version_one(&list(9, NOON - 10, &[], &root), &root);
+    let expired = version_one(&list(9, NOON - 10, &[], &root), &root);
     assert_eq!(
-        judged(&root, &one, vec![lapsed, empty]),
+        judged(&root, &one, vec![expired, empty]),
         Some(RejectionReason::RevocationUnknown)
     );
     let forged = authority("root", NOON + 1000, None);

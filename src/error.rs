@@ -1,0 +1,22 @@
+//! How an error is told: itself and its causes in one line.
+
+use std::error::Error;
+
+use text::escape;
+
+/// An error and its causes as one line, without anything of a key. A cause that the text above it has quoted already is not
+/// said twice.
+#[must_use]
+pub fn report(err: &dyn Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(source) = cause {
+        let said = source.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = source.source();
+    }
+    escape::redact(text)
+}
