@@ -29,6 +29,8 @@ LABEL org.opencontainers.image.title="dockgate" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 # The directories belong to the user below, so that a new volume on /certs and a tmpfs on /run/dockgate can be written.
 COPY --from=build --chown=65532:65532 /image/ /
+# So that `docker exec GATE dockgate ps` finds it.
+ENV PATH=/
 USER 65532:65532
 EXPOSE 2376
 # The control socket answers only when the gate's workers do.
