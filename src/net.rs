@@ -5,6 +5,7 @@
 //! safe: nothing is read or written unless `Ready` is returned.
 
 pub mod holder;
+pub mod words;
 
 use std::cell::RefCell;
 use std::io;

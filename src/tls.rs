@@ -8,7 +8,7 @@ pub mod files;
 pub(crate) mod signatures;
 pub mod socket;
 pub mod verify;
-pub mod words;
+pub use crate::net::words;
 
 use std::io;
 use std::sync::Arc;

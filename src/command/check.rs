@@ -4,10 +4,11 @@
 //! closes the listening addresses, connects to the authorization plugin and to the engine and pings that, unless told to stay
 //! offline. What it finds comes from the code that `serve` runs, so that the two cannot disagree.
 
+mod addresses;
+
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -16,12 +17,10 @@ use hyper::StatusCode;
 use rustix::fs::{Access, OFlags, access};
 use time::OffsetDateTime;
 
-use crate::app::bind;
 use crate::cage::{self, Account, KeptPlaces};
 use crate::cli::CheckArgs;
 use crate::command::exposure;
 use crate::command::output::{Exit, Output};
-use crate::config::listen::Listen;
 use crate::config::origin::Setting;
 use crate::config::{self, AuditSink, Config};
 use crate::engine::ask::AskError;
@@ -29,11 +28,11 @@ use crate::engine::diagnose::diagnose;
 use crate::engine::ping::{PingError, ping_and_wait};
 use crate::finding::{Finding, Severity};
 use crate::generation;
-use crate::net::{self, holder};
-use crate::observe::admin;
-use crate::observe::control::{BindError, ControlSocket};
+use crate::net;
 use pki::crl::IssuedList;
 use text::escape;
+
+pub(crate) use addresses::Running;
 
 /// Longest wait for the engine's answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,13 +72,16 @@ pub fn run(
 /// What is to be said of a configuration, in the order in which `serve` uses its parts.
 fn findings(config: &Config, offline: bool) -> Vec<Finding> {
     // Bound by the user who starts the gate; all else is looked at by the one who serves.
-    let listening: Vec<Finding> = match offline {
-        true => Vec::new(),
-        false => {
-            let bound = config.listen.iter().flat_map(listening);
-            bound.chain(config.metrics.map(metrics)).collect()
-        }
-    };
+    let (mut running, mut listening) = (Running::Nobody, Vec::new());
+    if !offline {
+        running = Running::ask(config);
+        let bound = config
+            .listen
+            .iter()
+            .flat_map(|listen| running.listening(listen));
+        let metrics = config.metrics.map(|address| running.metrics(address));
+        listening = bound.chain(metrics).collect();
+    }
     let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
     findings.extend(user(config));
     findings.extend(generation::certificates(config, OffsetDateTime::now_utc()));
@@ -90,7 +92,7 @@ fn findings(config: &Config, offline: bool) -> Vec<Finding> {
         findings.push(audit(path));
     }
     if !offline {
-        findings.extend(control_socket(config));
+        findings.extend(running.control_socket(config));
         findings.extend(config.authz_plugin.as_deref().map(plugin));
         findings.extend(listening);
         findings.extend(engine(&config.upstream));
@@ -240,61 +242,6 @@ fn plugin(path: &Path) -> Finding {
             "cannot connect to the authorization plugin on {path}: {err}"
         ))
         .hint("every request is refused while it cannot be asked"),
-    }
-}
-
-/// Whether there is a place for the control socket. Where it was not asked for, `serve` goes without.
-fn control_socket(config: &Config) -> Option<Finding> {
-    let path = config.control_socket.as_deref()?;
-    let err = ControlSocket::probe(path).err()?;
-    let text = crate::error::report(&err);
-    Some(match err {
-        BindError::InUse(_) => Finding::warning(format!("{text}: most likely the running gate")),
-        _ if config.origin("control-socket").is_explicit() => Finding::fatal(text),
-        _ => Finding::warning(format!("{text}: ps, top, kick and reload will not work")),
-    })
-}
-
-/// Binds and lets go, as `serve` binds. An address in use is no fault: most likely the running gate has it.
-pub(crate) fn listening(listen: &Listen) -> Vec<Finding> {
-    if let Listen::Systemd { .. } = listen {
-        return vec![Finding::ok(format!(
-            "{listen} will be passed in by systemd"
-        ))];
-    }
-    vec![match bind::bind(listen) {
-        Ok(_) => Finding::ok(format!("{listen} can be listened on")),
-        Err(err) => unbound(&listen.to_string(), listen.port().unwrap_or_default(), &err),
-    }]
-}
-
-fn metrics(address: SocketAddr) -> Finding {
-    match admin::bind(address) {
-        Ok(_) => Finding::ok(format!("{address} can be listened on for metrics")),
-        Err(err) => unbound(&format!("{address}, for metrics,"), address.port(), &err),
-    }
-}
-
-fn unbound(listen: &str, port: u16, err: &io::Error) -> Finding {
-    match err.kind() {
-        io::ErrorKind::AddrInUse => match holder::of(port) {
-            Some(holder) if holder.name == "dockgate" => {
-                Finding::ok(format!("{listen} is in use by {holder}"))
-            }
-            Some(holder) => Finding::warning(format!("{listen} is in use by {holder}"))
-                .hint("`serve` starts once it is free"),
-            None => Finding::warning(format!("{listen} is in use"))
-                .hint("if not by the running gate, find out with `ss -ltnp` as root"),
-        },
-        io::ErrorKind::AddrNotAvailable => {
-            Finding::fatal(format!("{listen} is not an address of this machine"))
-                .hint("`ip address` lists them; tcp://:2376 means all")
-        }
-        io::ErrorKind::PermissionDenied => Finding::fatal(format!(
-            "no permission to listen on {listen}"
-        ))
-        .hint("ports below 1024 need CAP_NET_BIND_SERVICE, or a socket from systemd (fd://)"),
-        _ => Finding::fatal(format!("cannot listen on {listen}: {err}")),
     }
 }
 

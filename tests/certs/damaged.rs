@@ -106,6 +106,7 @@ impl Judge<'_> {
         if let Some(part) = is_shown(self.pem, &text) {
             panic!("{what}: dockgate {args:?} {env:?} shows {part:?}:\n{text}");
         }
+        testkit::words::assert_plain(&format!("{what}: dockgate {args:?} {env:?}"), &text);
         assert!(
             output.status.code().is_some_and(|code| code != 101),
             "{what}: dockgate {args:?} ended badly: {text}"

@@ -33,14 +33,16 @@ pub(crate) fn mode(path: &Path) -> u32 {
 
 /// Runs `dockgate certs …` in a directory.
 pub(crate) fn certs(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dockgate"))
+    let output = Command::new(env!("CARGO_BIN_EXE_dockgate"))
         .arg("certs")
         .args(args)
         .current_dir(dir)
         .env_remove("DOCKGATE_CERTS_DIR")
         .stdin(std::process::Stdio::null())
         .output()
-        .expect("dockgate must start")
+        .expect("dockgate must start");
+    testkit::words::assert_plain(&format!("dockgate certs {args:?}"), &text(&output));
+    output
 }
 
 /// Runs a command that has to work; returns what it printed.

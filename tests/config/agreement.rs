@@ -222,10 +222,11 @@ fn starts(setup: &Setup, options: &[String]) -> Result<(), (Option<i32>, String)
     let end = gate.wait_with_output().unwrap();
     match listens {
         true => Ok(()),
-        false => Err((
-            end.status.code(),
-            String::from_utf8_lossy(&end.stderr).into_owned(),
-        )),
+        false => {
+            let said = String::from_utf8_lossy(&end.stderr).into_owned();
+            testkit::words::assert_plain("serve", &said);
+            Err((end.status.code(), said))
+        }
     }
 }
 

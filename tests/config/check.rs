@@ -23,7 +23,9 @@ fn check_with(pki: &Pki, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
         .envs(env.iter().copied())
         .output()
         .unwrap();
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap())
+    let text = String::from_utf8(stdout).unwrap();
+    testkit::words::assert_plain(&format!("check {args:?}"), &text);
+    (status.code().unwrap(), text)
 }
 
 /// Answers one ping with `answer`.
@@ -119,17 +121,33 @@ fn something_else_on_the_socket_is_told_from_an_engine() {
 }
 
 #[test]
-fn an_address_in_use_is_a_warning_since_the_gate_may_be_running() {
+fn an_address_that_somebody_else_uses_keeps_serve_from_starting() {
     let pki = Pki::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = engine(&pki, "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\n\r\n");
     let host = format!("tcp://{}", taken.local_addr().unwrap());
+    let control = pki.path("control.sock");
+    let control = control.to_str().unwrap();
+    let metrics = taken.local_addr().unwrap().to_string();
+    for options in [
+        &["-H", &*host][..],
+        &["-H", &host, "--control-socket", control],
+        &["-H", &host, "--control-socket", "off"],
+        &["-H", "tcp://127.0.0.1:0", "--metrics", &metrics],
+    ] {
+        let (code, text) = check(&pki, &[options, &["--upstream", &upstream]].concat());
+        assert_eq!(code, 78, "{options:?}: {text}");
+        let (_, said) = text.split_once("error    ").expect("an error line");
+        assert!(said.contains(" is in use"), "{text}");
+        assert!(
+            said.contains(&format!("pid {}", std::process::id())),
+            "who it is: {text}"
+        );
+    }
+    // Free: it would start.
+    drop(taken);
     let (code, text) = check(&pki, &["-H", &host, "--upstream", &upstream]);
     assert_eq!(code, 0, "{text}");
-    assert!(
-        text.contains(&format!("warning  {host} is in use")),
-        "{text}"
-    );
     let (code, text) = check(
         &pki,
         &["-H", "tcp://192.0.2.1:2376", "--upstream", "unix:///none"],

@@ -18,3 +18,4 @@ mod revocation;
 mod server;
 mod sources;
 mod tls;
+mod words;

@@ -1,6 +1,7 @@
 //! `ps`, `top` and `kick` over the control socket.
 
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 
 use dockgate::observe::registry::State;
 
@@ -273,4 +274,72 @@ fn without_a_gate_the_doctor_examines_what_it_is_given() {
     gate.ended();
     let text = doctor_beside(&gate);
     assert!(!text.contains("a gate runs here"), "{text}");
+}
+
+#[test]
+fn check_beside_the_running_gate_knows_it_by_its_control_socket() {
+    let (gate, _engine) = with_engine(&[]);
+    let other = with_engine(&[]);
+    let path = |name: &str| gate.dir.path().join(name).display().to_string();
+    let check = |host: &str, control: &str, more: &[&str]| {
+        let upstream = format!("unix://{}", path("docker.sock"));
+        let (ca, cert, key) = (
+            path("ca.pem"),
+            path("server-cert.pem"),
+            path("server-key.pem"),
+        );
+        let mut command = dockgate();
+        command
+            .args([
+                "check",
+                "-H",
+                host,
+                "--upstream",
+                &upstream,
+                "--control-socket",
+                control,
+            ])
+            .args(["--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key])
+            .args(more);
+        let output = finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let (own, others) = (
+        format!("tcp://{}", gate.addr),
+        format!("tcp://{}", other.0.addr),
+    );
+    let control = path("control.sock");
+    let metrics = gate.metrics().to_string();
+    let (code, text) = check(&own, &control, &["--metrics", &metrics]);
+    assert_eq!(code, Some(0), "{text}");
+    let pid = gate.child.id();
+    for line in [
+        format!("{own} is in use by the running gate, pid {pid}"),
+        format!("{metrics}, for metrics, is in use by the running gate, pid {pid}"),
+        format!("the control socket {control} is the running gate's, pid {pid}"),
+    ] {
+        assert!(text.contains(&format!("ok       {line}")), "{line}: {text}");
+    }
+    // Another gate holds the address, and this one the control socket: neither is this configuration's to take.
+    let (code, text) = check(&others, &control, &[]);
+    assert_eq!(code, Some(78), "{text}");
+    assert!(
+        text.contains(&format!(
+            "error    {others} is in use by dockgate, pid {}",
+            other.0.child.id()
+        )),
+        "{text}"
+    );
+    let (code, text) = check("tcp://127.0.0.1:1", &control, &[]);
+    assert_eq!(code, Some(78), "{text}");
+    // Without a control socket nobody can be asked.
+    let (code, text) = check(&own, "off", &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("warning  ") && text.contains("cannot be asked"),
+        "{text}"
+    );
 }

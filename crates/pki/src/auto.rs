@@ -351,11 +351,12 @@ fn renew(
 
 /// The public key of a certificate, to sign it again.
 pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo, CertsError> {
-    let failed = |why: String| CertsError::crypto("read the public key of a certificate", why);
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(der).map_err(|error| failed(error.to_string()))?;
+    let failed =
+        |why: &'static str| CertsError::crypto("read the public key of a certificate", why);
+    let (_, certificate) = x509_parser::parse_x509_certificate(der)
+        .map_err(|_| failed("it is not a certificate (X.509)"))?;
     SubjectPublicKeyInfo::from_der(certificate.public_key().raw)
-        .map_err(|error| failed(error.to_string()))
+        .map_err(|_| failed("its kind of key is not supported"))
 }
 
 /// What is wanted, then what the old certificate had besides: names that a person added stay, those that went go.

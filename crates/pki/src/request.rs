@@ -77,8 +77,11 @@ impl SigningRequest {
         if bytes.len() > MAX_REQUEST_BYTES {
             return Err(RequestFault::new("a request above 64 KiB", MAKE));
         }
-        let (rest, csr) = X509CertificationRequest::from_der(bytes).map_err(|error| {
-            RequestFault::new(format!("a request that cannot be read ({error})"), MAKE)
+        let (rest, csr) = X509CertificationRequest::from_der(bytes).map_err(|_| {
+            RequestFault::new(
+                "what is not a certificate request (PKCS #10) once it is decoded",
+                MAKE,
+            )
         })?;
         let signed = der::signed(bytes).filter(|_| rest.is_empty());
         let signed =
@@ -92,9 +95,9 @@ impl SigningRequest {
                 MAKE,
             ));
         }
-        let public = SubjectPublicKeyInfo::from_der(spki).map_err(|error| {
+        let public = SubjectPublicKeyInfo::from_der(spki).map_err(|_| {
             RequestFault::new(
-                format!("a request for a key of an unsupported kind ({error})"),
+                "a request for a key of an unsupported kind",
                 "use RSA, ECDSA P-256, P-384, P-521 or Ed25519",
             )
         })?;

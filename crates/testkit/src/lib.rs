@@ -15,6 +15,7 @@ pub mod messages;
 pub mod pki;
 pub mod process;
 pub mod programs;
+pub mod words;
 
 use std::time::{Duration, Instant};
 

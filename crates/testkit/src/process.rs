@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::DEADLINE;
 use crate::programs::dockgate;
+use crate::{DEADLINE, words};
 
 /// The lines a process logs, each with the moment it came. A line that is not JSON is a JSON string.
 #[derive(Default)]
@@ -194,8 +194,14 @@ impl Drop for GateProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let lines = self.log.lines();
         if std::thread::panicking() {
-            eprintln!("{:#?}", self.log.lines().all);
+            eprintln!("{:#?}", lines.all);
+            return;
+        }
+        // Whatever a test does to a gate, its log is for people.
+        for (_, line) in &lines.all {
+            words::assert_plain("the gate's log", &line.to_string());
         }
     }
 }

@@ -65,7 +65,12 @@ fn configuration(
 fn walk(report: &mut Report, config: &Config) {
     let now = OffsetDateTime::now_utc();
     // Before the user is another: as `serve` does it.
-    let listening: Vec<_> = config.listen.iter().flat_map(check::listening).collect();
+    let running = check::Running::ask(config);
+    let listening: Vec<_> = config
+        .listen
+        .iter()
+        .flat_map(|listen| running.listening(listen))
+        .collect();
     let _healthy = report.note("user", check::user(config))
         && report.note("socket", check::engine(&config.upstream))
         && report.note("clock", [clock(now)])

@@ -1,0 +1,350 @@
+//! What commands say of damaged files, options and peers is for people: nothing in it is a name out of the code.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::{fs, thread};
+
+use dockgate::config::key::KEYS;
+use testkit::pki::Pki;
+use testkit::programs::{dockgate, finished};
+use testkit::words::assert_plain;
+use time::{Duration, OffsetDateTime};
+
+/// Runs a command and looks at everything it says; answers how it ended.
+#[track_caller]
+fn plain(args: &[&str], env: &[(&str, &str)]) -> Option<i32> {
+    let mut command = dockgate();
+    command.args(args).envs(env.iter().copied());
+    let output = finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    for stream in [&output.stdout, &output.stderr] {
+        assert_plain(
+            &format!("dockgate {args:?} {env:?}"),
+            &String::from_utf8_lossy(stream),
+        );
+    }
+    output.status.code()
+}
+
+/// A file of certificates, keys or lists as it may be damaged; and what is none.
+fn damaged(pem: &str) -> Vec<Vec<u8>> {
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = &*data_encoding::BASE64
+        .decode(body.as_bytes())
+        .expect("base64");
+    let label = pem
+        .split("BEGIN ")
+        .nth(1)
+        .and_then(|rest| rest.split("-----").next());
+    let label = label.expect("a label");
+    let again = |der: Vec<u8>| pki::pem::encode(label, &der).as_bytes().to_vec();
+    let mut found = Vec::new();
+    for at in (0..der.len()).step_by(der.len() / 24 + 1) {
+        let mut flipped = der.to_vec();
+        flipped[at] ^= 0x55;
+        found.push(again(flipped));
+        found.push(again(der[..at].to_vec()));
+    }
+    found.push(again([der, b"more"].concat()));
+    found.push(der.to_vec());
+    found.push(der[..der.len() / 2].to_vec());
+    found.extend(
+        [
+            &b""[..],
+            b"\0",
+            b"\xff\xfe",
+            b"{}",
+            b"[1]\n",
+            b"version = 9",
+            b"hello\n",
+            b"-----BEGIN X-----\n",
+        ]
+        .map(<[u8]>::to_vec),
+    );
+    found
+}
+
+struct Files {
+    dir: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Pki::create(dir.path());
+        let client = made.client("ada", 5);
+        made.write(
+            "client.pem",
+            &pki::pem::encode("CERTIFICATE", &client.chain[0]),
+        );
+        let list = made.list(1, &[&client], OffsetDateTime::now_utc() + Duration::days(9));
+        made.write("crl.pem", &list.pem().unwrap());
+        fs::write(
+            dir.path().join("policy.toml"),
+            "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"read-only\"\n",
+        )
+        .unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    /// Options with one file in another's place; listening ends `serve` after it has read everything.
+    fn options(&self, replaced: &str, by: &str) -> Vec<String> {
+        let mut options = vec![
+            "--host=tcp://192.0.2.1:1".to_owned(),
+            "--upstream=unix:///nowhere/docker.sock".to_owned(),
+            "--control-socket=off".to_owned(),
+        ];
+        for (option, file) in [
+            ("tlscacert", "ca.pem"),
+            ("tlscert", "server-cert.pem"),
+            ("tlskey", "server-key.pem"),
+            ("tlscrl", "crl.pem"),
+            ("policy", "policy.toml"),
+        ] {
+            let file = if option == replaced {
+                by.to_owned()
+            } else {
+                self.path(file)
+            };
+            options.push(format!("--{option}={file}"));
+        }
+        if !["tlscacert", "tlscert", "tlskey", "tlscrl", "policy"].contains(&replaced) {
+            options.push(format!("--{replaced}={by}"));
+        }
+        options
+    }
+}
+
+#[test]
+fn damaged_files_are_told_of_in_plain_words() {
+    let files = Files::new();
+    let x = files.path("x");
+    let mut runs = 0;
+    for (option, good) in [
+        ("tlscacert", "ca.pem"),
+        ("tlscert", "server-cert.pem"),
+        ("tlskey", "server-key.pem"),
+        ("tlscrl", "crl.pem"),
+    ] {
+        let text = fs::read_to_string(files.path(good)).unwrap();
+        for bytes in damaged(&text) {
+            fs::write(&x, bytes).unwrap();
+            let options = files.options(option, &x);
+            let options: Vec<&str> = options.iter().map(String::as_str).collect();
+            plain(&[&["check", "--offline"], &*options].concat(), &[]);
+            plain(&[&["serve", "--log-format=json"], &*options].concat(), &[]);
+            plain(&["certs", "show", &x], &[]);
+            runs += 3;
+        }
+    }
+    let client = fs::read_to_string(files.path("client.pem")).unwrap();
+    for bytes in damaged(&client) {
+        fs::write(&x, bytes).unwrap();
+        let options = files.options("policy", &files.path("policy.toml"));
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        plain(&["certs", "show", &x], &[]);
+        plain(
+            &[
+                "certs",
+                "sign",
+                &x,
+                "--name",
+                "bob",
+                "--client",
+                "--dir",
+                &files.path("none"),
+            ],
+            &[],
+        );
+        plain(
+            &["certs", "show", &x, "--ca-cert", &files.path("ca.pem")],
+            &[],
+        );
+        plain(
+            &[
+                "policy",
+                "explain",
+                &files.path("policy.toml"),
+                "GET",
+                "/_ping",
+                "--cert",
+                &x,
+            ],
+            &[],
+        );
+        assert!(!options.is_empty());
+        runs += 4;
+    }
+    assert!(runs > 500, "{runs}");
+}
+
+#[test]
+fn files_that_are_something_else_are_told_of_in_plain_words() {
+    let files = Files::new();
+    let odd = odd_files(files.dir.path());
+    for by in odd.iter().map(String::as_str) {
+        for option in [
+            "tlscacert",
+            "tlscert",
+            "tlskey",
+            "tlscrl",
+            "policy",
+            "config-file",
+            "from-daemon-json",
+            "audit",
+            "authz-plugin",
+            "auto-certs",
+            "control-socket",
+            "upstream",
+        ] {
+            let by = match option {
+                "upstream" => format!("unix://{by}"),
+                _ => by.to_owned(),
+            };
+            let mut options = files.options(option, &by);
+            if option == "auto-certs" {
+                options.retain(|option| {
+                    !option.starts_with("--tlsc") && !option.starts_with("--tlsk")
+                });
+            }
+            let options: Vec<&str> = options.iter().map(String::as_str).collect();
+            plain(&[&["check"], &*options].concat(), &[]);
+            let code = plain(&[&["serve"], &*options].concat(), &[]);
+            assert!(code.is_some_and(|code| code != 0), "{option}={by} started");
+        }
+        for args in [
+            &["policy", "check", by][..],
+            &["policy", "test", by, by],
+            &["policy", "learn", by],
+            &["policy", "diff", by, by, "--against", by],
+            &["policy", "explain", by, "GET", "/x", "--cn", "a"],
+            &["certs", "list", "--dir", by],
+            &["certs", "renew", "x", "--dir", by],
+            &["certs", "revoke", "x", "--dir", by],
+            &["certs", "crl", "--dir", by],
+            &["certs", "bundle", "x", "--dir", by],
+            &["certs", "client", "x", "--dir", by],
+            &["certs", "init", "--san", "x", "--dir", by],
+            &["certs", "sign", by, "--name", "x", "--client", "--dir", by],
+            &["ps", "--control-socket", by],
+            &["kick", "--all", "--control-socket", by],
+            &["reload", "--control-socket", by],
+            &["healthcheck", "--control-socket", by],
+            &["invite", "x", "--dir", by],
+            &["join", by],
+        ] {
+            plain(args, &[("HOME", &files.path("home"))]);
+        }
+    }
+}
+
+/// Nothing, a directory, a path that is too long or has a file in the middle, a socket nobody listens on.
+fn odd_files(dir: &Path) -> Vec<String> {
+    let path = |name: &str| dir.join(name).display().to_string();
+    fs::write(dir.join("junk"), b"\x00\xff{[\"").unwrap();
+    fs::create_dir_all(dir.join("folder/x")).unwrap();
+    drop(UnixListener::bind(dir.join("dead.sock")).unwrap());
+    vec![
+        path("missing"),
+        path("folder"),
+        path("junk/x"),
+        path("junk"),
+        path("dead.sock"),
+        path(&"n".repeat(300)),
+    ]
+}
+
+#[test]
+fn values_that_cannot_be_read_are_told_of_in_plain_words() {
+    let files = Files::new();
+    for key in KEYS {
+        for value in [
+            "junk",
+            "-1",
+            "99999999999999999999",
+            "1e9",
+            "10 parsecs",
+            "tcp://x:y:z",
+            "unix:relative",
+            "\u{1b}[31m",
+            "::",
+            "None",
+        ] {
+            let flag = format!("--{}={value}", key.flag);
+            plain(&["check", "--offline", &flag], &[]);
+            plain(&["check", "--offline"], &[(&key.env(), value)]);
+            let file = files.path("c.toml");
+            fs::write(&file, format!("{} = {value:?}\n", key.name)).unwrap();
+            plain(&["check", "--offline", "--config-file", &file], &[]);
+        }
+    }
+}
+
+#[test]
+fn peers_that_are_something_else_are_told_of_in_plain_words() {
+    let files = Files::new();
+    let answers: [&[u8]; 6] = [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x28",
+        b"\x16\x03\x03\x00\x04junkjunk",
+    ];
+    for answer in answers {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = format!("tcp://{}", listener.local_addr().unwrap());
+        let socket = files.path("peer.sock");
+        let _ = fs::remove_file(&socket);
+        let local = UnixListener::bind(&socket).unwrap();
+        thread::spawn(move || {
+            listener
+                .incoming()
+                .flatten()
+                .for_each(|mut peer| _ = peer.write_all(answer));
+        });
+        thread::spawn(move || {
+            local
+                .incoming()
+                .flatten()
+                .for_each(|mut peer| _ = peer.write_all(answer));
+        });
+        let (ca, cert, key) = (
+            files.path("ca.pem"),
+            files.path("server-cert.pem"),
+            files.path("server-key.pem"),
+        );
+        plain(
+            &[
+                "doctor",
+                &target,
+                "--timeout",
+                "2s",
+                "--tlscacert",
+                &ca,
+                "--tlscert",
+                &cert,
+                "--tlskey",
+                &key,
+            ],
+            &[],
+        );
+        plain(&["certs", "show", &target], &[]);
+        let mut options = files.options("authz-plugin", &socket);
+        options.retain(|option| !option.starts_with("--upstream"));
+        options.push(format!("--upstream=unix://{socket}"));
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        plain(&[&["check"], &*options].concat(), &[]);
+        plain(&[&["doctor", "--timeout", "2s"], &*options].concat(), &[]);
+        for command in ["ps", "reload", "healthcheck"] {
+            plain(&[command, "--control-socket", &socket], &[]);
+        }
+        plain(&["kick", "--all", "--control-socket", &socket], &[]);
+    }
+}
