@@ -8,12 +8,13 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    ClientConfig, ClientConnection,
+    client::danger::{ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use crate::tls::signatures::delegate_signatures;
 use pki::CertsError;
 use text::escape;
 
@@ -50,7 +51,7 @@ pub(crate) fn fetch(address: &str) -> Result<ProbedChain, CertsError> {
     let deadline = Instant::now() + DEADLINE;
     let mut stream = connect(&host, port, deadline).map_err(failed)?;
     let capture = Arc::new(ChainCapture {
-        provider: provider(),
+        supported: provider().signature_verification_algorithms,
         chain: Mutex::new(None),
     });
     let config = ClientConfig::builder_with_provider(provider())
@@ -156,7 +157,7 @@ fn timed_out(error: io::Error) -> io::Error {
 /// Keeps what the server presents instead of judging it. Nothing is ever sent over such a connection.
 #[derive(Debug)]
 struct ChainCapture {
-    provider: Arc<CryptoProvider>,
+    supported: WebPkiSupportedAlgorithms,
     chain: Mutex<Option<Vec<CertificateDer<'static>>>>,
 }
 
@@ -180,37 +181,5 @@ impl ServerCertVerifier for ChainCapture {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
+    delegate_signatures!(algorithms: supported);
 }

@@ -312,7 +312,7 @@ impl ServerCertVerifier for ProbeVerdict {
             .verify_server_cert(end_entity, intermediates, server_name, ocsp, now)
     }
 
-    signatures::left_to!(inner);
+    signatures::delegate_signatures!(verifier: inner);
 }
 
 struct Tls {
