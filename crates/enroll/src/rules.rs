@@ -34,7 +34,7 @@ impl Default for SigningRules {
     }
 }
 
-/// Why there is no certificate.
+/// Why a certificate was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrollRefusal {
     /// Wrong secret, unknown, used, expired or taken back: who asks is not told which.

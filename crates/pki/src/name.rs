@@ -61,7 +61,7 @@ pub fn is_reserved(name: &str) -> bool {
         .any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
-/// Whether two names are one for whoever reads them.
+/// Whether a reader would take two names for the same.
 #[must_use]
 pub fn are_alike(one: &str, other: &str) -> bool {
     one == other || one.to_lowercase() == other.to_lowercase()

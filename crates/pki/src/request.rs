@@ -88,7 +88,7 @@ impl SigningRequest {
             signed.ok_or_else(|| RequestFault::new("a request with bytes behind it", MAKE))?;
         let info = &csr.certification_request_info;
         let spki = info.subject_pki.raw;
-        // Proof that whoever asks has the key (RFC 2986 §3 note 2).
+        // Proof that the requester has the key (RFC 2986 §3 note 2).
         if !key_kind::verifies(spki, &signed, algorithms) {
             return Err(RequestFault::new(
                 "a request whose signature does not fit its key, or is of a kind that is not accepted",

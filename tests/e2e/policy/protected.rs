@@ -110,12 +110,12 @@ fn on_host(suite: &Suite, name: &str) -> Verdict {
 /// A bind that was a directory when the container was made, and is a link into the house when it is started.
 fn linked_later(direct: &Side<'_>, team: &Side<'_>, (shared, house): (&str, &str)) -> Verdict {
     team.ok(&format!(
-        "mkdir {shared}/work; echo mine > {shared}/work/policy.toml
-         docker create --name $N-later -v {shared}/work:/x $IMAGE cat /x/policy.toml >/dev/null
+        "mkdir {shared}/site; echo mine > {shared}/site/policy.toml
+         docker create --name $N-later -v {shared}/site:/x $IMAGE cat /x/policy.toml >/dev/null
          docker start -a $N-later | grep -q mine
-         docker volume create --opt type=none --opt o=bind --opt device={shared}/work $N-device >/dev/null
+         docker volume create --opt type=none --opt o=bind --opt device={shared}/site $N-device >/dev/null
          docker create --name $N-by-device -v $N-device:/x $IMAGE cat /x/policy.toml >/dev/null
-         mv {shared}/work {shared}/before; ln -s {house} {shared}/work"
+         mv {shared}/site {shared}/before; ln -s {house} {shared}/site"
     ))?;
     for name in ["later", "by-device"] {
         for command in ["start", "restart -t 0"] {
@@ -135,9 +135,9 @@ fn linked_later(direct: &Side<'_>, team: &Side<'_>, (shared, house): (&str, &str
         }
     }
     team.ok(&format!(
-        "rm {shared}/work; mv {shared}/before {shared}/work
+        "rm {shared}/site; mv {shared}/before {shared}/site
          docker start -a $N-later | grep -q mine; docker start -a $N-by-device | grep -q mine
-         docker rm $N-later $N-by-device; docker volume rm $N-device; rm -r {shared}/work"
+         docker rm $N-later $N-by-device; docker volume rm $N-device; rm -r {shared}/site"
     ))?;
     Ok(())
 }

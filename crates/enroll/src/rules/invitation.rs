@@ -153,7 +153,7 @@ fn check(store: &Store, wanted: &NewInvitation<'_>) -> Result<(), CertsError> {
     if let Some(san) = clash {
         return refuse(
             format!("{san} is a name of the signer itself, so another gate cannot have it"),
-            "whoever has a certificate for the signer's name can pass for the signer: give the gate a name of its own",
+            "a certificate for the signer's name could pass for the signer: give the gate a name of its own",
         );
     }
     Ok(())
@@ -179,9 +179,9 @@ pub fn withdraw(store: &mut Store, id: &str) -> Result<Invitation, CertsError> {
     let found = store.index.invitations().find(|it| it.id == id).cloned();
     let Some(found) = found else {
         return Err(CertsError::refused(
-            format!("there is no invitation {id:?} in {:?}", store.paths.dir),
+            format!("{:?} has no invitation {id:?}", store.paths.dir),
             format!(
-                "`dockgate invite list{}` shows those there are",
+                "`dockgate invite list{}` shows the invitations",
                 store.paths.option()
             ),
         ));

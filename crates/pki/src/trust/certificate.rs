@@ -1,7 +1,7 @@
 //! The one reader of certificates: everything anybody here asks of a certificate is read by [`Certificate::read`].
 //!
 //! Pure: no clock, no files. Nothing is judged here; what cannot be understood is written down ([`Details::fault`],
-//! [`Details::unreadable_name`]), and whoever judges refuses it.
+//! [`Details::unreadable_name`]), and the verdict refuses it.
 
 use std::net::IpAddr;
 
