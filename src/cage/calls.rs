@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule,
+    SeccompFilter, SeccompRule, sock_filter,
 };
 use tracing::debug;
 
@@ -79,6 +79,9 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_capset,
 ];
 
+/// The bit that numbers of x32 have.
+const X32: u32 = 0x4000_0000;
+
 /// The bits of a socket's type that are not flags (socket(2)).
 const TYPE: u64 = 0xf;
 
@@ -96,13 +99,44 @@ fn program(places: &KeptPlaces) -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     rules.insert(libc::SYS_socket, sockets(places)?);
-    SeccompFilter::new(
+    rules.insert(libc::SYS_sendto, fast_open(3)?);
+    rules.insert(libc::SYS_sendmsg, fast_open(2)?);
+    rules.insert(libc::SYS_sendmmsg, fast_open(3)?);
+    let program: BpfProgram = SeccompFilter::new(
         rules,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EPERM.unsigned_abs()),
         std::env::consts::ARCH.try_into()?,
     )?
-    .try_into()
+    .try_into()?;
+    Ok(without_x32(program))
+}
+
+/// Refuses to connect by sending: `MSG_FASTOPEN` passes by the hook at which Landlock judges connect(2).
+fn fast_open(flags: u8) -> Result<Vec<SeccompRule>, BackendError> {
+    let open = u64::from(libc::MSG_FASTOPEN.unsigned_abs());
+    let asked = argument(flags, SeccompCmpOp::MaskedEq(open), libc::MSG_FASTOPEN)?;
+    Ok(vec![SeccompRule::new(vec![asked])?])
+}
+
+/// Refuses the numbers of x32 (seccomp(2)): they are called under the architecture of x86-64, and no list has them.
+fn without_x32(program: BpfProgram) -> BpfProgram {
+    if cfg!(not(target_arch = "x86_64")) {
+        return program;
+    }
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let at_least = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+    let leave = libc::BPF_RET | libc::BPF_K;
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    // The number of the call is the first field of `struct seccomp_data`.
+    let checks = [(load, 0, 0), (at_least, 1, X32), (leave, 0, refused)];
+    let checks = checks.map(|(code, jf, k)| sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt: 0,
+        jf,
+        k,
+    });
+    checks.into_iter().chain(program).collect()
 }
 
 /// Which new sockets are refused: all but unix ones, and those by which names and interfaces are looked up where that is needed.

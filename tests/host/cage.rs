@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
+use socket2::{Domain, Socket, Type};
+
 use dockgate::cage::Cage;
 use dockgate::config::args::ServeArgs;
 use dockgate::config::search::Places;
@@ -195,8 +197,18 @@ fn inside_no_other_address_is_reached_or_listened_on() {
     let engine = UnixListener::bind(place.path("elsewhere/docker.sock")).expect("bind");
     TcpStream::connect(addr).expect("outside it connects");
     listener.accept().expect("the connection from outside");
+    // Connecting by sending (TCP Fast Open) needs no connect(2).
+    let made = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let to = addr.into();
+    let by_sending = |socket: &Socket| socket.send_to_with_flags(b"x", &to, libc::MSG_FASTOPEN);
+    by_sending(&made()).expect("outside it connects by sending");
+    listener.accept().expect("that connection");
+    let unconnected = made();
     place.inside(|_| {
         refused(TcpStream::connect(addr));
+        refused(by_sending(&unconnected));
+        let parts = [io::IoSlice::new(b"x")];
+        refused(unconnected.send_to_vectored_with_flags(&parts, &to, libc::MSG_FASTOPEN));
         refused(TcpListener::bind("127.0.0.1:0"));
         refused(UdpSocket::bind("127.0.0.1:0"));
         // What was bound before still serves, and the engine is reached.
