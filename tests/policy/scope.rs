@@ -209,6 +209,14 @@ fn labels_of_the_gate_are_refused_in_every_role_that_has_limits() {
             "/commit?container=abc&changes=LABEL%20dock%22gate.ow%22ner=x",
             "/commit?container=abc&changes=LABEL%20a=b%20%5C&changes=dockgate.owner=x",
             "/commit?container=abc&changes=label%20$A=x",
+            // What goes on behind its line takes in the label that the gate appends, or hides one.
+            "/commit?container=abc&changes=CMD%20true%20%5C",
+            "/commit?container=abc&changes=CMD%20true%20%60%09",
+            "/commit?container=abc&changes=CMD%20true%20%5C%0B",
+            "/commit?container=abc&changes=LABEL%20dock%5C%20%0Agate.owner=x",
+            "/commit?container=abc&changes=LABEL%20dock%5C%0A%23c%0Agate.owner=x",
+            "/commit?container=abc&changes=LAB%5C%0D%0AEL%20dockgate.owner=x",
+            "/images/create?fromSrc=-&repo=registry.example.com/team/a&changes=LABEL%20dock%5C%20%0Agate.owner=x",
             "/images/create?fromSrc=-&repo=registry.example.com/team/a&changes=ONBUILD%20LABEL%20dockgate.owner=x",
         ] {
             Ask::new(policy, "POST", target).denied("scope");

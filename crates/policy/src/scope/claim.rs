@@ -80,7 +80,7 @@ fn in_parameters<'q>(
                 .filter(|(key, _)| *key == "changes")
                 .map(|(_, value)| value)
                 .collect();
-            instruction(&changes.join("\n"))
+            changes.iter().find_map(|change| instruction(change))
         }
         _ => None,
     }
@@ -95,10 +95,21 @@ fn build_label(text: &str) -> Option<(String, String)> {
     Some(("?labels".into(), key.to_string()))
 }
 
+/// Whether a value of `changes` could take in what comes behind it, or hide an instruction. The engine joins all values by line
+/// ends, and the gate's own label is the last of them: a continued line would swallow it (a here-document is refused with the other triggers).
+fn runs_on(change: &str) -> bool {
+    let goes_on = |line: &str| line.trim_end().ends_with(['\\', '`']);
+    change.split(['\n', '\r']).any(goes_on)
+}
+
 /// A `LABEL` among the instructions of a commit or an import. The engine takes quotes and backslashes off and puts variables in,
 /// so that a key may be spelt in many ways: one that could become the gate's own is refused.
-fn instruction(changes: &str) -> Option<(String, String)> {
-    let text = changes.to_ascii_lowercase();
+fn instruction(change: &str) -> Option<(String, String)> {
+    if runs_on(change) {
+        let why = "an instruction that does not end with its line";
+        return Some(("?changes".into(), why.into()));
+    }
+    let text = change.to_ascii_lowercase();
     if !text.contains("label") {
         return None;
     }

@@ -26,7 +26,7 @@ impl<'p> Pending<'p> {
     /// every role that has limits: with one, a client would give away what it makes.
     pub(super) fn claimed(&mut self, body: Option<&Value<'_>>) {
         if let Some((field, key)) = claims(self.operation, body, self.parameters.pairs()) {
-            let why = format!("{key}: labels that begin with \"dockgate.\" are the gate's own");
+            let why = format!("{key} (labels that begin with \"dockgate.\" are the gate's own)");
             self.findings.never(SCOPE_RULE, field, why);
         }
         if self.role.scope.is_none() {
