@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::budget::VolumeRoom;
 use super::ghost::{Ghosts, masked};
-use super::joined::stamp;
+use super::joined::{few, stamp};
 use super::objects::parsed;
 use super::view::{OwnerView, VolumeSight, text};
 use super::{Course, EngineCall, Halt, ScopedRequest, Status};
@@ -88,10 +88,12 @@ impl ScopedRequest<'_> {
             let mode = format!("container:{id}");
             draft.host().insert(key.into(), json!(mode));
         }
-        for (at, spec) in texts(draft.host().get("VolumesFrom"))
-            .into_iter()
-            .enumerate()
-        {
+        let (donors, links) = (
+            texts(draft.host().get("VolumesFrom")),
+            texts(draft.host().get("Links")),
+        );
+        few("VolumesFrom and Links", donors.len() + links.len())?;
+        for (at, spec) in donors.into_iter().enumerate() {
             let (name, mode) = match spec.split_once(':') {
                 Some((name, mode)) => (name, format!(":{mode}")),
                 None => (spec.as_str(), String::new()),
@@ -108,7 +110,7 @@ impl ScopedRequest<'_> {
             };
             draft.host()["VolumesFrom"][at] = json!(format!("{id}{mode}"));
         }
-        for (at, link) in texts(draft.host().get("Links")).into_iter().enumerate() {
+        for (at, link) in links.into_iter().enumerate() {
             let (name, alias) = link.split_once(':').unwrap_or((&link, &link));
             let id = match view.container_id(name.trim_start_matches('/')).await? {
                 Some(id) => id,

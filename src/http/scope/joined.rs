@@ -9,6 +9,19 @@ use docker_api::Operation;
 use policy::scope::budget::{RESOURCES, Resource};
 use policy::scope::{DEFAULT_NETWORK, OWNER_LABEL};
 
+/// Most names that one request has looked up one after the other.
+const MOST_NAMES: usize = 64;
+
+/// Refuses a list of names that is too long: each of them is a question to the engine.
+pub(super) fn few(field: &str, names: usize) -> Result<(), Halt> {
+    match names <= MOST_NAMES {
+        true => Ok(()),
+        false => Err(Halt::Denied(format!(
+            "{field}: {names} names, expected at most {MOST_NAMES}"
+        ))),
+    }
+}
+
 impl ScopedRequest<'_> {
     /// Connects or disconnects: both sides go on by their ids.
     pub(super) async fn join(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
@@ -47,6 +60,7 @@ impl ScopedRequest<'_> {
         endpoint: &serde_json::Map<String, Value>,
     ) -> Result<(), Halt> {
         let links = endpoint.get("Links").and_then(Value::as_array);
+        few("Links", links.map_or(0, Vec::len))?;
         for link in links.into_iter().flatten().filter_map(Value::as_str) {
             let name = link.split(':').next().unwrap_or_default();
             let name = name.trim_start_matches('/');
