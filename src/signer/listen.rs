@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::desk::Desk;
 use super::http;
+use super::throttle::network;
 use crate::tls::socket::WideSocket;
 
 /// Connections at once that have sent nothing yet, or wait for a place; further ones wait in the kernel's queue.
@@ -22,7 +23,7 @@ const SILENT: usize = 400;
 /// Connections at once that have sent something.
 const CONNECTIONS: usize = 100;
 
-/// Connections at once from one address.
+/// Connections at once from one address, or one /64 of IPv6.
 const PER_ADDRESS: usize = 50;
 
 /// How long a peer may send nothing.
@@ -119,7 +120,7 @@ async fn serve(
         Ok(Ok([_, ..])) => {}
         _ => return debug!(client.addr = %peer, "The peer sent nothing in time"),
     }
-    let Some(share) = room.shares.take(peer.ip().to_canonical()) else {
+    let Some(share) = room.shares.take(network(peer.ip())) else {
         return debug!(client.addr = %peer, "Too many connections from one address");
     };
     // Those that wait here are bounded by those that may be silent.

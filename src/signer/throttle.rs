@@ -46,7 +46,8 @@ impl Throttle {
     }
 }
 
-fn network(peer: IpAddr) -> IpAddr {
+/// Whose share an address uses: an IPv6 host has all of its /64.
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
