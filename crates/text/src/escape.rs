@@ -292,7 +292,7 @@ fn is_key_like(before: &str, run: &str) -> bool {
     let pin = run.len() == 44 && before.to_ascii_lowercase().ends_with("sha256:")
         || run.len() == 52 && run.to_ascii_lowercase().starts_with("sha256//");
     let hex = run.bytes().all(|b| b.is_ascii_hexdigit());
-    if pin || hex || run.len() < KEY_CHARS {
+    if pin || hex || run.len() < KEY_CHARS || is_path(run) {
         return false;
     }
     let class = |b: u8| (b.is_ascii_uppercase(), b.is_ascii_lowercase());
@@ -308,6 +308,23 @@ fn is_key_like(before: &str, run: &str) -> bool {
         && share(count(u8::is_ascii_lowercase)) >= 12
         && share(changes) >= 20
         && bytes.iter().any(|b| b.is_ascii_digit() || *b == b'+')
+}
+
+/// Whether a run is a part of a path: a key has a slash at one of 64 places, and is random on both sides of each.
+/// One name may look random, as those of temporary directories do.
+fn is_path(run: &str) -> bool {
+    let names = || run.split('/');
+    let random = |name: &&str| {
+        let inner = name.bytes().skip(1).any(|b| b.is_ascii_uppercase());
+        inner
+            && name
+                .bytes()
+                .any(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let slashes = names().count() - 1;
+    slashes * 12 >= run.len()
+        && names().all(|name| name.len() < KEY_CHARS)
+        && names().filter(random).count() <= 1
 }
 
 /// The last line of a key is short: what follows a part of a key after a line break or a space belongs to it.
@@ -376,6 +393,33 @@ mod tests {
         assert_eq!(out, "a\\nb\\r\\u001b[31m\\\"\\\\\\u202e\\u0085");
         assert_eq!(line("a\nb\x1b[2J\\"), "a\\nb\\u001b[2J\\");
         assert!(matches!(line("Größe /v1.51/containers"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_path_below_a_name_that_looks_random_is_a_path_and_a_key_with_slashes_is_not() {
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let mut state = 1_u32;
+        for _ in 0..2000 {
+            let name: String = (0..10)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    char::from(letters[(state >> 16) as usize % letters.len()])
+                })
+                .collect();
+            for below in [
+                "ca/clients/alice",
+                "w/nodir/audit.jsonl",
+                "gate/server-key.pem",
+            ] {
+                let path = format!("/tmp/tmp.{name}/{below}");
+                assert_eq!(secret(&path), None, "{path}");
+                let message = format!("DOCKER_CERT_PATH={path} docker version");
+                assert_eq!(redacted(&message), message);
+            }
+        }
+        for key in ["aB3/dE5/gH7/jK9/mN1/pQ3/s", &BASE64[40..]] {
+            assert!(secret(key).is_some(), "{key}");
+        }
     }
 
     #[test]
