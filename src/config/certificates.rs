@@ -171,7 +171,7 @@ fn named(
             }
             None => {
                 let message = format!(
-                    "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in\n{}",
+                    "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in {}",
                     places.describe_certs()
                 );
                 *missing = Some(

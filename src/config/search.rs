@@ -72,11 +72,11 @@ impl Places {
         })
     }
 
-    /// For the error message: what was looked for, one place a line.
+    /// For the error message: what was looked for.
     pub fn describe_certs(&self) -> String {
         let line = |(dir, l): &(PathBuf, Layout)| {
             format!("{}/{{{},{},{}}}", dir.display(), l.ca, l.cert, l.key)
         };
-        self.certs.iter().map(line).collect::<Vec<_>>().join("\n")
+        self.certs.iter().map(line).collect::<Vec<_>>().join(", ")
     }
 }

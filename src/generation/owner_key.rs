@@ -44,7 +44,7 @@ impl OwnerKeyError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unset(_) => Some(
-                "write owner-key = \"/etc/dockgate/owner.key\" into the configuration; the file is made at the first start"
+                "name a file for it, with --owner-key FILE or owner-key = \"/etc/dockgate/owner.key\"; it is made at the first start"
                     .into(),
             ),
             Self::Open { path, .. } => Some(format!("chmod 600 {}", path.display())),

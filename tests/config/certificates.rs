@@ -51,7 +51,7 @@ fn certificates_are_found_where_known_tools_put_them() {
     let err = Host::new().load(&[], &[]).unwrap_err().to_string();
     assert!(
         err.starts_with(
-            "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in\n"
+            "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in "
         ),
         "{err}"
     );

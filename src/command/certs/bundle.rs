@@ -128,11 +128,16 @@ impl BundleFiles {
 /// The address clients use: as given, or the first name of the server certificate that is not local.
 pub(crate) fn address(given: Option<&str>, paths: &Paths) -> String {
     if let Some(given) = given {
-        return if given.contains("://") {
-            given.into()
-        } else {
-            format!("tcp://{given}")
-        };
+        let host = given.strip_prefix("tcp://").unwrap_or(given);
+        if host.contains("://") {
+            return given.into();
+        }
+        // Behind the brackets of an IPv6 address.
+        let port = host
+            .rsplit(']')
+            .next()
+            .is_some_and(|rest| rest.contains(':'));
+        return format!("tcp://{host}{}", if port { "" } else { ":2376" });
     }
     let sans = inspect_file(&paths.server_cert)
         .map(|(_, info)| info.sans)

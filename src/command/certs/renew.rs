@@ -88,7 +88,7 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
         .iter()
         .any(|target| target.kind == IssuedKind::Server)
     {
-        output.next("dockgate reads the new server certificate within --reload-interval, or at once on SIGHUP");
+        output.next("dockgate reads the new server certificate within --reload-interval, or at once by `dockgate reload`");
     }
     if !failures.is_empty() {
         return Err(CertsError::refused(

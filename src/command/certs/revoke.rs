@@ -94,7 +94,7 @@ fn describe(output: &mut Output<'_>, store: &Store, list: &IssuedList) {
         list.number_text,
         list.entries.len()
     ));
-    output.next(format!("serve with --tlscrl {path}; a running dockgate reads it within --reload-interval, or at once on SIGHUP"));
+    output.next(format!("a gate that has {path} as its --tlscrl reads it within --reload-interval, or at once by `dockgate reload`"));
     output.line(format!(
         "before it expires: dockgate certs crl{} (or renew --all --if-due from a timer)",
         store.paths.option()
