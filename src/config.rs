@@ -151,25 +151,9 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         enroll,
         enrolled,
     } = certificates::choose(&mut r, places, &mut missing);
-    let mut listen = listen::reconcile(
-        r.list("hosts", |text, _| listen::parse(text))
-            .into_iter()
-            .flatten()
-            .collect(),
-    );
     let made = auto_certs.as_ref().map(|auto| &auto.sans);
     let made = made.or(enroll.as_ref().map(|enroll| &enroll.sans));
-    if made.is_some_and(Vec::is_empty) && r.origin("hosts").is_none() {
-        listen = vec![Listen::LOCAL];
-        r.record("hosts", Listen::LOCAL.to_string(), Origin::Default);
-        notes.push(format!("{LOCAL_ONLY}: {OPENS}"));
-    }
-    if listen.is_empty() && r.problems.is_empty() {
-        r.problems.push(ConfigProblem::new(
-            r.origin("hosts").cloned().unwrap_or(Origin::Default),
-            "hosts is empty; expected at least one address to listen on",
-        ));
-    }
+    let listen = addresses(&mut r, made.is_some_and(Vec::is_empty), &mut notes);
     certificates::tls_verify(&mut r, &mut notes);
     let connections = r.value("max-connections", |text| value::count(text, 1));
 
@@ -180,63 +164,28 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         auto_certs,
         enroll,
         enrolled,
-        deny: pki::DenyList {
-            serials: r
-                .list("deny-serials", |text, _| value::serial(text))
-                .into_iter()
-                .collect(),
-            spki_sha256: r
-                .list("deny-spki-sha256", |text, _| value::sha256(text))
-                .into_iter()
-                .collect(),
-        },
+        deny: deny_list(&mut r),
         policy: r.guard_path("policy", value::path),
         owner_key: r.guard_path("owner-key", value::path),
         protected: protected(&mut r),
         audit: audit(&mut r),
-        audit_failure: r.value("audit-failure", |text| match text.trim() {
-            "deny" => Ok(AuditFailure::Deny),
-            "continue" => Ok(AuditFailure::Continue),
-            _ => Err("expected \"deny\" or \"continue\"".into()),
-        }),
+        audit_failure: r.value("audit-failure", audit_failure),
         authz_plugin: r.guard_path("authz-plugin", value::socket_path),
         handshake_timeout: r.value("handshake-timeout", value::time),
         head_timeout: r.value("head-timeout", value::time),
         drain_timeout: r.value("drain-timeout", value::time),
         upstream_connect_timeout: r.value("upstream-connect-timeout", value::time),
         tunnel_grace: r.value("tunnel-grace", value::time),
-        tcp_keepalive: TcpKeepalive {
-            idle: r.value("tcp-keepalive-idle", whole_seconds),
-            interval: r.value("tcp-keepalive-interval", whole_seconds),
-            probes: r.value("tcp-keepalive-probes", |text| ranged(text, 1, 127)),
-        },
+        tcp_keepalive: tcp_keepalive(&mut r),
         reload_interval: r.optional("reload-interval", value::time),
         exit_on_stale_socket: r.optional("exit-on-stale-socket", value::time),
-        limits: SettingLimits {
-            session_max_age: r.optional("session-max-age", value::time),
-            connections,
-            connections_per_client: connections_per_client(&mut r, connections),
-            handshakes: r.value("max-handshakes", |text| value::count(text, 1)),
-            head_bytes: r.value("max-head-size", head_size),
-            header_lines: r.value("max-header-lines", |text| ranged(text, 16, 10_000)),
-            pending_bodies: r.value("max-pending-bodies", pending_bodies),
-            requests_per_second_per_client: r
-                .optional::<NonZeroU32>("max-requests-per-second-per-client", value::rate),
-        },
+        limits: limits(&mut r, connections),
         workers: r.value("workers", |text| ranged(text, 0, 1024)),
         metrics: r.optional::<SocketAddr>("metrics", value::address),
         control_socket: r.optional_path("control-socket", value::socket_path),
         user: r.optional::<RunAs>("user", RunAs::parse),
         cage: !r.value("unsafe-no-cage", value::switch),
-        log: LogSettings {
-            level: r.value("log-level", LogLevel::parse),
-            access: r.value("access-log", |text| match text.trim() {
-                "on" => Ok(true),
-                "off" => Ok(false),
-                _ => Err("expected \"on\" or \"off\"".into()),
-            }),
-            format: r.value("log-format", LogFormat::parse),
-        },
+        log: log(&mut r),
         config_file,
         files,
         notes,
@@ -246,6 +195,79 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         r.problems.extend(missing);
     }
     finish(config, r)
+}
+
+/// What to listen on. Certificates that name nothing but this machine (`local`) are served on this machine alone.
+fn addresses(r: &mut Resolver, local: bool, notes: &mut Vec<String>) -> Vec<Listen> {
+    let listed = r.list("hosts", |text, _| listen::parse(text));
+    let listen = listen::reconcile(listed.into_iter().flatten().collect());
+    if local && r.origin("hosts").is_none() {
+        r.record("hosts", Listen::LOCAL.to_string(), Origin::Default);
+        notes.push(format!("{LOCAL_ONLY}: {OPENS}"));
+        return vec![Listen::LOCAL];
+    }
+    if listen.is_empty() && r.problems.is_empty() {
+        r.problems.push(ConfigProblem::new(
+            r.origin("hosts").cloned().unwrap_or(Origin::Default),
+            "hosts is empty; expected at least one address to listen on",
+        ));
+    }
+    listen
+}
+
+fn deny_list(r: &mut Resolver) -> pki::DenyList {
+    pki::DenyList {
+        serials: r
+            .list("deny-serials", |text, _| value::serial(text))
+            .into_iter()
+            .collect(),
+        spki_sha256: r
+            .list("deny-spki-sha256", |text, _| value::sha256(text))
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn tcp_keepalive(r: &mut Resolver) -> TcpKeepalive {
+    TcpKeepalive {
+        idle: r.value("tcp-keepalive-idle", whole_seconds),
+        interval: r.value("tcp-keepalive-interval", whole_seconds),
+        probes: r.value("tcp-keepalive-probes", |text| ranged(text, 1, 127)),
+    }
+}
+
+fn limits(r: &mut Resolver, connections: usize) -> SettingLimits {
+    SettingLimits {
+        session_max_age: r.optional("session-max-age", value::time),
+        connections,
+        connections_per_client: connections_per_client(r, connections),
+        handshakes: r.value("max-handshakes", |text| value::count(text, 1)),
+        head_bytes: r.value("max-head-size", head_size),
+        header_lines: r.value("max-header-lines", |text| ranged(text, 16, 10_000)),
+        pending_bodies: r.value("max-pending-bodies", pending_bodies),
+        requests_per_second_per_client: r
+            .optional::<NonZeroU32>("max-requests-per-second-per-client", value::rate),
+    }
+}
+
+fn log(r: &mut Resolver) -> LogSettings {
+    LogSettings {
+        level: r.value("log-level", LogLevel::parse),
+        access: r.value("access-log", |text| match text.trim() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err("expected \"on\" or \"off\"".into()),
+        }),
+        format: r.value("log-format", LogFormat::parse),
+    }
+}
+
+fn audit_failure(text: &str) -> Result<AuditFailure, Wrong> {
+    match text.trim() {
+        "deny" => Ok(AuditFailure::Deny),
+        "continue" => Ok(AuditFailure::Continue),
+        _ => Err("expected \"deny\" or \"continue\"".into()),
+    }
 }
 
 /// Sorts the record of settings into the documented order; every problem is an error.

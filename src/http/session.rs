@@ -136,15 +136,8 @@ impl<'a> Session<'a> {
     /// Reads the head of `len` bytes and decides on the request; one that goes no further has been answered.
     async fn admit(&mut self, len: usize) -> Result<Ready<'a>, After> {
         let head = &self.client.held()[..len];
-        // The first of the body goes with it.
-        let room = self.client.held().len().min(len + 512);
-        let mut out = Vec::with_capacity(room + 32);
-        let lines = self.shared.limits.header_lines;
-        let parsed = head::request_within(head, lines, &mut out, |method, target| {
-            docker_api::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
-        });
-        let request = match parsed {
-            Ok(request) => request,
+        let (request, out) = match self.parse(len) {
+            Ok(parsed) => parsed,
             Err(e) => return Err(Box::pin(self.refuse_head(e)).await),
         };
         let text = |range: &std::ops::Range<usize>| {
@@ -164,15 +157,8 @@ impl<'a> Session<'a> {
             value(&request.content_type),
             value(&request.content_encoding),
         );
-        let mut record = RequestRecord::begin(
-            self.shared,
-            self.entry,
-            (&method, target.split('?').next().unwrap_or_default()),
-            (classified.operation, classified.hijack),
-            classified.name(),
-        );
-        record.upgrade = request.upgrade;
-        record.connection = request.connection();
+        let path = target.split('?').next().unwrap_or_default();
+        let mut record = self.record((&method, path), &classified, &request);
         let mut out = Outgoing::new(out);
         self.entry.meter.up(len);
         self.client.release(len);
@@ -206,11 +192,34 @@ impl<'a> Session<'a> {
                 out,
                 record,
             }),
-            Err(Stop::Refused(refusal)) => {
-                Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut record)).await)
-            }
-            Err(Stop::Gone) => Err(gone(&mut record)),
+            Err(stop) => Err(self.stop(stop, is_head, &body, &mut record).await),
         }
+    }
+
+    /// Parses the head of `len` bytes, and writes the one that goes to the engine.
+    fn parse(&self, len: usize) -> Result<(RequestHead, Vec<u8>), HeadError> {
+        let held = self.client.held();
+        // The first of the body goes with it.
+        let mut out = Vec::with_capacity(held.len().min(len + 512) + 32);
+        let lines = self.shared.limits.header_lines;
+        let request = head::request_within(&held[..len], lines, &mut out, |method, target| {
+            docker_api::classify(method, target).is_ok_and(|c| takes_over(c.hijack))
+        })?;
+        Ok((request, out))
+    }
+
+    fn record(
+        &self,
+        line: (&str, &str),
+        classified: &docker_api::Classified<'_>,
+        request: &RequestHead,
+    ) -> RequestRecord<'a> {
+        let operation = (classified.operation, classified.hijack);
+        let name = classified.name();
+        let mut record = RequestRecord::begin(self.shared, self.entry, line, operation, name);
+        record.upgrade = request.upgrade;
+        record.connection = request.connection();
+        record
     }
 
     async fn refuse_head(&mut self, error: HeadError) -> After {

@@ -13,77 +13,40 @@ use super::super::outgoing::Outgoing;
 use super::super::record::RequestRecord;
 use super::super::relay::{OutBuffer, Relay};
 use super::super::respond::{Refusal, Status};
-use super::super::tunnel::{self, Tunnel};
+use super::super::shared::Shared;
+use super::super::tunnel::{Tunnel, TunnelEnd};
 use super::decide::refusal;
 use super::{After, LINGER, Ready, Session, Stop, gone, takes_over};
 use crate::engine::diagnose::diagnose;
 use crate::engine::{ConnectError, EngineStream};
 use crate::observe::metrics::UpstreamError;
+use crate::observe::registry::Entry;
 use docker_api::{Hijack, Operation};
 use policy::{BodyLength, ClientRef, Mode, Permitted, Policy};
 
 impl<'a> Session<'a> {
     /// Sends the request on and sees it to its end.
     pub(super) async fn forward(&mut self, ready: &mut Ready<'a>) -> After {
-        let Ready {
-            permit,
-            request,
-            body,
-            out,
-            record,
-        } = ready;
-        let takes_over = takes_over(record.hijack);
-        // A plugin may have had the body read whole, which took the chunks off it.
-        let length = match body.is_done() {
-            true => BodyLength::Exact(out.body().len() as u64),
-            false => body.announced(),
-        };
-        let mut judge = permit
-            .context()
-            .filter(|_| !request.framing.is_done())
-            .map(|context| BodyJudge::new(context, length));
-        let read = if takes_over {
-            self.takeover_body(request, body, out).await
-        } else {
-            self.first_of_body(body, out.tail())
-        };
-        let is_head = record.method == "HEAD";
-        match read {
-            Ok(()) => {}
-            Err(Stop::Refused(refusal)) => {
-                return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
+        let is_head = ready.record.method == "HEAD";
+        let mut judge = match self.begin_body(ready).await {
+            Ok(judge) => judge,
+            Err(stop) => {
+                return self
+                    .stop(stop, is_head, &ready.body, &mut ready.record)
+                    .await;
             }
-            Err(Stop::Gone) => return gone(record),
-        }
-        if let Some(judge) = &mut judge
-            && let Err(denied) = judge.look_at(out.body())
-        {
-            record.denied(&denied);
-            return Box::pin(self.finish_refused(refusal(&denied), is_head, body, record)).await;
-        }
-        if let Some(refusal) = self.foreign_session(record, out) {
-            return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
-        }
-        let facts = ExchangeFacts {
-            is_head,
-            http10: request.http10,
-            persistent: request.persistent,
-            upgrade: request.upgrade,
-            may_switch: record.hijack != Hijack::None,
-            may_take_over: takes_over,
-            replayable: (is_head || record.method == "GET")
-                && request.framing.is_done()
-                && !request.upgrade,
         };
-        let mut up = OutBuffer::new(std::mem::take(out).into_bytes());
+        let facts = ready.facts();
+        let mut up = OutBuffer::new(std::mem::take(&mut ready.out).into_bytes());
+        let (permit, body, record) = (&ready.permit, &ready.body, &mut ready.record);
         loop {
             let mut engine = match self.engine.take().filter(EngineStream::is_quiet) {
                 Some(engine) => engine,
                 None => match self.connect(permit).await {
                     Ok(engine) => engine,
                     Err(e) => {
-                        let refusal = self.unreachable(&e);
-                        return Box::pin(self.finish_refused(refusal, is_head, body, record)).await;
+                        let stop = Stop::Refused(self.unreachable(&e));
+                        return self.stop(stop, is_head, body, record).await;
                     }
                 },
             };
@@ -125,79 +88,99 @@ impl<'a> Session<'a> {
                 ExchangeEnd::Tunnel(early) => {
                     let judged = record.operation == Operation::BuildGrpc
                         && judges_builds(&self.judged.0.policy, self.judged.1);
-                    // The engine forgets what comes before its 101, so the gate cannot tell where HTTP/2 begins.
-                    if judged && !relay.client.held().is_empty() {
-                        record.finish(status, Some("bytes before the switch to HTTP/2"));
-                        return After::Drop;
-                    }
-                    if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
-                        return gone(record);
-                    }
-                    record.tunnel(status.unwrap_or_default());
-                    let most = self.shared.limits.session_max_age;
-                    let end = if judged {
-                        let Relay { client, engine, .. } = relay;
-                        let bridge = build::bridge(self.shared, self.entry, client, engine, early);
-                        Box::pin(self.entry.within(most, bridge)).await
-                    } else {
-                        relay.down = OutBuffer::new(early);
-                        let mut tunnel = Tunnel::new(relay);
-                        self.entry.within(most, poll_fn(|cx| tunnel.poll(cx))).await
+                    let switched = Switched {
+                        status,
+                        early,
+                        judged,
                     };
-                    record.finish(status, Some(end.id()));
-                    return match end {
-                        tunnel::TunnelEnd::Engine => {
-                            After::LingerAndClose(self.shared.deadlines.tunnel_grace)
-                        }
-                        tunnel::TunnelEnd::EngineFailed(_) | tunnel::TunnelEnd::Client(_) => {
-                            After::Drop
-                        }
-                    };
+                    return tunnel((self.shared, self.entry), relay, switched, record).await;
                 }
                 ExchangeEnd::ClientGone => {
                     record.finish(status, Some("client_gone"));
                     return After::Drop;
                 }
-                ExchangeEnd::Unanswered(ExchangeFailure::Request(bad)) => {
-                    // The engine must not wait for the rest of a body that will not come.
-                    drop(engine);
-                    let refusal = Refusal::new(Status::BadRequest, bad.to_string());
-                    return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
-                }
-                ExchangeEnd::Unanswered(ExchangeFailure::Policy(denied)) => {
-                    // The engine must not get what it has for a whole body, and not wait for the rest.
-                    drop(engine);
-                    record.denied(&denied);
-                    return Box::pin(self.finish_refused(refusal(&denied), is_head, &rest, record))
-                        .await;
-                }
-                ExchangeEnd::Unanswered(ExchangeFailure::Plugin(denied)) => {
-                    let denied = denied.to_string();
-                    record.denied_by_plugin(&denied);
-                    let refusal = Refusal::new(Status::Forbidden, denied);
-                    return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
-                }
                 ExchangeEnd::Unanswered(failure) => {
-                    self.shared.metrics.upstream_error(UpstreamError::NoAnswer);
-                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
-                    let refusal = Refusal::new(Status::BadGateway, failure.to_string());
-                    return Box::pin(self.finish_refused(refusal, is_head, &rest, record)).await;
-                }
-                ExchangeEnd::Cut(ExchangeFailure::Policy(denied)) => {
-                    record.denied(&denied);
-                    record.finish(status, Some(&denied.to_string()));
-                    return After::Drop;
-                }
-                ExchangeEnd::Cut(ExchangeFailure::Request(bad)) => {
-                    record.finish(status, Some(&bad.to_string()));
-                    return After::Drop;
+                    // The engine must not take what it has for a whole body, and not wait for the rest.
+                    drop(engine);
+                    let stop = Stop::Refused(self.unanswered(failure, record));
+                    return self.stop(stop, is_head, &rest, record).await;
                 }
                 ExchangeEnd::Cut(failure) => {
-                    self.shared.metrics.upstream_error(UpstreamError::CutOff);
-                    warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "Answer cut off");
-                    record.finish(status, Some("cut_off"));
+                    self.cut(failure, status, record);
                     return After::Drop;
                 }
+            }
+        }
+    }
+
+    /// Takes the first of the body along, as far as it may go; what judges the rest comes back.
+    async fn begin_body(&mut self, ready: &mut Ready<'a>) -> Result<Option<BodyJudge>, Stop> {
+        let Ready {
+            permit,
+            request,
+            body,
+            out,
+            record,
+        } = ready;
+        // A plugin may have had the body read whole, which took the chunks off it.
+        let length = match body.is_done() {
+            true => BodyLength::Exact(out.body().len() as u64),
+            false => body.announced(),
+        };
+        let mut judge = permit
+            .context()
+            .filter(|_| !request.framing.is_done())
+            .map(|context| BodyJudge::new(context, length));
+        if takes_over(record.hijack) {
+            self.takeover_body(request, body, out).await?;
+        } else {
+            self.first_of_body(body, out.tail())?;
+        }
+        if let Some(judge) = &mut judge
+            && let Err(denied) = judge.look_at(out.body())
+        {
+            record.denied(&denied);
+            return Err(Stop::Refused(refusal(&denied)));
+        }
+        match self.foreign_session(record, out) {
+            Some(refusal) => Err(Stop::Refused(refusal)),
+            None => Ok(judge),
+        }
+    }
+
+    /// The refusal of a request that the engine did not answer, or whose answer may not go back.
+    fn unanswered(&self, failure: ExchangeFailure, record: &mut RequestRecord<'_>) -> Refusal {
+        match failure {
+            ExchangeFailure::Request(bad) => Refusal::new(Status::BadRequest, bad.to_string()),
+            ExchangeFailure::Policy(denied) => {
+                record.denied(&denied);
+                refusal(&denied)
+            }
+            ExchangeFailure::Plugin(denied) => {
+                let denied = denied.to_string();
+                record.denied_by_plugin(&denied);
+                Refusal::new(Status::Forbidden, denied)
+            }
+            failure => {
+                self.shared.metrics.upstream_error(UpstreamError::NoAnswer);
+                warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "No answer from the engine");
+                Refusal::new(Status::BadGateway, failure.to_string())
+            }
+        }
+    }
+
+    /// Records an answer that ends before its end.
+    fn cut(&self, failure: ExchangeFailure, status: Option<u16>, record: &mut RequestRecord<'_>) {
+        match failure {
+            ExchangeFailure::Policy(denied) => {
+                record.denied(&denied);
+                record.finish(status, Some(&denied.to_string()));
+            }
+            ExchangeFailure::Request(bad) => record.finish(status, Some(&bad.to_string())),
+            failure => {
+                self.shared.metrics.upstream_error(UpstreamError::CutOff);
+                warn!(conn.id = self.entry.id, op = record.operation.id(), error = %failure, "Answer cut off");
+                record.finish(status, Some("cut_off"));
             }
         }
     }
@@ -285,6 +268,22 @@ impl<'a> Session<'a> {
         (keeps, option)
     }
 
+    /// Ends a request that goes no further.
+    pub(super) async fn stop(
+        &mut self,
+        stop: Stop,
+        is_head: bool,
+        body: &Framing,
+        record: &mut RequestRecord<'_>,
+    ) -> After {
+        match stop {
+            Stop::Refused(refusal) => {
+                Box::pin(self.finish_refused(refusal, is_head, body, record)).await
+            }
+            Stop::Gone => gone(record),
+        }
+    }
+
     /// Answers a request that goes no further. The connection stays open where the next request's start is known.
     pub(super) async fn finish_refused(
         &mut self,
@@ -306,6 +305,67 @@ impl<'a> Session<'a> {
             Ok(()) => After::LingerAndClose(LINGER.0),
             Err(_) => After::Drop,
         }
+    }
+}
+
+impl Ready<'_> {
+    fn facts(&self) -> ExchangeFacts {
+        let (request, record) = (&self.request, &self.record);
+        let is_head = record.method == "HEAD";
+        ExchangeFacts {
+            is_head,
+            http10: request.http10,
+            persistent: request.persistent,
+            upgrade: request.upgrade,
+            may_switch: record.hijack != Hijack::None,
+            may_take_over: takes_over(record.hijack),
+            replayable: (is_head || record.method == "GET")
+                && request.framing.is_done()
+                && !request.upgrade,
+        }
+    }
+}
+
+/// An answer that makes a tunnel of the connection.
+struct Switched {
+    status: Option<u16>,
+    /// What the engine sent behind its head.
+    early: Vec<u8>,
+    /// Whether the calls within are judged.
+    judged: bool,
+}
+
+/// Relays the tunnel to its end.
+async fn tunnel(
+    (shared, entry): (&Shared, &Entry),
+    mut relay: Relay<'_>,
+    switched: Switched,
+    record: &mut RequestRecord<'_>,
+) -> After {
+    let status = switched.status;
+    // The engine forgets what comes before its 101, so the gate cannot tell where HTTP/2 begins.
+    if switched.judged && !relay.client.held().is_empty() {
+        record.finish(status, Some("bytes before the switch to HTTP/2"));
+        return After::Drop;
+    }
+    if poll_fn(|cx| relay.poll_down_pending(cx)).await.is_err() {
+        return gone(record);
+    }
+    record.tunnel(status.unwrap_or_default());
+    let most = shared.limits.session_max_age;
+    let end = if switched.judged {
+        let Relay { client, engine, .. } = relay;
+        let bridge = build::bridge(shared, entry, client, engine, switched.early);
+        Box::pin(entry.within(most, bridge)).await
+    } else {
+        relay.down = OutBuffer::new(switched.early);
+        let mut tunnel = Tunnel::new(relay);
+        entry.within(most, poll_fn(|cx| tunnel.poll(cx))).await
+    };
+    record.finish(status, Some(end.id()));
+    match end {
+        TunnelEnd::Engine => After::LingerAndClose(shared.deadlines.tunnel_grace),
+        TunnelEnd::EngineFailed(_) | TunnelEnd::Client(_) => After::Drop,
     }
 }
 

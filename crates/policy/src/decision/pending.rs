@@ -43,32 +43,11 @@ impl<'p> Pending<'p> {
             followed: false,
             reported: None,
         };
-        if !allowed {
-            let detail = match (operation, request.classified.irregular) {
-                (Operation::Unknown, Some(why)) => why.to_string(),
-                (Operation::Unknown, None) => {
-                    "the method and path are no operation this gate knows".into()
-                }
-                (operation, _) => format!("{operation} is not among the role's operations"),
-            };
-            // No list of operations has one that is not known.
-            let line = match operation {
-                Operation::Unknown => String::new(),
-                operation => format!("allow = [\"{operation}\"] in role {}", role.name),
-            };
-            if let Some(step) = pending.outside_scope() {
-                return step;
-            }
-            if let Some(step) = pending.object("operation", detail, line) {
-                return step;
-            }
+        if !allowed && let Some(step) = pending.unlisted(request) {
+            return step;
         }
         // A form body wins over the query (the engine reads `r.Form`), so what was judged would not be what counts.
-        let form = request.content_type.is_some_and(|kind| {
-            let kind = kind.to_ascii_lowercase();
-            kind.contains("form-urlencoded") || kind.contains("multipart/form")
-        });
-        if request.body != BodyLength::Empty && form {
+        if request.body != BodyLength::Empty && request.content_type.is_some_and(is_form) {
             return pending.refuse(
                 "form-body",
                 "Content-Type: a form would override the query".into(),
@@ -102,25 +81,48 @@ impl<'p> Pending<'p> {
         if let Some(step) = pending.judge() {
             return step;
         }
-        match (read::inspected(operation), request.body) {
-            (Some(_), BodyLength::Exact(length)) if length > policy.max_body as u64 => {
-                pending.too_large()
+        pending.expect_body(request)
+    }
+
+    /// An operation that the role does not list.
+    fn unlisted(&mut self, request: &Request<'_>) -> Option<Step<'p>> {
+        let detail = match (self.operation, request.classified.irregular) {
+            (Operation::Unknown, Some(why)) => why.to_string(),
+            (Operation::Unknown, None) => {
+                "the method and path are no operation this gate knows".into()
+            }
+            (operation, _) => format!("{operation} is not among the role's operations"),
+        };
+        // No list of operations has one that is not known.
+        let line = match self.operation {
+            Operation::Unknown => String::new(),
+            operation => format!("allow = [\"{operation}\"] in role {}", self.role.name),
+        };
+        self.outside_scope()
+            .or_else(|| self.object("operation", detail, line))
+    }
+
+    /// Waits for a body that has to be judged, and goes on where there is nothing to wait for.
+    fn expect_body(self, request: &Request<'_>) -> Step<'p> {
+        match (read::inspected(self.operation), request.body) {
+            (Some(_), BodyLength::Exact(length)) if length > self.policy.max_body as u64 => {
+                self.too_large()
             }
             (Some(_), BodyLength::Exact(_) | BodyLength::Unknown) => {
                 if request
                     .content_encoding
                     .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
                 {
-                    return pending.refuse(
+                    return self.refuse(
                         "body",
                         "Content-Encoding: expected none on an inspected body".into(),
                         DenialStatus::Forbidden,
                     );
                 }
-                Step::Body(Box::new(pending))
+                Step::Body(Box::new(self))
             }
-            (Some(_), BodyLength::Empty) => pending.body(b""),
-            (None, _) => pending.target_check(),
+            (Some(_), BodyLength::Empty) => self.body(b""),
+            (None, _) => self.target_check(),
         }
     }
 
@@ -291,6 +293,12 @@ impl Pending<'_> {
             arguments: self.parameters.build_arguments().unwrap_or_default(),
         })
     }
+}
+
+/// Whether a body of this type is read as a form.
+fn is_form(content_type: &str) -> bool {
+    let kind = content_type.to_ascii_lowercase();
+    kind.contains("form-urlencoded") || kind.contains("multipart/form")
 }
 
 /// A denial's detail for records: what a peer wrote may be as long as a body.

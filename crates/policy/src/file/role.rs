@@ -1,7 +1,8 @@
 //! `[role.NAME]` and its limits.
 
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
+use crate::build::Build;
 use crate::limits::{LimitKey, Limits};
 use crate::operations::{OperationSet, expand};
 use crate::{Mode, Role, roles, toggles};
@@ -10,90 +11,35 @@ use docker_api::Operation;
 use super::node::nearest;
 use super::{Node, PolicyReader, Values};
 
+/// The keys of a role.
+const KEYS: &[&str] = &[
+    "base",
+    "allow",
+    "deny",
+    "mode",
+    "target_check",
+    "toggles",
+    "limits",
+    "build",
+    "scope",
+    "shared",
+    "redact",
+    "budget",
+    "default",
+];
+
 impl PolicyReader<'_> {
     pub(super) fn role(&mut self, name: &str, node: &Node<'_>, mode: Mode) -> Option<Role> {
         let table = self.table(node, "role")?;
         let at = node.span().start;
-        self.known(
-            table,
-            &[
-                "base",
-                "allow",
-                "deny",
-                "mode",
-                "target_check",
-                "toggles",
-                "limits",
-                "build",
-                "scope",
-                "shared",
-                "redact",
-                "budget",
-                "default",
-            ],
-            "[role]",
-        );
-        let mut base = "none".to_owned();
-        let mut allowed = OperationSet::EMPTY;
-        if let Some(node) = table.get("base") {
-            let text = self.text(node, "base")?;
-            match roles::operations(text) {
-                Some(set) => {
-                    base = text.to_owned();
-                    allowed = set;
-                }
-                None => {
-                    let near = nearest(text, roles::NAMES.iter().copied());
-                    self.fault(
-                        node.span().start,
-                        format!("base: \"{text}\" is no built-in role"),
-                        near,
-                    );
-                }
-            }
-        }
+        self.known(table, KEYS, "[role]");
+        let (base, mut allowed) = self.base(table)?;
         let mut opaque = Vec::new();
         if let Some(node) = table.get("toggles") {
-            let mut switches = Vec::new();
-            for (key, value) in self.table(node, "toggles").into_iter().flatten() {
-                let name = key.get_ref().as_ref();
-                if !toggles::NAMES.contains(&name) {
-                    let near = nearest(name, toggles::NAMES.iter().copied());
-                    self.fault(
-                        key.span().start,
-                        format!("toggles: \"{name}\" is unknown"),
-                        near,
-                    );
-                }
-                let on = match value.get_ref() {
-                    DeValue::Boolean(on) => *on,
-                    DeValue::Integer(number) if matches!(number.as_str(), "0" | "1") => {
-                        number.as_str() == "1"
-                    }
-                    _ => self
-                        .wrong(value, name, "0, 1, true or false")
-                        .unwrap_or(false),
-                };
-                switches.push((name, on));
-                if on && toggles::opaque(name) {
-                    opaque.push((key.span().start, format!("toggles: \"{name}\"")));
-                }
-            }
-            allowed = allowed.union(toggles::combined(switches));
+            allowed = allowed.union(self.toggles(node, &mut opaque));
         }
-        for (at, pattern) in self.listed(table, "allow") {
-            match expand(&pattern) {
-                Ok(set) => allowed = allowed.union(set),
-                Err(problem) => self.fault(at, format!("allow: {problem}"), None),
-            }
-        }
-        let mut denied = OperationSet::default();
-        for (at, pattern) in self.listed(table, "deny") {
-            match expand(&pattern) {
-                Ok(set) => denied = denied.union(set),
-                Err(problem) => self.fault(at, format!("deny: {problem}"), None),
-            }
-        }
+        allowed = allowed.union(self.patterns(table, "allow"));
+        let denied = self.patterns(table, "deny");
         allowed = allowed.minus(denied);
         let mode = table
             .get("mode")
@@ -110,43 +56,16 @@ impl PolicyReader<'_> {
         let build = table
             .get("build")
             .and_then(|node| self.build(node, &limits));
-        if let (Some(node), true) = (table.get("build"), limits.buildkit) {
-            let hint = "remove `buildkit = true`: [build] grants BuildKit, and judges it";
-            let message = "build: limits.buildkit grants the same unseen".to_owned();
-            self.fault(node.span().start, message, Some(hint.into()));
-        }
         for (at, pattern) in self.listed(table, "allow") {
             if matches!(pattern.as_str(), "build.session" | "build.grpc") {
                 opaque.push((at, format!("allow: \"{pattern}\"")));
             }
         }
-        for (at, what) in opaque
-            .into_iter()
-            .filter(|_| !limits.buildkit && build.is_none())
-        {
-            let hint = "nothing inside the tunnel can be judged; write `buildkit = true` in the role's limits to grant it";
-            self.fault(at, format!("{what} is an opaque tunnel"), Some(hint.into()));
-        }
-        let tunnels: OperationSet = [Operation::BuildSession, Operation::BuildGrpc]
-            .into_iter()
-            .collect();
-        if limits.buildkit || build.is_some() {
-            allowed = allowed.union(tunnels);
-        } else {
-            // Wildcards do not open what cannot be looked into; the opaque grant has a key of its own.
-            allowed = allowed.minus(tunnels);
-        }
-        // buildx asks the registry for the digest of what it has pushed.
-        if build.as_ref().is_some_and(|build| !build.push.is_empty()) {
-            let digest: OperationSet = [Operation::DistributionInspect].into_iter().collect();
-            allowed = allowed.union(digest.minus(denied));
-        }
-        if build.as_ref().is_some_and(|build| !build.classic) {
-            allowed = allowed.minus([Operation::ImageBuild].into_iter().collect());
-        }
+        self.tunnels(table, (&limits, build.is_some()), opaque);
+        allowed = with_builds(allowed, denied, &limits, build.as_ref());
         let mut role = Role::new(
             name,
-            &base,
+            base,
             allowed,
             Some(limits),
             mode,
@@ -166,6 +85,81 @@ impl PolicyReader<'_> {
         Some(role)
     }
 
+    /// The built-in role that it begins with, and that one's operations.
+    fn base<'t>(&mut self, table: &'t DeTable<'_>) -> Option<(&'t str, OperationSet)> {
+        const NONE: (&str, OperationSet) = ("none", OperationSet::EMPTY);
+        let Some(node) = table.get("base") else {
+            return Some(NONE);
+        };
+        let text = self.text(node, "base")?;
+        if let Some(set) = roles::operations(text) {
+            return Some((text, set));
+        }
+        let near = nearest(text, roles::NAMES.iter().copied());
+        let message = format!("base: \"{text}\" is not a built-in role");
+        self.fault(node.span().start, message, near);
+        Some(NONE)
+    }
+
+    /// The operations that the toggles grant; those that open a tunnel nobody looks into are added to `opaque`.
+    fn toggles(&mut self, node: &Node<'_>, opaque: &mut Vec<(usize, String)>) -> OperationSet {
+        let mut switches = Vec::new();
+        for (key, value) in self.table(node, "toggles").into_iter().flatten() {
+            let (name, at) = (key.get_ref().as_ref(), key.span().start);
+            if !toggles::NAMES.contains(&name) {
+                let near = nearest(name, toggles::NAMES.iter().copied());
+                self.fault(at, format!("toggles: \"{name}\" is unknown"), near);
+            }
+            let on = match value.get_ref() {
+                DeValue::Boolean(on) => *on,
+                DeValue::Integer(number) if matches!(number.as_str(), "0" | "1") => {
+                    number.as_str() == "1"
+                }
+                _ => self
+                    .wrong(value, name, "0, 1, true or false")
+                    .unwrap_or(false),
+            };
+            switches.push((name, on));
+            if on && toggles::opaque(name) {
+                opaque.push((at, format!("toggles: \"{name}\"")));
+            }
+        }
+        toggles::combined(switches)
+    }
+
+    /// The operations that the patterns below `key` name.
+    fn patterns(&mut self, table: &DeTable<'_>, key: &'static str) -> OperationSet {
+        let mut all = OperationSet::default();
+        for (at, pattern) in self.listed(table, key) {
+            match expand(&pattern) {
+                Ok(set) => all = all.union(set),
+                Err(problem) => self.fault(at, format!("{key}: {problem}"), None),
+            }
+        }
+        all
+    }
+
+    /// A tunnel that nobody looks into is granted by its limit alone, and not beside `[build]`.
+    fn tunnels(
+        &mut self,
+        table: &DeTable<'_>,
+        (limits, build): (&Limits, bool),
+        opaque: Vec<(usize, String)>,
+    ) {
+        if let (Some(node), true) = (table.get("build"), limits.buildkit) {
+            let hint = "remove `buildkit = true`: [build] grants BuildKit, and judges it";
+            let message = "build: limits.buildkit grants the same unseen".to_owned();
+            self.fault(node.span().start, message, Some(hint.into()));
+        }
+        if limits.buildkit || build {
+            return;
+        }
+        for (at, what) in opaque {
+            let hint = "nothing inside the tunnel can be judged; write `buildkit = true` in the role's limits to grant it";
+            self.fault(at, format!("{what} is an opaque tunnel"), Some(hint.into()));
+        }
+    }
+
     fn limits(&mut self, node: &Node<'_>) -> Option<Limits> {
         let table = self.table(node, "limits")?;
         let names: Vec<_> = LimitKey::ALL.iter().map(|key| key.name()).collect();
@@ -180,4 +174,31 @@ impl PolicyReader<'_> {
         }
         Some(limits)
     }
+}
+
+/// The operations of a role, with those that its way to build brings and without those that it closes.
+fn with_builds(
+    mut allowed: OperationSet,
+    denied: OperationSet,
+    limits: &Limits,
+    build: Option<&Build>,
+) -> OperationSet {
+    let tunnels: OperationSet = [Operation::BuildSession, Operation::BuildGrpc]
+        .into_iter()
+        .collect();
+    if limits.buildkit || build.is_some() {
+        allowed = allowed.union(tunnels);
+    } else {
+        // Wildcards do not open what cannot be looked into; the opaque grant has a key of its own.
+        allowed = allowed.minus(tunnels);
+    }
+    // buildx asks the registry for the digest of what it has pushed.
+    if build.is_some_and(|build| !build.push.is_empty()) {
+        let digest: OperationSet = [Operation::DistributionInspect].into_iter().collect();
+        allowed = allowed.union(digest.minus(denied));
+    }
+    if build.is_some_and(|build| !build.classic) {
+        allowed = allowed.minus([Operation::ImageBuild].into_iter().collect());
+    }
+    allowed
 }
