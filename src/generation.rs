@@ -20,7 +20,7 @@ use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
 use crate::tls::files::{self, FileError, TlsMaterial};
 use owner_key::OwnerKeyError;
-use pki::{Certificate, TrustStore, Use, auto, identity};
+use pki::{Certificate, DenyList, TrustStore, Use, auto, identity};
 use policy::scope::OwnerKey;
 use policy::{Mode, Policy, PolicyError, Protected, toggles};
 
@@ -336,7 +336,7 @@ fn listed(names: &[&str]) -> String {
 pub fn trust_store(config: &Config) -> Result<(TrustStore, usize), GenerationFault> {
     let (client_ca, crls) = files::load_clients_trust(&config.tls_paths())?;
     let lists = crls.len();
-    let store = crate::tls::config::trust_store(&client_ca, crls, config.deny.clone());
+    let store = crate::tls::config::trust_store(&client_ca, crls, denied(config)?);
     Ok((store.map_err(TrustError::of_clients)?, lists))
 }
 
@@ -372,7 +372,7 @@ fn trust(
         key: files.key,
         client_ca: files.client_ca,
         crls: files.crls,
-        denied: config.deny.clone(),
+        denied: denied(config)?,
     })?;
     let dates = dates(server.as_ref(), &trust.store);
     let certificates = Certificates {
@@ -380,6 +380,17 @@ fn trust(
         client_ca: trust.store.cas().iter().map(Certificate::clone).collect(),
     };
     Ok((trust, dates, certificates))
+}
+
+/// The deny list of the configuration, and that of the signer.
+fn denied(config: &Config) -> Result<DenyList, FileError> {
+    let mut denied = config.deny.clone();
+    if let Some(path) = config.travelled_deny_list() {
+        let further = files::load_travelled(&path)?;
+        denied.serials.extend(further.serials);
+        denied.spki_sha256.extend(further.spki_sha256);
+    }
+    Ok(denied)
 }
 
 fn dates(server: Option<&Certificate>, store: &TrustStore) -> Vec<Date> {
@@ -408,6 +419,7 @@ fn dates(server: Option<&Certificate>, store: &TrustStore) -> Vec<Date> {
 pub fn snapshot(config: &Config) -> [u8; 32] {
     let mut both = files::snapshot(&config.tls_paths()).to_vec();
     both.extend(files::digest(&config.files));
+    both.extend(files::digest(config.travelled_deny_list().as_slice()));
     identity::sha256(&both)
 }
 

@@ -212,6 +212,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let mut files = vec![tls.ca, tls.cert, tls.key];
     files.extend(tls.crl);
     files.extend(tls.crl_if_present);
+    files.extend(config.travelled_deny_list());
     files.extend(config.files.iter().cloned());
     files
 }

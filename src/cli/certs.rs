@@ -43,6 +43,8 @@ pub enum CertsCommand {
     Revoke(Revoke),
     /// Lift the hold from a name whose certificate was renewed twice
     Allow(Allow),
+    /// Refuse a serial number or a public key at every gate of a signer
+    Deny(Deny),
     /// Sign the revocation list again before it expires
     Crl(Crl),
     /// Pack a client's files for the machine that will use them
@@ -93,6 +95,20 @@ pub struct Allow {
     /// Days until the list expires
     #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
     pub crl_days: u32,
+}
+
+/// `certs deny`
+#[derive(Debug, Args)]
+pub struct Deny {
+    /// A serial number in hex, the SHA-256 of a public key, or a certificate file (its public key); without it the list is shown
+    #[arg(value_name = "SERIAL|SHA256|FILE")]
+    pub target: Option<String>,
+    /// Take it off the list
+    #[arg(long, requires = "target")]
+    pub lift: bool,
+    /// Where the certificates are kept.
+    #[command(flatten)]
+    pub dir: DirArgs,
 }
 
 /// `certs init`

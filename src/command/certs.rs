@@ -13,6 +13,7 @@ use pki::{
 
 mod bundle;
 mod client;
+mod deny;
 mod init;
 mod list;
 mod probe;
@@ -37,6 +38,7 @@ pub fn run(args: &CertsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
         CertsCommand::Renew(args) => renew::renew(args, output),
         CertsCommand::Revoke(args) => revoke::revoke(args, output),
         CertsCommand::Allow(args) => revoke::allow(args, output),
+        CertsCommand::Deny(args) => deny::deny(args, output),
         CertsCommand::Crl(args) => revoke::crl(args, output),
         CertsCommand::Sign(args) => sign::sign(args, output),
     }?;

@@ -59,6 +59,11 @@ fn trusted(config: &Config) -> Vec<(&'static str, PathBuf)> {
     ];
     let lists = tls.crl.into_iter().chain(tls.crl_if_present);
     found.extend(lists.map(|path| ("the revocation lists", path)));
+    found.extend(
+        config
+            .travelled_deny_list()
+            .map(|path| ("the signer's deny list", path)),
+    );
     found.extend(config.policy.clone().map(|path| ("the policy", path)));
     found.extend(
         config

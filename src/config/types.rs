@@ -109,6 +109,14 @@ impl Config {
         }
     }
 
+    /// Where the signer's deny list comes to, if this gate has a signer.
+    #[must_use]
+    pub fn travelled_deny_list(&self) -> Option<PathBuf> {
+        let beside = self.enroll.as_ref().map(EnrollSettings::gate);
+        let elsewhere = self.enrolled.as_ref().map(|gate| gate.dir.join("trust"));
+        beside.or(elsewhere).map(|dir| dir.join("denied.json"))
+    }
+
     /// Where a setting came from, by its name in the file.
     pub fn origin(&self, name: &str) -> &Origin {
         self.settings

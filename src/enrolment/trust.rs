@@ -9,6 +9,7 @@ use std::time::Duration;
 use enroll::SignerAddress;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, IF_NONE_MATCH};
+use pki::denied::TravelledDenyList;
 use pki::write::{self, Existing, FileMode};
 use pki::{CertsError, RevocationList, Use, pem};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -31,6 +32,8 @@ const PATH: &str = "/.well-known/dockgate/trust";
 struct TrustNews {
     ca: String,
     crl: Option<String>,
+    #[serde(default)]
+    denied: Option<String>,
 }
 
 /// What was heard last.
@@ -90,14 +93,14 @@ pub async fn follow(
     mut tell: impl FnMut(&Result<bool, EnrolError>),
 ) {
     let mut heard = Heard::default();
+    let mut first = true;
     loop {
         let asked = tokio::time::Instant::now();
-        let first = heard.tag.is_none();
         let outcome = ask(home, &mut heard, true).await;
         tell(&outcome);
         // A signer that holds the question is asked again at once; one that does not, or has a fault, after the interval.
         let pause = match outcome {
-            Ok(changed) if changed || first => Duration::ZERO,
+            Ok(changed) if changed || std::mem::take(&mut first) => Duration::ZERO,
             _ => jittered(interval).saturating_sub(asked.elapsed()),
         };
         tokio::time::sleep(pause).await;
@@ -160,14 +163,41 @@ fn take(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> Result<bool, Enrol
             ));
         }
     }
+    let denied = news.denied.as_deref();
+    let denied = denied.map(|text| denied_news(&dir.join("denied.json"), text, &cas));
+    let denied = denied.transpose()?.flatten();
     write::create_private_dir(dir)?;
+    let denied = denied.map(|text| put(&dir.join("denied.json"), text));
+    let denied = denied.transpose()?;
     let crl = news
         .crl
         .as_deref()
         .map(|text| put(&path, text))
         .transpose()?;
     let ca = put(&dir.join("ca.pem"), &news.ca)?;
-    Ok(ca || crl == Some(true))
+    Ok(ca || crl == Some(true) || denied == Some(true))
+}
+
+/// The signer's deny list, if it differs from the one in force and can be taken.
+fn denied_news<'t>(
+    path: &Path,
+    text: &'t str,
+    cas: &[CertificateDer<'_>],
+) -> Result<Option<&'t str>, EnrolError> {
+    let algorithms = config::algorithms().certificates;
+    let new = TravelledDenyList::verified(text.as_bytes(), cas, &algorithms);
+    let new = new.map_err(EnrolError::Answer)?;
+    // What cannot be read any more is replaced.
+    let old = path.is_file().then(|| write::read(path)).transpose()?;
+    let old = old.and_then(|bytes| TravelledDenyList::read(&bytes).ok());
+    match old {
+        Some(old) if new.number < old.number => Err(EnrolError::Answer(
+            "a deny list that is older than the one in force",
+        )),
+        // Several signers sign the same list each in its own way.
+        Some(old) if old == new => Ok(None),
+        _ => Ok(Some(text)),
+    }
 }
 
 /// A list's number in a form that compares.
@@ -193,7 +223,8 @@ fn put(path: &Path, text: &str) -> Result<bool, CertsError> {
 mod tests {
     use super::*;
     use pki::crl;
-    use pki::issue::default_authority;
+    use pki::denied;
+    use pki::issue::{Authority, default_authority};
     use pki::key::KeyType;
     use pki::store::Store;
 
@@ -208,6 +239,7 @@ mod tests {
             TrustNews {
                 ca: authority.trust_pem(),
                 crl: Some(crl),
+                denied: None,
             }
         })
     }
@@ -232,18 +264,82 @@ mod tests {
         let crossed = TrustNews {
             ca: second.ca.clone(),
             crl: foreign.crl.clone(),
+            denied: None,
         };
         assert!(refused(&crossed, now).contains("none of its CAs signed"));
         assert!(refused(&second, now + time::Duration::days(8)).contains("time is over"));
         let damaged = TrustNews {
             ca: "-----BEGIN".into(),
             crl: None,
+            denied: None,
         };
         assert!(refused(&damaged, now).contains("cannot be read"));
         assert_eq!(
             std::fs::read(dir.path().join("crl.pem")).expect("the list"),
             kept
         );
+    }
+
+    #[test]
+    fn a_deny_list_is_taken_only_if_its_ca_signed_it_and_its_number_is_not_lower() {
+        let (now, to) = (
+            OffsetDateTime::now_utc(),
+            tempfile::tempdir().expect("create a directory"),
+        );
+        let ca = tempfile::tempdir().expect("create a directory");
+        let mut store = Store::open(ca.path()).expect("open it");
+        let authority = default_authority(KeyType::P256).expect("a CA");
+        let foreign = default_authority(KeyType::Ed25519).expect("a CA");
+        let mut denying = |serial: &str, by: &Authority| {
+            let what = pki::index::DeniedEntry::Serial(serial.into());
+            let at = pki::timestamp(now);
+            let event = pki::index::IndexEvent::Denied { at, what };
+            store.index.append(event).expect("deny it");
+            denied::publish(&store.index, &store.paths, by).expect("sign it");
+            let text = std::fs::read_to_string(denied::path(&store.paths));
+            TrustNews {
+                ca: authority.trust_pem(),
+                crl: None,
+                denied: Some(text.expect("the list")),
+            }
+        };
+        let first = denying("0a", &authority);
+        let second = denying("0b", &authority);
+        let crossed = denying("0c", &foreign);
+        assert!(take(to.path(), &second, now).expect("the second"));
+        assert!(!take(to.path(), &second, now).expect("the same"));
+        let path = to.path().join("denied.json");
+        let kept = std::fs::read(&path).expect("the list");
+        let list = TravelledDenyList::read(&kept).expect("a list");
+        assert_eq!((list.number, list.denied.serials.len()), (2, 2));
+        let text = second.denied.as_deref().expect("a list");
+        let changed = |from: &str, to: &str| TrustNews {
+            denied: Some(text.replace(from, to)),
+            ca: second.ca.clone(),
+            crl: None,
+        };
+        for (news, why) in [
+            (&first, "older than the one in force"),
+            (&crossed, "none of its CAs signed"),
+            (&changed("0b", "0d"), "none of its CAs signed"),
+            (
+                &changed("\"signature\":\"", "\"signature\":\"!"),
+                "damaged signature",
+            ),
+            (&changed("{", "["), "not a deny list"),
+        ] {
+            let said = take(to.path(), news, now).expect_err(why).to_string();
+            assert!(said.contains(why), "{said}");
+            assert_eq!(std::fs::read(&path).expect("the list"), kept, "{why}");
+        }
+        // A list that is left out is no reason to let anybody in again.
+        let without = TrustNews {
+            denied: None,
+            ca: second.ca.clone(),
+            crl: None,
+        };
+        assert!(!take(to.path(), &without, now).expect("no list"));
+        assert_eq!(std::fs::read(&path).expect("the list"), kept);
     }
 
     #[test]
@@ -257,6 +353,7 @@ mod tests {
         let without = TrustNews {
             ca: first.ca.clone(),
             crl: None,
+            denied: None,
         };
         assert!(!take(dir.path(), &without, now).expect("no list"));
         assert!(dir.path().join("crl.pem").is_file());

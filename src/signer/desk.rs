@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use enroll::rules;
 use enroll::{EnrollRefusal, Secret, SigningRules};
 use pki::crl::{self, IssuedList};
+use pki::denied;
 use pki::identity::sha256;
 use pki::index::{Index, Issued, IssuedKind};
 use pki::issue::{Authority, Days, Leaf, Sans, SubjectName, now};
@@ -72,19 +73,17 @@ impl std::fmt::Debug for Desk {
 pub(super) struct TrustDocument {
     pub(super) ca: String,
     pub(super) crl: Option<String>,
+    pub(super) denied: Option<String>,
 }
 
 impl TrustDocument {
     /// A strong entity tag (RFC 9110 §8.8.3).
     pub(super) fn tag(&self) -> String {
         let mut parts = sha256(self.ca.as_bytes()).to_vec();
-        parts.extend(
-            self.crl
-                .as_deref()
-                .map(|crl| sha256(crl.as_bytes()))
-                .into_iter()
-                .flatten(),
-        );
+        for part in [&self.crl, &self.denied] {
+            // One that is missing counts too.
+            parts.extend(sha256(part.as_deref().unwrap_or_default().as_bytes()));
+        }
         format!(
             "\"{}\"",
             data_encoding::HEXLOWER.encode(&sha256(&parts)[..16])
@@ -204,6 +203,9 @@ impl Desk {
         if index.revocation(&issued.serial).is_some() {
             return Err(forbidden("this certificate is revoked".into()));
         }
+        if denied::denies(&index, &issued.serial, &issued.spki_sha256) {
+            return Err(forbidden("this certificate is on the deny list".into()));
+        }
         Ok(issued.clone())
     }
 
@@ -274,6 +276,10 @@ impl Desk {
                 "Signed the revocation list"
             );
         }
+        {
+            let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            denied::publish(&*self.index()?, &self.paths, &self.authority)?;
+        }
         self.tell_gates();
         Ok(())
     }
@@ -317,6 +323,7 @@ impl Desk {
         let document = TrustDocument {
             ca: self.authority.trust_pem(),
             crl: text(&self.paths.crl),
+            denied: text(&denied::path(&self.paths)),
         };
         self.trust.send_if_modified(|known| {
             let changed = **known != document;

@@ -286,7 +286,11 @@ impl Visit {
         let mut response = match is_new(&tag) {
             false => answer::empty(StatusCode::NOT_MODIFIED),
             true => {
-                let body = serde_json::json!({ "ca": trust.ca, "crl": trust.crl });
+                let body = serde_json::json!({
+                    "ca": trust.ca,
+                    "crl": trust.crl,
+                    "denied": trust.denied,
+                });
                 document("application/json", body.to_string())
             }
         };

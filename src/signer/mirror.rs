@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use pki::CertsError;
+use pki::denied;
 use pki::store::Paths;
 use pki::write::{self, Existing, FileMode};
 
@@ -49,6 +50,7 @@ impl Mirror {
             (&paths.server_cert, "cert.pem", FileMode::Public),
             (&paths.ca, "ca.pem", FileMode::Public),
             (&paths.crl, "crl.pem", FileMode::Public),
+            (&denied::path(&paths), "denied.json", FileMode::Public),
         ] {
             if from.is_file() {
                 changed |= self.copy(from, &self.gate.join(name), mode)?;

@@ -10,7 +10,7 @@ use super::desk::Desk;
 use crate::error;
 
 /// How often the files are looked at: others write them too.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(100);
 
 /// How often all is looked after although nothing has changed.
 const CARE: Duration = Duration::from_secs(600);

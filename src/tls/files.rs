@@ -20,8 +20,9 @@ use zeroize::Zeroizing;
 
 use crate::config::TlsPaths;
 use crate::tls::words;
+use pki::denied::TravelledDenyList;
 use pki::pem::{self, Block};
-use pki::{Certificate, RevocationList};
+use pki::{Certificate, DenyList, RevocationList};
 
 mod error;
 mod inspect;
@@ -83,6 +84,26 @@ pub fn load_clients_trust(
     let client_ca = certificates(FileRole::ClientCa, &paths.ca)?;
     trust_anchors(FileRole::ClientCa, &paths.ca, &client_ca)?;
     Ok((client_ca, revocation_lists(paths)?))
+}
+
+/// Reads the deny list that came from the signer, if there is one.
+///
+/// # Errors
+/// When it is there and cannot be read: what it denies must not come back.
+pub fn load_travelled(path: &Path) -> Result<DenyList, FileError> {
+    let fail = |problem| FileError {
+        role: FileRole::DenyList,
+        path: path.to_owned(),
+        problem,
+    };
+    let is_there = path.try_exists();
+    if !is_there.map_err(|err| fail(TlsProblem::Unreadable(err)))? {
+        return Ok(DenyList::default());
+    }
+    let bytes = read(path, MAX_CRL_BYTES).map_err(fail)?;
+    let list = TravelledDenyList::read(&bytes);
+    list.map(|it| it.denied)
+        .map_err(|what| fail(TlsProblem::Malformed(what.to_owned())))
 }
 
 /// What a client brings: its CA for the server, its chain and its key.

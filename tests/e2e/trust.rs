@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::support::client::Side;
-use super::support::gate::{Gate, certs};
+use super::support::gate::{Gate, certs, dockgate};
+use super::support::process::Process;
 use super::support::suite::{Case, Suite};
 use super::support::{Context, Verdict, ensure};
 
@@ -20,11 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case {
-        name: "trust__revocation_cuts_a_live_exec_and_leaves_a_neighbours",
-        needs: &[],
-        run: revoked_exec,
-    }]
+    vec![
+        Case {
+            name: "trust__revocation_cuts_a_live_exec_and_leaves_a_neighbours",
+            needs: &[],
+            run: revoked_exec,
+        },
+        Case {
+            name: "trust_fleet__a_revocation_at_the_signer_cuts_an_exec_behind_an_enrolled_gate",
+            needs: &[],
+            run: revoked_at_the_signer,
+        },
+    ]
 }
 
 fn revoked_exec(suite: &Suite, name: &str) -> Verdict {
@@ -56,7 +64,78 @@ fn revoked_exec(suite: &Suite, name: &str) -> Verdict {
     )?;
     let eve = Side::gate(suite, name, gate.addr)?.with_certificate(&format!("{name}-eve"));
     let bob = Side::gate(suite, name, gate.addr)?.with_certificate(&format!("{name}-bob"));
-    let outcome = cut_one(&ca, &gate, &eve, &bob);
+    let outcome = cut_one(&gate, &eve, &bob, || {
+        certs(&ca, &["revoke", "eve"])?;
+        gate.signal(Signal::HUP);
+        Ok(())
+    });
+    bob.clean();
+    outcome
+}
+
+/// Joins what an invitation at the signer of `certs` is for, with `home` as its home.
+fn join(certs: &Path, home: &Path, invitation: &[&str], options: &[&str]) -> Verdict {
+    let mut command = dockgate();
+    command
+        .arg("invite")
+        .args(invitation)
+        .arg("--dir")
+        .arg(certs);
+    let invited = command.output().context("start dockgate")?;
+    let token = String::from_utf8_lossy(&invited.stdout).into_owned();
+    let mut command = dockgate();
+    command.args(["join", "-"]).args(options).env("HOME", home);
+    command.env_remove("DOCKER_CONFIG");
+    let mut joining = Process::start(command, "dockgate join")?;
+    joining.write(token.as_bytes());
+    joining.close_stdin();
+    let output = joining.finish(PATIENCE)?;
+    ensure!(output.code == 0, "join failed: {}", output.stderr);
+    Ok(())
+}
+
+fn revoked_at_the_signer(suite: &Suite, name: &str) -> Verdict {
+    suite.gate()?;
+    let scratch = suite.scratch(&format!("{name}-ca"))?;
+    let (ca, state) = (scratch.join("certs"), scratch.join("state"));
+    certs(&ca, &["init", "--san", "localhost"])?;
+    let mut command = dockgate();
+    command.args(["signer", "--listen", "tcp://127.0.0.1:0"]);
+    command.args(["--san", "127.0.0.1", "--dir"]).arg(&ca);
+    // Ends when dropped.
+    let signer = Process::start(command, "the signer")?;
+    let listens = signer.stdout.wait_for(PATIENCE, |text| {
+        text.contains("signer listens on").then_some(())
+    });
+    ensure!(listens.is_some(), "no signer: {}", signer.transcript());
+    let dir = state.display().to_string();
+    // (The address is the signer's, so no gate has it.)
+    let invitation = ["docker2", "--server", "--san", "localhost"];
+    join(&ca, &scratch, &invitation, &["--server", "--dir", &dir])?;
+    for client in ["eve", "bob"] {
+        join(
+            &ca,
+            &scratch,
+            &[client],
+            &["--renew", "none", "--context", client],
+        )?;
+        let joined = scratch.join(".docker/dockgate").join(client).join("docker");
+        let folder = suite.pki.client_folder(&format!("{name}-{client}"));
+        fs::create_dir_all(&folder).context("make a client's folder")?;
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            fs::copy(joined.join(file), folder.join(file)).context("copy a client's file")?;
+        }
+    }
+    // Far longer than this may take: what comes in time was pushed.
+    let gate = Gate::start_by(
+        &[("--enrolled", &state)],
+        &suite.engine.socket,
+        &["--trust-interval", "1h", "--reload-interval", "off"],
+    )?;
+    gate.wait_for_log(PATIENCE, |line| line.contains(r#""In the cage""#))?;
+    let eve = Side::gate(suite, name, gate.addr)?.with_certificate(&format!("{name}-eve"));
+    let bob = Side::gate(suite, name, gate.addr)?.with_certificate(&format!("{name}-bob"));
+    let outcome = cut_one(&gate, &eve, &bob, || certs(&ca, &["revoke", "eve"]));
     bob.clean();
     outcome
 }
@@ -68,7 +147,12 @@ fn time(line: &str) -> Verdict<OffsetDateTime> {
     OffsetDateTime::parse(time, &Rfc3339).context(&format!("read the time of {line}"))
 }
 
-fn cut_one(ca: &Path, gate: &Gate, eve: &Side<'_>, bob: &Side<'_>) -> Verdict {
+fn cut_one(
+    gate: &Gate,
+    eve: &Side<'_>,
+    bob: &Side<'_>,
+    revoke: impl FnOnce() -> Verdict,
+) -> Verdict {
     bob.ok("sleeper")?;
     let script = "docker exec -i $N sh -c 'echo ready; cat'";
     let (mut hers, mut his) = (eve.start(script)?, bob.start(script)?);
@@ -87,8 +171,7 @@ fn cut_one(ca: &Path, gate: &Gate, eve: &Side<'_>, bob: &Side<'_>) -> Verdict {
         "both execs must be running"
     );
 
-    certs(ca, &["revoke", "eve"])?;
-    gate.signal(Signal::HUP);
+    revoke()?;
     let reloaded = gate.wait_for_log(PATIENCE, |line| line.contains(r#""Reloaded""#))?;
     // Standard input stays open: the end comes from the gate alone. How soon a client's process is gone is the machine's
     // affair; how soon its connection was cut, the gate's log says.

@@ -16,13 +16,13 @@ use testkit::{Credential, Daemon, TlsClient};
 use crate::support::*;
 
 /// A gate in front of a stand-in for the engine. Everything of it is in one directory.
-struct FleetGate {
-    process: GateProcess,
+pub(crate) struct FleetGate {
+    pub(crate) process: GateProcess,
     _engine: Daemon,
     _dir: tempfile::TempDir,
 }
 
-fn gate(options: &[&str], change: impl FnOnce(&mut Command)) -> FleetGate {
+pub(crate) fn gate(options: &[&str], change: impl FnOnce(&mut Command)) -> FleetGate {
     let dir = tempfile::tempdir().expect("create a temporary directory");
     let socket = dir.path().join("docker.sock");
     let engine = Daemon::start(&socket);
@@ -72,7 +72,7 @@ fn credential(home: &Path, context: &str) -> (Credential, CertificateDer<'static
     (who, read("ca.pem"))
 }
 
-fn connect(gate: &FleetGate, home: &Path, context: &str) -> std::io::Result<TlsClient> {
+pub(crate) fn connect(gate: &FleetGate, home: &Path, context: &str) -> std::io::Result<TlsClient> {
     let (who, ca) = credential(home, context);
     let config = client_config(&[ca], Some(&who), rustls::DEFAULT_VERSIONS);
     let mut client = TlsClient::connect(gate.process.addr, config)?;
@@ -81,7 +81,7 @@ fn connect(gate: &FleetGate, home: &Path, context: &str) -> std::io::Result<TlsC
 }
 
 /// Begins a session, as `docker exec` has it.
-fn session(client: &mut TlsClient) {
+pub(crate) fn session(client: &mut TlsClient) {
     client.send(testkit::client::EXEC_START);
     let head = client.head();
     assert!(head.contains("101"), "{head}");

@@ -6,3 +6,4 @@ mod joining;
 mod programs;
 mod protocol;
 mod support;
+mod travel;

@@ -4,6 +4,7 @@
 //! one and is ignored; damage anywhere else is an error that names the line. An event of a kind that this version does not
 //! know is passed over, unless a line says that the whole file has another form.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -68,9 +69,36 @@ pub enum IndexEvent {
         /// Its serial number.
         serial: String,
     },
+    /// A serial number or a public key is refused at every gate from now on.
+    Denied {
+        /// When, RFC 3339.
+        at: String,
+        /// What.
+        #[serde(flatten)]
+        what: DeniedEntry,
+    },
+    /// It is not refused any more.
+    Undenied {
+        /// When, RFC 3339.
+        at: String,
+        /// What.
+        #[serde(flatten)]
+        what: DeniedEntry,
+    },
     /// An event of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// What every gate refuses, whatever the revocation lists say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DeniedEntry {
+    /// Certificates with this serial number, lower-case hex.
+    #[serde(rename = "serial")]
+    Serial(String),
+    /// Certificates with a public key of this SHA-256, lower-case hex.
+    #[serde(rename = "spki_sha256")]
+    Key(String),
 }
 
 /// Somebody was invited to ask for a certificate, whose names are all here.
@@ -325,6 +353,21 @@ impl Index {
             _ => None,
         };
         self.events.iter().rev().find_map(said).unwrap_or(false)
+    }
+
+    /// What every gate refuses, and how many changes led to it.
+    #[must_use]
+    pub fn denied(&self) -> (u64, BTreeSet<DeniedEntry>) {
+        let (mut number, mut denied) = (0, BTreeSet::new());
+        for event in &self.events {
+            match event {
+                IndexEvent::Denied { what, .. } => _ = denied.insert(what.clone()),
+                IndexEvent::Undenied { what, .. } => _ = denied.remove(what),
+                _ => continue,
+            }
+            number += 1;
+        }
+        (number, denied)
     }
 
     /// All invitations, oldest first.

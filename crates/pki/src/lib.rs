@@ -19,6 +19,7 @@ pub mod store;
 pub mod trust;
 
 pub mod crl;
+pub mod denied;
 pub mod error;
 pub mod index;
 pub mod passphrase;

@@ -17,6 +17,7 @@ mod store;
 use crate::san::San;
 
 pub use certificate::{Certificate, Constraints, Details, Purpose, fingerprint, san, timestamp};
+pub(crate) use key_kind::verifies_text;
 pub use list::{RevocationList, RevokedCertificate, Scope};
 pub use refusal::{Rejection, RejectionReason};
 pub use revocation::{Revocation, Use};

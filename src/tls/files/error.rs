@@ -17,6 +17,8 @@ pub enum FileRole {
     ServerKey,
     /// `--tlscrl`.
     Crl,
+    /// The deny list that came from the signer.
+    DenyList,
     /// A client's CA for the server, `ca.pem`.
     ServerCa,
     /// A client's certificate, `cert.pem`.
@@ -42,6 +44,7 @@ impl fmt::Display for FileRole {
             Self::ServerCert => "server certificate file",
             Self::ServerKey => "server key file",
             Self::Crl => "CRL file",
+            Self::DenyList => "deny list file",
             Self::ServerCa => "CA file",
             Self::ClientCert => "client certificate file",
             Self::ClientKey => "client key file",
@@ -155,6 +158,7 @@ impl FileError {
             | FileRole::ClientCert => "a certificate",
             FileRole::ServerKey | FileRole::ClientKey => "a private key",
             FileRole::Crl => "a certificate revocation list",
+            FileRole::DenyList => "a deny list",
         }
     }
 }

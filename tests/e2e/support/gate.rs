@@ -45,6 +45,17 @@ pub(crate) struct Gate {
     process: Mutex<Process>,
 }
 
+/// The program, without the developer's own settings, which must not leak into what is tested.
+pub(crate) fn dockgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("DOCKGATE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 impl Gate {
     /// Starts `dockgate serve` in front of `socket` with `extra` arguments and waits for its "Listening" line.
     pub(crate) fn start(pki: &Pki, socket: &Path, extra: &[&str]) -> Verdict<Self> {
@@ -59,25 +70,25 @@ impl Gate {
         socket: &Path,
         extra: &[&str],
     ) -> Verdict<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
-        for (name, _) in env::vars_os() {
-            // The developer's own settings must not leak into what is tested.
-            if name.to_string_lossy().starts_with("DOCKGATE_") {
-                command.env_remove(name);
-            }
-        }
+        let files = [("--tlscacert", ca), ("--tlscert", cert), ("--tlskey", key)];
+        Self::start_by(&files, socket, extra)
+    }
+
+    /// The same with certificates that some options name.
+    pub(crate) fn start_by(
+        files: &[(&str, &Path)],
+        socket: &Path,
+        extra: &[&str],
+    ) -> Verdict<Self> {
+        let mut command = dockgate();
         command.args(["serve", "-H", "tcp://127.0.0.1:0", "--metrics", "off"]);
         if !extra.contains(&"--control-socket") {
             command.args(["--control-socket", "off"]);
         }
         command.args(["--log-format", "json", "--log-level", "debug"]);
-        command
-            .arg("--tlscacert")
-            .arg(ca)
-            .arg("--tlscert")
-            .arg(cert)
-            .arg("--tlskey")
-            .arg(key);
+        for (option, path) in files {
+            command.arg(option).arg(path);
+        }
         command
             .arg("--upstream")
             .arg(format!("unix://{}", socket.display()))

@@ -154,6 +154,11 @@ pub fn renew(
 
 /// A key that has had a certificate here gets no other: what is known of it would go on being good.
 fn fresh_key(index: &Index, request: &SigningRequest) -> Result<(), EnrollRefusal> {
+    if pki::denied::denies(index, "", &request.spki_sha256) {
+        return Err(EnrollRefusal::Request(
+            "this key is on the deny list, expected a new key".to_owned(),
+        ));
+    }
     let known = index
         .issued()
         .any(|issued| issued.spki_sha256 == request.spki_sha256);

@@ -102,5 +102,21 @@ pub(crate) fn verifies(
         })
 }
 
+/// Whether `signature` over `message` is of this key, by any algorithm that its kind has.
+pub(crate) fn verifies_text(
+    spki: &[u8],
+    message: &[u8],
+    signature: &[u8],
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+) -> bool {
+    let Some((key_algorithm, bits)) = der::public_key(spki) else {
+        return false;
+    };
+    algorithms
+        .iter()
+        .filter(|it| it.public_key_alg_id().as_ref() == key_algorithm)
+        .any(|it| it.verify_signature(bits, message, signature).is_ok())
+}
+
 /// What [`is_usable`] takes, for people.
 pub(crate) const USABLE: &str = "ECDSA P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 8192 bits";

@@ -1,0 +1,66 @@
+//! `certs deny`: what every gate of a signer refuses, whatever the revocation lists say.
+
+use crate::cli::certs::Deny;
+use crate::command::output::Output;
+use pki::{
+    CertsError,
+    denied::target,
+    index::{DeniedEntry, Index, IndexEvent},
+    issue::now,
+    store::{Paths, Store},
+    timestamp,
+};
+
+pub(super) fn deny(args: &Deny, output: &mut Output<'_>) -> Result<(), CertsError> {
+    let dir = &args.dir.dir;
+    let Some(text) = &args.target else {
+        let (_, denied) = Index::read(&Paths::of(dir).index)?.denied();
+        if denied.is_empty() {
+            output.line("nothing is denied");
+        }
+        for what in &denied {
+            output.row(words(what));
+        }
+        return Ok(());
+    };
+    let what = target(text)?;
+    let mut store = Store::open(dir)?;
+    let is_denied = store.index.denied().1.contains(&what);
+    let at = timestamp(now());
+    match (args.lift, is_denied) {
+        (false, true) => {
+            output.line(format!("{} is denied already", words(&what)));
+            return Ok(());
+        }
+        (true, false) => {
+            return Err(CertsError::refused(
+                format!("{} is not on the deny list", words(&what)),
+                format!(
+                    "`dockgate certs deny{}` shows the list",
+                    store.paths.option()
+                ),
+            ));
+        }
+        (false, false) => store.index.append(IndexEvent::Denied {
+            at,
+            what: what.clone(),
+        })?,
+        (true, true) => store.index.append(IndexEvent::Undenied {
+            at,
+            what: what.clone(),
+        })?,
+    }
+    output.line(match args.lift {
+        true => format!("{} is not denied any more", words(&what)),
+        false => format!("denied {}", words(&what)),
+    });
+    output.line("the signer of this directory signs the list and tells its gates; gates without a signer have deny-serials and deny-spki-sha256");
+    Ok(())
+}
+
+fn words(what: &DeniedEntry) -> String {
+    match what {
+        DeniedEntry::Serial(serial) => format!("serial {serial}"),
+        DeniedEntry::Key(key) => format!("public key {key}"),
+    }
+}
