@@ -13,6 +13,7 @@ mod failure;
 mod invite;
 mod join;
 mod manual;
+mod memory;
 pub mod output;
 pub mod policy;
 mod renew;

@@ -72,6 +72,7 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
     // From here on every thread that is started is in the cage.
     let strength = app.confine()?;
     told(strength);
+    super::memory::give_back();
     let failed = |error: &std::io::Error| Failure::of(Exit::FAILED, error);
     logging::write().map_err(|error| failed(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -47,6 +47,7 @@ fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     }
     let signer = Signer::build(options(args)?)?;
     let (address, says) = (signer.listens_on(), signer.about().address.clone());
+    super::memory::give_back();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -10,6 +10,7 @@ mod admission;
 mod answers;
 mod broken;
 mod builds;
+mod burst;
 mod connections;
 mod contexts;
 mod drain;
