@@ -3,22 +3,20 @@
 #   docker build -t dockgate .          BuildKit, the default builder since Docker 23
 #
 # The toolchain that builds it. To pin it to the byte, add the digest that `docker buildx imagetools inspect` prints.
-ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
+ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 FROM ${RUST_IMAGE} AS build
 # What `dockgate --version` and the label below say: --build-arg DOCKGATE_COMMIT=$(git rev-parse HEAD)
 ARG DOCKGATE_COMMIT=""
 WORKDIR /src
 COPY . .
-# Static glibc: bookworm's resolves names (files and DNS) without loading a library. The target is named because flags then apply
-# to dockgate alone and not to build scripts, which must be able to load procedural macros. Packed relocations spare a quarter of a MiB.
+# Static glibc: see deploy/release/program, which builds what is released as well.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     set -eu; \
-    target=$(rustc -vV | sed -n 's/^host: //p'); \
-    RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target" --bin dockgate; \
+    built=$(deploy/release/program); \
     mkdir -p /image/certs /image/run/dockgate /image/etc/dockgate; \
-    cp "target/$target/release/dockgate" /image/dockgate; \
+    cp "$built" /image/dockgate; \
     chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate
 
 FROM scratch

@@ -95,7 +95,16 @@ impl Checkout {
         let out = self.path(out).display().to_string();
         self.run(
             "deploy/release/make",
-            &["--key", &key, "--binary", &program, "--out", &out],
+            &[
+                "--key",
+                &key,
+                "--binary",
+                &program,
+                "--sbom",
+                "Cargo.lock",
+                "--out",
+                &out,
+            ],
         )
     }
 
