@@ -21,13 +21,14 @@ use ::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::Reason;
 use h2::server::SendResponse;
 
 use super::outgoing::Outgoing;
 use super::shared::Shared;
 use super::tunnel::TunnelEnd;
 use crate::observe::registry::Entry;
-use call::Caller;
+use call::{Caller, Served};
 use io::{ClientIo, EngineIo};
 pub use owners::{Builds, Holding};
 
@@ -42,6 +43,10 @@ const HEADERS: u32 = 16 * 1024;
 
 /// Bytes that may be under way in one call, and in all calls of a connection, in each direction.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
+
+/// Calls of one connection that may break off before their end, most often because the client gives them up: to open calls and
+/// give them up costs a client next to nothing, and the gate and the engine a judgement each. buildx gives up a few in a build.
+const BROKEN: u32 = 1000;
 
 /// How long the two ends of HTTP/2 may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -91,6 +96,7 @@ pub async fn bridge(
     };
     let caller = Caller::new(shared, entry, engine);
     let mut calls = FuturesUnordered::new();
+    let mut broken = 0;
     let end = loop {
         tokio::select! {
             accepted = server.accept() => match accepted {
@@ -99,11 +105,21 @@ pub async fn bridge(
                 None => break TunnelEnd::Client(std::io::ErrorKind::UnexpectedEof.into()),
             },
             ended = &mut connection => break engine_ended(ended),
-            Some(()) = calls.next(), if !calls.is_empty() => {}
+            Some(served) = calls.next(), if !calls.is_empty() => {
+                broken += u32::from(served == Served::BrokeOff);
+                if broken > BROKEN {
+                    let why = format!("more than {BROKEN} calls of one connection broke off");
+                    break TunnelEnd::Client(std::io::Error::other(why));
+                }
+            }
         }
     };
     drop(calls);
-    if matches!(end, TunnelEnd::Engine) {
+    let calm = broken > BROKEN;
+    if calm {
+        server.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    }
+    if calm || matches!(end, TunnelEnd::Engine) {
         server.graceful_shutdown();
         let goodbye = poll_fn(|cx| server.poll_closed(cx));
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;

@@ -1,5 +1,6 @@
 //! Builds under `[role.NAME.build]`: each power a Solve asks for, refused beside its allow.
 
+use crate::support::Ask;
 use buildkit::append::{field, map_entry};
 use buildkit::{FrontendSolve, Llb, Solve, calls};
 use policy::build::{Appendix, Build, BuildContext, Objection};
@@ -719,6 +720,26 @@ fn a_body_in_front_of_the_judged_calls_is_refused() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn buildkit_by_the_classic_request_stays_shut() {
+    let policy = parsed("").expect("a policy");
+    for (query, rule) in [
+        ("version=2", "buildkit"),
+        ("version=02", "buildkit"),
+        ("ver%73ion=2", "buildkit"),
+        ("session=x", "buildkit"),
+        ("version=1&session=x", "buildkit"),
+        ("version=1&version=2", "parameters"),
+        ("session=&session=x", "parameters"),
+    ] {
+        Ask::new(&policy, "POST", &format!("/v1.45/build?{query}&t=ci/a")).denied(rule);
+    }
+    let _ = Ask::new(&policy, "POST", "/v1.45/build?version=1&t=ci/a").allowed();
+    let _ = Ask::new(&policy, "POST", "/v1.45/build?t=ci/a").allowed();
+    let closed = parsed("classic = false").expect("a policy");
+    Ask::new(&closed, "POST", "/v1.45/build?t=ci/a").denied("operation");
 }
 
 #[test]

@@ -4,9 +4,10 @@ pub(crate) mod support;
 
 use std::io::Write;
 
+use buildkit::append::map_entry;
 use support::{
-    Arrived, Bridge, HISTORY, PING, READ, SOLVE, STATUS, TRACE, empty, framed, head, message, run,
-    solve, text,
+    Arrived, Bridge, HISTORY, PING, READ, SOLVE, STATUS, SWITCHED, TRACE, UPGRADE, empty, framed,
+    head, message, run, solve, text,
 };
 use testkit::TlsClient;
 use testkit::gate::client_of;
@@ -460,6 +461,147 @@ fn ps_shows_a_build_and_what_it_asks_for() {
         while !shown().is_empty() {
             tokio::task::yield_now().await;
         }
+    });
+}
+
+#[test]
+fn ps_shows_what_a_solve_asks_for() {
+    fn large(_: &Arrived) -> (Vec<u8>, &'static [(&'static str, &'static str)]) {
+        (framed(&testkit::pattern(3 << 20)), &[("grpc-status", "0")])
+    }
+    run(async {
+        let bridge = Bridge::start("push = [\"ci/**\"]\ncache = [\"ci/cache\"]", large);
+        let calls = bridge.client("one").await;
+        let exporter = [
+            text(1, "moby"),
+            map_entry(2, "name", "ci/app:1,ci/b\u{202e}"),
+        ];
+        let cache = [text(1, "registry"), map_entry(2, "ref", "ci/cache")].concat();
+        let asked = |exporter: &[Vec<u8>]| {
+            [
+                text(1, "ref"),
+                message(13, &exporter.concat()),
+                message(8, &message(5, &cache)),
+            ]
+            .concat()
+        };
+        // A name that could show as another one is refused before anything of it is shown.
+        calls.call(SOLVE, &asked(&exporter)).await.refused("tags: ");
+        let exporter = [
+            text(1, "moby"),
+            map_entry(2, "name", "ci/app:1,ci/b"),
+            map_entry(2, "push", "true"),
+        ];
+        // An answer that is not taken keeps its call alive.
+        let mut ready = calls.send.clone().ready().await.expect("a connection");
+        let (answer, mut up) = ready
+            .send_request(head(SOLVE, &[]), false)
+            .expect("a stream");
+        up.send_data(framed(&asked(&exporter)).into(), true)
+            .expect("data");
+        let answer = answer.await.expect("an answer");
+        let shown: Vec<String> = bridge
+            .gate
+            .registry
+            .snapshot()
+            .iter()
+            .flat_map(|entry| entry.activity().calls.into_values())
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "build.solve outputs=image tags=ci/app:1 push=ci/app:1 tags=ci/b push=ci/b cache=ci/cache"
+            ]
+        );
+        drop(answer);
+    });
+}
+
+#[test]
+fn bytes_before_the_101_end_the_connection_and_reach_nobody() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let bridge = Bridge::start("", empty);
+    for (early, switches) in [(PREFACE, false), (b"x", false), (b"", true)] {
+        let mut client =
+            TlsClient::connect(bridge.gate.addr, client_of("one", 7)).expect("a connection");
+        client.send([UPGRADE, early].concat());
+        let mut engine = bridge.engine.accept();
+        engine.head();
+        engine.write(SWITCHED);
+        match switches {
+            true => client.expect(SWITCHED),
+            false => {
+                client.ended();
+                let mut rest = Vec::new();
+                let read = std::io::Read::read_to_end(&mut engine.socket, &mut rest);
+                assert!(read.is_ok() && rest.is_empty(), "{read:?} {rest:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn builds_travel_by_the_upgraded_connection_alone() {
+    let bridge = Bridge::start("", empty);
+    let (addr, config) = (bridge.gate.addr, client_of("one", 7));
+    let connect = || TlsClient::connect(addr, config.clone()).expect("a connection");
+    for (request, status) in [
+        // The preface of HTTP/2 without an upgrade.
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        // gRPC's methods as requests of HTTP/1.1.
+        (
+            "POST /moby.buildkit.v1.Control/Solve HTTP/1.1\r\nHost: docker\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n",
+            403,
+        ),
+        (
+            "POST /v1.45/moby.buildkit.v1.Control/Prune HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+            403,
+        ),
+        // BuildKit without a source policy.
+        (
+            "POST /v1.45/build?version=2 HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+            403,
+        ),
+        (
+            "POST /build?session=s1 HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+            403,
+        ),
+        // Bytes that would be the body of the request and not of the connection.
+        (
+            "POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nPRI *",
+            403,
+        ),
+    ] {
+        let mut client = connect();
+        client.send(request);
+        let answer = client.answer();
+        assert_eq!(answer.status, status, "{request}: {}", answer.text());
+        bridge.engine.nothing_came();
+    }
+}
+
+#[test]
+fn a_granted_call_is_granted_by_its_exact_path() {
+    run(async {
+        let bridge = Bridge::start("prune = true\nusage = true\ndebug = true", empty);
+        let calls = bridge.client("one").await;
+        for name in ["Prune", "DiskUsage"] {
+            let path = format!("/moby.buildkit.v1.Control/{name}");
+            calls.call(&path, b"").await.passed();
+            let first = name.as_bytes()[0];
+            for other in [
+                format!("{path}?x=1"),
+                format!("{path}?"),
+                format!("{path}/"),
+                format!("/moby.buildkit.v1.Control/%{first:02X}{}", &name[1..]),
+                format!("/moby.buildkit.v1.Control//{name}"),
+                format!("/moby.buildkit.v1.control/{name}"),
+                format!("/x/../moby.buildkit.v1.Control/{name}"),
+            ] {
+                calls.call(&other, b"").await.refused("call: ");
+            }
+        }
+        assert_eq!(bridge.arrived().len(), 2);
     });
 }
 

@@ -1,14 +1,21 @@
-//! HTTP/2 floods through the bridge: memory stays flat, and the gate goes on answering.
+//! HTTP/2 floods through the bridge: memory stays flat, work is bounded, and the gate goes on answering.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use serde_json::Value;
 use testkit::{Alone, Engine, EngineConn, OK, PING as HTTP_PING, TlsClient};
 
 use crate::builds::support::{SWITCHED, UPGRADE, framed, policy};
 
 /// What a flood may cost the gate.
 const ROOM_KIB: u64 = 24 * 1024;
+
+/// Processor time that a flood may cost the gate: about ten times what the dearest takes here in a debug build.
+const WORK: Duration = Duration::from_secs(4);
+
+/// Calls of one connection that may break off.
+const BROKEN_CALLS: u32 = 1000;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -51,6 +58,7 @@ struct Flood {
     /// The engine's side of the tunnel.
     _tunnel: EngineConn,
     before: u64,
+    worked: Duration,
     _policy: tempfile::NamedTempFile,
 }
 
@@ -69,7 +77,7 @@ impl Flood {
         // The engine's side of HTTP/2 says its settings and nothing more.
         tunnel.write(&frame(4, 0, 0, &[]));
         client.send([PREFACE, &frame(4, 0, 0, &[])].concat());
-        let before = gate.memory("VmHWM");
+        let (before, worked) = (gate.memory("VmHWM"), gate.processor_time());
         let mut reading = tunnel.twin();
         std::thread::spawn(move || {
             let mut bytes = [0; 16 * 1024];
@@ -81,6 +89,7 @@ impl Flood {
             client,
             _tunnel: tunnel,
             before,
+            worked,
             _policy: policy,
         }
     }
@@ -111,11 +120,35 @@ impl Flood {
         sent
     }
 
+    /// The next frame of the gate's; `None` at its end.
+    #[track_caller]
+    fn frame(&mut self) -> Option<Vec<u8>> {
+        let gone = |e: std::io::Error| {
+            let late = matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            assert!(!late, "no frame and no end: {e}");
+        };
+        let mut head = self.client.try_take(9).map_err(gone).ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        head.extend(self.client.try_take(length as usize).map_err(gone).ok()?);
+        Some(head)
+    }
+
+    /// Waits for the end of the connection; how many calls the gate has looked at since `mark`.
+    #[track_caller]
+    fn calls_to_the_end(&mut self, mark: usize) -> usize {
+        while self.frame().is_some() {}
+        let says = |what: &'static str| move |line: &Value| line.to_string().contains(what);
+        self.gate.log.wait(mark, 1, says("\"/grpc\""));
+        self.gate.log.wait(mark, 0, says("Build call")).len()
+    }
+
     /// The gate's memory is as it was, and another connection is served.
     #[track_caller]
     fn stands(self) {
         let grown = self.gate.memory("VmHWM").saturating_sub(self.before);
         assert!(grown < ROOM_KIB, "{grown} KiB");
+        let worked = self.gate.processor_time() - self.worked;
+        assert!(worked < WORK, "{worked:?} for a flood");
         let mut client = self.gate.client();
         client.send(HTTP_PING);
         let mut engine = self.engine.accept();
@@ -137,14 +170,29 @@ fn a_flood_of_pings_or_settings_stops_at_a_bound() {
         frame(6, 0, 0, &[7; 8]),
         frame(4, 0, 0, &[]),
         frame(4, 0, 0, &[0, 4, 0, 1, 0, 0]),
-        // Windows, priorities and frames of unknown kinds.
+        // Priorities, windows, and frames of unknown kinds.
         frame(2, 0, 1, &[0, 0, 0, 0, 1]),
+        frame(8, 0, 0, &[0, 0, 0, 1]),
         frame(0x7f, 0, 0, &[0; 64]),
     ] {
         let mut flood = Flood::begin();
         flood.send(MOST / 4, || many(|_| one.clone()));
         flood.stands();
     }
+}
+
+#[test]
+fn a_flood_of_empty_frames_within_a_call_is_a_bounded_work() {
+    let mut flood = Flood::begin();
+    let block = fields("/moby.buildkit.v1.Control/Solve");
+    flood.client.send(frame(1, 4, 1, &block));
+    flood.send(MOST / 4, || {
+        many(|n| match n % 2 {
+            0 => frame(0, 0, 1, &[]),
+            _ => frame(8, 0, 1, &[0, 0, 0, 1]),
+        })
+    });
+    flood.stands();
 }
 
 #[test]
@@ -157,7 +205,7 @@ fn headers_without_an_end_stop_at_a_bound() {
 }
 
 #[test]
-fn calls_that_are_opened_and_given_up_at_once_hold_nothing() {
+fn calls_that_are_opened_and_given_up_at_once_end_the_connection() {
     // The first waits for a build that never begins, the others are refused, held and let through.
     for path in [
         "/moby.buildkit.v1.frontend.LLBBridge/Ping",
@@ -168,6 +216,7 @@ fn calls_that_are_opened_and_given_up_at_once_hold_nothing() {
         let mut flood = Flood::begin();
         let block = fields(path);
         let mut stream = 1;
+        let mark = flood.gate.log.mark();
         flood.send(MOST / 4, || {
             many(|_| {
                 let one = [
@@ -178,8 +227,58 @@ fn calls_that_are_opened_and_given_up_at_once_hold_nothing() {
                 one.concat()
             })
         });
+        // Its end comes without the client's doing, before the gate has looked at many.
+        let calls = flood.calls_to_the_end(mark);
+        assert!(calls < 200, "{path}: {calls} calls");
         flood.stands();
     }
+}
+
+/// Opens calls and gives them up once the gate has begun to look at each; whether the gate is still there then.
+fn give_up(flood: &mut Flood, path: &str, calls: u32) -> bool {
+    let block = fields(path);
+    for number in 0..calls {
+        let stream = 2 * number + 1;
+        let opened = [frame(1, 4, stream, &block), frame(6, 0, 0, b"are you?")];
+        let given_up = frame(3, 0, stream, &[0, 0, 0, 8]);
+        if flood.client.try_send(opened.concat()).is_err() {
+            return false;
+        }
+        // Answered when what came before it has been read.
+        loop {
+            match flood.frame() {
+                Some(one) if one == frame(6, 1, 0, b"are you?") => break,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        if flood.client.try_send(given_up).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+#[test]
+fn a_client_that_gives_up_one_call_after_the_other_is_ended_after_a_thousand() {
+    for path in [
+        "/moby.buildkit.v1.frontend.LLBBridge/Ping",
+        "/moby.buildkit.v1.Control/Solve",
+        "/moby.buildkit.v1.Control/Info",
+    ] {
+        let mut flood = Flood::begin();
+        let mark = flood.gate.log.mark();
+        assert!(!give_up(&mut flood, path, 2 * BROKEN_CALLS), "{path}");
+        let calls = flood.calls_to_the_end(mark);
+        let most = BROKEN_CALLS as usize + 10;
+        assert!(calls > most / 2 && calls <= most, "{path}: {calls} calls");
+        flood.stands();
+    }
+    // One that gives up fewer goes on.
+    let mut flood = Flood::begin();
+    let path = "/moby.buildkit.v1.Control/Info";
+    assert!(give_up(&mut flood, path, BROKEN_CALLS / 2));
+    flood.stands();
 }
 
 #[test]

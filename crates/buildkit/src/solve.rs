@@ -88,7 +88,7 @@ impl<'b> Solve<'b> {
                 10 => solve.inputs.definition(field.entry()?.1)?,
                 11 => _ = field.flag()?,
                 // The client's own rules; those of the gate are appended and come last.
-                12 => _ = field.bytes()?,
+                12 => client_policy(&field)?,
                 13 => {
                     let (kind, attributes) = kind_and_attributes("Exporter", &field)?;
                     field.push(&mut solve.exporters, Exporter { kind, attributes })?;
@@ -186,10 +186,75 @@ impl<'b> FrontendSolve<'b> {
                 12 => cache_entry(&field, &mut solve.cache_imports)?,
                 13 => solve.inputs.definition(field.entry()?.1)?,
                 // More rules of the client's. The engine applies each policy for itself, so they can only refuse more.
-                15 => _ = field.bytes()?,
+                15 => client_policy(&field)?,
                 _ => return Err(field.unknown()),
             }
         }
         Ok(solve)
     }
+}
+
+/// A `sourcepolicy.Policy` of the client's. What it says does not matter, but that it can be read does: the gate's rules become
+/// part of it.
+fn client_policy(field: &WireField<'_>) -> Result<(), Unreadable> {
+    let mut fields = Fields::new("Policy", field.bytes()?);
+    while let Some(field) = fields.next_field()? {
+        match field.number {
+            1 => {
+                fields.once(1)?;
+                field.number()?;
+            }
+            2 => client_rule(&field)?,
+            _ => return Err(field.unknown()),
+        }
+    }
+    Ok(())
+}
+
+fn client_rule(field: &WireField<'_>) -> Result<(), Unreadable> {
+    let mut fields = Fields::new("Rule", field.bytes()?);
+    while let Some(field) = fields.next_field()? {
+        fields.once(field.number)?;
+        match field.number {
+            1 => _ = field.number()?,
+            2 => client_selector(&field)?,
+            3 => client_updates(&field)?,
+            _ => return Err(field.unknown()),
+        }
+    }
+    Ok(())
+}
+
+fn client_selector(field: &WireField<'_>) -> Result<(), Unreadable> {
+    let mut fields = Fields::new("Selector", field.bytes()?);
+    while let Some(field) = fields.next_field()? {
+        match field.number {
+            1 => _ = field.text()?,
+            2 => _ = field.number()?,
+            3 => {
+                let mut constraint = Fields::new("AttrConstraint", field.bytes()?);
+                while let Some(field) = constraint.next_field()? {
+                    match field.number {
+                        1 | 2 => _ = field.text()?,
+                        3 => _ = field.number()?,
+                        _ => return Err(field.unknown()),
+                    }
+                }
+            }
+            _ => return Err(field.unknown()),
+        }
+    }
+    Ok(())
+}
+
+fn client_updates(field: &WireField<'_>) -> Result<(), Unreadable> {
+    let mut fields = Fields::new("Update", field.bytes()?);
+    while let Some(field) = fields.next_field()? {
+        match field.number {
+            1 => _ = field.text()?,
+            2 => _ = field.entry()?,
+            _ => return Err(field.unknown()),
+        }
+    }
+    Ok(())
 }

@@ -324,3 +324,50 @@ fn long_lists_are_refused() {
     }
     assert_eq!(refused(&bytes), Unreadable::TooMany("SolveRequest", 9));
 }
+
+#[test]
+fn a_source_policy_of_the_clients_can_be_read_to_its_end() {
+    let message = |number: u32, bytes: &[u8]| {
+        let mut out = Vec::new();
+        field(&mut out, number, bytes);
+        out
+    };
+    let rule = |rule: &[u8]| message(2, rule);
+    let convert = [
+        &[1 << 3, 2][..],
+        &message(
+            2,
+            &[&message(1, b"docker-image://a")[..], &[2 << 3, 1]].concat(),
+        ),
+        &message(
+            3,
+            &[message(1, b"docker-image://b"), map_entry(2, "k", "v")].concat(),
+        ),
+    ]
+    .concat();
+    let policy = [&[1 << 3, 1][..], &rule(&convert)].concat();
+    let solve = |policy: &[u8]| [message(1, b"ref"), message(12, policy)].concat();
+    let frontend = |policy: &[u8]| message(15, policy);
+    assert!(Solve::read(&solve(&policy)).is_ok());
+    assert!(FrontendSolve::read(&frontend(&policy)).is_ok());
+    let constrained = |constraint: &[u8]| rule(&message(2, &message(3, constraint)));
+    for broken in [
+        b"\x0f".to_vec(),
+        policy[..policy.len() - 1].to_vec(),
+        message(3, b"later"),
+        rule(&message(4, b"later")),
+        rule(b"\x12\x05a"),
+        rule(&[1 << 3, 1, 1 << 3, 0]),
+        rule(&message(2, &message(4, b""))),
+        rule(&message(2, &message(1, b"\xff"))),
+        constrained(&message(4, b"")),
+        rule(&message(3, &message(3, b""))),
+        [&policy[..], &[1 << 3, 1]].concat(),
+    ] {
+        assert!(Solve::read(&solve(&broken)).is_err(), "{broken:?}");
+        assert!(
+            FrontendSolve::read(&frontend(&broken)).is_err(),
+            "{broken:?}"
+        );
+    }
+}

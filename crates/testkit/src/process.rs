@@ -188,6 +188,18 @@ impl GateProcess {
             .find_map(|n| n.parse().ok())
             .expect("a number of KiB")
     }
+
+    /// The processor time it has used, as `/proc/PID/stat` counts it: in hundredths of a second.
+    #[track_caller]
+    pub fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("its counters");
+        // The name of the program, in parentheses, may have spaces.
+        let (_, rest) = stat.rsplit_once(") ").expect("a name");
+        let ticks = rest.split(' ').skip(11).take(2);
+        let ticks = ticks.map(|n| n.parse::<u64>().expect("a number"));
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
 }
 
 impl Drop for GateProcess {

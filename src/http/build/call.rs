@@ -60,6 +60,15 @@ struct Judge<'p> {
     mode: Mode,
 }
 
+/// How a call was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// It was answered, or refused.
+    Answered,
+    /// It ended before its answer did.
+    BrokeOff,
+}
+
 /// How a call goes on.
 enum Way {
     /// As it comes.
@@ -86,7 +95,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Serves one call to its end.
-    pub(super) async fn serve(&self, request: Request<RecvStream>, mut respond: Respond) {
+    pub(super) async fn serve(&self, request: Request<RecvStream>, mut respond: Respond) -> Served {
         // A client that has lost its role, or whose role may not build any more, makes no further calls.
         let (generation, client) = self.judged_by();
         let policy = &generation.policy;
@@ -113,7 +122,10 @@ impl<'a> Caller<'a> {
         };
         let upload = match judged {
             Ok(upload) => upload,
-            Err(Unsent::Gone) => return record.gone(),
+            Err(Unsent::Gone) => {
+                record.gone();
+                return Served::BrokeOff;
+            }
             Err(Unsent::Refused(status, objection)) => {
                 return record.refuse(&mut respond, status, &objection);
             }
@@ -162,8 +174,14 @@ impl<'a> Caller<'a> {
         };
         record.takes(told);
         match passed {
-            Ok(end) => record.ended(&end),
-            Err(Broken::Http(error)) => record.broken(&error),
+            Ok(end) => {
+                record.ended(&end);
+                Served::Answered
+            }
+            Err(Broken::Http(error)) => {
+                record.broken(&error);
+                Served::BrokeOff
+            }
             Err(Broken::Refused(objection)) => record.refuse(&mut respond, DENIED, &objection),
         }
     }

@@ -10,6 +10,7 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 
 use super::Respond;
+use super::call::Served;
 use super::held;
 use crate::limits::Reservation;
 use policy::build::Objection;
@@ -332,7 +333,7 @@ async fn send(to: &mut SendStream<Bytes>, mut data: Bytes, end: bool) -> Result<
 }
 
 /// Answers a call in the engine's stead: trailers only.
-pub(super) fn refuse(respond: &mut Respond, status: u8, message: &str) {
+pub(super) fn refuse(respond: &mut Respond, status: u8, message: &str) -> Served {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
@@ -342,8 +343,12 @@ pub(super) fn refuse(respond: &mut Respond, status: u8, message: &str) {
         headers.insert("grpc-message", message);
     }
     // It only fails where the client has gone, or the engine's answer has begun; the stream is reset then.
-    if respond.send_response(response, true).is_err() {
-        respond.send_reset(Reason::CANCEL);
+    match respond.send_response(response, true) {
+        Ok(_) => Served::Answered,
+        Err(_) => {
+            respond.send_reset(Reason::CANCEL);
+            Served::BrokeOff
+        }
     }
 }
 

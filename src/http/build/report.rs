@@ -7,6 +7,7 @@ use buildkit::Call;
 use tracing::info;
 
 use super::Respond;
+use super::call::Served;
 use super::relay::{self, GrpcEnd};
 use crate::http::shared::Shared;
 use crate::observe::audit::sink::Room;
@@ -104,8 +105,13 @@ impl<'a> CallRecord<'a> {
         self.entry.calls(shown(&text, MOST_SHOWN))
     }
 
-    /// Answers the call with a refusal, and records that.
-    pub(super) fn refuse(&mut self, respond: &mut Respond, status: u8, objection: &Objection) {
+    /// Answers the call with a refusal, and records that. A client that has given the call up meanwhile has no answer.
+    pub(super) fn refuse(
+        &mut self,
+        respond: &mut Respond,
+        status: u8,
+        objection: &Objection,
+    ) -> Served {
         let denied = Denied {
             client: self.client.clone(),
             role: self.role.clone(),
@@ -118,8 +124,9 @@ impl<'a> CallRecord<'a> {
             command: None,
             asked: Powers::default(),
         };
-        relay::refuse(respond, status, &format!("dockgate: {denied}"));
+        let served = relay::refuse(respond, status, &format!("dockgate: {denied}"));
         self.finish(Decision::Deny, Some(objection), None);
+        served
     }
 
     /// Records that the call goes on, and keeps room for the record of its end.
