@@ -467,7 +467,7 @@ async fn drain(front: &Front, limit: Duration, impatient: impl Future<Output = (
         deadline_ms = limit.as_secs_f64() * 1e3,
         "Draining"
     );
-    service::stopping(&format!("Draining {live} connections"));
+    service::stopping(&format!("Draining {}", text::counted(live, "connection")));
     front.shared.draining.cancel();
     front.tasks.close();
     tokio::select! {

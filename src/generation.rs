@@ -23,6 +23,7 @@ use owner_key::OwnerKeyError;
 use pki::{Certificate, DenyList, TrustStore, Use, auto, identity};
 use policy::scope::OwnerKey;
 use policy::{Mode, Policy, PolicyError, Protected, toggles};
+use text::counted;
 
 /// What is said where there is no policy.
 pub const OPEN: &str =
@@ -248,9 +249,9 @@ pub fn policies(config: &Config) -> Vec<Finding> {
     };
     let mut findings = match &config.policy {
         Some(path) => vec![Finding::ok(format!(
-            "policy {path:?}: {} clients, {} roles; `dockgate policy check` says what each may do",
-            policy.clients.len(),
-            policy.roles.len()
+            "policy {path:?}: {}, {}; `dockgate policy check` says what each may do",
+            counted(policy.clients.len(), "client"),
+            counted(policy.roles.len(), "role")
         ))],
         None if policy.is_open() => Vec::new(),
         None => {

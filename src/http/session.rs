@@ -245,16 +245,17 @@ impl<'a> Session<'a> {
         let (limit, message, wait) = if self.entry.place != Admission::Within {
             let most = self.entry.per_client.connections;
             let message = format!(
-                "client \"{}\" already has {most} connections, the most one client may have (max-connections-per-client)",
-                self.entry.identity
+                "client \"{}\" already has {}, the most one client may have (max-connections-per-client)",
+                self.entry.identity,
+                text::counted(most, "connection")
             );
             (Limit::ConnectionsPerClient, message, Duration::ZERO)
         } else if let Err(wait) = self.entry.admit() {
             let most = self.entry.per_client.requests_per_second;
             let message = format!(
-                "client \"{}\" sends more than {} requests per second (max-requests-per-second-per-client)",
+                "client \"{}\" sends more than {} per second (max-requests-per-second-per-client)",
                 self.entry.identity,
-                most.map_or(0, std::num::NonZero::get)
+                text::counted(most.map_or(0, std::num::NonZero::get), "request")
             );
             (Limit::RequestsPerSecond, message, wait)
         } else {

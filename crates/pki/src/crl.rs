@@ -114,7 +114,7 @@ pub fn publishable(
 ) -> Result<Option<IssuedList>, CertsError> {
     if days == 0 || days > 3650 {
         return Err(CertsError::refused(
-            format!("a revocation list for {days} days"),
+            format!("a revocation list for {}", text::counted(days, "day")),
             "write a number from 1 to 3650",
         ));
     }
@@ -144,7 +144,10 @@ pub fn publishable(
     {
         let count = present.entries.len();
         return Err(CertsError::refused(
-            format!("{path:?} is the list of another CA, with {count} entries"),
+            format!(
+                "{path:?} is the list of another CA, with {}",
+                text::counted(count, "entry")
+            ),
             "use one --dir per CA; dockgate serve takes several lists (--tlscrl)",
         ));
     }

@@ -3,8 +3,10 @@
 //! Pure: no files, no clock, no terminal.
 
 mod columns;
+mod count;
 pub mod escape;
 mod nearest;
 
 pub use columns::{Align, columns};
+pub use count::counted;
 pub use nearest::{likeness, nearest, nearest_of};

@@ -120,8 +120,7 @@ fn describe(output: &mut Output<'_>, certificate: &Shown) {
     field("valid from", &timestamp(info.not_before));
     let left = match *days_left {
         days if days < 0 => "expired".to_owned(),
-        1 => "1 day left".to_owned(),
-        days => format!("{days} days left"),
+        days => format!("{} left", text::counted(days, "day")),
     };
     field(
         "valid until",

@@ -151,12 +151,12 @@ fn rates(before: Option<&Look>, now: &[Connection], at: Instant) -> Rates {
 fn heading(status: &GateStatus) -> String {
     let draining = if status.draining { ", draining" } else { "" };
     format!(
-        "dockgate {} (pid {}), up {}{draining}: {} connections, {} tunnels, {} in, {} out; engine {}",
+        "dockgate {} (pid {}), up {}{draining}: {}, {}, {} in, {} out; engine {}",
         status.version,
         status.pid,
         render::time(status.uptime_ms),
-        status.connections,
-        status.tunnels,
+        text::counted(status.connections, "connection"),
+        text::counted(status.tunnels, "tunnel"),
         render::bytes(status.bytes_in as f64),
         render::bytes(status.bytes_out as f64),
         render::plain(&status.upstream),

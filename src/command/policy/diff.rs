@@ -50,7 +50,10 @@ pub(super) fn run(args: &DiffArgs) -> Result<PolicyOutcome, PolicyError> {
     }
     if !args.json {
         let changed: usize = changes.values().sum();
-        lines.push(format!("{changed} of {requests} requests change verdict"));
+        lines.push(format!(
+            "{changed} of {} change verdict",
+            text::counted(requests, "request")
+        ));
     }
     Ok(PolicyOutcome::of(lines, code))
 }

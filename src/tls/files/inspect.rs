@@ -252,8 +252,9 @@ fn lifetime(
         let days = (summary.not_after - now).whole_days();
         out.push(
             Finding::warning(format!(
-                "{what} expires on {}, in {days} days",
-                date(summary.not_after)
+                "{what} expires on {}, in {}",
+                date(summary.not_after),
+                text::counted(days, "day")
             ))
             .hint(cure),
         );
