@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
@@ -125,10 +125,7 @@ impl Companion {
         let news = pipe::Receiver::from_owned_fd(OwnedFd::from(news));
         match news {
             Ok(news) => {
-                let mut lines = BufReader::with_capacity(LINE_BYTES, news).lines();
-                while let Ok(Some(_)) = lines.next_line().await {
-                    changed.notify_one();
-                }
+                told(news, &changed).await;
                 error!(
                     what,
                     "A process beside the gate has ended; the gate serves on with what it has: start it again"
@@ -138,6 +135,16 @@ impl Companion {
         }
         std::future::pending::<()>().await;
         drop(child);
+    }
+}
+
+/// Notifies `changed` for every piece with the end of a line in it, until there are no more. What a line says is not kept.
+async fn told(mut news: impl AsyncRead + Unpin, changed: &Notify) {
+    let mut piece = [0; LINE_BYTES];
+    while let Ok(count @ 1..) = news.read(&mut piece).await {
+        if piece[..count].contains(&b'\n') {
+            changed.notify_one();
+        }
     }
 }
 
@@ -157,4 +164,31 @@ fn command(config: &Config, subcommand: &'static str) -> Result<Command, Compani
         info!(listen = %enroll.listen, dir = %enroll.dir.display(), "Starting the signer");
     }
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_not_kept_and_every_end_of_a_line_notifies() {
+        use tokio::io::AsyncWriteExt;
+
+        let (mut companion, gate) = tokio::io::duplex(LINE_BYTES);
+        let changed = Notify::new();
+        let says = async {
+            // More than is ever held at once: it goes on only as it is read away.
+            for _ in 0..1024 {
+                companion
+                    .write_all(&[b'x'; LINE_BYTES])
+                    .await
+                    .expect("write");
+            }
+            assert!(futures_util::FutureExt::now_or_never(changed.notified()).is_none());
+            companion.write_all(b"\n").await.expect("write");
+            changed.notified().await;
+            drop(companion);
+        };
+        tokio::join!(told(gate, &changed), says);
+    }
 }
