@@ -1,4 +1,4 @@
-//! What anybody on the machine could change is warned of, by `check` and at start.
+//! What anybody on the machine could change is warned of, by `check`, `doctor` and at start.
 
 use std::{
     fs::{self, Permissions},
@@ -32,7 +32,7 @@ fn said(dir: &Path, command: &[&str]) -> String {
 }
 
 #[test]
-fn world_writable_files_and_directories_are_warned_of_in_check_and_at_start() {
+fn world_writable_files_and_directories_are_warned_of_in_check_doctor_and_at_start() {
     let dir = initialised();
     let root = dir.path().canonicalize().expect("a path");
     let mode = |path: &str, mode: u32| {
@@ -50,6 +50,7 @@ fn world_writable_files_and_directories_are_warned_of_in_check_and_at_start() {
         &["check", "--offline"][..],
         &["serve", "--log-format=json"],
         &["serve", "--log-format=text"],
+        &["doctor"],
     ];
     for command in commands {
         let said = said(&root, command);

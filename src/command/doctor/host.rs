@@ -8,6 +8,7 @@ use time::macros::datetime;
 use crate::cli::ServeArgs;
 use crate::command::check;
 use crate::command::doctor::{Report, running};
+use crate::command::exposure;
 use crate::config::{self, Config};
 use crate::finding::Finding;
 use crate::generation;
@@ -71,7 +72,8 @@ fn walk(report: &mut Report, config: &Config) {
         .iter()
         .flat_map(|listen| running.listening(listen))
         .collect();
-    let _healthy = report.note("user", check::user(config))
+    let _healthy = report.note("files", exposure::findings(config))
+        && report.note("user", check::user(config))
         && report.note("socket", check::engine(&config.upstream))
         && report.note("clock", [clock(now)])
         && report.note("certificates", generation::certificates(config, now))
