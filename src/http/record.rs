@@ -17,6 +17,7 @@ use crate::observe::metrics;
 use crate::observe::registry::Entry;
 use docker_api::{Hijack, Operation};
 use policy::{Denied, Mode, Permitted};
+use text::escape;
 
 /// Bytes of the reason that are recorded.
 const MAX_REASON: usize = 1024;
@@ -94,7 +95,7 @@ impl<'a> RequestRecord<'a> {
         (operation, hijack): (Operation, Hijack),
         target: Option<&str>,
     ) -> Self {
-        let path = shown(path, MAX_DETAIL);
+        let path = shown(&escape::public_path(path), MAX_DETAIL);
         let number = entry.begin(operation, &path);
         Self {
             shared,
@@ -109,7 +110,7 @@ impl<'a> RequestRecord<'a> {
             target: shared
                 .audit
                 .is_some()
-                .then(|| target.map(|name| shown(name, MAX_DETAIL)))
+                .then(|| target.map(|name| shown(&escape::without_credentials(name), MAX_DETAIL)))
                 .flatten(),
             started: Instant::now(),
             time: SystemTime::now(),
@@ -209,7 +210,7 @@ impl<'a> RequestRecord<'a> {
         if let Some(record) = self.record() {
             record.decision = Decision::Deny;
             record.rule = Some(rule.to_owned());
-            record.detail = Some(shown(why, MAX_DETAIL));
+            record.detail = Some(shown(&escape::without_url_secrets(why), MAX_DETAIL));
         }
     }
 
@@ -219,11 +220,12 @@ impl<'a> RequestRecord<'a> {
         self.refused_by("limit", why);
     }
 
-    /// Records that the request is about to go on, and keeps room for the record of its end.
+    /// Records that the request is about to go on, and keeps room for the record of its end. Where the reader of the audit is
+    /// late, it waits for it.
     ///
     /// # Errors
     /// When that cannot be recorded: without a record there is no access.
-    pub fn goes_on(&mut self) -> io::Result<()> {
+    pub async fn goes_on(&mut self) -> io::Result<()> {
         let Some(sink) = self.shared.audit.clone() else {
             return Ok(());
         };
@@ -235,8 +237,7 @@ impl<'a> RequestRecord<'a> {
         record.event = Event::Decided;
         let room = sink.decided(record, ends);
         record.event = Event::Request;
-        self.room = Some(room?);
-        Ok(())
+        self.room.insert(room?).recorded().await
     }
 
     fn write(&mut self) {
@@ -329,7 +330,7 @@ impl<'a> RequestRecord<'a> {
             record.bytes_out = bytes_out;
             record.duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
             record.upstream_us = upstream_us;
-            record.reason = reason.map(|why| shown(why, MAX_REASON));
+            record.reason = reason.map(|why| shown(&escape::without_url_secrets(why), MAX_REASON));
             self.write();
         }
     }

@@ -4,6 +4,7 @@
 
 use hyper::StatusCode;
 use serde::Serialize;
+use text::escape;
 
 use crate::engine::lookup::EngineReply;
 
@@ -106,7 +107,7 @@ impl Refusal {
     #[must_use]
     pub fn to_bytes(&self, is_head: bool, connection: Option<&str>) -> Vec<u8> {
         let (code, reason) = self.status.line();
-        let message = format!("dockgate: {}", self.message);
+        let message = format!("dockgate: {}", escape::without_url_secrets(&self.message));
         let mut body = serde_json::to_string(&Body { message: &message }).unwrap_or_default();
         body.push('\n');
         let connection =

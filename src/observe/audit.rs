@@ -191,7 +191,10 @@ impl Record {
     pub fn denied(&mut self, denied: &Denied) {
         self.decision = Decision::Deny;
         self.rule = Some(denied.rule.to_owned());
-        self.detail = Some(shown(&denied.detail, MAX_DETAIL));
+        self.detail = Some(shown(
+            &escape::without_url_secrets(&denied.detail),
+            MAX_DETAIL,
+        ));
         self.grant = Some(shown(&denied.grant, MAX_DETAIL)).filter(|line| !line.is_empty());
         self.command = denied.command.as_deref().map(shown_command);
         self.asked(&denied.asked);

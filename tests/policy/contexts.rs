@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::support::{Ask, limits};
 
 /// An archive of these files.
-fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn tar(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, text) in files {
         add(&mut builder, name, text.as_bytes());
@@ -42,7 +42,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What the judge says of a body that comes in pieces of this size, and how many bytes would have gone on.
-fn judged(policy: &Policy, query: &str, body: &[u8], piece: usize) -> (Result<(), Denied>, usize) {
+pub(crate) fn judged(
+    policy: &Policy,
+    query: &str,
+    body: &[u8],
+    piece: usize,
+) -> (Result<(), Denied>, usize) {
     let target = format!("/v1.45/build{query}");
     let permitted = Ask::new(policy, "POST", &target).allowed();
     let mut judge = permitted.context().expect("a classic build").judge();

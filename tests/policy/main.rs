@@ -25,6 +25,7 @@ mod readings;
 mod requests;
 mod roles;
 mod scope;
+mod secrets;
 mod storage;
 mod swarm;
 mod targets;

@@ -163,7 +163,8 @@ impl<'p> Findings<'p> {
             }
         }
         let bytes = self.bytes + power.field.len() + power.value.len();
-        if full || bytes > MOST_BYTES {
+        // Without its secrets a value would be another one.
+        if full || bytes > MOST_BYTES || !power.is_public() {
             self.asked.omitted += 1;
         } else {
             self.bytes = bytes;

@@ -24,7 +24,7 @@ impl LimitGrant {
     pub fn of(power: &Power) -> Option<LimitGrant> {
         let (name, value) = power.fact()?;
         let key = LimitKey::from_name(name)?;
-        if value.len() > LONGEST {
+        if value.len() > LONGEST || !power.is_public() {
             return None;
         }
         let text = match (key, ImageName::parse(&value)) {

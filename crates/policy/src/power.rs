@@ -3,6 +3,7 @@
 //! Every reader (create bodies, services, inspected targets, builds, parameters) produces [`Power`]s, and one judge
 //! holds them against the role's limits. A second spelling of the same power is a second producer, never a second rule.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use text::escape;
@@ -168,6 +169,33 @@ impl Power {
         )
     }
 
+    /// The value as it is shown: without what stands before an `@`, and without a query. Paths of the host have neither.
+    fn shown(&self) -> Cow<'_, str> {
+        match self.means {
+            Means::HostPath { .. } => escape::without_url_secrets(&self.value),
+            _ => escape::without_credentials(&self.value),
+        }
+    }
+
+    /// The field as it is shown: a key of a map is the peer's too.
+    fn shown_field(&self) -> Cow<'_, str> {
+        match self.means {
+            Means::HostPath { .. } | Means::Never("binds") => {
+                escape::without_url_secrets(&self.field)
+            }
+            // A parameter begins with a mark of its own.
+            _ => match self.field.strip_prefix('?') {
+                Some(name) => Cow::Owned(format!("?{}", escape::without_credentials(name))),
+                None => escape::without_credentials(&self.field),
+            },
+        }
+    }
+
+    /// Whether the value can be kept in records as it is. One without its secrets would be another one.
+    pub fn is_public(&self) -> bool {
+        *self.shown() == self.value
+    }
+
     /// The power as a key of the limits and a value, which audit records carry and `policy learn` reads.
     /// `None` for what no limit can allow.
     pub fn fact(&self) -> Option<(&'static str, String)> {
@@ -204,17 +232,18 @@ impl Power {
 impl fmt::Display for Power {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.value.is_empty() {
-            return printable(f, &self.field);
+            return printable(f, &self.shown_field());
         }
-        printable(f, &self.field)?;
+        printable(f, &self.shown_field())?;
         f.write_str(if self.is_fault() { ": " } else { "=" })?;
-        printable(f, &self.value)
+        printable(f, &self.shown())
     }
 }
 
-/// Writes text that came from a peer: control characters escaped, long text cut.
+/// Writes text that came from a peer: without secrets of URLs, control characters escaped, long text cut.
 pub(super) fn printable(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     const LONGEST: usize = 200;
+    let text = escape::without_url_secrets(text);
     for (count, c) in text.chars().enumerate() {
         if count == LONGEST {
             return f.write_str("…");

@@ -149,11 +149,12 @@ pub fn secret(value: &str) -> Option<&'static str> {
         .then_some("what may be a key")
 }
 
-/// Without the user and password before an `@`, and without the query after a `?`.
+/// A value without the user and password before an `@`, and without the query after a `?`, with and without a scheme. The `@`
+/// before the digest of an image is another one.
 #[must_use]
 pub fn without_credentials(value: &str) -> Cow<'_, str> {
     let rest = value.find("://").map_or(0, |scheme| scheme + "://".len());
-    let host = value[rest..].rfind('@').map(|at| rest + at);
+    let host = user_end(&value[rest..]).map(|at| rest + at);
     let query = value[host.unwrap_or(rest)..]
         .find('?')
         .map(|at| host.unwrap_or(rest) + at);
@@ -171,11 +172,90 @@ pub fn without_credentials(value: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A message without PEM and without anything that looks like a part of a key: the net under every error that is printed
-/// or logged, whoever wrote its text.
+/// Where what stands before a host ends: at the last `@` that no digest follows.
+fn user_end(text: &str) -> Option<usize> {
+    text.rmatch_indices('@')
+        .map(|(at, _)| at)
+        .find(|at| !is_digest(&text[at + 1..]))
+}
+
+/// Whether a text begins with the digest of an image, as names and paths have it.
+fn is_digest(text: &str) -> bool {
+    let hex = ["sha256", "sha384", "sha512"]
+        .iter()
+        .find_map(|algorithm| text.strip_prefix(algorithm))
+        .and_then(|rest| {
+            [":", "%3A", "%3a"]
+                .iter()
+                .find_map(|colon| rest.strip_prefix(colon))
+        });
+    hex.is_some_and(|hex| hex.bytes().take_while(u8::is_ascii_hexdigit).count() >= 32)
+}
+
+/// A message without the credentials and queries of the URLs in it. A user without a password, as in `ssh://git@host`, is shown.
+#[must_use]
+pub fn without_url_secrets(message: &str) -> Cow<'_, str> {
+    const SEPARATOR: &str = "://";
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\\');
+    let mut out = String::new();
+    let mut done = 0;
+    while let Some(found) = message[done..].find(SEPARATOR) {
+        let at = done + found;
+        let word = at + message[at..].find(ends).unwrap_or(message.len() - at);
+        out.push_str(&message[done..at]);
+        let url = &message[at..word];
+        let user = url[SEPARATOR.len()..].split_once('@');
+        let plain = message[..at].ends_with("ssh")
+            && user.is_some_and(|(user, host)| {
+                !user.contains([':', '/', '?']) && !host.contains(['@', '?'])
+            });
+        match plain {
+            true => out.push_str(url),
+            false => out.push_str(&without_credentials(url)),
+        }
+        done = word;
+    }
+    if done == 0 {
+        return Cow::Borrowed(message);
+    }
+    out.push_str(&message[done..]);
+    if out == message {
+        return Cow::Borrowed(message);
+    }
+    Cow::Owned(out)
+}
+
+/// The path of a request without what stands before an `@` in the name of an object: an image may be written as a URL.
+#[must_use]
+pub fn public_path(path: &str) -> Cow<'_, str> {
+    let last = |sign: &str| {
+        path.rmatch_indices(sign)
+            .map(|(at, _)| at)
+            .find(|at| !is_digest(&path[at + sign.len()..]))
+    };
+    let Some(at) = last("@").max(last("%40")) else {
+        return Cow::Borrowed(path);
+    };
+    // Behind the version and the kind of object.
+    let before = &path[..at];
+    let is_version = |part: &str| {
+        part.strip_prefix('v')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let skipped = 2 + usize::from(is_version(before.trim_start_matches('/')));
+    let parts = before.split_inclusive('/').take(skipped);
+    let start: usize = parts.filter(|part| part.ends_with('/')).map(str::len).sum();
+    Cow::Owned(format!("{}…{}", &path[..start], &path[at..]))
+}
+
+/// A message without PEM, without anything that looks like a part of a key, and without credentials and queries of URLs: the
+/// net under every error that is printed or logged, whoever wrote its text.
 #[must_use]
 pub fn redacted(message: &str) -> Cow<'_, str> {
-    let text = without_pem(message);
+    let text = match without_url_secrets(message) {
+        Cow::Borrowed(message) => without_pem(message),
+        Cow::Owned(message) => Cow::Owned(without_pem(&message).into_owned()),
+    };
     let mut found: Vec<(usize, usize)> = Vec::new();
     for (start, run) in runs(&text) {
         let tail = found
@@ -505,6 +585,82 @@ mod tests {
     }
 
     #[test]
+    fn the_digest_of_an_image_is_no_host_and_is_shown() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for (value, shown) in [
+            (format!("alpine@{digest}"), format!("alpine@{digest}")),
+            (
+                format!("reg.io:5000/a@{digest}"),
+                format!("reg.io:5000/a@{digest}"),
+            ),
+            (
+                format!("ada:secret@reg.io/a@{digest}"),
+                format!("…@reg.io/a@{digest}"),
+            ),
+            (format!("secret@{digest}@reg.io"), "…@reg.io".to_owned()),
+            (
+                "secret@sha256:short".to_owned(),
+                "…@sha256:short".to_owned(),
+            ),
+        ] {
+            assert_eq!(without_credentials(&value), shown);
+            assert_eq!(without_url_secrets(&value), value);
+        }
+        for (path, shown) in [
+            (
+                format!("/v1.45/images/a@{digest}/json"),
+                format!("/v1.45/images/a@{digest}/json"),
+            ),
+            (
+                "/v1.45/containers/web/json".to_owned(),
+                "/v1.45/containers/web/json".to_owned(),
+            ),
+            (
+                "/v1.45/images/ada:se/cret@reg.io/a/push".to_owned(),
+                "/v1.45/images/…@reg.io/a/push".to_owned(),
+            ),
+            (
+                "/images/https://ada:secret%40reg.io/a/json".to_owned(),
+                "/images/…%40reg.io/a/json".to_owned(),
+            ),
+            (
+                format!("/images/ada:secret@reg.io/a@{digest}/json"),
+                format!("/images/…@reg.io/a@{digest}/json"),
+            ),
+            ("/secret@x".to_owned(), "/…@x".to_owned()),
+            ("secret@x".to_owned(), "…@x".to_owned()),
+        ] {
+            assert_eq!(public_path(&path), shown);
+        }
+    }
+
+    #[test]
+    fn a_message_loses_the_credentials_and_queries_of_every_url_in_it_and_nothing_else() {
+        for (message, shown) in [
+            (
+                "cannot reach https://ada:secret@host/x: refused",
+                "cannot reach https://…@host/x: refused",
+            ),
+            (
+                "\"https://host/x?token=secret\": expected git://u:secret@h/r.git#main",
+                "\"https://host/x?…\": expected git://…@h/r.git#main",
+            ),
+            ("https://secret@host", "https://…@host"),
+            (
+                "ssh://ada:secret@host ssh://git@host/x",
+                "ssh://…@host ssh://git@host/x",
+            ),
+            (
+                "client bob@example.com, tcp://host:2376",
+                "client bob@example.com, tcp://host:2376",
+            ),
+            ("what? [\"a?b\"]", "what? [\"a?b\"]"),
+        ] {
+            assert_eq!(redacted(message), shown);
+        }
+    }
+
+    #[test]
     fn long_values_are_cut_and_line_feeds_escaped() {
         assert_eq!(quoted("a\n\"b"), "\"a\\n\\\"b\"");
         assert_eq!(quoted(&"é ".repeat(100)).chars().count(), LONGEST + 3);
@@ -537,7 +693,7 @@ mod tests {
             for out in [quoted(&text), line(&text).into_owned(), shell_word(&text).into_owned()] {
                 proptest::prop_assert!(!out.chars().any(is_unsafe));
             }
-            let _ = (redacted(&text), without_pem(&text));
+            let _ = (redacted(&text), without_pem(&text), public_path(&text));
         }
     }
 }

@@ -130,7 +130,7 @@ impl<'a> Caller<'a> {
                 return record.refuse(&mut respond, status, &objection);
             }
         };
-        if let Err(e) = record.goes_on() {
+        if let Err(e) = record.goes_on().await {
             let message = format!("the audit cannot be written, so nothing is let through: {e}");
             return record.refuse(&mut respond, UNAVAILABLE, &Objection::new("audit", message));
         }

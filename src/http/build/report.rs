@@ -19,6 +19,7 @@ use crate::observe::registry::{Entry, LiveCall};
 use docker_api::Operation;
 use policy::build::{BuildFacts, Objection};
 use policy::{ClientRef, Denied, Mode, Policy, Powers};
+use text::escape;
 
 /// Bytes of a call that `ps` shows.
 const MOST_SHOWN: usize = 512;
@@ -130,13 +131,14 @@ impl<'a> CallRecord<'a> {
     }
 
     /// Records that the call goes on, and keeps room for the record of its end.
-    pub(super) fn goes_on(&mut self) -> io::Result<()> {
-        if let Some(audit) = &self.shared.audit {
-            let (decision, objection) = self.decision();
-            let record = self.audited(Event::Decided, decision, objection.as_ref(), None);
-            self.room = Some(audit.decided(&record, 1)?);
-        }
-        Ok(())
+    pub(super) async fn goes_on(&mut self) -> io::Result<()> {
+        let Some(audit) = &self.shared.audit else {
+            return Ok(());
+        };
+        let (decision, objection) = self.decision();
+        let record = self.audited(Event::Decided, decision, objection.as_ref(), None);
+        let room = audit.decided(&record, 1)?;
+        self.room.insert(room).recorded().await
     }
 
     fn decision(&self) -> (Decision, Option<Objection>) {
@@ -163,12 +165,12 @@ impl<'a> CallRecord<'a> {
         if let Some(source) = refused_source(end) {
             self.facts.add("sources", source);
             decision = Decision::Deny;
-            let detail = format!("the engine refused the source \"{source}\"");
+            let detail = format!("the engine refused the source {}", escape::quoted(source));
             objection = Some(Objection::new("sources", detail));
         }
         let error = end.status.filter(|status| *status != 0);
         let error = error.map(|status| format!("gRPC status {status}: {}", end.message));
-        let error = error.map(|error| shown(&error, 512));
+        let error = error.map(|error| shown(&escape::without_url_secrets(&error), 512));
         self.finish(decision, objection.as_ref(), error.as_deref());
     }
 
@@ -235,7 +237,9 @@ impl<'a> CallRecord<'a> {
             target: None,
             decision,
             rule: objection.map(|objection| objection.rule.to_owned()),
-            detail: objection.map(|objection| shown(&objection.detail, MAX_DETAIL)),
+            detail: objection.map(|objection| {
+                shown(&escape::without_url_secrets(&objection.detail), MAX_DETAIL)
+            }),
             grant: None,
             mode: match self.mode {
                 Mode::Enforce => "enforce".to_owned(),

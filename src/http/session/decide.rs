@@ -64,10 +64,12 @@ impl Session<'_> {
                     self.authorize(record, question.take(), request, out, body)
                         .await?;
                     if !self.is_replaced() {
-                        return match record.goes_on() {
-                            Ok(()) => Ok(permit),
-                            Err(e) => Err(unrecorded(record, &e)),
-                        };
+                        match record.goes_on().await {
+                            Err(e) => return Err(unrecorded(record, &e)),
+                            // The audit may have been waited for.
+                            Ok(()) if !self.is_replaced() => return Ok(permit),
+                            Ok(()) => {}
+                        }
                     }
                 }
                 Ok(Err(denied)) => {

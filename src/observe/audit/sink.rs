@@ -2,7 +2,8 @@
 //!
 //! Records are written whole and in order. One that cannot be written waits, and then [`Sink::ready`] says no: what becomes
 //! of requests is the operator's choice (`--audit-failure`). What waits is bounded; a gate told to continue counts what it
-//! had to drop. No write waits for a reader: a pipe that nobody empties is a sink that fails, after `PATIENCE`.
+//! had to drop. No write waits for a reader: a pipe that nobody empties is a sink that fails, after `PATIENCE`. Only a request
+//! whose decision stands in the queue waits that long, since it must not go on before that is out of the process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -35,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a pipe that has room takes without waiting for its reader (`PIPE_BUF` of Linux, pipe(7)).
 const AT_ONCE: usize = 4096;
+
+/// How often a request looks whether the record of its decision has been taken.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How often [`Sink::keep`] tries again what waits.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -69,12 +73,21 @@ pub struct Sink {
 struct AuditState {
     out: Option<Out>,
     waiting: Vec<u8>,
+    /// Bytes that were written, from the first on.
+    written: u64,
     /// Bytes that ends of allowed requests may still need.
     promised: usize,
     dropped: u64,
     failing: bool,
     /// Since when a reader has left the sink full.
     stalled: Option<Instant>,
+}
+
+impl AuditState {
+    /// How many bytes will have been written once nothing waits.
+    fn end(&self) -> u64 {
+        self.written + self.waiting.len() as u64
+    }
 }
 
 #[derive(Debug)]
@@ -118,6 +131,7 @@ impl Sink {
         let state = AuditState {
             out,
             waiting: if torn { b"\n".to_vec() } else { Vec::new() },
+            written: 0,
             promised: 0,
             dropped: 0,
             failing: false,
@@ -152,7 +166,8 @@ impl Sink {
         }
     }
 
-    /// Writes the record of a decision that allows a request, and keeps room for `ends` more records of it.
+    /// Writes the record of a decision that allows a request, and keeps room for `ends` more records of it. The request goes on
+    /// when [`Room::recorded`] says so.
     ///
     /// # Errors
     /// Where it cannot be written and the operator did not say to continue: the request must not go on.
@@ -185,6 +200,7 @@ impl Sink {
         Ok(Room {
             sink: self.clone(),
             bytes,
+            decided: (line.len(), state.end()),
         })
     }
 
@@ -243,9 +259,41 @@ impl Sink {
 pub struct Room {
     sink: Arc<Sink>,
     bytes: usize,
+    /// Length of the record of the decision, and where in everything that is written it ends.
+    decided: (usize, u64),
 }
 
 impl Room {
+    /// Waits until the record of the decision is out of the process, or the sink fails. A gate that continues waits for nothing.
+    ///
+    /// # Errors
+    /// When it could not be written: the request must not go on.
+    pub async fn recorded(&self) -> io::Result<()> {
+        let (len, end) = self.decided;
+        loop {
+            {
+                let mut state = self.sink.lock();
+                let outcome = self.sink.settle(&mut state);
+                if self.sink.on_failure == OnFailure::Continue
+                    || state.written >= end
+                    || state.waiting.is_empty()
+                {
+                    return Ok(());
+                }
+                if let Err(e) = outcome {
+                    // It is refused instead. What has been begun, or has others behind it, stays.
+                    if state.end() == end
+                        && let Some(before) = state.waiting.len().checked_sub(len)
+                    {
+                        state.waiting.truncate(before);
+                    }
+                    return Err(e);
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Writes one of these records.
     pub fn write(&mut self, record: &Record) {
         let line = line(record);
@@ -309,6 +357,7 @@ fn attempt(target: &Target, state: &mut AuditState) -> io::Result<()> {
         }
     };
     state.waiting.drain(..written);
+    state.written += written as u64;
     outcome
 }
 

@@ -1,6 +1,7 @@
 //! What the audit says of each decision, and what becomes of requests when it cannot say it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 use std::thread;
 
@@ -190,6 +191,59 @@ fn paths_are_recorded_as_sent_and_not_without_end() {
 }
 
 #[test]
+fn a_secret_in_a_path_or_a_parameter_is_neither_answered_nor_logged_nor_recorded() {
+    let site = Site::start(POLICY, &["--access-log", "on"]);
+    let mut client = site.client("ci");
+    for (target, shown) in [
+        (
+            "/v1.51/images/bob:hunter2@reg.example.com/x/push",
+            "/v1.51/images/…@reg.example.com/x/push",
+        ),
+        (
+            "/v1.51/images/bob:hunter2%40reg.example.com/x/push",
+            "/v1.51/images/…%40reg.example.com/x/push",
+        ),
+        (
+            "/v1.51/bob:hunter2@reg.example.com",
+            "/v1.51/…@reg.example.com",
+        ),
+        (
+            "/v1.51/images/create?fromImage=bob:hunter2@reg.example.com/y",
+            "/v1.51/images/create",
+        ),
+        (
+            "/v1.51/build?remote=https://hunter2@git.example.com/a?hunter2",
+            "/v1.51/build",
+        ),
+        (
+            "/v1.51/images/create?fromSrc=host.example.com/a?hunter2&repo=a",
+            "/v1.51/images/create",
+        ),
+    ] {
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.status, 403, "{target}");
+        assert!(
+            !answer.text().contains("hunter2"),
+            "{target}: {}",
+            answer.text()
+        );
+        site.record(|record| record.path == shown && record.status == 403);
+    }
+    let audit = fs::read_to_string(&site.audit).expect("an audit");
+    eventually(
+        || match site.gate.count(|line| line["message"] == "Request") {
+            6.. => Ok(()),
+            logged => Err(format!("{logged} requests in the log")),
+        },
+    );
+    let logged = site.gate.count(|line| line.to_string().contains("hunter2"));
+    assert!(!audit.contains("hunter2") && logged == 0, "{audit}");
+}
+
+#[test]
 fn sighup_opens_the_audit_anew() {
     let site = Site::start(POLICY, &[]);
     let mut viewer = site.client("viewer");
@@ -262,7 +316,7 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
 }
 
 #[test]
-fn an_audit_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
+fn an_audit_that_nobody_reads_refuses_requests_and_does_not_hold_up_the_end() {
     let dir = tempfile::tempdir().expect("a directory");
     let engine = Daemon::start(&engine_socket(&dir));
     let pki = Pki::create(dir.path());
@@ -313,6 +367,56 @@ fn an_audit_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
     let refused = 1 + 1 + (again - 1);
     assert_eq!(statuses.len(), allowed + refused, "{statuses:?}");
     assert_eq!(statuses.last(), Some(&200));
+}
+
+#[test]
+fn a_request_goes_on_only_when_a_late_reader_has_left_room_for_its_record() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pipe = dir.path().join("audit.fifo");
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::Mode::from_raw_mode(0o600),
+    )
+    .expect("a pipe");
+    let open = || {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true);
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        options.open(&pipe).expect("the pipe")
+    };
+    let mut reader = open();
+    let fill = |mut pipe: &fs::File| {
+        for size in [4096, 1] {
+            while pipe.write(&vec![b'\n'; size]).is_ok() {}
+        }
+    };
+    fill(&reader);
+    let site = Site::start(POLICY, &["--audit", &pipe.display().to_string()]);
+    let mut viewer = site.client("viewer");
+    viewer.send("GET /v1.51/containers/json HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut read = String::new();
+    let mut records = |event: Event| {
+        eventually(|| {
+            let mut piece = [0; 65_536];
+            if let Ok(count) = reader.read(&mut piece) {
+                read.push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+            let mut records = read
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let found = records.find(|record: &Record| record.event == event);
+            found.ok_or_else(|| read.trim().to_owned())
+        })
+    };
+    assert_eq!(records(Event::Decided).decision, Decision::Allow);
+    assert_eq!(viewer.answer().status, 200);
+    assert_eq!(records(Event::Request).status, 200);
+    // Nobody reads: no record, no access.
+    fill(&open());
+    let heard = site.engine.heard("GET ").len();
+    assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 503);
+    assert_eq!(site.engine.heard("GET ").len(), heard);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use buildkit::{CacheEntry, Exporter};
 use docker_api::Operation;
+use text::escape;
 
 use super::judge::{BuildContext, Objection};
 use super::{Build, joined, named, output, truthy};
@@ -57,7 +58,7 @@ impl Build {
     ) -> Result<(), Objection> {
         let kind = output(exporter.kind);
         if !self.outputs.iter().any(|allowed| allowed == kind) {
-            let detail = format!("the exporter \"{}\"", exporter.kind);
+            let detail = format!("the exporter {}", escape::quoted(exporter.kind));
             return Err(Objection::new("outputs", detail).allowing(joined(&self.outputs)));
         }
         if kind != "image" {
@@ -66,8 +67,9 @@ impl Build {
         let known = |key: &str| PACKING.contains(&key) || key.starts_with("annotation");
         if let Some(key) = exporter.attributes.keys().find(|key| !known(key)) {
             let detail = format!(
-                "the attribute \"{key}\" of the exporter \"{}\"",
-                exporter.kind
+                "the attribute {} of the exporter {}",
+                escape::quoted(key),
+                escape::quoted(exporter.kind)
             );
             return Err(Objection::new("outputs", detail));
         }
@@ -96,11 +98,11 @@ impl Build {
     /// One name that an image gets.
     fn name(&self, name: &str, push: bool, context: &BuildContext<'_>) -> Result<(), Objection> {
         if !named(&self.tags, name) {
-            let detail = format!("the image name \"{name}\"");
+            let detail = format!("the image name {}", escape::quoted(name));
             return Err(Objection::new("tags", detail).allowing(joined(&self.tags)));
         }
         if push && !named(&self.push, name) {
-            let detail = format!("pushing \"{name}\"");
+            let detail = format!("pushing {}", escape::quoted(name));
             return Err(Objection::new("push", detail).allowing(joined(&self.push)));
         }
         let power = Power::new("name", name, LimitKey::Tags);
@@ -109,7 +111,10 @@ impl Build {
             .doubt(&power)
             .or_else(|| context.protected.objection(Operation::ImageTag, &power));
         match objection {
-            Some(why) => Err(Objection::new("protected", format!("\"{name}\" {why}"))),
+            Some(why) => Err(Objection::new(
+                "protected",
+                format!("{} {why}", escape::quoted(name)),
+            )),
             None => Ok(()),
         }
     }
@@ -129,14 +134,17 @@ impl Build {
                 let name = cache.attributes.get("ref").copied().unwrap_or_default();
                 let known = |key: &&str| REGISTRY_CACHE.contains(key);
                 if let Some(key) = cache.attributes.keys().find(|key| !known(key)) {
-                    return refused(format!("the attribute \"{key}\" of a cache in a registry"));
+                    return refused(format!(
+                        "the attribute {} of a cache in a registry",
+                        escape::quoted(key)
+                    ));
                 }
                 match named(&self.cache, name) {
                     true => Ok(()),
-                    false => refused(format!("the cache \"{name}\"")),
+                    false => refused(format!("the cache {}", escape::quoted(name))),
                 }
             }
-            kind => refused(format!("a cache of type \"{kind}\"")),
+            kind => refused(format!("a cache of type {}", escape::quoted(kind))),
         }
     }
 }

@@ -25,12 +25,8 @@ pub struct BuildFacts {
 impl BuildFacts {
     /// Adds one.
     pub fn add(&mut self, key: &str, value: &str) {
-        // The `@` of an image stands before its digest.
-        let value = match key == "sources" && !value.starts_with("docker-image://") {
-            true => text::escape::without_credentials(value).into_owned(),
-            false => value.to_owned(),
-        };
-        let fact = (format!("{PREFIX}{key}"), value);
+        let value = text::escape::without_credentials(value);
+        let fact = (format!("{PREFIX}{key}"), value.into_owned());
         if self.kept.contains(&fact) {
             return;
         }

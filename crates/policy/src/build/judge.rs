@@ -7,6 +7,7 @@ use buildkit::append::map_entry;
 use buildkit::solve::Attributes;
 use buildkit::{CacheEntry, FrontendSolve, Llb, Solve};
 use docker_api::json::{self, Value};
+use text::escape;
 
 use super::{Build, joined};
 use crate::protected::Protected;
@@ -161,7 +162,7 @@ impl Build {
     }
 
     pub(super) fn entitlement(&self, asked: &str) -> Objection {
-        let detail = format!("the build asks for {asked}");
+        let detail = format!("the build asks for {}", escape::without_credentials(asked));
         Objection::new("entitlements", detail).allowing(joined(&self.entitlements))
     }
 
@@ -183,7 +184,7 @@ impl Build {
         context: &BuildContext<'_>,
     ) -> Result<(), Objection> {
         if !matches!(frontend, "" | "dockerfile.v0" | "gateway.v0") {
-            let detail = format!("the frontend \"{frontend}\" is unknown");
+            let detail = format!("the frontend {} is unknown", escape::quoted(frontend));
             return Err(Objection::new("message", detail));
         }
         let image =
@@ -299,7 +300,10 @@ impl Build {
         if !self.shared_cache_mounts {
             let own = format!("{}/", context.namespace);
             if let Some(id) = llb.cache_ids.iter().find(|id| !id.starts_with(&own)) {
-                let detail = format!("the cache mount \"{id}\" is not in the client's namespace");
+                let detail = format!(
+                    "the cache mount {} is not in the client's namespace",
+                    escape::quoted(id)
+                );
                 return Err(
                     Objection::new("cache_mounts", detail).allowing("cache_mounts = \"shared\"")
                 );
@@ -322,5 +326,8 @@ fn names_session(key: &str) -> bool {
 }
 
 fn cgroup_parent(parent: &str) -> Objection {
-    Objection::new("cgroup-parent", format!("the cgroup parent \"{parent}\""))
+    Objection::new(
+        "cgroup-parent",
+        format!("the cgroup parent {}", escape::quoted(parent)),
+    )
 }

@@ -2,6 +2,7 @@
 
 use docker_api::image::{ALL_TAGS, ImageName, Reference};
 use docker_api::json::Value;
+use text::escape;
 
 use super::outbound::{address, registry};
 use super::parameters::Parameters;
@@ -28,6 +29,7 @@ pub(super) fn pull(parameters: &Parameters, out: &mut Findings<'_>) {
     let (image, tag) = (parameters.get("fromImage"), parameters.get("tag"));
     let image = image.strip_suffix(':').unwrap_or(image);
     if image.contains('@') && !tag.is_empty() {
+        let image = escape::without_credentials(image);
         let both = format!("{image}, with a digest and ?tag={tag}");
         return out.never("images", "?fromImage", both);
     }

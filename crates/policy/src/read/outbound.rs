@@ -2,6 +2,7 @@
 
 use docker_api::image::Reference;
 use docker_api::json::Value;
+use text::escape;
 
 use crate::fetch::Host;
 use crate::findings::Findings;
@@ -22,7 +23,10 @@ pub(crate) fn registry(image: &str, field: &str, out: &mut Findings<'_>) {
         None => out.never(
             "images",
             field,
-            format!("{image}, expected the name of an image"),
+            format!(
+                "{}, expected the name of an image",
+                escape::without_credentials(image)
+            ),
         ),
     }
 }

@@ -32,18 +32,6 @@ pub enum Rule {
 
 use Rule::{Empty, False, Repeats};
 
-/// A value as a message may show it: an address may carry a name and a password (RFC 3986 §3.2.1).
-fn without_password(value: &str) -> Cow<'_, str> {
-    let Some((scheme, rest)) = value.split_once("://") else {
-        return Cow::Borrowed(value);
-    };
-    // A password may hold what ends an authority elsewhere, so whatever stands before the last `@` is left out.
-    match rest.rfind('@') {
-        Some(at) => Cow::Owned(format!("{scheme}://***{}", &rest[at..])),
-        None => Cow::Borrowed(value),
-    }
-}
-
 /// Whether more is judged of an operation's parameters, or of the name in its path, than whether they are listed.
 pub(crate) fn inspected(operation: Operation) -> bool {
     matches!(
@@ -179,7 +167,7 @@ pub(crate) fn read(
         }
         match rule {
             Empty(rule) if !value.is_empty() => {
-                out.never(rule, format!("?{key}"), without_password(&value));
+                out.never(rule, format!("?{key}"), value.as_ref());
             }
             False(rule) if query::boolean(&value) => {
                 out.never(rule, format!("?{key}"), value.as_ref());

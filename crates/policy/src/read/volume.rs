@@ -240,11 +240,29 @@ pub(super) fn tmpfs(map: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     }
 }
 
-/// Mount options as a message may show them: cifs takes its user's password among them.
+/// Mount options without the values of those that may be secret: all but amounts, addresses and versions.
 fn without_secrets(flags: &str) -> String {
     let shown = |flag: &str| match flag.split_once('=') {
-        Some((key, _)) if key.to_ascii_lowercase().contains("pass") => format!("{key}=***"),
+        Some((key, _)) if !PUBLIC_OPTIONS.contains(&key) => format!("{key}=***"),
         _ => flag.to_owned(),
     };
     flags.split(',').map(shown).collect::<Vec<_>>().join(",")
 }
+
+/// Mount options whose value is no secret.
+const PUBLIC_OPTIONS: &[&str] = &[
+    "addr",
+    "gid",
+    "lowerdir",
+    "mode",
+    "nfsvers",
+    "nr_blocks",
+    "nr_inodes",
+    "port",
+    "proto",
+    "size",
+    "uid",
+    "upperdir",
+    "vers",
+    "workdir",
+];

@@ -10,6 +10,7 @@ mod words;
 use std::collections::{HashMap, HashSet};
 
 use docker_api::work;
+use text::escape;
 
 use crate::findings::Findings;
 use crate::read::{image, outbound};
@@ -126,7 +127,10 @@ impl<'a> BuilderReading<'a> {
             None => out.never(
                 "images",
                 line.field(),
-                format!("{written}, which is not read; write the image's name out"),
+                format!(
+                    "{}, which is not read; write the image's name out",
+                    escape::without_credentials(written)
+                ),
             ),
         }
     }
