@@ -357,7 +357,7 @@ impl App {
         let admin = Admin {
             metrics: front.shared.metrics.clone(),
             registry: front.registry.clone(),
-            expiry: Arc::new(move || front.shared.generation().trust.expiry),
+            expiry: Arc::new(move || front.shared.generation().trust.expiry.clone()),
             report_only: self.report_only(),
             health: health.clone(),
         };

@@ -28,7 +28,7 @@ pub fn lines(app: &App) -> Vec<String> {
         out.push(format!(
             "  server      {}, valid until {}",
             server.subject,
-            server.not_after.date()
+            pki::timestamp(server.not_after)
         ));
         names = server.sans.iter().map(ToString::to_string).collect();
         out.push(format!("              for {}", names.join(", ")));
@@ -37,7 +37,7 @@ pub fn lines(app: &App) -> Vec<String> {
         out.push(format!(
             "  lets in     clients of {}, valid until {}",
             ca.subject,
-            ca.not_after.date()
+            pki::timestamp(ca.not_after)
         ));
         out.push(format!("              SHA-256 {}", ca.sha256));
     }

@@ -91,14 +91,13 @@ pub async fn join(
 pub fn due(certificate: &Certificate) -> OffsetDateTime {
     let life = life(certificate);
     let share = i32::from(certificate.details.sha256[0]);
-    certificate.not_after - life / 3 + life * share / (255 * 30)
+    certificate.renewal_due() + life * share / (255 * 30)
 }
 
 /// The life that a certificate was given.
 #[must_use]
 pub fn life(certificate: &Certificate) -> time::Duration {
-    let whole = certificate.not_after - certificate.not_before;
-    (whole - pki::issue::BACKDATE).max(time::Duration::SECOND)
+    certificate.validity().life().max(time::Duration::SECOND)
 }
 
 /// Renews what is in `home`: with a new key, which is kept until its certificate has come.

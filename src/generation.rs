@@ -399,7 +399,7 @@ fn dates(server: Option<&Certificate>, store: &TrustStore) -> Vec<Date> {
         subject,
         name: it.subject.clone(),
         id: it.sha256.clone(),
-        not_after: it.not_after,
+        validity: it.validity(),
     };
     let server = server.map(|it| certificate(Subject::Server, it));
     let cas = store.cas().iter().map(|ca| certificate(Subject::Ca, ca));
@@ -410,7 +410,7 @@ fn dates(server: Option<&Certificate>, store: &TrustStore) -> Vec<Date> {
         subject: Subject::Crl,
         name: list.issuer.clone(),
         id: list.sha256.clone(),
-        not_after: list.next_update,
+        validity: list.validity(),
     });
     server.into_iter().chain(cas).chain(lists).collect()
 }

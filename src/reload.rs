@@ -282,7 +282,7 @@ impl Reloader {
         let dates: &[Date] = &generation.dates;
         let ended = |subject, grace: time::Duration| {
             let mut of = dates.iter().filter(|date| date.subject == subject);
-            of.any(|date| (since..now).contains(&(date.not_after + grace)))
+            of.any(|date| (since..now).contains(&(date.validity.until + grace)))
         };
         // A certificate is good for all of its last second (RFC 5280 §4.1.2.5), a list is not.
         let ca = ended(Subject::Ca, time::Duration::SECOND);

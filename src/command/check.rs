@@ -29,6 +29,7 @@ use crate::engine::ping::{PingError, ping_and_wait};
 use crate::finding::{Finding, Severity};
 use crate::generation;
 use crate::net;
+use pki::Validity;
 use pki::crl::IssuedList;
 use text::escape;
 
@@ -131,22 +132,21 @@ pub(crate) fn signing(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
             Err(error) => Finding::warning(format!(
                 "no revocation list came from the signer yet: {error}"
             )),
-            Ok(list) => until(list.next_update, now),
+            Ok(list) => until(list.validity(), now),
         });
     }
     found
 }
 
 /// How long an enrolled gate lets clients in without its signer.
-fn until(end: Option<OffsetDateTime>, now: OffsetDateTime) -> Finding {
-    let left = end.map(|end| end - now).unwrap_or_default();
+fn until(list: Validity, now: OffsetDateTime) -> Finding {
     let text = format!(
         "without its signer the gate lets clients in until {}",
-        end.map(pki::timestamp).unwrap_or_default()
+        pki::timestamp(list.until)
     );
-    match left > time::Duration::days(5) {
-        true => Finding::ok(text),
-        false => Finding::warning(text)
+    match list.stage(now) {
+        None => Finding::ok(text),
+        Some(_) => Finding::warning(text)
             .hint("the signer renews its list daily: does it run, and does this host reach it?"),
     }
 }

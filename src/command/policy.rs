@@ -274,6 +274,7 @@ fn named() -> Identity {
         fingerprint: [0; 32],
         spki: [0; 32],
         issuer_spki: None,
+        not_before: 0,
         not_after: i64::MAX,
     }
 }

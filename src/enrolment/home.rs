@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EnrolError, chain_pem};
 
-const STATE: &str = "enrolled.json";
+const STATE: &str = pki::layout::JOINED;
 const PENDING: &str = "next-key.pem";
 const NEXT: &str = "next";
 

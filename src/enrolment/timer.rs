@@ -29,7 +29,7 @@ pub fn install(name: &str, dir: &Path, life_secs: u64) -> Result<String, CertsEr
         std::env::current_exe().map_err(|source| CertsError::io("find", "dockgate", source))?;
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.into());
     let unit = format!("dockgate-renew-{name}");
-    let every = (life_secs / 12).clamp(SHORTEST, LONGEST);
+    let every = (life_secs / 24).clamp(SHORTEST, LONGEST);
     let service = format!(
         "[Unit]\nDescription=Renew the Docker certificate of {name}\n\n[Service]\nType=oneshot\nExecStart={} renew {}\n",
         specifier(&program),

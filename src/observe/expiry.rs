@@ -1,4 +1,5 @@
-//! Expiry is never a surprise: a warning at 30, 7 and 1 days before anything trust rests on ends, and one when it has.
+//! Expiry is never a surprise: three warnings before anything trust rests on ends, by the measure of its life
+//! ([`pki::Validity`]), and one when it has.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,9 +9,7 @@ use time::{Duration, OffsetDateTime};
 use tracing::warn;
 
 use pki::identity::Identity;
-
-/// Days before the end at which a warning is due, the last one first.
-const DAYS: [i64; 3] = [1, 7, 30];
+use pki::{EndStage, Validity, timestamp};
 
 /// Client certificates remembered as warned about; beyond that a warning may come twice.
 const REMEMBERED: usize = 10_000;
@@ -61,21 +60,21 @@ pub struct Date {
     pub name: String,
     /// A digest or serial that tells generations of it apart.
     pub id: String,
-    /// When.
-    pub not_after: OffsetDateTime,
+    /// From when until when it is good.
+    pub validity: Validity,
 }
 
 /// Warns once for each date and stage.
 #[derive(Debug, Default)]
 pub struct Warner {
-    warned: Mutex<HashMap<String, usize>>,
+    warned: Mutex<HashMap<String, EndStage>>,
 }
 
 impl Warner {
     /// Looks at dates, and logs those that have come nearer than a stage since the last look.
     pub fn look(&self, dates: &[Date], now: OffsetDateTime) {
         for date in dates {
-            if self.is_due(&date.id, date.not_after, now) {
+            if self.is_due(&date.id, date.validity, now) {
                 log(date, now);
             }
         }
@@ -84,63 +83,66 @@ impl Warner {
     /// The same for a client that has just connected.
     pub fn client_seen(&self, identity: &Identity) {
         let now = OffsetDateTime::now_utc();
-        let Ok(not_after) = OffsetDateTime::from_unix_timestamp(identity.not_after) else {
+        let moment = |seconds| OffsetDateTime::from_unix_timestamp(seconds);
+        let (Ok(from), Ok(until)) = (moment(identity.not_before), moment(identity.not_after))
+        else {
             return;
         };
-        if not_after - now > Duration::days(DAYS[2]) {
+        let validity = Validity::of_certificate(from, until);
+        if warning(validity, now).is_none() {
             return;
         }
         let id = data_encoding::HEXLOWER.encode(&identity.fingerprint);
-        if self.is_due(&id, not_after, now) {
+        if self.is_due(&id, validity, now) {
             log(
                 &Date {
                     subject: Subject::Client,
                     name: identity.label().to_owned(),
                     id,
-                    not_after,
+                    validity,
                 },
                 now,
             );
         }
     }
 
-    fn is_due(&self, id: &str, not_after: OffsetDateTime, now: OffsetDateTime) -> bool {
-        let Some(stage) = stage(not_after - now) else {
+    fn is_due(&self, id: &str, validity: Validity, now: OffsetDateTime) -> bool {
+        let Some(stage) = warning(validity, now) else {
             return false;
         };
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.len() >= REMEMBERED && !warned.contains_key(id) {
             warned.clear();
         }
-        let last = warned.entry(id.to_owned()).or_insert(usize::MAX);
+        let last = warned.entry(id.to_owned()).or_insert(EndStage::Due);
         let due = stage < *last;
         *last = stage.min(*last);
         due
     }
 }
 
-/// 0 when it is over, then 1, 2, 3 for less than a day, seven days, thirty days; `None` while there is time.
-fn stage(left: Duration) -> Option<usize> {
-    if left <= Duration::ZERO {
-        return Some(0);
-    }
-    DAYS.iter()
-        .position(|days| left <= Duration::days(*days))
-        .map(|at| at + 1)
+/// The stage that the log speaks of: a renewal that has only become due is no news.
+fn warning(validity: Validity, now: OffsetDateTime) -> Option<EndStage> {
+    validity.stage(now).filter(|stage| *stage < EndStage::Due)
 }
 
 fn log(date: &Date, now: OffsetDateTime) {
-    let left = date.not_after - now;
-    let Date {
-        subject,
-        name,
-        not_after,
-        ..
-    } = date;
+    let left = date.validity.until - now;
+    let not_after = timestamp(date.validity.until);
+    let Date { subject, name, .. } = date;
     if left <= Duration::ZERO {
-        warn!(what = subject.id(), name, not_after = %not_after, "The {subject} has expired");
+        warn!(
+            what = subject.id(),
+            name, not_after, "The {subject} has expired"
+        );
     } else {
-        warn!(what = subject.id(), name, not_after = %not_after, days_left = left.whole_days(), "The {subject} expires soon");
+        warn!(
+            what = subject.id(),
+            name,
+            not_after,
+            days_left = left.whole_days(),
+            "The {subject} expires soon"
+        );
     }
 }
 
@@ -151,18 +153,27 @@ mod tests {
     #[test]
     fn each_stage_warns_once_and_a_new_certificate_starts_afresh() {
         let warner = Warner::default();
-        let end = OffsetDateTime::UNIX_EPOCH + Duration::days(100);
+        let end = OffsetDateTime::UNIX_EPOCH + Duration::days(400);
+        let year = Validity::of_certificate(OffsetDateTime::UNIX_EPOCH, end);
         let at = |days| end - Duration::days(days) + Duration::hours(1);
-        assert!(!warner.is_due("a", end, at(40)), "40 days is not soon");
-        assert!(warner.is_due("a", end, at(30)));
-        assert!(!warner.is_due("a", end, at(20)), "30 days was said");
-        assert!(warner.is_due("a", end, at(7)));
-        assert!(warner.is_due("a", end, at(1)));
-        assert!(!warner.is_due("a", end, at(1)));
-        assert!(warner.is_due("a", end, at(0)), "over is said too");
-        assert!(
-            warner.is_due("b", end, at(1)),
-            "another certificate is another matter"
-        );
+        let due = |id: &str, days| warner.is_due(id, year, at(days));
+        assert!(!due("a", 40), "40 days is not soon");
+        assert!(due("a", 30));
+        assert!(!due("a", 20), "30 days was said");
+        assert!(due("a", 7));
+        assert!(due("a", 1));
+        assert!(!due("a", 1));
+        assert!(due("a", 0), "over is said too");
+        assert!(due("b", 1), "another certificate is another matter");
+    }
+
+    #[test]
+    fn a_renewal_that_has_only_become_due_is_not_announced() {
+        let warner = Warner::default();
+        let end = OffsetDateTime::UNIX_EPOCH + Duration::days(7);
+        let week = Validity::of_certificate(OffsetDateTime::UNIX_EPOCH, end);
+        assert!(!warner.is_due("a", week, OffsetDateTime::UNIX_EPOCH));
+        assert!(!warner.is_due("a", week, end - Duration::days(2)));
+        assert!(warner.is_due("a", week, end - Duration::days(1)));
     }
 }

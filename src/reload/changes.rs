@@ -60,13 +60,8 @@ fn certificates(before: &[Date], now: &[Date]) -> Vec<String> {
     let came = now.iter().filter(|date| !is_in(before, date));
     let went = before.iter().filter(|date| !is_in(now, date));
     let came = came.map(|date| {
-        let Date {
-            subject,
-            name,
-            not_after,
-            ..
-        } = date;
-        let end = not_after.date();
+        let Date { subject, name, .. } = date;
+        let end = pki::timestamp(date.validity.until);
         match subject {
             Subject::Server => format!("new server certificate {name:?}, valid until {end}"),
             Subject::Ca => format!("new client CA {name:?}, valid until {end}"),

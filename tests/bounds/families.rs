@@ -237,6 +237,7 @@ pub(crate) fn anybody() -> Identity {
         fingerprint: [1; 32],
         spki: [2; 32],
         issuer_spki: None,
+        not_before: 0,
         not_after: i64::MAX,
     }
 }

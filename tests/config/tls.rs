@@ -326,6 +326,60 @@ fn what_clients_would_refuse_is_an_error_and_what_nears_its_end_a_warning() {
 }
 
 #[test]
+fn a_short_life_is_no_warning_before_its_last_third() {
+    for (from, to, warns) in [
+        (0, 7, false),
+        (-4, 3, false),
+        (-6, 1, true),
+        (-20, 10, true),
+        (-300, 31, false),
+        (-300, 29, true),
+    ] {
+        let pki = Pki::with(move |p| lasting(p, from, to), move |p| lasting(p, from, to));
+        let found = faults(&pki);
+        let ends = found
+            .iter()
+            .filter(|(_, text)| text.contains("expires on 20"));
+        assert_eq!(
+            ends.count(),
+            if warns { 2 } else { 0 },
+            "{from} {to}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_hint_for_what_joined_names_the_command_that_renews_it() {
+    let pki = Pki::with(|_| {}, |p| lasting(p, -6, 1));
+    let hints = |paths: &TlsPaths| -> Vec<String> {
+        let material = files::load(paths).expect("load");
+        let found = files::inspect(&material, paths, OffsetDateTime::now_utc());
+        found
+            .into_iter()
+            .filter_map(|finding| finding.hint)
+            .collect()
+    };
+    assert_eq!(
+        hints(&pki.paths()),
+        ["renew it with `dockgate certs renew server`"]
+    );
+    let joined = pki.path("joined");
+    fs::create_dir_all(joined.join("gate")).unwrap();
+    fs::write(joined.join("enrolled.json"), "{}").unwrap();
+    let mut paths = pki.paths();
+    for (from, name) in [(&mut paths.cert, "cert.pem"), (&mut paths.key, "key.pem")] {
+        let to = joined.join("gate").join(name);
+        fs::copy(&*from, &to).unwrap();
+        *from = to;
+    }
+    let dir = joined.canonicalize().unwrap();
+    assert_eq!(
+        hints(&paths),
+        [format!("renew it with `dockgate renew {}`", dir.display())]
+    );
+}
+
+#[test]
 fn a_key_that_others_can_read_is_a_warning() {
     let pki = Pki::new();
     for (mode, warns) in [(0o600, false), (0o640, false), (0o644, true)] {

@@ -146,7 +146,9 @@ fn the_metrics_of_a_scripted_minute_are_exactly_those_expected() {
         assert_eq!(answer.status, 200);
         let mut found = samples(&answer.text());
         // When certificates end is compared where the test has made them to end then.
-        found.retain(|name, _| !name.contains("expiry_timestamp"));
+        found.retain(|name, _| {
+            !name.contains("expiry_timestamp") && !name.contains("certificate_warning_timestamp")
+        });
         found.retain(|name, value| *value != 0.0 || expected.contains_key(name));
         if found == expected {
             return Ok(());
@@ -170,6 +172,11 @@ fn the_metrics_of_a_scripted_minute_are_exactly_those_expected() {
         answer
             .text()
             .contains("dockgate_certificate_expiry_timestamp_seconds{role=\"ca\"}")
+    );
+    assert!(
+        answer
+            .text()
+            .contains("dockgate_certificate_warning_timestamp_seconds{role=\"ca\"}")
     );
 }
 

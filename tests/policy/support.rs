@@ -23,6 +23,7 @@ pub(crate) fn cn(name: &str) -> Identity {
         fingerprint: [1; 32],
         spki: [2; 32],
         issuer_spki: Some([3; 32]),
+        not_before: 0,
         not_after: i64::MAX,
     }
 }

@@ -21,11 +21,13 @@ fn warned(what: &str, name: &str) -> impl Fn(&Value) -> bool {
     }
 }
 
-/// Makes CA, server certificate and list of a directory end in `left`.
-fn short_lived(setup: &Files, left: Duration) -> Pki {
+/// Makes CA, server certificate and list of a directory, which live for `life`, end in `left`.
+fn ending(setup: &Files, life: Duration, left: Duration) -> Pki {
     let end = OffsetDateTime::now_utc() + left;
+    let begin = end - life;
     let key = KeyPair::generate().expect("a key");
     let mut params = leaf("short CA");
+    params.not_before = begin;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.extended_key_usages.clear();
     params.not_after = end;
@@ -39,26 +41,29 @@ fn short_lived(setup: &Files, left: Duration) -> Pki {
     let mut server = CertificateParams::new(["localhost".to_owned()]).expect("a name");
     server.distinguished_name = leaf("short server").distinguished_name;
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    server.not_before = OffsetDateTime::now_utc() - Duration::days(1);
+    server.not_before = begin;
     server.not_after = end;
     let key = KeyPair::generate().expect("a key");
     let cert = server.signed_by(&key, &setup.pki.issuer).expect("a server");
     replace(&setup.path("live/server-cert.pem"), cert.pem());
     replace(&setup.path("live/server-key.pem"), key.serialize_pem());
-    let list = pki.list(1, &[], end).pem().expect("PEM");
+    let list = pki.list_since(begin, 1, &[], end).pem().expect("PEM");
     replace(&setup.path("list.pem"), list);
     pki
 }
 
 #[test]
 fn server_ca_and_list_are_announced_once_each_with_the_days_left() {
-    for (left, days) in [
-        (Duration::hours(29 * 24 + 12), 29),
-        (Duration::hours(6 * 24 + 12), 6),
-        (Duration::hours(12), 0),
+    let (year, week) = (Duration::days(365), Duration::days(7));
+    for (life, left, days) in [
+        (year, Duration::hours(29 * 24 + 12), 29),
+        (year, Duration::hours(6 * 24 + 12), 6),
+        (year, Duration::hours(12), 0),
+        (week, Duration::hours(36), 1),
+        (week, Duration::hours(10), 0),
     ] {
         let setup = Files::new();
-        short_lived(&setup, left);
+        ending(&setup, life, left);
         let gate = setup.start("tlscrl = [\"list.pem\"]\n");
         let ends = [
             ("server", "short server"),
@@ -78,31 +83,49 @@ fn server_ca_and_list_are_announced_once_each_with_the_days_left() {
         }
     }
     // With time left, nothing is said.
-    let setup = Files::new();
-    short_lived(&setup, Duration::days(31));
-    let gate = setup.start("tlscrl = [\"list.pem\"]\n");
-    gate.reload();
-    let said = gate.lines(0, |line| line["level"] == "warn");
-    assert!(said.is_empty(), "{said:#?}");
+    for (life, left) in [
+        (year, Duration::days(31)),
+        (week, Duration::days(6)),
+        (Duration::HOUR, Duration::minutes(50)),
+    ] {
+        let setup = Files::new();
+        ending(&setup, life, left);
+        let gate = setup.start("tlscrl = [\"list.pem\"]\n");
+        gate.reload();
+        let said = gate.lines(0, |line| line["level"] == "warn");
+        assert!(said.is_empty(), "{life}: {said:#?}");
+    }
 }
 
 #[test]
 fn each_client_seen_is_announced_once_with_the_days_left() {
     let setup = Files::new();
     let now = OffsetDateTime::now_utc();
-    let client = |name: &str, left: Duration| {
-        setup
-            .pki
-            .client_with(name, |leaf| leaf.not_after = now + left)
+    let client = |name: &str, life: Duration, left: Duration| {
+        setup.pki.client_with(name, |leaf| {
+            leaf.not_after = now + left;
+            leaf.not_before = leaf.not_after - life;
+        })
     };
+    let (year, week) = (Duration::days(365), Duration::days(7));
     let clients: Vec<(Credential, Option<i64>)> = vec![
         (
-            client("has-a-month", Duration::hours(29 * 24 + 12)),
+            client("has-a-month", year, Duration::hours(29 * 24 + 12)),
             Some(29),
         ),
-        (client("has-a-week", Duration::hours(6 * 24 + 12)), Some(6)),
-        (client("has-a-day", Duration::hours(12)), Some(0)),
-        (client("has-time", Duration::days(31)), None),
+        (
+            client("has-a-week", year, Duration::hours(6 * 24 + 12)),
+            Some(6),
+        ),
+        (client("has-a-day", year, Duration::hours(12)), Some(0)),
+        (client("has-time", year, Duration::days(31)), None),
+        // One that joined renews itself before the first warning.
+        (client("has-joined", week, Duration::days(6)), None),
+        (client("is-due", week, Duration::days(2)), None),
+        (
+            client("was-not-renewed", week, Duration::hours(36)),
+            Some(1),
+        ),
     ];
     let gate = setup.start("");
     for _ in 0..3 {

@@ -15,7 +15,7 @@ use super::{
     timestamp,
     write::{self, Existing, FileMode},
 };
-use crate::trust::RevocationList;
+use crate::trust::{RevocationList, Validity};
 use text::escape::shell_word;
 
 /// How far thisUpdate lies in the past: clocks differ, and OpenSSL refuses a list from the future.
@@ -74,6 +74,15 @@ impl IssuedList {
             .find(|block| block.label == "X509 CRL")
             .ok_or_else(|| unexpected(pem::describe(&blocks)))?;
         Self::parse(&block.der).map_err(unexpected)
+    }
+
+    /// From when until when it is good; at once over if it does not say.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        Validity::of_list(
+            self.this_update,
+            self.next_update.unwrap_or(self.this_update),
+        )
     }
 
     /// When it was signed, as it says.

@@ -39,6 +39,8 @@ pub struct Identity {
     pub spki: [u8; 32],
     /// SHA-256 of the issuing CA's SubjectPublicKeyInfo, where the issuer is known.
     pub issuer_spki: Option<[u8; 32]>,
+    /// Begin of validity, seconds since the Unix epoch.
+    pub not_before: i64,
     /// End of validity, seconds since the Unix epoch.
     pub not_after: i64,
 }
@@ -79,6 +81,7 @@ impl Identity {
             fingerprint: details.sha256,
             spki: details.spki_sha256,
             issuer_spki: None,
+            not_before: certificate.not_before.unix_timestamp(),
             not_after: certificate.not_after.unix_timestamp(),
         };
         for name in &certificate.sans {

@@ -34,6 +34,18 @@ pub struct FoundLayout {
     pub client_dir: Option<PathBuf>,
 }
 
+/// The file that says what a directory joined, in which `dockgate renew` looks after a certificate.
+pub const JOINED: &str = "enrolled.json";
+
+/// The directory that `dockgate renew` looks after, if a certificate's file came by `dockgate join`.
+#[must_use]
+pub fn joined(cert: &Path) -> Option<PathBuf> {
+    // A docker context's directory is a link to it.
+    let cert = cert.canonicalize().ok()?;
+    let dir = cert.parent()?.parent()?;
+    dir.join(JOINED).is_file().then(|| dir.to_path_buf())
+}
+
 /// Looks for a server's certificates in `dir`. `None` when it holds no complete set; a client's `{ca,cert,key}.pem` is
 /// not mistaken for docker:dind's server directory, because its certificate is for clients only.
 pub fn find(dir: &Path) -> Option<FoundLayout> {

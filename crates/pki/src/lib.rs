@@ -34,8 +34,9 @@ pub use passphrase::Passphrase;
 pub use request::RequestFault;
 pub use san::San;
 pub use trust::{
-    Admitted, Algorithms, Certificate, DenyList, NotASerial, Purpose, Rejection, RejectionReason,
-    RevocationList, Serial, TrustStore, Use, fingerprint, timestamp,
+    Admitted, Algorithms, Certificate, DenyList, EndStage, NotASerial, Purpose, Rejection,
+    RejectionReason, RevocationList, Serial, TrustStore, Use, Validity, fingerprint, time_left,
+    timestamp,
 };
 
 /// Days until a revocation list expires unless told otherwise: longer than the 30 days at which the gate begins to warn.

@@ -13,6 +13,7 @@ mod revocation;
 mod rules;
 mod serial;
 mod store;
+mod validity;
 
 use crate::san::San;
 
@@ -23,6 +24,7 @@ pub use refusal::{Rejection, RejectionReason};
 pub use revocation::{Revocation, Use};
 pub use serial::{NotASerial, Serial};
 pub use store::{Admitted, Algorithms, DenyList, TrustStore};
+pub use validity::{EndStage, Validity, time_left};
 
 /// Whether a certificate names a host, by the rules of RFC 6125 as clients apply them.
 #[must_use]

@@ -183,6 +183,18 @@ impl Pki {
         revoked: &[&Credential],
         until: OffsetDateTime,
     ) -> rcgen::CertificateRevocationList {
+        let since = OffsetDateTime::now_utc() - Duration::days(2);
+        self.list_since(since, number, revoked, until)
+    }
+
+    /// The same list as if it had been made at `since`.
+    pub fn list_since(
+        &self,
+        since: OffsetDateTime,
+        number: u64,
+        revoked: &[&Credential],
+        until: OffsetDateTime,
+    ) -> rcgen::CertificateRevocationList {
         let now = OffsetDateTime::now_utc();
         let serial = |who: &&Credential| {
             let hex = who.identity().serial.clone();
@@ -196,7 +208,7 @@ impl Pki {
                 .expect("hex")
         };
         let params = CertificateRevocationListParams {
-            this_update: now - Duration::days(2),
+            this_update: since,
             next_update: until,
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,

@@ -44,6 +44,7 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
         fingerprint: [0; 32],
         spki: [0; 32],
         issuer_spki: None,
+        not_before: 0,
         not_after: i64::MAX,
     });
     match policy.decide(client, &request) {

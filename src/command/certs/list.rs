@@ -9,9 +9,9 @@ use super::dir_option;
 use crate::cli::certs::List;
 use crate::command::output::Output;
 use pki::{
-    Certificate, CertsError,
+    Certificate, CertsError, Validity,
     crl::IssuedList,
-    index::{Index, IssuedKind},
+    index::{Index, Issued, IssuedKind},
     issue::now,
     store::{Paths, inspect_file},
     timestamp,
@@ -201,6 +201,7 @@ fn rows(
             () if end <= now => "expired",
             () if index.successor(&issued.serial).is_some() => "renewed",
             () if replaced => "replaced",
+            () if now >= issued_validity(issued, end).renewal_due() => "due",
             () => "ok",
         };
         let status = revoked(&issued.serial).unwrap_or(status);
@@ -224,6 +225,12 @@ fn rows(
         });
     }
     Ok(rows)
+}
+
+/// From when until when a certificate of the index is good.
+fn issued_validity(issued: &Issued, end: OffsetDateTime) -> Validity {
+    let from = OffsetDateTime::parse(&issued.at, &Rfc3339).unwrap_or(end);
+    Validity::of_certificate(from, end)
 }
 
 /// A serial number, as wide as they get where another column follows.

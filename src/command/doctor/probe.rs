@@ -66,7 +66,7 @@ impl Probe<'_> {
                 "the server sent no certificate that can be read",
             )];
         };
-        let until = summary.not_after.date();
+        let until = pki::timestamp(summary.not_after);
         vec![Finding::ok(format!(
             "{version}; the server is {} ({}), issued by {}, valid until {until}",
             summary.subject,

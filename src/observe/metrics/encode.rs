@@ -261,16 +261,15 @@ impl Scene {
 
     fn expires(&self, page: &mut Page<'_>) -> fmt::Result {
         let expiry = &self.expiry;
-        let mut encoder = page.family(&f::CERT_EXPIRY)?;
-        for (role, at) in [
-            ("server", expiry.server),
-            ("ca", expiry.ca),
-            ("crl", expiry.crl),
+        for (family, moments) in [
+            (&f::CERT_EXPIRY, &expiry.ends),
+            (&f::CERT_WARNING, &expiry.warned_from),
         ] {
-            if let Some(at) = at {
+            let mut encoder = page.family(family)?;
+            for (role, at) in moments {
                 encoder
-                    .encode_family(&[("role", role)])?
-                    .encode_gauge(&at)?;
+                    .encode_family(&[("role", *role)])?
+                    .encode_gauge(at)?;
             }
         }
         let clients = &self.totals.client_expiry;
@@ -281,8 +280,14 @@ impl Scene {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |t| i64::try_from(t.as_secs()).unwrap_or(i64::MAX));
         let mut encoder = page.family(&f::CLIENTS_EXPIRING)?;
-        for (within, days) in [("1d", 1), ("7d", 7), ("30d", 30)] {
-            let n = clients.partition_point(|end| *end < now + days * DAY);
+        let within = |days| clients.partition_point(|end| *end < now + days * DAY);
+        let warned_of = self.totals.client_warnings.iter();
+        for (within, n) in [
+            ("1d", within(1)),
+            ("7d", within(7)),
+            ("30d", within(30)),
+            ("warning", warned_of.filter(|from| **from <= now).count()),
+        ] {
             encoder
                 .encode_family(&[("within", within)])?
                 .encode_gauge(&i64::try_from(n).unwrap_or(i64::MAX))?;
@@ -324,8 +329,8 @@ mod tests {
                 ..Totals::default()
             },
             expiry: Expiry {
-                server: Some(7),
-                ..Expiry::default()
+                ends: vec![("server", 7)],
+                warned_from: vec![("server", 5)],
             },
             engine_up: true,
             draining: false,

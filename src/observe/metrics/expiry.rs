@@ -2,17 +2,16 @@
 
 use rustls::pki_types::CertificateDer;
 
-use pki::{Certificate, TrustStore, Use};
+use pki::{Certificate, TrustStore, Use, Validity};
+use time::OffsetDateTime;
 
-/// Ends of validity in seconds since the Unix epoch, the earliest of each role.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Ends of validity and the moments of the first warnings, in seconds since the Unix epoch, the earliest of each role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expiry {
-    /// The server's leaf.
-    pub server: Option<i64>,
-    /// The client CAs.
-    pub ca: Option<i64>,
-    /// The revocation lists that decide (`nextUpdate`).
-    pub crl: Option<i64>,
+    /// When something ends, by role.
+    pub ends: Vec<(&'static str, i64)>,
+    /// From when the gate warns of it, by role.
+    pub warned_from: Vec<(&'static str, i64)>,
 }
 
 impl Expiry {
@@ -23,16 +22,24 @@ impl Expiry {
         let server = leaf.and_then(|der| Certificate::read(der).ok());
         let lists = store.lists();
         let lists = lists.iter().filter(|(_, used)| *used != Use::Older);
+        let roles: [(_, Vec<Validity>); 3] = [
+            ("server", server.iter().map(Certificate::validity).collect()),
+            (
+                "ca",
+                store.cas().iter().map(Certificate::validity).collect(),
+            ),
+            ("crl", lists.map(|(list, _)| list.validity()).collect()),
+        ];
+        let first = |moment: fn(&Validity) -> OffsetDateTime| {
+            let of = roles.iter().filter_map(|(role, all)| {
+                let first = all.iter().map(moment).min()?;
+                Some((*role, first.unix_timestamp()))
+            });
+            of.collect()
+        };
         Self {
-            server: server.map(|it| it.not_after.unix_timestamp()),
-            ca: store
-                .cas()
-                .iter()
-                .map(|ca| ca.not_after.unix_timestamp())
-                .min(),
-            crl: lists
-                .map(|(list, _)| list.next_update.unix_timestamp())
-                .min(),
+            ends: first(|it| it.until),
+            warned_from: first(Validity::warned_from),
         }
     }
 }

@@ -61,8 +61,9 @@ families! {
     LAST_RELOAD_OK: Gauge "dockgate_last_reload_successful" [] "Whether the last reload succeeded; after a failure the old configuration stays in force.";
     LAST_RELOAD: Gauge "dockgate_last_reload_success_timestamp_seconds" [] "When the last successful reload, or the start, was.";
     CERT_EXPIRY: Gauge "dockgate_certificate_expiry_timestamp_seconds" ["role"] "When the server certificate, the first client CA or the first CRL expires.";
+    CERT_WARNING: Gauge "dockgate_certificate_warning_timestamp_seconds" ["role"] "From when the gate warns that the server certificate, the first client CA or the first CRL expires, by the measure of its life.";
     CLIENT_EXPIRY: Gauge "dockgate_client_certificate_expiry_timestamp_seconds" [] "When the first certificate of a connected client expires.";
-    CLIENTS_EXPIRING: Gauge "dockgate_clients_expiring" ["within"] "Connected clients whose certificate expires within this time.";
+    CLIENTS_EXPIRING: Gauge "dockgate_clients_expiring" ["within"] "Connected clients whose certificate expires within this time, or of which the gate warns.";
     LOG_DROPPED: Counter "dockgate_log_lines_dropped" [] "Log lines dropped because their reader was too slow.";
     CPU: Counter "process_cpu_seconds" [] "User and system CPU time spent in seconds.";
     RESIDENT: Gauge "process_resident_memory_bytes" [] "Resident memory size in bytes.";

@@ -219,6 +219,7 @@ mod tests {
             fingerprint: [1; 32],
             spki: [2; 32],
             issuer_spki: None,
+            not_before: 0,
             not_after: 0,
         };
         let mut shares = Shares::default();

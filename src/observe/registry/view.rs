@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use pki::Validity;
+use pki::identity::Identity;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::pending::Handshake;
 use super::{Entry, Registry};
@@ -54,6 +57,8 @@ pub struct Totals {
     pub bytes_out: u64,
     /// End of validity of each connected client's certificate, seconds since the Unix epoch, one per public key, ascending.
     pub client_expiry: Vec<i64>,
+    /// From when the gate warns of each of them, in the same form.
+    pub client_warnings: Vec<i64>,
 }
 
 impl Entry {
@@ -94,21 +99,34 @@ impl Registry {
         (totals.bytes_in, totals.bytes_out) = (up, down);
         totals.clients = clients;
         totals.connections = entries.len();
-        let mut expiry: HashMap<[u8; 32], i64> = HashMap::new();
+        let mut expiry: HashMap<[u8; 32], (i64, i64)> = HashMap::new();
         for entry in &entries {
             match entry.state() {
                 State::Tunnel => totals.tunnels += 1,
                 State::Request => totals.requests += 1,
                 State::Idle | State::Handshake => {}
             }
-            let end = entry.identity.not_after;
+            let ends = ends(&entry.identity);
             expiry
                 .entry(entry.identity.spki)
-                .and_modify(|e| *e = (*e).min(end))
-                .or_insert(end);
+                .and_modify(|known| *known = (known.0.min(ends.0), known.1.min(ends.1)))
+                .or_insert(ends);
         }
-        totals.client_expiry = expiry.into_values().collect();
-        totals.client_expiry.sort_unstable();
+        let (mut ends, mut warnings): (Vec<_>, Vec<_>) = expiry.into_values().unzip();
+        ends.sort_unstable();
+        warnings.sort_unstable();
+        (totals.client_expiry, totals.client_warnings) = (ends, warnings);
         totals
     }
+}
+
+/// The end of a certificate, and the moment from which the gate warns of it.
+fn ends(identity: &Identity) -> (i64, i64) {
+    let end = identity.not_after;
+    let moment = OffsetDateTime::from_unix_timestamp;
+    let warning = match (moment(identity.not_before), moment(end)) {
+        (Ok(from), Ok(until)) => Validity::of_certificate(from, until).warned_from(),
+        _ => return (end, end),
+    };
+    (end, warning.unix_timestamp())
 }

@@ -4,17 +4,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustls_pki_types::CertificateDer;
-use time::macros::format_description;
-use time::{Duration, OffsetDateTime};
+use text::escape::shell_word;
+use time::OffsetDateTime;
 
 use crate::config::TlsPaths;
 use crate::finding::Finding;
 use crate::tls::config::trust_store;
 use crate::tls::files::TlsMaterial;
-use pki::{Certificate, DenyList, Purpose, RevocationList, San, TrustStore, Use};
-
-/// Warn this long before something expires.
-const SOON: Duration = Duration::days(30);
+use pki::{
+    Certificate, DenyList, Purpose, RevocationList, San, TrustStore, Use, layout, time_left,
+    timestamp,
+};
 
 /// Looks at a client's own certificate, at the moment `now`: lifetime and usage.
 pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTime) -> Vec<Finding> {
@@ -28,7 +28,9 @@ pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTim
         &read,
         now,
         "the server refuses it",
-        "ask for a new one: `dockgate certs renew NAME` on the server",
+        &renewal(path, now <= read.not_after, || {
+            "ask for a new one: `dockgate certs renew NAME` on the server".to_owned()
+        }),
         &mut out,
     );
     if !read.permits(Purpose::Client) {
@@ -57,7 +59,7 @@ pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTim
         out.push(Finding::ok(format!(
             "{what} issued by {}, valid until {}",
             read.issuer,
-            date(read.not_after)
+            timestamp(read.not_after)
         )));
     }
     out
@@ -107,7 +109,7 @@ fn client_ca(
     let cure = "renew it, and keep old and new in one file until the clients have changed";
     if another && now > ca.not_after {
         // The others let their clients in.
-        let text = format!("{what} expired on {}: {effect}", date(ca.not_after));
+        let text = format!("{what} expired on {}: {effect}", timestamp(ca.not_after));
         out.push(Finding::warning(text).hint(cure));
     } else {
         lifetime(&what, ca, now, effect, cure, out);
@@ -145,7 +147,7 @@ fn client_ca(
         out.push(Finding::ok(format!(
             "{what} in {file}, SHA-256 {}, valid until {}",
             ca.sha256,
-            date(ca.not_after)
+            timestamp(ca.not_after)
         )));
     }
 }
@@ -158,7 +160,9 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
         read,
         now,
         "every client refuses it",
-        "renew it with `dockgate certs renew server`",
+        &renewal(path, now <= read.not_after, || {
+            "renew it with `dockgate certs renew server`".to_owned()
+        }),
         out,
     );
     let is_host = |san: &&San| matches!(san, San::Dns(_) | San::Ip(_));
@@ -202,7 +206,7 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
         out.push(Finding::ok(format!(
             "{what} for {}, valid until {}",
             names.join(" "),
-            date(read.not_after)
+            timestamp(read.not_after)
         )));
     }
 }
@@ -235,29 +239,43 @@ fn lifetime(
         out.push(
             Finding::error(format!(
                 "{what} expired on {}: {effect}",
-                date(summary.not_after)
+                timestamp(summary.not_after)
             ))
             .hint(cure),
         );
     } else if now < summary.not_before {
-        let from = minute(summary.not_before);
+        let from = timestamp(summary.not_before);
         out.push(
             Finding::error(format!(
                 "{what} is not valid before {from}, and it is {} here: {effect}",
-                minute(now)
+                timestamp(now)
             ))
             .hint("set the clock of the machine that is wrong"),
         );
-    } else if summary.not_after - now < SOON {
-        let days = (summary.not_after - now).whole_days();
+    } else if summary.validity().stage(now).is_some() {
         out.push(
             Finding::warning(format!(
                 "{what} expires on {}, in {}",
-                date(summary.not_after),
-                text::counted(days, "day")
+                timestamp(summary.not_after),
+                time_left(summary.not_after - now)
             ))
             .hint(cure),
         );
+    }
+}
+
+/// What renews the certificate in a file: what joined renews itself, while it is good.
+fn renewal(path: &Path, is_good: bool, by_hand: impl FnOnce() -> String) -> String {
+    let Some(dir) = layout::joined(path) else {
+        return by_hand();
+    };
+    let dir = dir.to_string_lossy();
+    match is_good {
+        true => format!("renew it with `dockgate renew {}`", shell_word(&dir)),
+        false => format!(
+            "`dockgate renew {}` works where the signer forgives (--renew-late); otherwise ask for a new invitation",
+            shell_word(&dir)
+        ),
     }
 }
 
@@ -347,49 +365,36 @@ fn one_list(
         out.push(Finding::ok(if in_time {
             format!(
                 "{of}: a newer one counts; what this one revokes is revoked until {}",
-                date(next)
+                timestamp(next)
             )
         } else {
-            format!("{of} ended on {}; a newer one counts", date(next))
+            format!("{of} ended on {}; a newer one counts", timestamp(next))
         }));
     } else if !in_time {
         out.push(
             Finding::error(format!(
                 "{of} ended on {}: its clients are refused",
-                date(next)
+                timestamp(next)
             ))
             .hint(cure),
         );
-    } else if next - now < Duration::days(7) {
-        out.push(Finding::warning(format!("{of} ends on {}", minute(next))).hint(cure));
+    } else if list.validity().stage(now).is_some() {
+        let (end, left) = (timestamp(next), time_left(next - now));
+        out.push(Finding::warning(format!("{of} ends on {end}, in {left}")).hint(cure));
     } else if used == Use::Decides {
         out.push(Finding::ok(format!(
             "{of}: {} revoked, valid until {}",
             store.revoked_by(list),
-            date(next)
+            timestamp(next)
         )));
     }
     if list.this_update > now {
         out.push(
             Finding::warning(format!(
                 "{of} is from the future: {}",
-                minute(list.this_update)
+                timestamp(list.this_update)
             ))
             .hint("set the clock of the machine that is wrong"),
         );
     }
-}
-
-/// The day, as in 2027-02-20.
-fn date(time: OffsetDateTime) -> String {
-    time.format(format_description!("[year]-[month]-[day]"))
-        .unwrap_or_default()
-}
-
-/// The minute, for questions of clocks.
-fn minute(time: OffsetDateTime) -> String {
-    time.format(format_description!(
-        "[year]-[month]-[day] [hour]:[minute] UTC"
-    ))
-    .unwrap_or_default()
 }

@@ -320,12 +320,6 @@ impl Certificate {
         self.self_issued && !other_key
     }
 
-    /// The moment two thirds of the validity are over: when renewal is due.
-    #[must_use]
-    pub fn renewal_due(&self) -> OffsetDateTime {
-        self.not_before + (self.not_after - self.not_before) * 2 / 3
-    }
-
     /// The names of `wanted` that no subject alternative name covers.
     #[must_use]
     pub fn uncovered<'a>(&self, wanted: &'a [San]) -> Vec<&'a San> {

@@ -113,13 +113,13 @@ impl Probe<'_> {
                     .hint(format!("use one of its names, or on the server: `dockgate certs server --san {host} --force`"))
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                let until = summary.map(|s| s.not_after.date().to_string()).unwrap_or_default();
+                let until = summary.map(|s| pki::timestamp(s.not_after)).unwrap_or_default();
                 Finding::error(format!("the server's certificate ({subject}) or its CA expired; the certificate on {until}"))
                     .hint("on the server: `dockgate certs renew server`")
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                let from = summary.map(|s| s.not_before.to_string()).unwrap_or_default();
-                Finding::error(format!("the server's certificate ({subject}) is not valid before {from}, and it is {} here", OffsetDateTime::now_utc()))
+                let from = summary.map(|s| pki::timestamp(s.not_before)).unwrap_or_default();
+                Finding::error(format!("the server's certificate ({subject}) is not valid before {from}, and it is {} here", pki::timestamp(OffsetDateTime::now_utc())))
                     .hint("one of the clocks is wrong: compare `date -u` on both sides")
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
