@@ -16,7 +16,7 @@ pub use error::EnrolError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enroll::{SignerAddress, Token, basic, message};
+use enroll::{Secret, SignerAddress, SignerPin, Token, basic, message};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
@@ -28,6 +28,7 @@ use pki::request::SigningRequest;
 use pki::{Certificate, Purpose, pem, pkcs7};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use crate::tls::config;
 use connect::{Anchor, SignerAnswered, SignerLine};
@@ -42,26 +43,57 @@ pub struct Joined {
     pub gate: Option<String>,
 }
 
-/// Uses an invitation: makes a key, gets its certificate, puts both into `home`.
+/// What a first certificate is asked for with.
+#[derive(Debug)]
+pub enum JoinCredential {
+    /// An invitation.
+    Invitation(Token),
+    /// A token of CI.
+    Ci(SignerPin, Secret),
+}
+
+impl JoinCredential {
+    /// Whom to ask, and how the signer proves itself.
+    #[must_use]
+    pub fn pin(&self) -> SignerPin {
+        match self {
+            Self::Invitation(token) => token.pin(),
+            Self::Ci(pin, _) => pin.clone(),
+        }
+    }
+
+    /// The `Authorization` field.
+    fn field(&self) -> Result<HeaderValue, EnrolError> {
+        let text = match self {
+            Self::Invitation(token) => basic::write(&token.id, &token.secret),
+            Self::Ci(_, token) => Zeroizing::new(format!("Bearer {}", token.expose())),
+        };
+        let field = HeaderValue::from_str(&text);
+        let mut field = field.map_err(|_| EnrolError::Answer("an impossible token"))?;
+        field.set_sensitive(true);
+        Ok(field)
+    }
+}
+
+/// Uses an invitation or a token of CI: makes a key, gets its certificate, puts both into `home`.
 ///
 /// # Errors
 /// When the signer cannot be reached or proved, or has refused, or the files cannot be written.
 pub async fn join(
     home: &Home,
-    token: &Token,
+    credential: &JoinCredential,
     key_type: KeyType,
     context: Option<&str>,
 ) -> Result<Joined, EnrolError> {
     let _lock = home.lock()?;
     let key = PrivateKey::generate(key_type)?;
+    let token = credential.pin();
     let anchor = Anchor::Pinned(token.ca_sha256);
     let mut line = SignerLine::open(&token.signer, anchor, None).await?;
     let mut request = enrolment(&token.signer, "simpleenroll", &key)?;
-    let field = basic::write(&token.id, &token.secret);
-    let mut field =
-        HeaderValue::from_str(&field).map_err(|_| EnrolError::Answer("an impossible token"))?;
-    field.set_sensitive(true);
-    request.headers_mut().insert(AUTHORIZATION, field);
+    request
+        .headers_mut()
+        .insert(AUTHORIZATION, credential.field()?);
     let kind = HeaderValue::from_static(message::kind_word(home.kind()));
     request.headers_mut().insert(message::KIND_HEADER, kind);
     let answer = line.send(request).await?;

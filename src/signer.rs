@@ -9,6 +9,7 @@ mod desk;
 mod http;
 mod listen;
 mod mirror;
+mod oidc;
 mod throttle;
 mod tls;
 mod upkeep;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::listener;
 use desk::Desk;
 pub use mirror::Mirror;
+pub use oidc::TrustedIssuers;
 
 /// The file in which a signer tells `dockgate invite` where it is.
 const ABOUT: &str = "signer.json";
@@ -46,6 +48,8 @@ pub struct SignerOptions {
     pub gate: Option<String>,
     /// The lives of certificates.
     pub rules: SigningRules,
+    /// Whose tokens of CI are taken.
+    pub issuers: TrustedIssuers,
     /// What opens the CA's key.
     pub passphrase: Passphrase,
 }

@@ -56,6 +56,9 @@ pub struct SignerArgs {
     /// How long after its end a certificate may still be renewed [default: not at all]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub renew_late: Option<u64>,
+    /// Configuration of the signer: [[oidc]] tables, whose tokens of CI become certificates
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// File whose first line is the passphrase of the CA key; without it a terminal is asked
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -84,7 +87,7 @@ pub struct InviteArgs {
     #[command(subcommand)]
     pub command: Option<InviteCommand>,
     /// Whom to invite: the name in the certificate
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required_unless_present = "pin")]
     pub name: Option<String>,
     /// Where the certificates are kept.
     #[command(flatten)]
@@ -124,6 +127,9 @@ pub struct InviteArgs {
     /// Give a name that somebody has already to a second certificate
     #[arg(long)]
     pub force: bool,
+    /// Invite nobody: print the signer's address with the CA's digest, for `dockgate join --oidc-token-file`
+    #[arg(long, conflicts_with_all = ["name", "server", "o", "ou", "uri", "life", "ttl", "uses", "force"])]
+    pub pin: bool,
 }
 
 /// The commands of `dockgate invite`.
@@ -175,6 +181,9 @@ pub struct JoinArgs {
     /// The token, or "-" to read it from standard input, where no other process can see it
     #[arg(value_name = "TOKEN|-", allow_hyphen_values = true)]
     pub token: String,
+    /// File with an OIDC token of CI, or "-" for standard input; in place of the invitation's token `dockgate invite --pin` is given
+    #[arg(long, value_name = "FILE|-", allow_hyphen_values = true, conflicts_with_all = ["server", "renew"])]
+    pub oidc_token_file: Option<PathBuf>,
     /// Name of the docker context to make [default: the gate's host]
     #[arg(long, value_name = "NAME", conflicts_with = "server")]
     pub context: Option<String>,

@@ -6,7 +6,7 @@ use crate::cli::enrol::{InviteArgs, InviteCommand, InviteList, InviteRevoke};
 use crate::command::output::{Exit, Failure, Output};
 use crate::signer::SignerAbout;
 use enroll::rules::{self, InvitationState, NewInvitation};
-use enroll::{SignerAddress, Token};
+use enroll::{SignerAddress, SignerPin, Token};
 use pki::index::{Index, IssuedKind};
 use pki::issue::now;
 use pki::san::{self, San};
@@ -46,6 +46,15 @@ fn invite(args: &InviteArgs, output: &mut Output<'_>) -> Result<(), CertsError> 
             format!("make one with `dockgate certs init{}`", paths.option()),
         ));
     };
+    if args.pin {
+        let pin = SignerPin {
+            signer,
+            ca_sha256: ca.details.sha256,
+        };
+        output.secret(format!("{pin}\n").as_bytes());
+        output.next("in a job of CI: dockgate join PIN --oidc-token-file FILE");
+        return Ok(());
+    }
     let sans = names(args, given)?;
     let own = san::parse_all(&about.map(|about| about.names).unwrap_or_default())?;
     let wanted = NewInvitation {

@@ -1,6 +1,8 @@
 //! `dockgate join`: an invitation becomes a key, a certificate and a docker context, or the state of a gate.
 
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -8,8 +10,9 @@ use crate::cli::enrol::{JoinArgs, RenewedBy};
 use crate::command::output::{Exit, Failure, Output};
 use crate::enrolment::context::{DockerContext, config_dir};
 use crate::enrolment::home::Home;
-use crate::enrolment::{self, EnrolError, Joined, block_on, timer, trust};
-use enroll::{SignerAddress, Token};
+use crate::enrolment::{self, EnrolError, JoinCredential, Joined, block_on, timer, trust};
+use enroll::oidc::MAX_OIDC_TOKEN_BYTES;
+use enroll::{Secret, SignerAddress, SignerPin, Token};
 use pki::index::IssuedKind;
 use pki::{CertsError, timestamp};
 use text::escape::shell_word;
@@ -25,7 +28,13 @@ impl From<EnrolError> for Failure {
 }
 
 pub(super) fn run(args: &JoinArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
-    let token = token(&args.token)?;
+    let token = match &args.oidc_token_file {
+        None => JoinCredential::Invitation(token(&args.token)?),
+        Some(path) => {
+            let pin = SignerPin::parse(&args.token).map_err(EnrolError::from)?;
+            JoinCredential::Ci(pin, of_ci(path)?)
+        }
+    };
     match args.server {
         true => gate(args, &token, output),
         false => person(args, &token, output),
@@ -43,7 +52,34 @@ fn token(given: &str) -> Result<Token, Failure> {
     Token::parse(&text).map_err(|fault| EnrolError::from(fault).into())
 }
 
-fn gate(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exit, Failure> {
+/// The token of CI in a file or on standard input.
+fn of_ci(path: &Path) -> Result<Secret, CertsError> {
+    let failed = |source| CertsError::io("read", path, source);
+    let mut text = Zeroizing::new(String::new());
+    let most = MAX_OIDC_TOKEN_BYTES as u64 + 2;
+    match path == Path::new("-") {
+        true => std::io::stdin().take(most).read_to_string(&mut text),
+        false => File::open(path)
+            .map_err(failed)?
+            .take(most)
+            .read_to_string(&mut text),
+    }
+    .map_err(failed)?;
+    let token = text.trim();
+    let is_one = token.split('.').count() == 3
+        && token
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c));
+    match is_one && token.len() <= MAX_OIDC_TOKEN_BYTES {
+        true => Ok(Secret::new(token.to_owned())),
+        false => Err(CertsError::refused(
+            format!("{path:?} does not hold an OIDC token, which has three parts in base64url"),
+            "write the token alone, without quotes or JSON around it",
+        )),
+    }
+}
+
+fn gate(args: &JoinArgs, token: &JoinCredential, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let home = Home::new(&args.dir, IssuedKind::Server);
     let taken = args.dir.join("docker").symlink_metadata().is_ok();
     if taken
@@ -66,9 +102,14 @@ fn gate(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exit,
     Ok(Exit::OK)
 }
 
-fn person(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exit, Failure> {
+fn person(
+    args: &JoinArgs,
+    token: &JoinCredential,
+    output: &mut Output<'_>,
+) -> Result<Exit, Failure> {
     let host = args.host.as_deref().map(address).transpose()?;
-    let named = host.as_ref().unwrap_or(&token.signer);
+    let signer = token.pin().signer;
+    let named = host.as_ref().unwrap_or(&signer);
     let name = args
         .context
         .clone()
@@ -84,7 +125,7 @@ fn person(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exi
         Some(context.name()),
     ))??;
     let fallback = SignerAddress {
-        host: token.signer.host.clone(),
+        host: signer.host.clone(),
         port: crate::config::listen::DEFAULT_PORT,
     };
     let gate = match host {
@@ -98,7 +139,12 @@ fn person(args: &JoinArgs, token: &Token, output: &mut Output<'_>) -> Result<Exi
     let current = context.choose()?;
     tell(&joined, &home, output);
     output.line(format!("  context      {name}, for {gate}"));
-    renewal(args, &joined, &home, &name, output);
+    match token {
+        JoinCredential::Invitation(_) => renewal(args, &joined, &home, &name, output),
+        JoinCredential::Ci(..) => output.line(
+            "  renewal      none: a certificate for a token of CI ends, and a new token brings a new one",
+        ),
+    }
     output.next(match current {
         true => "docker ps".to_owned(),
         false => format!("docker --context {name} ps"),

@@ -7,7 +7,7 @@ use crate::command::output::{Exit, Failure, Output};
 use crate::config::{LogLevel, listen};
 use crate::observe::log as logging;
 use crate::shutdown::{Asked, Signals};
-use crate::signer::{Mirror, Signer, SignerError, SignerOptions};
+use crate::signer::{Mirror, Signer, SignerError, SignerOptions, TrustedIssuers};
 use enroll::{SignerAddress, SigningRules};
 use pki::{CertsError, Passphrase, auto, san};
 
@@ -99,7 +99,14 @@ fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
     if let Some(life) = args.life {
         (rules.client_secs, rules.gate_secs) = (life, life);
     }
+    let issuers = args
+        .config
+        .as_deref()
+        .map(TrustedIssuers::read)
+        .transpose()?
+        .unwrap_or_default();
     Ok(SignerOptions {
+        issuers,
         dir: args.dir.clone(),
         listen: listen::signer(&args.listen).map_err(|_| {
             CertsError::refused(

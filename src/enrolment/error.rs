@@ -78,6 +78,9 @@ impl EnrolError {
             Self::Impostor { .. } => {
                 "compare the clocks; if they agree, somebody may be in between: do not use the token over this network, and take it back with `dockgate invite revoke`"
             }
+            Self::Refused { status: 401, said } if said.starts_with("the token") => {
+                "is each of the token's issuer, audience and claims the one of an [[oidc]] table of the signer? a token is good once, until it ends"
+            }
             Self::Refused { status: 401, .. } => "ask for a new invitation: `dockgate invite NAME`",
             Self::Refused { status: 403, .. } => {
                 "a certificate that is revoked, on hold or has ended is replaced by a new invitation: `dockgate invite NAME`"

@@ -49,6 +49,7 @@ pub(super) fn with(response: &mut Response<SignerAnswer>, name: HeaderName, valu
 pub(super) fn refusal(refusal: &EnrollRefusal) -> Response<SignerAnswer> {
     match refusal {
         EnrollRefusal::Unauthorized => unauthorized(),
+        EnrollRefusal::Token(_) => bad_token(),
         EnrollRefusal::Request(why) => sentence(StatusCode::BAD_REQUEST, why),
         EnrollRefusal::Forbidden(why) => sentence(StatusCode::FORBIDDEN, why),
         EnrollRefusal::Copy { .. } => sentence(StatusCode::FORBIDDEN, &refusal.to_string()),
@@ -66,5 +67,14 @@ pub(super) fn unauthorized() -> Response<SignerAnswer> {
     let mut response = sentence(StatusCode::UNAUTHORIZED, &text);
     let name = hyper::header::WWW_AUTHENTICATE;
     with(&mut response, name, "Basic realm=\"dockgate signer\"");
+    response
+}
+
+/// The one answer to every token of CI that cannot be used (RFC 6750 §3).
+pub(super) fn bad_token() -> Response<SignerAnswer> {
+    let text = "the token is not accepted; the signer's log says why at the level debug";
+    let mut response = sentence(StatusCode::UNAUTHORIZED, text);
+    let name = hyper::header::WWW_AUTHENTICATE;
+    with(&mut response, name, "Bearer error=\"invalid_token\"");
     response
 }

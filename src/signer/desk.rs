@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use enroll::oidc::ApprovedToken;
 use enroll::rules;
 use enroll::{EnrollRefusal, Secret, SigningRules};
 use pki::crl::{self, IssuedList};
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::throttle::Throttle;
-use super::{SignerError, SignerOptions, tls};
+use super::{SignerError, SignerOptions, TrustedIssuers, tls};
 use crate::error;
 use crate::tls::config;
 
@@ -46,6 +47,8 @@ pub(super) struct Desk {
     paths: Paths,
     authority: Authority,
     rules: SigningRules,
+    /// Whose tokens of CI are taken.
+    pub(super) issuers: TrustedIssuers,
     /// The names of the signer's own certificate.
     names: Vec<San>,
     /// Where the gate is, if the signer was told.
@@ -97,6 +100,7 @@ impl Desk {
             dir,
             gate,
             rules,
+            issuers,
             passphrase,
             ..
         } = options;
@@ -129,6 +133,7 @@ impl Desk {
             paths,
             authority,
             rules,
+            issuers,
             names,
             gate,
         };
@@ -227,6 +232,17 @@ impl Desk {
             now(),
         )?;
         Ok(der)
+    }
+
+    /// Signs the one certificate that a token of CI is good for. Blocks on the directory's lock.
+    pub(super) fn enrol_by_token(
+        &self,
+        token: &ApprovedToken,
+        request: &SigningRequest,
+    ) -> Result<Vec<u8>, EnrollRefusal> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = Store::open(&self.paths.dir)?;
+        rules::redeem_token(&mut store, &self.authority, token, request)
     }
 
     /// Signs the certificate after another. Blocks on the directory's lock.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use enroll::message::{
     self, CERTIFICATES_TYPE, GATE_HEADER, KIND_HEADER, LIST_TYPE, MAX_BODY_BYTES, kind_word,
 };
+use enroll::oidc::{ApprovedToken, OidcFault, bearer};
 use enroll::{EnrollRefusal, Secret, basic};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -129,8 +130,8 @@ impl Visit {
     }
 
     async fn enrol(&self, mut request: Request<Incoming>) -> Response<SignerAnswer> {
-        let (id, secret) = match self.may_enrol(&request) {
-            Ok(invitation) => invitation,
+        let voucher = match self.may_enrol(&request).await {
+            Ok(voucher) => voucher,
             Err(refused) => {
                 drain(request.body_mut()).await;
                 return *refused;
@@ -141,15 +142,32 @@ impl Visit {
             Err(refused) => return *refused,
         };
         let desk = self.desk.clone();
-        let work = move || desk.enrol(&id, &secret, &request);
+        let work = move || match voucher {
+            EnrolVoucher::Invitation(id, secret) => desk.enrol(&id, &secret, &request),
+            EnrolVoucher::Token(token) => desk.enrol_by_token(&token, &request),
+        };
         self.issued("Issued a certificate", blocking(work).await)
     }
 
-    /// The invitation in a request, if it can be used; told before the body is read.
-    fn may_enrol(&self, request: &Request<Incoming>) -> Result<(String, Secret), RefusedAnswer> {
+    /// What a request for a first certificate rests on, if it can be used; told before the body is read.
+    async fn may_enrol(&self, request: &Request<Incoming>) -> Result<EnrolVoucher, RefusedAnswer> {
         unfit(request)?;
-        let field = request.headers().get(AUTHORIZATION);
-        let Some((id, secret)) = field.and_then(|field| basic::read(field.as_bytes())) else {
+        let mut fields = request.headers().get_all(AUTHORIZATION).iter();
+        let (Some(field), None) = (fields.next(), fields.next()) else {
+            return Err(Box::new(answer::unauthorized()));
+        };
+        if let Some(token) = bearer(field.as_bytes()) {
+            return match self.desk.issuers.approve(token).await {
+                Ok(_) if !is_of(request, IssuedKind::Client) => {
+                    let text =
+                        "a token of CI is good for a client: use `dockgate join` without --server";
+                    Err(Box::new(sentence(StatusCode::BAD_REQUEST, text)))
+                }
+                Ok(token) => Ok(EnrolVoucher::Token(token)),
+                Err(fault) => Err(Box::new(self.wrong_token(fault))),
+            };
+        }
+        let Some((id, secret)) = basic::read(field.as_bytes()) else {
             return Err(Box::new(answer::unauthorized()));
         };
         match self.desk.knows(&id, &secret) {
@@ -162,7 +180,7 @@ impl Visit {
                 };
                 Err(Box::new(sentence(StatusCode::BAD_REQUEST, text)))
             }
-            Ok(Some(_)) => Ok((id, secret)),
+            Ok(Some(_)) => Ok(EnrolVoucher::Invitation(id, secret)),
             Ok(None) => Err(Box::new(self.wrong())),
             Err(fault) => Err(Box::new(answer::refusal(&EnrollRefusal::Failed(fault)))),
         }
@@ -209,6 +227,7 @@ impl Visit {
         let der = match made {
             Ok(der) => der,
             Err(EnrollRefusal::Unauthorized) => return self.wrong(),
+            Err(EnrollRefusal::Token(fault)) => return self.wrong_token(fault),
             Err(refusal) => {
                 debug!(client.addr = %self.peer.addr, error = %refusal, "No certificate");
                 return answer::refusal(&refusal);
@@ -238,10 +257,22 @@ impl Visit {
             debug!(client.addr = %peer, "An invitation was refused");
             return answer::unauthorized();
         }
-        let text = "too many attempts from this address; try again later";
-        let mut response = sentence(StatusCode::TOO_MANY_REQUESTS, text);
-        answer::with(&mut response, RETRY_AFTER, "60");
-        response
+        too_often()
+    }
+
+    /// The answer to a token of CI that cannot be used.
+    fn wrong_token(&self, fault: OidcFault) -> Response<SignerAnswer> {
+        let peer = self.peer.addr;
+        debug!(client.addr = %peer, error = %fault, "A token was refused");
+        if fault == OidcFault::NoKeys {
+            let text =
+                "the keys of the token's issuer cannot be read now; the signer's log says why";
+            return sentence(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
+        match self.desk.throttle.failed(peer.ip(), Instant::now()) {
+            false => answer::bad_token(),
+            true => too_often(),
+        }
     }
 
     fn list(&self) -> Response<SignerAnswer> {
@@ -297,6 +328,22 @@ impl Visit {
         answer::with(&mut response, ETAG, &tag);
         response
     }
+}
+
+/// What a first certificate rests on.
+enum EnrolVoucher {
+    /// Id and secret of an invitation.
+    Invitation(String, Secret),
+    /// A token that its issuer has signed and a rule approves.
+    Token(ApprovedToken),
+}
+
+/// The answer to an address that was wrong too often.
+fn too_often() -> Response<SignerAnswer> {
+    let text = "too many attempts from this address; try again later";
+    let mut response = sentence(StatusCode::TOO_MANY_REQUESTS, text);
+    answer::with(&mut response, RETRY_AFTER, "60");
+    response
 }
 
 /// Where gates ask what to trust.

@@ -1,5 +1,6 @@
 //! Certificates asked for and handed out over the network: the signer, invitations, joining, renewing.
 
+mod ci;
 mod fleet;
 mod impostor;
 mod joining;

@@ -7,8 +7,9 @@
 
 pub mod basic;
 pub mod message;
+pub mod oidc;
 pub mod rules;
 pub mod token;
 
 pub use rules::{EnrollRefusal, InvitationState, NewInvitation, SigningRules};
-pub use token::{Secret, SignerAddress, Token, TokenFault};
+pub use token::{Secret, SignerAddress, SignerPin, Token, TokenFault};

@@ -1,11 +1,15 @@
 //! What an invitation is good for, and how a line of certificates goes on.
 
+mod ci;
 mod invitation;
 mod line;
 
+pub use ci::redeem_token;
 pub use invitation::{InvitationState, NewInvitation, authenticate, invite, state, withdraw};
+pub(crate) use invitation::{MAX_LIFE_SECS, check_name};
 pub use line::{allow, find, redeem, renew};
 
+use crate::oidc::OidcFault;
 use pki::{CertsError, RequestFault, request::SigningRequest};
 
 /// What the signer lays down for every certificate.
@@ -40,6 +44,9 @@ pub enum EnrollRefusal {
     /// Wrong secret, unknown, used, expired or taken back: who asks is not told which.
     #[error("the invitation is not known, was used, has expired or was taken back")]
     Unauthorized,
+    /// A token of CI that cannot be used: who asks is not told why.
+    #[error("the token is not accepted; the signer's log says why at the level debug")]
+    Token(#[source] OidcFault),
     /// The request cannot be used.
     #[error("{0}")]
     Request(String),

@@ -73,6 +73,63 @@ impl fmt::Display for SignerAddress {
     }
 }
 
+/// Whom to ask, and how the signer proves itself: a token without id and secret, which is no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignerPin {
+    /// Whom to ask.
+    pub signer: SignerAddress,
+    /// SHA-256 of the DER of the CA certificate that the signer's own certificate leads to.
+    pub ca_sha256: [u8; 32],
+}
+
+impl SignerPin {
+    /// Reads `dg1.<host:port>.<SHA-256 of the CA>`; white space around it is left out.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn parse(text: &str) -> Result<Self, TokenFault> {
+        match parts(text)?.as_slice() {
+            [signer, ca] => Self::read(signer, ca),
+            _ => Err(TokenFault::Pin),
+        }
+    }
+
+    fn read(signer: &str, ca: &str) -> Result<Self, TokenFault> {
+        let signer = String::from_utf8(decode(signer, "the signer's address")?).ok();
+        let signer = signer.as_deref().and_then(SignerAddress::parse);
+        Ok(Self {
+            signer: signer.ok_or(TokenFault::Damaged("the signer's address"))?,
+            ca_sha256: decode(ca, "the CA's digest")?
+                .try_into()
+                .map_err(|_| TokenFault::Damaged("the CA's digest"))?,
+        })
+    }
+}
+
+impl fmt::Display for SignerPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signer = BASE64URL_NOPAD.encode(self.signer.to_string().as_bytes());
+        let ca = BASE64URL_NOPAD.encode(&self.ca_sha256);
+        write!(f, "{VERSION}.{signer}.{ca}")
+    }
+}
+
+/// The parts of a text that begins as a token does.
+fn parts(text: &str) -> Result<Vec<&str>, TokenFault> {
+    let text = text.trim();
+    let rest = text
+        .strip_prefix(VERSION)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .filter(|_| text.len() <= MAX_TOKEN_BYTES);
+    Ok(rest.ok_or(TokenFault::NotAToken)?.split('.').collect())
+}
+
+fn decode(part: &str, what: &'static str) -> Result<Vec<u8>, TokenFault> {
+    BASE64URL_NOPAD
+        .decode(part.as_bytes())
+        .map_err(|_| TokenFault::Damaged(what))
+}
+
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -95,6 +152,11 @@ pub enum TokenFault {
     /// It has not five parts.
     #[error("the token has not five parts with dots between them: a piece of it is missing")]
     Parts,
+    /// It is not an address with a CA's digest.
+    #[error(
+        "expected the three parts \"dg1\", the signer's address and the CA's digest, with dots between them"
+    )]
+    Pin,
     /// One of its parts cannot be read.
     #[error("the part of the token with {0} is damaged")]
     Damaged(&'static str),
@@ -106,26 +168,11 @@ impl Token {
     /// # Errors
     /// When it is not one.
     pub fn parse(text: &str) -> Result<Self, TokenFault> {
-        let text = text.trim();
-        let Some(rest) = text
-            .strip_prefix(VERSION)
-            .and_then(|rest| rest.strip_prefix('.'))
-            .filter(|_| text.len() <= MAX_TOKEN_BYTES)
-        else {
-            return Err(TokenFault::NotAToken);
-        };
-        let parts: Vec<&str> = rest.split('.').collect();
+        let parts = parts(text)?;
         let [signer, ca, id, secret] = parts.as_slice() else {
             return Err(TokenFault::Parts);
         };
-        let decode = |part: &str, what| {
-            BASE64URL_NOPAD
-                .decode(part.as_bytes())
-                .map_err(|_| TokenFault::Damaged(what))
-        };
-        let signer = String::from_utf8(decode(signer, "the signer's address")?).ok();
-        let signer = signer.as_deref().and_then(SignerAddress::parse);
-        let ca = decode(ca, "the CA's digest")?;
+        let SignerPin { signer, ca_sha256 } = SignerPin::read(signer, ca)?;
         for (part, what, least) in [(id, "the invitation", 4), (secret, "the secret", 16)] {
             let bytes = Zeroizing::new(decode(part, what)?);
             if bytes.len() < least {
@@ -133,25 +180,27 @@ impl Token {
             }
         }
         Ok(Self {
-            signer: signer.ok_or(TokenFault::Damaged("the signer's address"))?,
-            ca_sha256: ca
-                .try_into()
-                .map_err(|_| TokenFault::Damaged("the CA's digest"))?,
+            signer,
+            ca_sha256,
             id: (*id).to_owned(),
             secret: Secret::new((*secret).to_owned()),
         })
     }
 
+    /// The token without id and secret.
+    #[must_use]
+    pub fn pin(&self) -> SignerPin {
+        SignerPin {
+            signer: self.signer.clone(),
+            ca_sha256: self.ca_sha256,
+        }
+    }
+
     /// The token as it is handed over.
     #[must_use]
     pub fn expose(&self) -> Zeroizing<String> {
-        Zeroizing::new(format!(
-            "{VERSION}.{}.{}.{}.{}",
-            BASE64URL_NOPAD.encode(self.signer.to_string().as_bytes()),
-            BASE64URL_NOPAD.encode(&self.ca_sha256),
-            self.id,
-            self.secret.expose()
-        ))
+        let pin = self.pin();
+        Zeroizing::new(format!("{pin}.{}.{}", self.id, self.secret.expose()))
     }
 }
 

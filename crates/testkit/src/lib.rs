@@ -11,6 +11,7 @@ pub mod client;
 pub mod daemon;
 pub mod engine;
 pub mod gate;
+pub mod issuer;
 pub mod messages;
 pub mod pki;
 pub mod process;

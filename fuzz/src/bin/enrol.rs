@@ -1,7 +1,8 @@
-//! What comes over the network when certificates are asked for: tokens, HTTP Basic, bodies, requests and envelopes are read or
+//! What comes over the network when certificates are asked for: tokens, tokens of CI and their keys, HTTP Basic, bodies, requests and envelopes are read or
 //! refused, and what is read is written again as the same.
 #![no_main]
 
+use enroll::oidc::{OidcKeys, OidcToken};
 use enroll::{Token, basic, message};
 use libfuzzer_sys::fuzz_target;
 
@@ -11,6 +12,11 @@ fuzz_target!(|bytes: &[u8]| {
     {
         assert_eq!(Token::parse(&token.expose()), Ok(token));
     }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        // Nothing of a token is believed before it is proved; reading it must only end.
+        let _ = OidcToken::parse(text);
+    }
+    let _ = OidcKeys::parse(bytes);
     if let Some((user, password)) = basic::read(bytes) {
         let again = basic::read(basic::write(&user, &password).as_bytes());
         assert_eq!(again, Some((user, password)));

@@ -26,7 +26,7 @@ const MAX_TTL_SECS: u64 = 30 * 86_400;
 /// The most certificates that one invitation is good for.
 const MAX_USES: u32 = 10_000;
 /// The longest life of a certificate that comes by invitation.
-const MAX_LIFE_SECS: u64 = 825 * 86_400;
+pub(crate) const MAX_LIFE_SECS: u64 = 825 * 86_400;
 
 /// Whom to invite.
 #[derive(Clone, Debug)]
@@ -113,15 +113,21 @@ pub fn invite(
     Ok((invitation, secret))
 }
 
+/// That a certificate that is asked for over the network may have a name.
+pub(crate) fn check_name(given: &str) -> Result<(), CertsError> {
+    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(given)) {
+        return Err(CertsError::refused(
+            format!("nobody can be called {given:?}: it is a word of dockgate's own"),
+            "write a short name such as `ci`, `alice` or `alice@laptop`",
+        ));
+    }
+    name::check(given)
+}
+
 fn check(store: &Store, wanted: &NewInvitation<'_>) -> Result<(), CertsError> {
     let refuse = |what: String, hint: &str| Err(CertsError::refused(what, hint));
     let given = wanted.name;
-    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(given)) {
-        return refuse(
-            format!("nobody can be called {given:?}: it is a word of dockgate's own"),
-            "write a short name such as `ci`, `alice` or `alice@laptop`",
-        );
-    }
+    check_name(given)?;
     let bounds = [
         ("--uses", u64::from(wanted.uses), u64::from(MAX_USES)),
         ("--ttl", wanted.ttl_secs, MAX_TTL_SECS),
@@ -139,7 +145,6 @@ fn check(store: &Store, wanted: &NewInvitation<'_>) -> Result<(), CertsError> {
         store.grant_client(given, wanted.existing)?;
         return Ok(());
     }
-    name::check(given)?;
     if wanted.sans.is_empty() {
         return refuse(
             format!("the gate {given:?} has no name that clients can use"),

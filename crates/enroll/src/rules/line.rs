@@ -15,6 +15,7 @@ use pki::{
 use time::{Duration, OffsetDateTime};
 
 use super::{EnrollRefusal, SigningRules, authenticate, check_key};
+use crate::oidc::OIDC;
 use crate::token::Secret;
 
 /// Signs the first certificate of a line. The index has it, and the use of the invitation with it, before this returns:
@@ -106,6 +107,11 @@ pub fn renew(
         .clone();
     let unreadable = || CertsError::crypto("read a certificate of the index", "it is damaged");
     let line = held.enrolled.clone().ok_or_else(unreadable)?;
+    if line.invitation.starts_with(OIDC) {
+        return Err(forbidden(
+            "this certificate came by a token of CI and does not renew: ask again with a new token",
+        ));
+    }
     if store.index.revocation(&held.serial).is_some() {
         return Err(forbidden("this certificate is revoked"));
     }
@@ -153,7 +159,7 @@ pub fn renew(
 }
 
 /// A key that has had a certificate here gets no other: what is known of it would go on being good.
-fn fresh_key(index: &Index, request: &SigningRequest) -> Result<(), EnrollRefusal> {
+pub(super) fn fresh_key(index: &Index, request: &SigningRequest) -> Result<(), EnrollRefusal> {
     if pki::denied::denies(index, "", &request.spki_sha256) {
         return Err(EnrollRefusal::Request(
             "this key is on the deny list, expected a new key".to_owned(),
