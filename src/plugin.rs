@@ -106,17 +106,9 @@ impl Plugin {
     /// A denial in the plugin's name. What could drive the client's terminal is escaped, as in the gate's own messages.
     #[must_use]
     pub fn denied(&self, message: impl AsRef<str>) -> PluginDenied {
-        let mut shown = String::new();
-        for c in message.as_ref().chars() {
-            if escape::is_unsafe(c) {
-                shown.extend(c.escape_unicode());
-            } else {
-                shown.push(c);
-            }
-        }
         PluginDenied {
             plugin: self.name.clone(),
-            message: shown,
+            message: escape::line(message.as_ref()).into_owned(),
         }
     }
 }
@@ -134,7 +126,7 @@ mod tests {
         };
         assert_eq!(
             denied("not \u{1b}[2J\u{9b}1m\u{202e}ever"),
-            "authorization denied by plugin opa: not \\u{1b}[2J\\u{9b}1m\\u{202e}ever"
+            "authorization denied by plugin opa: not \\u001b[2J\\u009b1m\\u202eever"
         );
         assert_eq!(
             denied("naïve \u{2014} no"),

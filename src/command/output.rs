@@ -157,7 +157,7 @@ impl<'w> Output<'w> {
     /// One JSON document.
     pub fn json(&mut self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.print(&escape::json_document(&text)),
+            Ok(text) => self.print(&escape::lines(&text)),
             Err(error) => self.fault = self.fault.take().or(Some(error.into())),
         }
     }
@@ -211,14 +211,13 @@ impl<'w> Output<'w> {
     pub fn usage(&mut self, error: &clap::Error) -> Exit {
         let text = error.render().to_string();
         let shown = escape::redacted(&text);
-        let plain = |c: char| c == '\n' || !escape::is_unsafe(c);
-        if shown == text && text.chars().all(plain) {
+        let plain = escape::lines(&shown);
+        if plain == text {
             if let Err(error) = error.print() {
                 self.fault = Some(error);
             }
         } else {
-            let lines: Vec<_> = shown.lines().map(escape::line).collect();
-            let _ = writeln!(self.err, "{}", lines.join("\n"));
+            let _ = writeln!(self.err, "{}", plain.trim_end_matches('\n'));
         }
         match error.use_stderr() {
             true => Exit::USAGE,

@@ -224,17 +224,7 @@ pub fn request_within(
         engine.note(header.name);
     }
     let http10 = minor == 0;
-    if !fields.host && !http10 {
-        return Err(HeadError::Malformed("a request needs one Host header"));
-    }
-    if http10 && fields.chunked {
-        return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
-    }
-    let framing = match (fields.chunked, fields.length) {
-        (true, _) => Framing::chunked_by_line(),
-        (false, Some(n)) => Framing::length(n),
-        (false, None) => Framing::none(),
-    };
+    let framing = request_framing(&fields, http10)?;
     let absolute = docker_api::absolute(method, target)?;
     let start_line = absolute
         .as_ref()
@@ -273,6 +263,21 @@ pub fn request_within(
         content_type: place(head, fields.content_type),
         content_encoding: place(head, fields.content_encoding),
         engine,
+    })
+}
+
+/// How the body of a request is delimited.
+fn request_framing(fields: &HeadFields<'_>, http10: bool) -> Result<Framing, HeadError> {
+    if !fields.host && !http10 {
+        return Err(HeadError::Malformed("a request needs one Host header"));
+    }
+    if http10 && fields.chunked {
+        return Err(HeadError::Malformed("a transfer coding in HTTP/1.0"));
+    }
+    Ok(match (fields.chunked, fields.length) {
+        (true, _) => Framing::chunked_by_line(),
+        (false, Some(n)) => Framing::length(n),
+        (false, None) => Framing::none(),
     })
 }
 

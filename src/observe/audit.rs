@@ -8,6 +8,7 @@
 
 pub mod sink;
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use data_encoding::BASE64;
@@ -223,7 +224,10 @@ impl Record {
             // Strings and numbers always serialise; should that change, say so rather than lose the record.
             format!("{{\"schema\":{SCHEMA},\"error\":{:?}}}", error.to_string())
         });
-        escape(&json)
+        match escape::lines(&json) {
+            Cow::Borrowed(_) => json,
+            Cow::Owned(escaped) => escaped,
+        }
     }
 }
 
@@ -275,22 +279,6 @@ fn escaped_len(text: &str) -> usize {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
-}
-
-/// JSON leaves DEL, the C1 controls and the line separators as they are; a terminal or a line reader may not.
-fn escape(json: &str) -> String {
-    if !json.chars().any(escape::is_unsafe) {
-        return json.to_owned();
-    }
-    let mut out = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if escape::is_unsafe(c) {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// A point in time as records have it: RFC 3339, UTC, always six digits of the second, so that text sorts as time does.

@@ -57,8 +57,8 @@ impl LimitGrant {
     pub fn value(&self) -> String {
         match self.key {
             key if key.is_flag() => self.text.clone(),
-            key if key.is_bound() => quoted(&self.text),
-            _ => format!("[{}]", quoted(&self.text)),
+            key if key.is_bound() => escape::toml(&self.text),
+            _ => format!("[{}]", escape::toml(&self.text)),
         }
     }
 
@@ -88,20 +88,4 @@ pub(crate) fn allowed(limits: &Limits, refused: &Power) -> String {
         },
         _ => String::new(),
     }
-}
-
-/// A TOML basic string.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if escape::is_unsafe(c) => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -244,15 +244,10 @@ impl fmt::Display for Power {
 pub(super) fn printable(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     const LONGEST: usize = 200;
     let text = escape::without_url_secrets(text);
-    for (count, c) in text.chars().enumerate() {
-        if count == LONGEST {
-            return f.write_str("…");
-        }
-        if escape::is_unsafe(c) {
-            write!(f, "{}", c.escape_unicode())?;
-        } else {
-            write!(f, "{c}")?;
-        }
+    let end = text.char_indices().nth(LONGEST).map(|(at, _)| at);
+    f.write_str(&escape::line(&text[..end.unwrap_or(text.len())]))?;
+    if end.is_some() {
+        f.write_str("…")?;
     }
     Ok(())
 }

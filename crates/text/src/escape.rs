@@ -28,18 +28,7 @@ pub fn is_unsafe(c: char) -> bool {
 /// The text on one line, with everything a terminal would obey as `\n`, `\u001b` and the like.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_unsafe(c) {
-            push_escaped(c, &mut out);
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
+    escaped(text, is_unsafe)
 }
 
 /// As much of the beginning of `text` as takes at most `most` bytes once [`json`] has escaped it.
@@ -83,16 +72,29 @@ pub fn json(text: &str, out: &mut String) {
     out.push_str(&text[plain..]);
 }
 
-/// A JSON document with what JSON lets pass (DEL, C1, separators, bidirectional controls) escaped as well. Only line feeds, which
-/// cannot be within its strings, stay.
+/// As [`line()`], but line feeds stay. In a JSON document, which has no line feed within its strings, this escapes what JSON
+/// lets pass: DEL, C1, separators and bidirectional controls.
 #[must_use]
-pub fn json_document(document: &str) -> Cow<'_, str> {
-    let bad = |c: char| c != '\n' && is_unsafe(c);
-    if !document.chars().any(bad) {
-        return Cow::Borrowed(document);
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n' && is_unsafe(c))
+}
+
+/// A TOML basic string, quotes included.
+#[must_use]
+pub fn toml(text: &str) -> String {
+    let mut out = String::from("\"");
+    // TOML has every escape that JSON has.
+    json(text, &mut out);
+    out.push('"');
+    out
+}
+
+fn escaped(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(&bad) {
+        return Cow::Borrowed(text);
     }
-    let mut out = String::with_capacity(document.len() + 16);
-    for c in document.chars() {
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
         if bad(c) {
             push_escaped(c, &mut out);
         } else {

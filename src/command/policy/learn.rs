@@ -9,7 +9,8 @@ use crate::observe::audit::{Decision, Record};
 use buildkit::Call;
 use docker_api::Operation;
 use policy::build::{Build, build_key};
-use policy::{LimitGrant, LimitKey, Limits, Matcher, Policy, PolicyError, Power, Role, quoted};
+use policy::{LimitGrant, LimitKey, Limits, Matcher, Policy, PolicyError, Power, Role};
+use text::escape;
 
 use super::{PolicyOutcome, for_each_request, recorded};
 
@@ -55,7 +56,7 @@ impl Seen {
     }
 
     fn cannot(&mut self, who: &str, what: &str) {
-        let what = quoted(what);
+        let what = escape::toml(what);
         self.refused.insert(format!("{who} could send: {what}"));
     }
 }

@@ -63,26 +63,26 @@ impl Exchange<'_> {
                         Poll::Ready(Ok(Progress::Ended)) => {
                             return Some(self.fail(ExchangeFailure::EngineClosed(None)));
                         }
-                        Poll::Ready(Err(
-                            RelayFault::EngineRead(e) | RelayFault::EngineWrite(e),
-                        )) => {
-                            return Some(self.fail(ExchangeFailure::EngineClosed(Some(e))));
-                        }
-                        Poll::Ready(Err(
-                            RelayFault::EngineChunk(bad) | RelayFault::ClientChunk(bad),
-                        )) => {
-                            return Some(self.fail(ExchangeFailure::EngineChunk(bad)));
-                        }
-                        Poll::Ready(Err(RelayFault::Refused(denied))) => {
-                            return Some(self.fail(ExchangeFailure::Policy(denied)));
-                        }
-                        Poll::Ready(Err(RelayFault::Client(_))) => {
-                            return Some(ExchangeEnd::ClientGone);
-                        }
+                        Poll::Ready(Err(fault)) => return Some(self.cut_off(fault)),
                     }
                 }
             }
         }
+    }
+
+    /// The end of an answer whose body cannot be relayed.
+    fn cut_off(&mut self, fault: RelayFault) -> ExchangeEnd {
+        let failure = match fault {
+            RelayFault::EngineRead(e) | RelayFault::EngineWrite(e) => {
+                ExchangeFailure::EngineClosed(Some(e))
+            }
+            RelayFault::EngineChunk(bad) | RelayFault::ClientChunk(bad) => {
+                ExchangeFailure::EngineChunk(bad)
+            }
+            RelayFault::Refused(denied) => ExchangeFailure::Policy(denied),
+            RelayFault::Client(_) => return ExchangeEnd::ClientGone,
+        };
+        self.fail(failure)
     }
 
     /// Reads more of the head: `None` while there is nothing to read, else whether that was the end.
@@ -119,17 +119,10 @@ impl Exchange<'_> {
         let ahead = !self.relay.client.held().is_empty();
         let early = !matches!(self.up, ExchangeUp::Sent);
         let draining = self.draining.is_cancelled();
-        let tunnels = |r: &ResponseHead| {
-            r.status == 101 && facts.upgrade && facts.may_switch
-                || r.status == 200
-                    && facts.may_take_over
-                    && r.raw_stream
-                    && r.framing.is_until_eof()
-        };
         let mut close = self.close;
         let mut out = Vec::with_capacity(self.engine_in.len() + 32);
         let parsed = head::response(&self.engine_in[..len], facts.is_head, &mut out, |r| {
-            if tunnels(r) {
+            if facts.tunnels(r) {
                 return Emit::Verbatim;
             }
             if r.status == 101 {
@@ -162,14 +155,15 @@ impl Exchange<'_> {
             Ok(response) => response,
             Err(e) => return Some(self.fail(ExchangeFailure::EngineHead(e))),
         };
-        if let Some(down) = self.authorized(len, &response, tunnels(&response)) {
+        let tunnel = facts.tunnels(&response);
+        if let Some(down) = self.authorized(len, &response, tunnel) {
             self.down = down;
             return None;
         }
         let rest = self.engine_in.split_off(len);
         self.engine_in = Vec::new();
         self.scanned = 0;
-        if tunnels(&response) {
+        if tunnel {
             self.status = Some(response.status);
             self.answered = Some(Instant::now());
             // The head is flushed as a TLS record of its own before the first stream byte (docker-transport R6).
@@ -184,15 +178,25 @@ impl Exchange<'_> {
             self.engine_in = rest;
             return None;
         }
+        self.close = close;
+        self.on_final_head(response, out, &rest)
+    }
+
+    /// Relays the last head of the answer, and `rest`, what has come behind it.
+    fn on_final_head(
+        &mut self,
+        response: ResponseHead,
+        mut out: Vec<u8>,
+        rest: &[u8],
+    ) -> Option<ExchangeEnd> {
         self.answered = Some(Instant::now());
         self.status = Some(response.status);
-        self.close = close;
         // It will not be sent again, and the answer may be a stream of hours.
-        if !early {
+        if matches!(self.up, ExchangeUp::Sent) {
             self.relay.up.clear();
         }
         let mut framing = response.framing;
-        match framing.take(&rest) {
+        match framing.take(rest) {
             Ok(taken) => {
                 self.relay.surplus |= taken.used < rest.len();
                 taken.append_to(&mut out);

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::super::framing::BadChunk;
-use super::super::head::{HeadError, MAX_HEAD};
+use super::super::head::{HeadError, MAX_HEAD, ResponseHead};
 use crate::plugin::PluginDenied;
 
 /// What an exchange has to know of its request.
@@ -23,6 +23,15 @@ pub struct ExchangeFacts {
     pub may_take_over: bool,
     /// It is a bodyless GET or HEAD: safe to send again on a new connection.
     pub replayable: bool,
+}
+
+impl ExchangeFacts {
+    /// Whether an answer makes a tunnel of the connection.
+    pub(super) fn tunnels(&self, answer: &ResponseHead) -> bool {
+        let switched = answer.status == 101 && self.upgrade && self.may_switch;
+        let raw = answer.raw_stream && answer.framing.is_until_eof();
+        switched || answer.status == 200 && self.may_take_over && raw
+    }
 }
 
 /// How an exchange ended.

@@ -49,7 +49,7 @@ fn learn_prints_the_least_policy_that_allows_what_was_seen() {
         "binds = [\"/srv/a\"]",
         "capabilities = [\"NET_ADMIN\"]",
         "buildkit = true",
-        "only the role admin could send: \"POST /brand/new\\u000A\"",
+        "only the role admin could send: \"POST /brand/new\\n\"",
     ] {
         assert!(learnt.contains(line), "{line:?} in\n{learnt}");
     }

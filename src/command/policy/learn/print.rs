@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use docker_api::Operation;
 use policy::build::build_key;
 use policy::risk::reach;
-use policy::{LimitGrant, LimitKey, Limits, Policy, PolicyError, Power, TAGGING, quoted};
+use policy::{LimitGrant, LimitKey, Limits, Policy, PolicyError, Power, TAGGING};
 
 use super::{BUILD_KEYS, BUILDS, Match, Seen, Uses, by_default};
 use text::escape;
@@ -22,7 +22,7 @@ pub(super) fn policy(
         let roads = learnt.roles.get(client.role).map(reach);
         let roads = roads.map(|reach| reach.root).unwrap_or_default();
         if !roads.is_empty() {
-            let name = quoted(&client.name);
+            let name = escape::toml(&client.name);
             let line = format!(
                 "client {name} leads to root on the host: {}",
                 roads.join("; ")
@@ -45,7 +45,7 @@ fn body(clients: &BTreeMap<Match, Seen>, with_denied: bool) -> String {
         }
         out.push_str(&format!(
             "[[client]]\nmatch = {{ {key} = {} }}\nrole = \"learnt-{}\"\n",
-            quoted(value),
+            escape::toml(value),
             number + 1
         ));
     }
@@ -72,7 +72,7 @@ fn role(out: &mut String, name: &str, seen: &Seen, with_denied: bool) {
         );
     }
     for ((key, value), uses) in refused {
-        let line = format!("    {key} {} ({})", quoted(value), times(uses.denied));
+        let line = format!("    {key} {} ({})", escape::toml(value), times(uses.denied));
         comment(out, &line);
     }
     let values = |key: &str| -> Vec<(&str, &Uses)> {
@@ -113,7 +113,7 @@ fn role(out: &mut String, name: &str, seen: &Seen, with_denied: bool) {
             if always || !values.is_empty() {
                 let remarks = values.iter().map(|(value, uses)| (value, remark(uses)));
                 for (value, remark) in remarks.filter(|(_, remark)| !remark.is_empty()) {
-                    comment(out, &format!("{}: {remark}", quoted(value)));
+                    comment(out, &format!("{}: {remark}", escape::toml(value)));
                 }
                 let values: Vec<&str> = values.iter().map(|(value, _)| *value).collect();
                 out.push_str(&format!("{key} = {}\n", build_value(key, &values)));
@@ -128,7 +128,7 @@ pub(super) fn build_value(key: &str, values: &[&str]) -> String {
         "raw_llb" | "debug" | "usage" | "prune" => "true".to_owned(),
         "history" => "\"all\"".to_owned(),
         _ => {
-            let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            let values: Vec<String> = values.iter().map(|value| escape::toml(value)).collect();
             format!("[{}]", values.join(", "))
         }
     }
@@ -148,7 +148,7 @@ fn list(out: &mut String, key: &str, values: &[(&str, &Uses)]) {
             out.push_str(" = [\n");
             for (value, uses) in values {
                 out.push_str("    ");
-                out.push_str(&quoted(value));
+                out.push_str(&escape::toml(value));
                 out.push(',');
                 end(out, &remark(uses));
             }
@@ -183,7 +183,7 @@ fn remark(uses: &Uses) -> String {
         ));
     }
     if let Some(id) = &uses.id {
-        let id = quoted(id);
+        let id = escape::toml(id);
         parts.push(format!(
             "everything, because {id} may be an id, and nothing less lets ids pass"
         ));
@@ -226,7 +226,7 @@ fn one(key: &str, value: &str) -> String {
             text: value.to_owned(),
         }
         .value(),
-        None => format!("[{}]", quoted(value)),
+        None => format!("[{}]", escape::toml(value)),
     }
 }
 
