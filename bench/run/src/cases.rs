@@ -84,6 +84,7 @@ impl Case {
 }
 
 /// The cases of a run. `quick` is a part of them, with shorter windows and less data.
+#[expect(clippy::too_many_lines, reason = "table")]
 pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
     let window = Duration::from_millis(if quick { 200 } else { 700 });
     let gib = if quick { 64 << 20 } else { 512 << 20 };

@@ -10,8 +10,7 @@ use std::task::{Context, Poll};
 
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -20,12 +19,12 @@ use tokio_rustls::client::TlsStream;
 
 use crate::engine::Chunks;
 use crate::pattern::Tally;
-use crate::pki::{CLIENTS, Pki};
+use crate::pki::{BenchPki, CLIENTS};
 
 /// Which key exchange the client offers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exchange {
-    /// X25519 first, so that it is what every peer takes. P-256 stands after it because in TLS 1.2 that list also
+    /// X25519 first, so that it is what every peer takes. P-256 comes after it because in TLS 1.2 that list also
     /// decides which certificates are acceptable.
     Classic,
     /// X25519MLKEM768 first, then X25519, as Docker's client offers since Go 1.24.
@@ -49,7 +48,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Everyone of whom there is a certificate.
-    pub(crate) fn all(pki: &Pki, exchange: Exchange) -> Result<Self, String> {
+    pub(crate) fn all(pki: &BenchPki, exchange: Exchange) -> Result<Self, String> {
         Ok(Self {
             configs: (0..CLIENTS)
                 .map(|client| tls_config(pki, client, exchange))
@@ -67,7 +66,7 @@ impl Clients {
 /// One TLS 1.3 suite (and its TLS 1.2 counterparts, for the peer that has nothing newer) and no resumption: every
 /// peer does the same cryptography, and each connection a full handshake.
 pub(crate) fn tls_config(
-    pki: &Pki,
+    pki: &BenchPki,
     client: usize,
     exchange: Exchange,
 ) -> Result<Arc<ClientConfig>, String> {
@@ -77,7 +76,7 @@ pub(crate) fn tls_config(
 }
 
 fn build(
-    pki: &Pki,
+    pki: &BenchPki,
     client: usize,
     exchange: Exchange,
 ) -> Result<ClientConfig, Box<dyn std::error::Error>> {
@@ -99,15 +98,12 @@ fn build(
         ..aws_lc_rs::default_provider()
     };
     let mut roots = RootCertStore::empty();
-    for anchor in CertificateDer::pem_file_iter(&pki.ca)? {
-        roots.add(anchor?)?;
-    }
-    let chain =
-        CertificateDer::pem_file_iter(pki.client_cert(client))?.collect::<Result<Vec<_>, _>>()?;
+    let (ca, own) = pki.client(client);
+    roots.add(ca)?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(pki.client_key(client))?)?;
+        .with_client_auth_cert(own.chain, own.key)?;
     config.resumption = Resumption::disabled();
     Ok(config)
 }

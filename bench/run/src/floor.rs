@@ -9,7 +9,7 @@ use rustls::{ClientConnection, ServerConnection};
 use crate::client::{Exchange, tls_config};
 use crate::measure::Spread;
 use crate::options::TunnelOptions;
-use crate::pki::{Pki, ServerKey};
+use crate::pki::{BenchPki, ServerKey};
 use crate::tunnel;
 
 /// Handshakes measured; the first ones warm caches and are not counted.
@@ -19,7 +19,7 @@ const WARM: usize = 20;
 
 /// CPU time of the server's side of a handshake, in microseconds.
 pub(crate) fn handshake_us(
-    pki: &Pki,
+    pki: &BenchPki,
     key: ServerKey,
     exchange: Exchange,
 ) -> Result<Spread, String> {
@@ -29,7 +29,7 @@ pub(crate) fn handshake_us(
 }
 
 fn measure(
-    pki: &Pki,
+    pki: &BenchPki,
     key: ServerKey,
     exchange: Exchange,
 ) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_handshake_in_memory_completes_with_either_key_and_costs_something() {
         let directory = tempfile::tempdir().expect("a temporary directory must be possible");
-        let pki = Pki::make(directory.path()).expect("certificates must be made");
+        let pki = BenchPki::make(directory.path()).expect("certificates must be made");
         for (key, exchange) in [
             (ServerKey::Ecdsa, Exchange::Classic),
             (ServerKey::Rsa, Exchange::Hybrid),

@@ -105,6 +105,7 @@ pub(crate) struct Sample {
 }
 
 /// Measures `plan` against `target`, whose processes are `peer`.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(crate) fn measure(plan: &Plan, target: &Target, peer: &[u32], engine: u32) -> Sample {
     let threads = if plan.work.is_sequential() {
         1

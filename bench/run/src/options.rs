@@ -77,7 +77,7 @@ pub(crate) struct RunOptions {
         allow_hyphen_values = true
     )]
     pub(crate) other_args: String,
-    /// Fail when a unit of dockgate's failed, or when its CPU time stands beyond a wide multiple of the bare tunnel's
+    /// Fail when a unit of dockgate's failed, or when its CPU time is beyond a wide multiple of the bare tunnel's
     #[arg(long)]
     pub(crate) guard: bool,
     /// Name the cases and stop

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::children::Child;
-use crate::pki::{Pki, ServerKey};
+use crate::pki::{BenchPki, ServerKey};
 
 mod config;
 
@@ -85,7 +85,7 @@ pub(crate) struct Setting {
     /// The engine's socket.
     pub(crate) socket: PathBuf,
     /// Certificates.
-    pub(crate) pki: Pki,
+    pub(crate) pki: BenchPki,
     /// The gate's binary, if there is one.
     pub(crate) dockgate: Option<PathBuf>,
     /// Further arguments for it.
@@ -105,6 +105,9 @@ pub(crate) struct Peer {
     children: Vec<Child>,
     log: PathBuf,
 }
+
+/// How a peer's process is started: program, arguments and log.
+type Spawn = fn(&Path, &[OsString], &Path) -> Result<Child, String>;
 
 struct Start {
     program: PathBuf,
@@ -167,13 +170,30 @@ impl Setting {
             .map(|(_, took)| took)
     }
 
+    /// Another program may take the port before the peer does; then another one is tried.
     fn start_by(
         &self,
         kind: Kind,
         key: ServerKey,
-        spawn: fn(&Path, &[OsString], &Path) -> Result<Child, String>,
+        spawn: Spawn,
     ) -> Result<(Peer, Duration), String> {
-        let port = free_port()?;
+        let mut last = String::new();
+        for _ in 0..3 {
+            match self.start_at(free_port()?, kind, key, spawn) {
+                Err(error) if error.contains("in use") => last = error,
+                done => return done,
+            }
+        }
+        Err(last)
+    }
+
+    fn start_at(
+        &self,
+        port: u16,
+        kind: Kind,
+        key: ServerKey,
+        spawn: Spawn,
+    ) -> Result<(Peer, Duration), String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let log = self.directory.join(format!("{}-{port}.log", kind.name()));
         let starts = self
@@ -203,6 +223,7 @@ impl Setting {
         Ok((peer, begun.elapsed()))
     }
 
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     fn configure(
         &self,
         kind: Kind,

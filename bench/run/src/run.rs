@@ -12,7 +12,7 @@ use crate::load::{Plan, Sample, Work, measure};
 use crate::measure::{Memory, Spread, percentile_us};
 use crate::options::RunOptions;
 use crate::peers::{Kind, Peer, Setting};
-use crate::pki::{Pki, ServerKey};
+use crate::pki::{BenchPki, ServerKey};
 use crate::report::{Figures, Report, Row};
 
 mod process;
@@ -23,6 +23,7 @@ use process::{end_on_signal_or, raise_file_limit, start_engine};
 const STARTS: usize = 10;
 
 /// Runs the benchmark. False if the guard was asked for and did not hold.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(crate) fn run(options: &RunOptions) -> Result<bool, String> {
     let cases = cases::all(options.quick, options.rounds);
     if options.list {
@@ -94,6 +95,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool, String> {
     Ok(faults.is_empty())
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn run_in(
     options: &RunOptions,
     cases: &[Case],
@@ -104,7 +106,7 @@ fn run_in(
     let setting = Setting {
         directory: directory.to_path_buf(),
         socket: directory.join("engine.sock"),
-        pki: Pki::make(directory)?,
+        pki: BenchPki::make(directory)?,
         dockgate: options.dockgate.clone(),
         dockgate_args: options
             .dockgate_args

@@ -29,6 +29,7 @@ pub(crate) enum Transfer {
 }
 
 /// Moves `bytes` and verifies them at the receiving end.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) async fn bulk(
     transfer: Transfer,
     bytes: u64,

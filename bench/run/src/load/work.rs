@@ -126,6 +126,7 @@ impl Work {
     }
 
     /// Does the session's part of the window; gives the connection back so that it is closed outside.
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     pub(crate) async fn drive(
         &self,
         mut connection: Connection,

@@ -37,6 +37,7 @@ impl Report {
         text
     }
 
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     fn all_bars(&self) -> Vec<Bar> {
         let mut bars = Vec::new();
         let mut names: Vec<&str> = self.rows.iter().map(|row| row.case).collect();
