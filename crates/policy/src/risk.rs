@@ -5,8 +5,11 @@ use docker_api::{Operation, Risk};
 use super::build::Build;
 use super::fetch::HostPattern;
 use super::operations::OperationSet;
-use super::power::Namespace;
 use super::{LimitKey, Limits, Mode, Policy, Role, TARGETED};
+
+mod by_limit;
+
+pub(crate) use by_limit::BY_LINK;
 
 /// What a role can come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,100 +65,6 @@ impl Reach {
         }
     }
 }
-
-/// What comes of a directory that may be written.
-pub(crate) const BY_LINK: &str =
-    "a link to / that a container makes there is followed by the next bind";
-
-/// Host directories from which root follows when they can be written.
-const CRITICAL: &[&str] = &[
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/home",
-    "/lib",
-    "/lib64",
-    "/opt",
-    "/proc",
-    "/root",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/var/lib",
-    "/var/run",
-    "/var/spool",
-];
-
-/// Host directories whose secrets lead to root, or to other people's, when they can be read.
-const SECRET: &[&str] = &[
-    "/dev",
-    "/etc/shadow",
-    "/etc/docker",
-    "/etc/kubernetes",
-    "/etc/ssh",
-    "/etc/ssl/private",
-    "/home",
-    "/proc",
-    "/root",
-    "/run",
-    "/var/lib/docker",
-    "/var/lib/kubelet",
-    "/var/run",
-];
-
-/// Host directories that every user of the host may read, and that hold nobody's secrets.
-const PUBLIC: &[&str] = &[
-    "/etc/group",
-    "/etc/hostname",
-    "/etc/hosts",
-    "/etc/localtime",
-    "/etc/os-release",
-    "/etc/passwd",
-    "/etc/pki/ca-trust",
-    "/etc/resolv.conf",
-    "/etc/ssl/certs",
-    "/etc/timezone",
-    "/lib/modules",
-    "/sys",
-    "/usr/include",
-    "/usr/lib/modules",
-    "/usr/share",
-    "/usr/src",
-];
-
-/// Log drivers that keep what a container writes on this host.
-const LOCAL_LOGS: &[&str] = &["journald", "json-file", "local", "none"];
-
-/// Log drivers that send it to an address or a socket of the client's choice.
-const REMOTE_LOGS: &[&str] = &[
-    "awslogs",
-    "etwlogs",
-    "fluentd",
-    "gcplogs",
-    "gelf",
-    "logentries",
-    "splunk",
-    "syslog",
-];
-
-/// Network drivers that come with the engine and do nothing to the host's interfaces without options.
-const PLAIN_NETWORKS: &[&str] = &["bridge", "ipvlan", "macvlan", "none", "null", "overlay"];
-
-/// Runtimes that are runc.
-const RUNC: &[&str] = &["io.containerd.runc.v2", "runc"];
-
-/// Capabilities that do not reach the host by themselves.
-const HARMLESS: &[&str] = &[
-    "IPC_LOCK",
-    "LEASE",
-    "NET_BROADCAST",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-];
 
 /// Operations of root risk whose arguments the limits judge, so that they are roads to root only through the limits.
 const JUDGED: &[Operation] = &[
@@ -221,11 +130,8 @@ pub fn reach(role: &Role) -> Reach {
     }
     let shapes = role.allowed.common(judged.union(targeted));
     if !shapes.is_empty() {
-        by_limits(role, limits, &mut reach);
-        binds(limits, &mut reach);
-        doubts(limits, &mut reach.unknown);
-        if limits.images.iter().any(super::ImagePattern::is_everything) {
-            reach.warnings.push("images is not limited".into());
+        for key in LimitKey::ALL {
+            by_limit::roads(*key, role, limits, &mut reach);
         }
     }
     by_operation(role, limits, &mut reach);
@@ -362,151 +268,5 @@ fn builds(build: &Build, reach: &mut Reach) {
         reach
             .warnings
             .push("build: the builds of other clients can be seen or their cache removed".into());
-    }
-}
-
-fn by_limits(role: &Role, limits: &Limits, reach: &mut Reach) {
-    // In a scope both reach the owner's own alone.
-    let is_scoped = role.scope.is_some();
-    let roads = &mut reach.root;
-    if limits.privileged {
-        roads.push("privileged = true".to_owned());
-    }
-    for namespace in &limits.host_namespaces {
-        match namespace {
-            Namespace::Pid | Namespace::User | Namespace::Cgroup | Namespace::Network => {
-                roads.push(format!("host_namespaces has \"{}\"", namespace.name()));
-            }
-            Namespace::Ipc => reach.unknown.push(
-                "host_namespaces has \"ipc\": what other programs share there cannot be known"
-                    .into(),
-            ),
-            Namespace::Uts => {}
-        }
-    }
-    if limits.join_containers && !is_scoped {
-        roads.push("join_containers = true (a privileged container can be joined)".into());
-    }
-    // A pattern of stars alone.
-    if limits.volumes.iter().any(|volume| is_any(volume)) && !is_scoped {
-        roads.push(
-            "volumes \"*\" reaches the volumes of every other tool, with its credentials".into(),
-        );
-    }
-    for capability in &limits.capabilities {
-        if !super::limits::DEFAULT_CAPABILITIES.contains(&capability.as_str())
-            && !HARMLESS.contains(&capability.as_str())
-        {
-            roads.push(format!("capabilities has {capability}"));
-        }
-    }
-    for device in &limits.devices {
-        if !matches!(
-            device.as_str(),
-            "/dev/null"
-                | "/dev/zero"
-                | "/dev/random"
-                | "/dev/urandom"
-                | "/dev/fuse"
-                | "/dev/net/tun"
-        ) {
-            roads.push(format!("devices has {device}"));
-        }
-    }
-    for option in &limits.security_opts {
-        if option.contains("unconfined")
-            || option.contains("disable")
-            || option.contains("unmask")
-            || option.contains("systempaths")
-        {
-            roads.push(format!("security_opts has \"{option}\""));
-        }
-    }
-    for driver in limits.log_drivers.iter().map(String::as_str) {
-        if REMOTE_LOGS.contains(&driver) {
-            roads.push(format!(
-                "log_drivers has \"{driver}\", whose options make the engine connect to any address or socket"
-            ));
-        } else if !LOCAL_LOGS.contains(&driver) {
-            let doubt = format!("log_drivers has \"{driver}\", which this program does not know");
-            reach.unknown.push(doubt);
-        }
-    }
-    for annotation in &limits.annotations {
-        roads.push(format!(
-            "annotations has \"{annotation}\", which the runtime and its hooks obey"
-        ));
-    }
-}
-
-/// Whether a pattern of volumes fits every name.
-fn is_any(pattern: &str) -> bool {
-    !pattern.is_empty() && pattern.bytes().all(|b| b == b'*')
-}
-
-/// What host paths lead to.
-fn binds(limits: &Limits, reach: &mut Reach) {
-    for pattern in &limits.binds {
-        let list = if pattern.writable() { CRITICAL } else { SECRET };
-        if let Some(path) = list.iter().find(|path| pattern.touches(path)) {
-            reach
-                .root
-                .push(format!("binds \"{pattern}\" reaches {path}"));
-        } else if !pattern.writable() {
-            if !PUBLIC.iter().any(|path| pattern.lies_in(path)) {
-                reach.unknown.push(format!(
-                    "binds \"{pattern}\": whether others keep credentials there cannot be known"
-                ));
-            }
-        } else if limits.binds.iter().any(|other| pattern.holds(other)) {
-            reach
-                .root
-                .push(format!("binds \"{pattern}\" may be written: {BY_LINK}"));
-        } else {
-            reach.unknown.push(format!(
-                "binds \"{pattern}\" may be written: whether others use what lies there cannot be known"
-            ));
-        }
-    }
-}
-
-/// What only somebody who knows the host can judge.
-fn doubts(limits: &Limits, unknown: &mut Vec<String>) {
-    let runtimes = limits.runtimes.iter().map(String::as_str);
-    for runtime in runtimes.filter(|runtime| !RUNC.contains(runtime)) {
-        unknown.push(format!(
-            "runtimes has \"{runtime}\", whose isolation this program does not know"
-        ));
-    }
-    for field in &limits.unknown_fields {
-        unknown.push(format!("unknown_fields lets \"{field}\" pass unseen"));
-    }
-    for request in &limits.device_requests {
-        unknown.push(format!(
-            "device_requests has \"{request}\"; a CDI specification may add mounts and hooks"
-        ));
-    }
-    for option in &limits.security_opts {
-        let loosened = ["unconfined", "disable", "unmask", "systempaths"];
-        let plain = option == "no-new-privileges";
-        if !plain && !loosened.iter().any(|word| option.contains(word)) {
-            unknown.push(format!(
-                "security_opts has \"{option}\", a profile that this program does not know"
-            ));
-        }
-    }
-    let drivers = limits.network_drivers.iter().map(String::as_str);
-    for driver in drivers.filter(|driver| !PLAIN_NETWORKS.contains(driver)) {
-        unknown.push(format!(
-            "network_drivers has \"{driver}\", which this program does not know"
-        ));
-    }
-    for subnet in &limits.subnets {
-        unknown.push(format!(
-            "subnets has {subnet}: what the host sends there reaches the network's containers"
-        ));
-    }
-    if !limits.groups.is_empty() && !limits.binds.is_empty() {
-        unknown.push("groups with binds can reach files the host keeps for those groups".into());
     }
 }
