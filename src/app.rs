@@ -27,7 +27,7 @@ use crate::house::{House, Surroundings, Survey};
 use crate::http::shared::{Current, Deadlines, HttpLimits, Shared};
 use crate::limits::MemoryBudget;
 use crate::observe::admin;
-use crate::observe::audit::sink::{OnFailure, Sink, Target};
+use crate::observe::audit::sink::{AuditTarget, OnFailure, Sink};
 use crate::observe::control::{ControlSocket, ReloadRequest};
 use crate::observe::registry::{PerClient, Registry};
 use crate::plugin::Plugin;
@@ -283,8 +283,8 @@ fn audit(config: &Config) -> Result<Option<Arc<Sink>>, StartError> {
         return Ok(None);
     };
     let (target, path) = match wanted {
-        AuditSink::Stdout => (Target::Stdout, std::path::PathBuf::from("stdout")),
-        AuditSink::File(path) => (Target::File(path.clone()), path.clone()),
+        AuditSink::Stdout => (AuditTarget::Stdout, std::path::PathBuf::from("stdout")),
+        AuditSink::File(path) => (AuditTarget::File(path.clone()), path.clone()),
     };
     let on_failure = match config.audit_failure {
         AuditFailure::Deny => OnFailure::Deny,

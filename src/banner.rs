@@ -10,8 +10,9 @@ use pki::store::Paths;
 use policy::{Role, toggles};
 use text::escape::shell_word;
 
-/// The text, one screen at most. What certificates say is in it as it is; whoever prints it escapes it.
+/// The text, one screen at most. What certificates say is in it as it is; its printer escapes it.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub fn lines(app: &App) -> Vec<String> {
     let config = app.config();
     let mut out = vec![format!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use docker_api::Operation;
 use serde::Deserialize;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -21,7 +22,7 @@ use crate::listener;
 use crate::observe::expiry::Warner;
 use crate::observe::metrics::Limit;
 use crate::observe::registry::{Activity, Admission, Cut, Entry, Place, Registry, Source};
-use crate::tls::{self, HandshakeOutcome};
+use crate::tls::{self, Accepted, HandshakeOutcome};
 
 /// Bounds on connections.
 #[derive(Clone, Copy, Debug)]
@@ -110,26 +111,8 @@ impl Front {
         let Ok(tcp) = listener::adopt(socket) else {
             return;
         };
-        let accepted = {
-            let generation = self.shared.generation();
-            let (server, verifier) = generation.trust.handshake();
-            let deadline = Instant::now() + self.bounds.handshake_timeout;
-            let handshake = Box::pin(tls::accept(
-                tcp,
-                TlsAcceptor::from(server),
-                &verifier,
-                deadline,
-                || place.heard(),
-            ));
-            let accepted = tokio::select! {
-                accepted = handshake => accepted,
-                () = place.displaced() => Err(HandshakeOutcome::Displaced),
-            };
-            (accepted, generation)
-        };
-        drop(place);
-        let (accepted, by) = accepted;
-        let accepted = match accepted {
+        let by = self.shared.generation();
+        let accepted = match self.handshake(tcp, &by, place).await {
             Ok(accepted) => {
                 metrics.handshake("ok");
                 accepted
@@ -174,7 +157,29 @@ impl Front {
         report_cut(&gone, &activity, &cut, left.as_ref());
     }
 
-    /// Trust may have changed between a handshake and its entry in the table: whoever published it did not see this
+    /// The handshake, for as long as its deadline and its place allow.
+    async fn handshake(
+        &self,
+        tcp: Arc<TcpStream>,
+        generation: &Generation,
+        place: Place,
+    ) -> Result<Accepted, HandshakeOutcome> {
+        let (server, verifier) = generation.trust.handshake();
+        let deadline = Instant::now() + self.bounds.handshake_timeout;
+        let handshake = Box::pin(tls::accept(
+            tcp,
+            TlsAcceptor::from(server),
+            &verifier,
+            deadline,
+            || place.heard(),
+        ));
+        tokio::select! {
+            accepted = handshake => accepted,
+            () = place.displaced() => Err(HandshakeOutcome::Displaced),
+        }
+    }
+
+    /// Trust may have changed between a handshake and its entry in the table: the reload that published it did not see this
     /// connection then.
     fn judge_again(&self, entry: &Entry, by: &Generation) {
         let generation = self.shared.generation();

@@ -53,7 +53,7 @@ impl Upstream {
     }
 
     /// Connects, for a request that the policy has permitted: there is no other way to the engine for what a client sends.
-    /// The path is resolved anew each time, so an engine that was restarted is found.
+    /// The path is resolved again each time, so an engine that was restarted is found.
     ///
     /// # Errors
     /// When the socket cannot be opened, or its accept queue stays full until the deadline.

@@ -84,6 +84,7 @@ impl House {
 
     /// What to keep limited roles away from, as far as it is known.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     pub fn protected(&self) -> Arc<Protected> {
         let state = self.lock();
         let surveys = [&state.first, &state.now];

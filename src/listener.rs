@@ -12,7 +12,7 @@ use tracing::warn;
 /// Connections the kernel keeps for us between two accepts.
 const BACKLOG: i32 = 4096;
 
-/// Wait after an accept that failed for want of resources: long enough for some to come free, short enough to go unnoticed.
+/// Wait after an accept that failed because resources were short: long enough for some to come free, short enough to go unnoticed.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Least time between two log lines about that.

@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use crate::cage::Cage;
 use crate::cli::ServeArgs;
 use crate::config::Config;
-use crate::config::key::Change;
+use crate::config::key::SettingChange;
 use crate::connection::Front;
 use crate::error;
 use crate::generation::Generation;
@@ -204,7 +204,7 @@ impl Reloader {
             survey,
             seen,
         } = new;
-        let next_start = changes::settings(&self.config, &config, Change::Restart);
+        let next_start = changes::settings(&self.config, &config, SettingChange::Restart);
         for name in &next_start {
             warn!(
                 setting = name,

@@ -49,7 +49,7 @@ pub struct PolicyCheckArgs {
     pub json: bool,
 }
 
-/// Who asks: names as they would stand in the certificate, or the certificate itself.
+/// Who asks: names as they would be in the certificate, or the certificate itself.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WhoArgs {
     /// A client certificate (PEM)

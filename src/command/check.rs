@@ -155,7 +155,7 @@ fn until(list: Validity, now: OffsetDateTime) -> Finding {
 pub(crate) fn confinement(config: &Config) -> Finding {
     if !config.cage {
         return Finding::warning(
-            "the cage is off (unsafe-no-cage): whoever takes over the gate has all that its user has",
+            "the cage is off (unsafe-no-cage): an attacker who takes over the gate has all that its user has",
         );
     }
     let strength = cage::strength();

@@ -1,6 +1,6 @@
 //! The commands that talk to the running gate: `reload`, `ps`, `top`, `kick`, `healthcheck`.
 //!
-//! Names in their output come from certificates and request paths, which is to say from whoever connected: control characters
+//! Names in their output come from certificates and request paths, which is to say from peers: control characters
 //! are shown escaped, so that a name cannot drive the terminal of the person who looks.
 
 mod healthcheck;

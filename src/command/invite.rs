@@ -24,6 +24,7 @@ pub(super) fn run(args: &InviteArgs, output: &mut Output<'_>) -> Result<Exit, Fa
     Ok(Exit::OK)
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn invite(args: &InviteArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     let given = args.name.as_deref().unwrap_or_default();
     for (option, value) in [("--o", &args.o), ("--ou", &args.ou)] {

@@ -207,7 +207,7 @@ fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>,
 }
 
 /// The identity in a certificate's file. With the listener's CA file it is the one the gate would find; else who issued it is
-/// known only from what stands behind it.
+/// known only from what comes behind it.
 fn certified(path: &Path, ca: Option<&Path>) -> Result<Identity, PolicyError> {
     let file = path.display();
     let chain = certificates("", path)?;

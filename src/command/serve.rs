@@ -31,7 +31,7 @@ pub(super) fn run(args: &ServeArgs, output: &mut Output<'_>) -> Result<Exit, Fai
     logging::start(config.log.level.into(), format);
     let end = serve(args, config, output);
     let end = match end {
-        // Said once, in the form that whoever reads this stream expects.
+        // Said once, in the form that readers of this stream expect.
         Err(failure) if failure.exit != Exit::CONFIGURATION && format == logging::Format::Json => {
             for (error, hint) in &failure.faults {
                 error!(error, hint, "Cannot go on");
@@ -44,6 +44,7 @@ pub(super) fn run(args: &ServeArgs, output: &mut Output<'_>) -> Result<Exit, Fai
     end
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Exit, Failure> {
     for note in &config.notes {
         warn!("{note}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use super::key::{KEYS, Key, Kind};
+use super::key::{KEYS, Key, SettingKind};
 
 const CONFIG_FILE: &str = "config-file";
 const FROM_DAEMON_JSON: &str = "from-daemon-json";
@@ -41,7 +41,7 @@ impl ServeArgs {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         let key = Key::named(name).expect("a setting must be in the table of keys");
         let values = self.given.entry(key.name).or_default();
-        if !matches!(key.kind, Kind::List { .. }) {
+        if !matches!(key.kind, SettingKind::List { .. }) {
             values.clear();
         }
         values.push(value.into());
@@ -125,7 +125,7 @@ fn option(key: &'static Key) -> Arg {
         .help_heading(key.group.title())
         .help(format!("{} [env: {}]{default}", key.help, key.env()))
         .action(match key.kind {
-            Kind::List { .. } => ArgAction::Append,
+            SettingKind::List { .. } => ArgAction::Append,
             _ => ArgAction::Set,
         });
     let arg = match key.short {
@@ -134,7 +134,7 @@ fn option(key: &'static Key) -> Arg {
     };
     match key.kind {
         // As dockerd has it: `--tlsverify`, `--tlsverify=true`.
-        Kind::Switch => arg
+        SettingKind::Switch => arg
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true"),

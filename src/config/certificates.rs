@@ -20,7 +20,7 @@ pub(super) struct ChosenCertificates {
 const NAMES: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
 
 /// Three files that belong together: named, made by `auto-certs`, or found in a known place, in this order.
-/// Whoever asks for nothing and has nothing is told so in `missing`, which only counts where nothing else is wrong.
+/// If nothing is asked for and nothing is there, `missing` says so, which only counts where nothing else is wrong.
 pub(super) fn choose(
     r: &mut Resolver,
     places: &Places,
@@ -155,57 +155,64 @@ fn named(
             crl_if_present: None,
         }),
         (None, None, None) if !r.whole || r.problems.iter().any(is_about_tls) => None,
-        (None, None, None) => match places.find_certs() {
-            Some((dir, layout)) => {
-                let paths = TlsPaths {
-                    ca: dir.join(layout.ca),
-                    cert: dir.join(layout.cert),
-                    key: dir.join(layout.key),
-                    crl,
-                    crl_if_present: Some(dir.join(search::CRL)),
-                };
-                for (name, path) in NAMES.into_iter().zip([&paths.ca, &paths.cert, &paths.key]) {
-                    r.record(name, path.display().to_string(), Origin::Found(dir.clone()));
-                }
-                Some(paths)
+        (None, None, None) => {
+            let paths = found(r, places, crl);
+            if paths.is_none() {
+                *missing = Some(nothing_found(places));
             }
-            None => {
-                let message = format!(
-                    "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in {}",
-                    places.describe_certs()
-                );
-                *missing = Some(
-                    ConfigProblem::new(Origin::Default, message)
-                        .hint("make them with `dockgate certs init`, or start with `dockgate serve --auto-certs ./certs`"),
-                );
-                None
-            }
-        },
+            paths
+        }
         (ca, cert, key) => {
-            let given = NAMES
-                .into_iter()
-                .zip([ca.is_some(), cert.is_some(), key.is_some()]);
-            let (given, missing): (Vec<_>, Vec<_>) = given.partition(|(_, is_given)| *is_given);
-            let first = given.first().map_or("tlscert", |(name, _)| name);
-            let words = |names: Vec<(&str, bool)>| {
-                names
-                    .into_iter()
-                    .map(|(n, _)| n)
-                    .collect::<Vec<_>>()
-                    .join(" and ")
-            };
-            let origin = r.origin(first).cloned().unwrap_or(Origin::Default);
             if !r.problems.iter().any(is_about_tls) {
-                let message = format!(
-                    "{} is set without {}; the three belong together",
-                    words(given),
-                    words(missing)
-                );
-                r.problems.push(ConfigProblem::new(origin, message));
+                let problem = incomplete(r, [ca.is_some(), cert.is_some(), key.is_some()]);
+                r.problems.push(problem);
             }
             None
         }
     }
+}
+
+/// The files of a known place.
+fn found(r: &mut Resolver, places: &Places, crl: Vec<PathBuf>) -> Option<TlsPaths> {
+    let (dir, layout) = places.find_certs()?;
+    let paths = TlsPaths {
+        ca: dir.join(layout.ca),
+        cert: dir.join(layout.cert),
+        key: dir.join(layout.key),
+        crl,
+        crl_if_present: Some(dir.join(search::CRL)),
+    };
+    for (name, path) in NAMES.into_iter().zip([&paths.ca, &paths.cert, &paths.key]) {
+        r.record(name, path.display().to_string(), Origin::Found(dir.clone()));
+    }
+    Some(paths)
+}
+
+fn nothing_found(places: &Places) -> ConfigProblem {
+    let message = format!(
+        "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in {}",
+        places.describe_certs()
+    );
+    ConfigProblem::new(Origin::Default, message).hint(
+        "make them with `dockgate certs init`, or start with `dockgate serve --auto-certs ./certs`",
+    )
+}
+
+/// One or two of the three are set.
+fn incomplete(r: &Resolver, set: [bool; 3]) -> ConfigProblem {
+    let given = NAMES.into_iter().zip(set);
+    let (given, missing): (Vec<_>, Vec<_>) = given.partition(|(_, is_given)| *is_given);
+    let first = given.first().map_or("tlscert", |(name, _)| name);
+    let words = |names: Vec<(&str, bool)>| {
+        let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
+        names.join(" and ")
+    };
+    let message = format!(
+        "{} is set without {}; the three belong together",
+        words(given),
+        words(missing)
+    );
+    ConfigProblem::new(r.origin(first).cloned().unwrap_or(Origin::Default), message)
 }
 
 /// A path that could not be read makes "is not set" a false trail.

@@ -1,8 +1,8 @@
-//! dockerd's own configuration as a source: whoever moves from `dockerd --tlsverify` keeps names and addresses.
+//! dockerd's own configuration as a source: a move from `dockerd --tlsverify` keeps names and addresses.
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::error::ConfigProblem;
 use crate::config::layer::{Layer, LayerEntry};
@@ -49,21 +49,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Layer, Vec<String>), C
             }
         }
     }
-    let hosts: Vec<String> = match settings.get("hosts") {
-        None => Vec::new(),
-        Some(Value::String(host)) => vec![host.clone()],
-        Some(Value::Array(hosts)) => hosts
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
-        Some(_) => {
-            return Err(ConfigProblem::new(
-                origin.clone(),
-                "\"hosts\" is not an array; expected a list of URLs",
-            ));
-        }
-    };
+    let hosts = hosts(&settings, &origin)?;
     let tcp: Vec<String> = hosts
         .iter()
         .filter(|host| host.starts_with("tcp://"))
@@ -84,4 +70,19 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Layer, Vec<String>), C
         .cloned();
     put("upstream", unix.into_iter().collect());
     Ok((layer, notes))
+}
+
+fn hosts(settings: &Map<String, Value>, origin: &Origin) -> Result<Vec<String>, ConfigProblem> {
+    match settings.get("hosts") {
+        None => Ok(Vec::new()),
+        Some(Value::String(host)) => Ok(vec![host.clone()]),
+        Some(Value::Array(hosts)) => {
+            let hosts = hosts.iter().filter_map(Value::as_str);
+            Ok(hosts.map(str::to_owned).collect())
+        }
+        Some(_) => Err(ConfigProblem::new(
+            origin.clone(),
+            "\"hosts\" is not an array; expected a list of URLs",
+        )),
+    }
 }

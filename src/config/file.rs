@@ -1,6 +1,7 @@
 //! The configuration file: TOML, flat, each setting by the name its flag has. `[authz_plugin] socket = …` is another spelling of
 //! `authz-plugin`, and `[protected] paths = […]` of `protected-paths`.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::error::ConfigProblem;
-use crate::config::key::{KEYS, Key, Kind, suggest};
+use crate::config::key::{KEYS, Key, SettingKind, suggest};
 use crate::config::layer::{Layer, LayerEntry};
 use crate::config::origin::Origin;
 use text::escape;
@@ -59,82 +60,96 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
             format!("not valid TOML: {}", err.message().replace('\n', ", ")),
         )
     };
-    let mut layer = Layer::new();
-    let mut problems: Vec<_> = errors.iter().take(5).map(fault).collect();
-    let whole = problems.is_empty();
-    let base = path.parent().map(Path::to_owned);
+    let problems: Vec<_> = errors.iter().take(5).map(fault).collect();
+    let mut reading = FileReading {
+        path,
+        text,
+        parsed: Parsed {
+            whole: problems.is_empty(),
+            layer: Layer::new(),
+            problems,
+        },
+    };
     for (name, value) in table.get_ref() {
-        let mut value = value;
-        let mut origin = at(line_of(text.as_bytes(), name.span().start));
-        let mut named = Key::named(name.get_ref());
-        if let (PLUGIN_SECTION, DeValue::Table(section)) =
-            (name.get_ref().as_ref(), value.get_ref())
-        {
-            match plugin_socket(section, table.get_ref()) {
-                Ok(socket) => {
-                    (named, value) = (Key::named(PLUGIN), socket);
-                    origin = at(line_of(text.as_bytes(), socket.span().start));
-                }
-                Err((part, message)) => {
-                    if let Some(part) = part {
-                        origin = at(line_of(text.as_bytes(), part.start));
-                    }
-                    problems.push(ConfigProblem::new(origin, message));
-                    continue;
-                }
-            }
-        }
-        if let (PROTECTED, DeValue::Table(section)) = (name.get_ref().as_ref(), value.get_ref()) {
-            for (part, value) in section {
-                let origin = at(line_of(text.as_bytes(), part.span().start));
-                match protected(part.get_ref(), table.get_ref()) {
-                    Ok(key) => match items(key.kind, value) {
-                        Ok(items) => {
-                            let base = base.clone();
-                            let entry = LayerEntry {
-                                items,
-                                origin,
-                                base,
-                            };
-                            layer.insert(key.name, entry);
-                        }
-                        Err(_) if !whole => {}
-                        Err(found) => problems.push(wrong_type(key, found, origin)),
-                    },
-                    Err(message) => problems.push(ConfigProblem::new(origin, message)),
-                }
-            }
-            continue;
-        }
-        let Some(key) = named else {
-            // What a broken line leaves behind need not be a key at all.
-            if whole {
-                problems.push(unknown_key(name.get_ref(), value.get_ref(), origin));
-            }
-            continue;
-        };
-        match items(key.kind, value) {
-            Ok(items) => {
-                layer.insert(
-                    key.name,
-                    LayerEntry {
-                        items,
-                        origin,
-                        base: base.clone(),
-                    },
-                );
-            }
-            Err(_) if !whole => {}
-            Err(found) => {
-                let line = line_of(text.as_bytes(), found.span().start);
-                problems.push(wrong_type(key, found, at(line)));
-            }
+        reading.entry(name, value, table.get_ref());
+    }
+    reading.parsed
+}
+
+/// A file that is being read.
+struct FileReading<'f> {
+    path: &'f Path,
+    text: &'f str,
+    parsed: Parsed,
+}
+
+impl FileReading<'_> {
+    fn at(&self, span: Range<usize>) -> Origin {
+        Origin::File {
+            path: self.path.to_owned(),
+            line: line_of(self.text.as_bytes(), span.start),
         }
     }
-    Parsed {
-        layer,
-        problems,
-        whole,
+
+    fn problem(&mut self, span: Range<usize>, message: String) {
+        let problem = ConfigProblem::new(self.at(span), message);
+        self.parsed.problems.push(problem);
+    }
+
+    /// A key at the top of the file: a setting, or a section of settings.
+    fn entry(
+        &mut self,
+        name: &Spanned<Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        file: &DeTable<'_>,
+    ) {
+        match (name.get_ref().as_ref(), value.get_ref()) {
+            (PLUGIN_SECTION, DeValue::Table(section)) => match plugin_socket(section, file) {
+                Ok(socket) => {
+                    if let Some(key) = Key::named(PLUGIN) {
+                        self.setting(key, socket.span(), socket);
+                    }
+                }
+                Err((part, message)) => {
+                    self.problem(part.unwrap_or_else(|| name.span()), message);
+                }
+            },
+            (PROTECTED, DeValue::Table(section)) => {
+                for (part, value) in section {
+                    match protected(part.get_ref(), file) {
+                        Ok(key) => self.setting(key, part.span(), value),
+                        Err(message) => self.problem(part.span(), message),
+                    }
+                }
+            }
+            (text, found) => match Key::named(text) {
+                Some(key) => self.setting(key, name.span(), value),
+                // What a broken line leaves behind need not be a key at all.
+                None if !self.parsed.whole => {}
+                None => {
+                    let problem = unknown_key(text, found, self.at(name.span()));
+                    self.parsed.problems.push(problem);
+                }
+            },
+        }
+    }
+
+    fn setting(&mut self, key: &'static Key, span: Range<usize>, value: &Spanned<DeValue<'_>>) {
+        match items(key.kind, value) {
+            Ok(items) => {
+                let entry = LayerEntry {
+                    items,
+                    origin: self.at(span),
+                    base: self.path.parent().map(Path::to_owned),
+                };
+                self.parsed.layer.insert(key.name, entry);
+            }
+            Err(_) if !self.parsed.whole => {}
+            Err(found) => {
+                let problem = wrong_type(key, found, self.at(found.span()));
+                self.parsed.problems.push(problem);
+            }
+        }
     }
 }
 
@@ -188,7 +203,7 @@ fn plugin_socket<'a, 'i>(
 
 /// The value's items as text, or the part that has the wrong type.
 fn items<'a, 'i>(
-    kind: Kind,
+    kind: SettingKind,
     value: &'a Spanned<DeValue<'i>>,
 ) -> Result<Vec<String>, &'a Spanned<DeValue<'i>>> {
     let text = |value: &'a Spanned<DeValue<'i>>| match value.get_ref() {
@@ -196,14 +211,18 @@ fn items<'a, 'i>(
         _ => Err(value),
     };
     match (kind, value.get_ref()) {
-        (Kind::List { .. }, DeValue::Array(array)) => array.iter().map(text).collect(),
-        (Kind::Text { .. } | Kind::List { .. }, _) => Ok(vec![text(value)?]),
-        (Kind::Count | Kind::OptionalCount, DeValue::Integer(number)) if number.radix() == 10 => {
+        (SettingKind::List { .. }, DeValue::Array(array)) => array.iter().map(text).collect(),
+        (SettingKind::Text { .. } | SettingKind::List { .. }, _) => Ok(vec![text(value)?]),
+        (SettingKind::Count | SettingKind::OptionalCount, DeValue::Integer(number))
+            if number.radix() == 10 =>
+        {
             Ok(vec![number.as_str().to_owned()])
         }
-        (Kind::OptionalCount, DeValue::String(text)) if text == "off" => Ok(vec![text.to_string()]),
-        (Kind::Switch, DeValue::Boolean(on)) => Ok(vec![on.to_string()]),
-        (Kind::Count | Kind::OptionalCount | Kind::Switch, _) => Err(value),
+        (SettingKind::OptionalCount, DeValue::String(text)) if text == "off" => {
+            Ok(vec![text.to_string()])
+        }
+        (SettingKind::Switch, DeValue::Boolean(on)) => Ok(vec![on.to_string()]),
+        (SettingKind::Count | SettingKind::OptionalCount | SettingKind::Switch, _) => Err(value),
     }
 }
 

@@ -8,7 +8,7 @@ pub use table::KEYS;
 
 /// What a setting's value looks like; it decides which TOML types the file may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SettingKind {
     /// One string.
     Text {
         /// What to write, for the error message.
@@ -27,7 +27,7 @@ pub enum Kind {
     Switch,
 }
 
-impl Kind {
+impl SettingKind {
     /// What the file should have had, for the error message.
     pub fn expected(self) -> String {
         match self {
@@ -44,7 +44,7 @@ impl Kind {
 
 /// When a change of a setting takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum SettingChange {
     /// At the next reload.
     Live,
     /// At the next start.
@@ -89,7 +89,7 @@ pub struct Key {
     /// The one-letter flag.
     pub short: Option<char>,
     /// The kind of value.
-    pub kind: Kind,
+    pub kind: SettingKind,
     /// The default as one would write it; empty for "nothing".
     pub default: &'static str,
     /// What stands for the value in the usage, as in `--policy <FILE>`.
@@ -97,7 +97,7 @@ pub struct Key {
     /// Where `--help` lists it.
     pub group: Group,
     /// When a change takes effect.
-    pub change: Change,
+    pub change: SettingChange,
     /// One sentence for people, without a full stop.
     pub help: &'static str,
 }

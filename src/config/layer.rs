@@ -65,7 +65,7 @@ pub fn from_env(vars: &BTreeMap<String, String>) -> (Layer, Vec<ConfigProblem>) 
         }
         let key = &KEYS[index];
         let items = match key.kind {
-            crate::config::key::Kind::List { .. } => value
+            crate::config::key::SettingKind::List { .. } => value
                 .split(',')
                 .map(str::trim)
                 .filter(|item| !item.is_empty())

@@ -98,7 +98,7 @@ pub fn parse(text: &str) -> Result<Vec<Listen>, Wrong> {
     }
 }
 
-/// Removes doubles, and lets `[::]` and `0.0.0.0` stand beside each other on one port.
+/// Removes doubles, and lets `[::]` and `0.0.0.0` share one port.
 pub fn reconcile(listen: Vec<Listen>) -> Vec<Listen> {
     let mut kept: Vec<Listen> = Vec::new();
     for one in listen {

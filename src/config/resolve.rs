@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use crate::config::error::{ConfigProblem, Wrong};
-use crate::config::key::{Key, Kind};
+use crate::config::key::{Key, SettingKind};
 use crate::config::layer::{Layer, LayerEntry};
 use crate::config::origin::{Origin, Setting};
 
@@ -29,7 +29,7 @@ impl Resolver {
         }
     }
 
-    /// A value that always exists: when it cannot be read, the problem is noted and the default stands in.
+    /// A value that always exists: when it cannot be read, the problem is noted and the default is used.
     pub(super) fn value<T: Debug>(
         &mut self,
         name: &'static str,
@@ -182,7 +182,7 @@ impl Resolver {
         let key = Key::named(name).expect("settings are read by a name that KEYS must have");
         let entry = self.entry(name).cloned().unwrap_or_else(|| LayerEntry {
             items: match key.kind {
-                Kind::List { .. } if key.default.is_empty() => Vec::new(),
+                SettingKind::List { .. } if key.default.is_empty() => Vec::new(),
                 _ => vec![key.default.to_owned()],
             },
             origin: Origin::Default,

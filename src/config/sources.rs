@@ -54,7 +54,7 @@ pub(super) struct Sources {
     pub(super) notes: Vec<String>,
     pub(super) files: Vec<PathBuf>,
     pub(super) config_file: Option<PathBuf>,
-    /// Whether every file named was read to its end: if not, what is missing may stand there.
+    /// Whether every file named was read to its end: if not, what is missing may be in the rest.
     pub(super) whole: bool,
 }
 
@@ -91,45 +91,54 @@ impl Sources {
                 .then(|| (places.config_file.clone(), Origin::Default))
         });
         if let Some((path, origin)) = file {
-            match read_bounded(&path)
-                .map_err(|message| unreadable(&origin, "config-file", &path, &message))
-            {
-                Ok(bytes) => {
-                    let parsed = file::parse(&path, &bytes);
-                    sources.layers.push(parsed.layer);
-                    sources.problems.extend(parsed.problems);
-                    sources.whole &= parsed.whole;
-                }
-                Err(problem) => {
-                    sources.problems.push(problem);
-                    sources.whole = false;
-                }
-            }
+            sources.config_file(&path, &origin);
             sources.config_file = Some(path.clone());
             sources.files.push(path);
         }
         if let Some((path, origin)) = named(&cli.from_daemon_json, layer::FROM_DAEMON_JSON) {
-            match read_bounded(&path)
-                .map_err(|message| unreadable(&origin, "from-daemon-json", &path, &message))
-            {
-                Ok(bytes) => match daemon_json::parse(&path, &bytes) {
-                    Ok((layer, notes)) => {
-                        sources.layers.push(layer);
-                        sources.notes.extend(notes);
-                    }
-                    Err(problem) => {
-                        sources.problems.push(problem);
-                        sources.whole = false;
-                    }
-                },
-                Err(problem) => {
-                    sources.problems.push(problem);
-                    sources.whole = false;
-                }
-            }
+            sources.daemon_json(&path, &origin);
             sources.files.push(path);
         }
         sources
+    }
+
+    fn config_file(&mut self, path: &Path, origin: &Origin) {
+        let Some(bytes) = self.contents(path, origin, "config-file") else {
+            return;
+        };
+        let parsed = file::parse(path, &bytes);
+        self.layers.push(parsed.layer);
+        self.problems.extend(parsed.problems);
+        self.whole &= parsed.whole;
+    }
+
+    fn daemon_json(&mut self, path: &Path, origin: &Origin) {
+        let Some(bytes) = self.contents(path, origin, "from-daemon-json") else {
+            return;
+        };
+        match daemon_json::parse(path, &bytes) {
+            Ok((layer, notes)) => {
+                self.layers.push(layer);
+                self.notes.extend(notes);
+            }
+            Err(problem) => self.unread(problem),
+        }
+    }
+
+    /// The bytes of a file that `flag` names, if they can be read.
+    fn contents(&mut self, path: &Path, origin: &Origin, flag: &str) -> Option<Vec<u8>> {
+        match read_bounded(path) {
+            Ok(bytes) => Some(bytes),
+            Err(message) => {
+                self.unread(unreadable(origin, flag, path, &message));
+                None
+            }
+        }
+    }
+
+    fn unread(&mut self, problem: ConfigProblem) {
+        self.problems.push(problem);
+        self.whole = false;
     }
 }
 

@@ -83,7 +83,7 @@ pub async fn ping(socket: &Path, deadline: Duration) -> Result<PingAnswer, PingE
     let request = Request::get("/_ping")
         .header(HOST, "docker")
         .body(Full::<Bytes>::default())?;
-    // A full accept queue is not waited for: whoever asks wants to know how the engine is now.
+    // A full accept queue is not waited for: the caller wants to know how the engine is now.
     let asked = ask_whole(socket, Duration::ZERO, request, LIMIT, None);
     match timeout(deadline, asked).await {
         Err(_) => Err(PingError::Silent(deadline)),

@@ -22,7 +22,7 @@ pub enum EnrolError {
         #[source]
         source: io::Error,
     },
-    /// Whoever answers has not proved to be the signer.
+    /// The server that answers has not proved to be the signer.
     #[error(
         "what answers at {signer} is not the signer of this CA: {why}; nothing secret was sent"
     )]

@@ -5,7 +5,7 @@ use policy::{BodyLength, Denied, Mode};
 
 use super::framing::Taken;
 
-/// Where a body's content stands in its bytes.
+/// Where a body's content is in its bytes.
 #[derive(Debug)]
 enum BodyLayout {
     /// Every byte is content; so many are to come.

@@ -160,7 +160,7 @@ const SESSION_FIELDS: [&str; 2] = [
 const SHARED_KEY: &str = "X-Docker-Expose-Session-Sharedkey";
 
 /// Keeps what the engine has of a client's contexts from other clients: a session with the same key, and files of the same
-/// names, sizes and times, gets their content without having it. What stands last cannot be another client's.
+/// names, sizes and times, gets their content without having it. What comes last cannot be another client's.
 pub fn keep_contexts_apart(out: &mut Outgoing, owner: &[u8; 32]) {
     out.replace_field(SHARED_KEY, |value| own_shared_key(value, owner));
 }

@@ -193,7 +193,7 @@ impl<'a> Exchange<'a> {
             match self.relay.client.poll_hold(cx) {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(true)) => {}
-                // The end of stdin, to be passed on once the tunnel stands.
+                // The end of stdin, to be passed on once the tunnel is there.
                 Poll::Ready(Ok(false)) if self.facts.may_switch || self.facts.may_take_over => {
                     return None;
                 }

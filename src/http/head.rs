@@ -52,7 +52,7 @@ pub enum HeadError {
 /// What a request head says about its connection and body.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    /// Where the method stands in the head.
+    /// Where the method is in the head.
     pub method: Range<usize>,
     target: SentTarget,
     /// Whether it is HTTP/1.0.
@@ -65,9 +65,9 @@ pub struct RequestHead {
     pub expect: Expect,
     /// How the body ends.
     pub framing: Framing,
-    /// Where the value of `Content-Type` stands in the head.
+    /// Where the value of `Content-Type` is in the head.
     pub content_type: Option<Range<usize>>,
-    /// Where the value of `Content-Encoding` stands in the head.
+    /// Where the value of `Content-Encoding` is in the head.
     pub content_encoding: Option<Range<usize>>,
     /// Which of the engine's own fields are there.
     pub engine: EngineHeaders,
@@ -76,7 +76,7 @@ pub struct RequestHead {
 /// The request target in origin form.
 #[derive(Clone, Debug)]
 enum SentTarget {
-    /// As it stands in the head.
+    /// As it is in the head.
     Sent(Range<usize>),
     /// What a target in absolute form means.
     Meant(String),
@@ -187,6 +187,7 @@ pub fn request(
 ///
 /// # Errors
 /// [`HeadError`], with `out` unchanged.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub fn request_within(
     head: &[u8],
     most: usize,

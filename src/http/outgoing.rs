@@ -1,6 +1,6 @@
 //! A request on its way to the engine: its head, and behind it what has been read of its body.
 //!
-//! Both stand in one buffer, so that a small request is one write.
+//! Both are in one buffer, so that a small request is one write.
 
 /// A head that is ready to go, and the beginning of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

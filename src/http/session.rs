@@ -162,11 +162,9 @@ impl<'a> Session<'a> {
         let mut out = Outgoing::new(out);
         self.entry.meter.up(len);
         self.client.release(len);
-        if let Some(refusal) = self.limited() {
-            let _ = self.judged_as(&mut record);
-            record.limited(&refusal.message);
-            let body = request.framing.clone();
-            return Err(Box::pin(self.finish_refused(refusal, is_head, &body, &mut record)).await);
+        if let Some(refusal) = self.limited(&mut record) {
+            let (stop, body) = (Stop::Refused(refusal), request.framing.clone());
+            return Err(self.stop(stop, is_head, &body, &mut record).await);
         }
         if let Some(hook) = self.shared.on_request {
             hook(&record.path);
@@ -241,7 +239,7 @@ impl<'a> Session<'a> {
     }
 
     /// The refusal of a client that is above a limit of its own.
-    fn limited(&self) -> Option<Refusal> {
+    fn limited(&mut self, record: &mut RequestRecord<'_>) -> Option<Refusal> {
         let (limit, message, wait) = if self.entry.place != Admission::Within {
             let most = self.entry.per_client.connections;
             let message = format!(
@@ -262,6 +260,8 @@ impl<'a> Session<'a> {
             return None;
         };
         self.shared.metrics.limited(limit);
+        let _ = self.judged_as(record);
+        record.limited(&message);
         let mut refusal = Refusal::new(Status::TooMany, message);
         refusal.retry_after = Some(wait.as_secs_f64().ceil().max(1.0) as u64);
         Some(refusal)

@@ -234,7 +234,7 @@ impl Record {
 /// Longest line, in bytes. The parts below add up to less.
 pub const MAX_LINE: usize = 64 << 10;
 
-/// Bytes, as they stand in JSON, of what is recorded of a path, of a target's name and of a refused value.
+/// Bytes, as JSON has them, of what is recorded of a path, of a target's name and of a refused value.
 pub const MAX_DETAIL: usize = 2048;
 
 /// Bytes of all facts together.
@@ -246,7 +246,7 @@ const MAX_COMMAND: usize = 8 << 10;
 /// Names of a kind in a certificate.
 const MOST_NAMES: usize = 16;
 
-/// What records show of a text: all of it, or its beginning and an ellipsis, `most` bytes as they stand in JSON.
+/// What records show of a text: all of it, or its beginning and an ellipsis, `most` bytes as JSON has them.
 #[must_use]
 pub fn shown(text: &str, most: usize) -> String {
     match escape::begun(text, most) {

@@ -23,7 +23,7 @@ use crate::error;
 /// How long the engine may take to answer.
 pub const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long an answer stands.
+/// How long an answer is good.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// What a probe found.
@@ -126,7 +126,7 @@ impl Health {
 
     /// Whether requests can be served. Takes [`DEADLINE`] at most.
     pub async fn ready(&self) -> Readiness {
-        // Held while probing: whoever comes meanwhile gets the same answer.
+        // Held while probing: a question that comes meanwhile gets the same answer.
         let mut last = self.last.lock().await;
         let (at, finding) = match &*last {
             Some((at, finding)) if at.elapsed() < FRESH => (*at, finding.clone()),

@@ -234,7 +234,7 @@ impl Entry {
         activity.since = Instant::now();
     }
 
-    /// Cuts the connection; the first reason given stands.
+    /// Cuts the connection; the first reason given is kept.
     pub fn cut(&self, why: Cut) {
         if self.cut.set(why).is_ok() {
             self.notify.notify_one();
@@ -249,7 +249,7 @@ impl Entry {
         let too_old = async {
             tokio::time::sleep(age).await;
             self.cut(Cut::TooOld);
-            // Whoever waits for the cut drops this future with the session.
+            // What waits for the cut drops this future with the session.
             std::future::pending().await
         };
         tokio::select! {

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::config::key::{Change, Key};
+use crate::config::key::{Key, SettingChange};
 use crate::config::origin::Setting;
 use crate::generation::Generation;
 use crate::observe::expiry::{Date, Subject};
 
 /// Names of the settings that differ between two configurations, of one kind of change.
-pub(super) fn settings(old: &Config, new: &Config, change: Change) -> Vec<&'static str> {
+pub(super) fn settings(old: &Config, new: &Config, change: SettingChange) -> Vec<&'static str> {
     let differs = |setting: &&Setting| {
         let before = old.settings.iter().find(|s| s.name == setting.name);
         before.is_none_or(|before| before.meaning != setting.meaning)
@@ -37,7 +37,7 @@ pub(super) fn sentences(
             None => "policy changed".to_owned(),
         });
     }
-    for name in settings(old, new, Change::Live) {
+    for name in settings(old, new, SettingChange::Live) {
         said.push(format!("setting {name} changed"));
     }
     said

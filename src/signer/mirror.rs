@@ -38,7 +38,7 @@ impl Mirror {
         write::create_private_dir(&self.gate)?;
         if let Some((user, group)) = self.owner {
             own(&self.gate, user, group)?;
-            // Whoever knows a name may go through; the CA's key stays its owner's.
+            // Every user may pass through by name; the CA's key stays its owner's.
             let mode = fs::Permissions::from_mode(0o711);
             fs::set_permissions(&self.dir, mode)
                 .map_err(|source| CertsError::io("open the way through", &self.dir, source))?;

@@ -42,6 +42,7 @@ fn read(path: &Path) -> pki::Certificate {
         .expect("readable")
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn an_empty_directory_gets_a_ca_a_server_and_a_first_client_within_a_second() {
     let root = tempfile::tempdir().expect("temporary directory");

@@ -156,6 +156,7 @@ fn no_command_prints_anything_of_a_damaged_key_in_any_file() {
     assert!(runs > 1_000, "{runs} runs");
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn in_files(judge: &mut Judge<'_>, what: &str) {
     let good = [
         "--tlscacert=good/ca.pem",
@@ -416,6 +417,7 @@ fn no_command_prints_a_key_that_was_given_in_place_of_a_value() {
     assert!(runs > 1_000, "{runs} runs");
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn in_place_of_values(judge: &mut Judge<'_>, what: &str, value: &str) {
     let names: Vec<&str> = dockgate::config::key::KEYS
         .iter()

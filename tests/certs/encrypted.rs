@@ -4,6 +4,7 @@ use std::fs;
 
 use super::support::{arg, done, external, openssl_accepts, ran, refused, text};
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn an_encrypted_ca_key_signs_with_its_passphrase_and_only_with_it() {
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -104,6 +105,7 @@ fn the_gate_keeps_serving_when_a_renewal_would_need_a_passphrase() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn keys_encrypted_by_openssl_open_and_its_old_way_is_named() {
     let dir = tempfile::tempdir().expect("temporary directory");

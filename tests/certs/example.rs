@@ -24,6 +24,7 @@ fn run(script: &str, target: &Path) -> bool {
     true
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn both_scripts_make_the_same_working_set_in_the_layout_of_dockers_guide() {
     let mut sets = Vec::new();

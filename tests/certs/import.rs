@@ -157,6 +157,7 @@ fn issuer_name_and_key_identifier_are_the_cas_own_byte_for_byte() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn an_intermediate_signs_and_travels_with_the_leaf() {
     let dir = tempfile::tempdir().expect("temporary directory");

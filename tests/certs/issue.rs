@@ -65,6 +65,7 @@ fn every_key_type_passes_strict_verification_for_its_purpose_and_fails_for_the_o
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn extensions_are_what_rfc_5280_asks_for() {
     let dir = initialised();

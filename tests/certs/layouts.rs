@@ -49,6 +49,7 @@ const CLIENT: [&str; 3] = [
     "clients/ci/key.pem",
 ];
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_three_layouts_are_told_apart_and_complete() {
     let guide = arrange(&[

@@ -6,6 +6,7 @@ use super::support::{
     arg, done, external, initialised, inspect_file, openssl_accepts, ran, refused,
 };
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn renewal_keeps_key_identity_and_length_of_life() {
     let dir = initialised();
@@ -88,6 +89,7 @@ fn renewal_keeps_key_identity_and_length_of_life() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn only_what_is_due_is_renewed_by_a_timer() {
     let dir = initialised();

@@ -28,6 +28,7 @@ fn gate_says(certs: &Path, certificate: &Path) -> Result<(), Error> {
         .map(drop)
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn rustls_and_openssl_refuse_the_revoked_and_let_the_neighbour_in() {
     for kind in ["p256", "rsa2048", "ed25519"] {

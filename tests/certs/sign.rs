@@ -33,6 +33,7 @@ fn request(dir: &Path, name: &str, key: &[&str], subject: &str, extensions: &[&s
 const P256: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
 const P384: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"];
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn every_kind_of_key_gets_a_strict_certificate_for_its_role() {
     let dir = initialised();
@@ -121,7 +122,7 @@ fn what_a_request_may_not_be_is_refused() {
     assert!(said.contains("a request for a CA"), "{said}");
     let said = sign("certs/ca.pem");
     assert!(said.contains("expected a CERTIFICATE REQUEST"), "{said}");
-    // A bit of the signature turned over: whoever asks must have the key.
+    // A bit of the signature turned over: the one who asks must have the key.
     let text = std::fs::read_to_string(dir.path().join("plain.csr")).expect("request");
     let at = text.find("\n-----END").expect("end") - 6;
     let other = if text.as_bytes()[at] == b'A' {
@@ -206,6 +207,7 @@ fn name_and_kind_are_the_operators_and_the_hint_leads_there() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn nothing_that_a_request_asks_for_is_granted_unless_the_operator_says_it_too() {
     let dir = initialised();
@@ -292,6 +294,7 @@ fn nothing_that_a_request_asks_for_is_granted_unless_the_operator_says_it_too() 
     assert!(info.permits(Purpose::Server) && !info.permits(Purpose::Client));
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn reserved_odd_and_given_names_are_not_given_by_any_command() {
     let dir = initialised();

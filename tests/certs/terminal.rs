@@ -82,6 +82,7 @@ fn odd_directory(root: &Path) {
     fs::write(root.join("policy.toml"), policy).expect("write");
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn no_command_prints_what_a_terminal_obeys_or_a_row_that_a_name_forged() {
     let dir = tempfile::tempdir().expect("create a temporary directory");

@@ -31,7 +31,7 @@ fn ca_params(name: &str, serial: u64) -> CertificateParams {
     params
 }
 
-/// A client certificate of `ca` in `dir`, with what stands between them.
+/// A client certificate of `ca` in `dir`, with what is between them.
 fn client(dir: &Path, ca: &Ca, between: &str) -> String {
     let mut params = params("ci", 7);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

@@ -70,6 +70,7 @@ const SOUND: Setup = Setup {
     toggle: "none",
 };
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn pki(setup: &Setup) -> Pki {
     let pki = Pki::with(
         |ca| {

@@ -137,7 +137,7 @@ fn what_is_no_tls_server_is_told_apart() {
         &plain(PING),
         me(),
         "tls",
-        "is a Docker Engine without TLS: whoever reaches it is root",
+        "is a Docker Engine without TLS: anybody who reaches it is root",
         "take its tcp host out",
     );
     fails(
@@ -179,6 +179,7 @@ fn what_is_no_tls_server_is_told_apart() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn what_the_gate_says_is_passed_on() {
     let pki = Pki::new();
@@ -260,6 +261,7 @@ fn what_the_gate_says_is_passed_on() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_host_is_walked_from_the_socket_on() {
     let pki = Pki::new();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dockgate::cli::ServeArgs;
 use dockgate::config::error::ConfigError;
-use dockgate::config::key::{KEYS, Kind};
+use dockgate::config::key::{KEYS, SettingKind};
 use dockgate::config::search::Places;
 use dockgate::config::{self, Config};
 use proptest::prelude::*;
@@ -116,12 +116,14 @@ fn every_setting_is_documented_with_its_true_default() {
             .unwrap();
         let text = match (&value, key.kind) {
             (toml::Value::String(text), _) => text.clone(),
-            (toml::Value::Array(items), Kind::List { .. }) => items
+            (toml::Value::Array(items), SettingKind::List { .. }) => items
                 .iter()
                 .map(|item| item.as_str().unwrap())
                 .collect::<Vec<_>>()
                 .join(","),
-            (other, Kind::Count | Kind::OptionalCount | Kind::Switch) => other.to_string(),
+            (other, SettingKind::Count | SettingKind::OptionalCount | SettingKind::Switch) => {
+                other.to_string()
+            }
             (other, _) => panic!("{}: {other}", key.name),
         };
         assert_eq!(text, key.default, "{}", key.name);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use dockgate::cli;
-use dockgate::config::key::{Change, Group, KEYS, Key, Kind};
+use dockgate::config::key::{Group, KEYS, Key, SettingChange, SettingKind};
 
 const BEGIN: &str = "<!-- generated: begin -->\n";
 const END: &str = "<!-- generated: end -->\n";
@@ -40,8 +40,8 @@ fn row(key: &Key) -> String {
         .short
         .map_or_else(String::new, |short| format!("`-{short}`, "));
     let change = match key.change {
-        Change::Live => "reload",
-        Change::Restart => "start",
+        SettingChange::Live => "reload",
+        SettingChange::Restart => "start",
     };
     format!(
         "| `{}` | {short}`--{}` | `{}` | {} | {} | {change} | {} |\n",
@@ -144,7 +144,7 @@ fn every_setting_says_what_it_is() {
         );
         assert_eq!(
             key.flag != key.name,
-            key.name.ends_with('s') && matches!(key.kind, Kind::List { .. }),
+            key.name.ends_with('s') && matches!(key.kind, SettingKind::List { .. }),
             "{}: a flag that is repeated is in the singular",
             key.name
         );

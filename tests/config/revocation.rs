@@ -109,7 +109,7 @@ fn a_snapshot_changes_with_contents_and_with_nothing_else() {
     assert_eq!(
         last,
         files::snapshot(&paths),
-        "written anew with the same contents"
+        "written again with the same contents"
     );
     let mut changed = |what: &str| {
         let now = files::snapshot(&paths);

@@ -144,9 +144,9 @@ fn every_setting_can_be_written_in_all_three_places() {
         };
         let value = sample(key.name);
         let quoted = match key.kind {
-            config::key::Kind::Count
-            | config::key::Kind::OptionalCount
-            | config::key::Kind::Switch => value.to_owned(),
+            config::key::SettingKind::Count
+            | config::key::SettingKind::OptionalCount
+            | config::key::SettingKind::Switch => value.to_owned(),
             _ => format!("{value:?}"),
         };
         let host = Host::new();

@@ -184,6 +184,7 @@ fn a_leaf_is_not_a_ca() {
     assert!(refused(&pki.paths()).0.ends_with("which is not a CA"));
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn wrong_files_are_called_by_what_they_are() {
     let pki = Pki::new();

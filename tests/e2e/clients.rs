@@ -10,6 +10,7 @@ use super::support::tap::Tap;
 use super::support::tapped::Tapped;
 use super::support::{Verdict, ensure};
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 pub(crate) fn cases() -> Vec<Case> {
     let case = Case::new;
     let python = |name, run| Case::needing(&["PYTHON"], name, run);

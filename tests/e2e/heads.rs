@@ -126,6 +126,7 @@ fn path_table(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// None of these may reach the engine; each is answered with 400 and the connection closed.
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn two_readings(suite: &Suite, name: &str) -> Verdict {
     const BODY: &str = "5\r\nhello\r\n0\r\n\r\n";
     const HEADS: &[(&str, &str)] = &[

@@ -15,6 +15,7 @@ use super::support::{Verdict, ensure};
 /// How soon something that needs no work must have happened.
 const SOON: Duration = Duration::from_secs(5);
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 pub(crate) fn cases() -> Vec<Case> {
     let case = Case::new;
     let py = |name, run| Case::needing(&["PYTHON"], name, run);

@@ -7,6 +7,7 @@ use super::support::suite::{Case, LONG, Suite};
 use super::support::wire::lossy;
 use super::support::{Verdict, ensure};
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 pub(crate) fn cases() -> Vec<Case> {
     let case = Case::new;
     let curl = |name, run| Case::needing(&["CURL"], name, run);

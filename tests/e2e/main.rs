@@ -63,7 +63,7 @@ fn main() -> ExitCode {
                 eprintln!("e2e: {}", suite.about());
                 Mode::Run(suite)
             }
-            // Whoever asks for an engine and gets none is told so by a failure.
+            // An engine that is asked for and not there is a failure.
             Err(why) => Mode::Fail(why),
         },
     };

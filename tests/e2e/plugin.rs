@@ -88,6 +88,7 @@ fn denied(side: &Side<'_>, script: &str, words: &str) -> Verdict {
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn word(suite: &Suite, name: &str) -> Verdict {
     let (_plugin, gate) = start(suite, name, rules, &[])?;
     let side = Side::gate(suite, name, gate.addr)?;
@@ -158,6 +159,7 @@ fn word(suite: &Suite, name: &str) -> Verdict {
     gate.check_log()
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn told(suite: &Suite, name: &str) -> Verdict {
     let (plugin, gate) = start(suite, name, allow, &[])?;
     let side = Side::gate(suite, name, gate.addr)?;

@@ -150,7 +150,7 @@ fn path(path: &std::path::Path) -> Verdict<String> {
         .ok_or_else(|| format!("{path:?} must be text"))
 }
 
-/// Sends one request as it stands and reads its answer: status and body.
+/// Sends one request as it is and reads its answer: status and body.
 fn send(side: &Side<'_>, request: &str) -> Verdict<(u16, String)> {
     send_bytes(side, request.as_bytes())
 }
@@ -193,7 +193,7 @@ fn remove(side: &Side<'_>, suffix: &str) -> Verdict {
     Ok(())
 }
 
-/// The gate's own refusal of `team` (or whoever is named) by this rule.
+/// The gate's own refusal of `team` (or the client named) by this rule.
 fn refused(answer: &(u16, String), status: u16, who: (&str, &str), rule: &str) -> Verdict {
     let (client, role) = who;
     let start =

@@ -17,6 +17,7 @@ const PROMPT: Duration = Duration::from_millis(500);
 /// For things that must happen at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 pub(crate) fn cases() -> Vec<Case> {
     let case = Case::new;
     let curl = |name, run| Case::needing(&["CURL"], name, run);

@@ -147,6 +147,7 @@ fn time(line: &str) -> Verdict<OffsetDateTime> {
     OffsetDateTime::parse(time, &Rfc3339).context(&format!("read the time of {line}"))
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn cut_one(
     gate: &Gate,
     eve: &Side<'_>,

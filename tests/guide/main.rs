@@ -74,6 +74,7 @@ impl Drop for Gate {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn each_command_of_the_guide_does_what_the_guide_says() {
     let scratch = tempfile::tempdir().expect("a temporary directory must be to be had");

@@ -42,6 +42,7 @@ fn known(variable: &str) {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_daemon_set_fits_together_and_asks_for_no_right() {
     let set = yaml("deploy/kubernetes/dockgate.yaml");

@@ -122,6 +122,7 @@ impl Checkout {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_release_is_made_of_a_tagged_clean_commit_and_verifies_until_a_byte_changes() {
     let Some(checkout) = Checkout::new() else {

@@ -97,6 +97,7 @@ fn root_binds_a_low_port_and_nobody_serves_without_any_right_of_roots() {
     assert!(control.exists());
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_user_that_cannot_be_or_cannot_read_keeps_the_gate_from_starting_and_check_says_the_same() {
     if !is_root() {

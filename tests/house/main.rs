@@ -5,12 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod sizes;
+mod words;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The Rust files below a folder of the repository, or the file itself; tests within the sources are left out.
-fn sources(path: &Path) -> Vec<PathBuf> {
+/// The files below a folder of the repository with this ending, or the file itself.
+fn files(path: &Path, ending: &str) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
     }
@@ -18,8 +21,15 @@ fn sources(path: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     entries
-        .flat_map(|entry| sources(&entry.expect("list a folder").path()))
-        .filter(|file| file.extension().is_some_and(|kind| kind == "rs"))
+        .flat_map(|entry| files(&entry.expect("list a folder").path(), ending))
+        .filter(|file| file.extension().is_some_and(|kind| kind == ending))
+        .collect()
+}
+
+/// The Rust files below a folder of the repository, or the file itself; tests within the sources are left out.
+fn sources(path: &Path) -> Vec<PathBuf> {
+    files(path, "rs")
+        .into_iter()
         .filter(|file| {
             !file
                 .components()
@@ -220,4 +230,25 @@ fn the_version_says_the_commit_the_target_and_the_tls_library() {
         // Sources without a repository, as in a package.
         _ => assert!(!line("commit").is_empty(), "{text}"),
     }
+}
+
+#[test]
+fn one_crate_decides_what_a_terminal_is_not_shown_and_how_it_is_written_instead() {
+    let marks = [
+        "is_unsafe(",
+        "escape_unicode(",
+        "escape_debug(",
+        "escape_default(",
+    ];
+    let text_crate = root().join("crates/text");
+    let mut users: Vec<String> = sources(&root().join("src"))
+        .into_iter()
+        .chain(sources(&root().join("crates")))
+        .filter(|file| !file.starts_with(&text_crate))
+        .filter(|file| marks.iter().any(|mark| code(file).contains(mark)))
+        .map(|file| file.display().to_string())
+        .collect();
+    // A name is refused there, and not shown.
+    users.retain(|file| !file.ends_with("crates/pki/src/name.rs"));
+    assert!(users.is_empty(), "ask text::escape:\n{}", users.join("\n"));
 }

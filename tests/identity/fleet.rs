@@ -96,6 +96,7 @@ fn child(gate: &FleetGate) -> PathBuf {
     PathBuf::from("/proc").join(first)
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn one_command_serves_and_signs_and_the_gate_cannot_read_the_cas_key() {
     let (dir, home) = (

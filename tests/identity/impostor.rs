@@ -52,6 +52,7 @@ fn key(path: &Path) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from_pem_file(path).expect("a key")
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn an_impostor_gets_no_secret_whatever_it_presents() {
     let (dir, other) = (directory(), directory());

@@ -11,6 +11,7 @@ use testkit::gate::{ByOptions, with_engine};
 use testkit::programs::finished;
 use testkit::programs::{dockgate, said};
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it() {
     let (gate, _engine) = with_engine(&[]);
@@ -276,6 +277,7 @@ fn without_a_gate_the_doctor_examines_what_it_is_given() {
     assert!(!text.contains("a gate runs here"), "{text}");
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn check_beside_the_running_gate_knows_it_by_its_control_socket() {
     let (gate, _engine) = with_engine(&[]);

@@ -177,7 +177,7 @@ fn a_denial_reads_as_the_reference_has_it() {
         answer.text().trim_end(),
         r#"{"message":"dockgate: denied: client ci, role team-a: binds: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**); to allow it: limits.binds = [\"/etc\"] in role team-a"}"#
     );
-    // The user sees the sentence; whoever looks for the record has its id.
+    // The user sees the sentence; a reader of the audit has its id.
     let record = site.record(|record| record.decision == Decision::Deny);
     assert_eq!(answer.header("x-request-id"), Some(&*record.request));
     // Beside it: what would pass does, on the same connection.

@@ -26,6 +26,7 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
         .collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_metrics_of_a_scripted_minute_are_exactly_those_expected() {
     let (gate, engine) = with_engine(&["--max-requests-per-second-per-client", "1000"]);

@@ -10,6 +10,7 @@ fn post<'a>(policy: &'a Policy, target: &'a str, body: &'a str) -> Ask<'a> {
 
 const FULL: &str = r#""Memory":536870912,"NanoCpus":1500000000,"PidsLimit":100"#;
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_container_names_no_more_than_the_bounds_and_names_each() {
     let policy = limits("memory = \"512m\"\ncpus = 1.5\npids = 100");
@@ -135,6 +136,7 @@ fn an_update_stays_within_the_bounds_whatever_the_container_had() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_bounds_and_lists_hold_for_services() {
     let policy = role(
@@ -319,6 +321,7 @@ fn nobody_runs_as_root_by_any_spelling_where_users_leave_it_out() {
         .allowed();
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn networks_are_joined_and_made_by_listed_names_alone() {
     let policy = limits("networks = [\"ci-*\"]");

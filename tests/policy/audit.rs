@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use dockgate::observe::audit::sink::{OnFailure, Sink, Target};
+use dockgate::observe::audit::sink::{AuditTarget, OnFailure, Sink};
 use dockgate::observe::audit::{AuditCertificate, Decision, Event, Record, SCHEMA, timestamp};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
@@ -272,7 +272,7 @@ fn control_characters_are_escaped() {
 fn a_record_longer_than_what_may_wait_is_written_all_the_same() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("audit.jsonl");
-    let sink = Sink::open(Target::File(path.clone()), OnFailure::Deny).expect("opened");
+    let sink = Sink::open(AuditTarget::File(path.clone()), OnFailure::Deny).expect("opened");
     // Each of these is six bytes of a line.
     let argument = "\u{7f}".repeat(1 << 20);
     let long = Record {
@@ -293,7 +293,7 @@ fn a_pipe_that_nobody_empties_is_a_failure_and_loses_nothing() {
     let path = dir.path().join("pipe");
     let mode = Mode::RUSR | Mode::WUSR;
     mknodat(CWD, &path, FileType::Fifo, mode, 0).expect("a pipe");
-    let open = || Sink::open(Target::File(path.clone()), OnFailure::Deny);
+    let open = || Sink::open(AuditTarget::File(path.clone()), OnFailure::Deny);
     // Nobody has opened it: waiting for somebody would be a gate that never starts.
     open().expect_err("no reader");
     let mut reader = File::options()
@@ -346,7 +346,7 @@ fn a_torn_line_spoils_no_other() {
         ("", ""),
     ] {
         std::fs::write(&path, before).expect("written");
-        let sink = Sink::open(Target::File(path.clone()), OnFailure::Deny).expect("opened");
+        let sink = Sink::open(AuditTarget::File(path.clone()), OnFailure::Deny).expect("opened");
         sink.write(&record());
         let text = std::fs::read_to_string(&path).expect("a file");
         assert_eq!(text, format!("{after}{}\n", record().line()));

@@ -313,6 +313,7 @@ fn sources_are_told_as_the_engine_would_decide_them() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_description_is_judged_as_the_message_is() {
     use policy::build::DescribedCall;

@@ -504,6 +504,7 @@ fn a_global_header_comes_before_an_entrys_own_or_is_refused() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn an_archive_that_readers_might_take_otherwise_is_refused() {
     let whole = tar(&[("Dockerfile", "FROM busybox\n")]);

@@ -23,6 +23,7 @@ fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn every_example_policy_is_without_fault() {
     let examples = files(&root().join("config/examples/policy"), "toml");
@@ -275,6 +276,7 @@ fn the_policy_reference_has_the_table_of_limits() {
     assert_eq!(found, expected, "expected this table:\n{expected}");
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_denials() {
     let cases = [

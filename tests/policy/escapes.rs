@@ -234,7 +234,7 @@ fn what_administers_the_engine_is_in_no_built_in_role_but_admin() {
             let role = policy.role(policy.client_for(&cn("ci"))).expect("the role");
             assert!(!role.allowed.contains(operation), "{name} has {operation}");
         }
-        // The two that cannot be used as they are, for want of `tags`.
+        // The two that cannot be used as they are, because `tags` is missing.
         for base in ["builder", "ci"] {
             let policy = role(&format!("base = \"{base}\"\n[role.team.limits]\ntags = []"));
             let role = policy.role(policy.client_for(&cn("ci"))).expect("the role");

@@ -496,7 +496,7 @@ fn check_says_where_fetch_leads() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever stands before the host and behind it, the wildcard never reaches an address.
+    /// Whatever comes before the host and behind it, the wildcard never reaches an address.
     #[test]
     fn no_spelling_of_an_address_passes_the_wildcard(
         user in "[a-z:]{0,6}@?", octets in prop::collection::vec(any::<u8>(), 4), port in 1u16.., path in "[/?#][a-z@.]{0,8}",

@@ -18,6 +18,7 @@ fn a_plain_file_is_read() {
     assert_eq!((policy.clients.len(), policy.max_body), (1, 1 << 20));
 }
 
+#[expect(clippy::too_many_lines, reason = "table")]
 #[test]
 fn every_fault_has_its_line_and_a_suggestion() {
     for (text, expected) in [

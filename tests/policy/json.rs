@@ -36,7 +36,7 @@ fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
 }
 
 /// Whether another parser reads the same. A number too large for its types is a number all the same: ours keeps it as text,
-/// and whoever decodes it into a field (Go does) refuses it there.
+/// and a reader that decodes it into a field (Go does) refuses it there.
 fn agrees(ours: &Value<'_>, text: &[u8]) -> bool {
     match serde_json::from_slice(text) {
         Ok(theirs) => same(ours, &theirs),

@@ -346,6 +346,7 @@ fn a_container_that_was_looked_at_is_acted_on_by_its_full_id() {
     assert_eq!(permit.target(), None);
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_container_is_not_started_where_its_mounts_lead_into_the_house_by_now() {
     let mount = |kind: &str, source: &str, name: &str| {
@@ -530,6 +531,7 @@ fn an_exec_in_the_gates_own_container_is_not_started() {
     assert_eq!(start("9f86d081884c"), None);
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_container_that_mounts_the_house_is_no_way_in() {
     // Even where the role's own target check is off.

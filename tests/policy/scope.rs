@@ -164,6 +164,7 @@ fn every_operation_has_its_scope_and_what_has_none_is_refused() {
     let _ = Ask::new(&policy, "GET", "/containers/json").allowed();
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn labels_of_the_gate_are_refused_in_every_role_that_has_limits() {
     let unscoped = role("allow = [\"*\"]\n[role.team.limits]\ntags = [\"**\"]\nvolumes = [\"*\"]");
@@ -389,6 +390,7 @@ fn a_query_is_written_back_with_one_value_of_what_was_set() {
     assert_eq!(QueryPairs::default().to_suffix(), "");
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_budget_is_read_with_its_units_and_a_default_must_fit_it() {
     let policy = role(

@@ -368,7 +368,8 @@ fn pki_serial(path: &Path) -> String {
     pki::Certificate::read(&der).expect("readable").serial
 }
 
-/// The same over lists, policies and what stands beside a leaf, where the answer changes with the configuration.
+/// The same over lists, policies and what comes with a leaf, where the answer changes with the configuration.
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn show_follows_the_configuration_that_the_gate_has() {
     let setup = Files::new();

@@ -13,6 +13,7 @@ use testkit::pki::{Credential, Pki, leaf};
 /// A refusal: the alert over both versions, the reason in the log, and words of its explanation.
 type Refusal = (u8, &'static str, &'static str);
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
     let setup = Files::new();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use dockgate::config::key::{Change, KEYS, Kind};
+use dockgate::config::key::{KEYS, SettingChange, SettingKind};
 use rustls::version::TLS13;
 
 use testkit::client::TlsClient;
@@ -103,7 +103,7 @@ fn each_setting_that_takes_a_restart_is_named() {
     let gate = setup.start("");
     for key in KEYS {
         // Each of the others is tried by a test of its own, or has no effect.
-        if key.change == Change::Live {
+        if key.change == SettingChange::Live {
             continue;
         }
         // These two ask for other certificates than the gate here has, so no reload would get as far.
@@ -123,7 +123,7 @@ fn each_setting_that_takes_a_restart_is_named() {
             "log-format" => "\"text\"",
             "audit" | "authz-plugin" | "control-socket" => "\"other\"",
             _ => match key.kind {
-                Kind::Count | Kind::OptionalCount => "77",
+                SettingKind::Count | SettingKind::OptionalCount => "77",
                 _ => "\"77s\"",
             },
         };

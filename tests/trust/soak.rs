@@ -22,6 +22,7 @@ impl Drop for Stop<'_> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
     let setup = Files::new();

@@ -176,7 +176,7 @@ fn admin(dir: &Path) -> Credential {
     }
 }
 
-/// The server certificate the gate shows, by whoever made the automatic certificates.
+/// The server certificate the gate shows, by the program that made the automatic certificates.
 fn shown(gate: &ByFile, dir: &Path) -> Vec<u8> {
     use rustls::pki_types::pem::PemObject;
     let ca = rustls::pki_types::CertificateDer::from_pem_file(dir.join("ca.pem")).expect("a CA");

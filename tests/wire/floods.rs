@@ -144,7 +144,7 @@ impl Flood {
 
     /// The gate's memory is as it was, and another connection is served.
     #[track_caller]
-    fn stands(self) {
+    fn survives(self) {
         let grown = self.gate.memory("VmHWM").saturating_sub(self.before);
         assert!(grown < ROOM_KIB, "{grown} KiB");
         let worked = self.gate.processor_time() - self.worked;
@@ -177,7 +177,7 @@ fn a_flood_of_pings_or_settings_stops_at_a_bound() {
     ] {
         let mut flood = Flood::begin();
         flood.send(MOST / 4, || many(|_| one.clone()));
-        flood.stands();
+        flood.survives();
     }
 }
 
@@ -192,7 +192,7 @@ fn a_flood_of_empty_frames_within_a_call_is_a_bounded_work() {
             _ => frame(8, 0, 1, &[0, 0, 0, 1]),
         })
     });
-    flood.stands();
+    flood.survives();
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn headers_without_an_end_stop_at_a_bound() {
     flood.client.send(frame(1, 0, 1, &fields("/x")));
     let sent = flood.send(MOST, || many(|_| frame(9, 0, 1, &[0, 1, b'a', 1, b'b'])));
     assert!(sent < MOST, "the gate takes whatever it is sent");
-    flood.stands();
+    flood.survives();
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn calls_that_are_opened_and_given_up_at_once_end_the_connection() {
         // Its end comes without the client's doing, before the gate has looked at many.
         let calls = flood.calls_to_the_end(mark);
         assert!(calls < 200, "{path}: {calls} calls");
-        flood.stands();
+        flood.survives();
     }
 }
 
@@ -272,13 +272,13 @@ fn a_client_that_gives_up_one_call_after_the_other_is_ended_after_a_thousand() {
         let calls = flood.calls_to_the_end(mark);
         let most = BROKEN_CALLS as usize + 10;
         assert!(calls > most / 2 && calls <= most, "{path}: {calls} calls");
-        flood.stands();
+        flood.survives();
     }
     // One that gives up fewer goes on.
     let mut flood = Flood::begin();
     let path = "/moby.buildkit.v1.Control/Info";
     assert!(give_up(&mut flood, path, BROKEN_CALLS / 2));
-    flood.stands();
+    flood.survives();
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn judged_messages_that_do_not_end_are_held_within_their_bound() {
         stream += 2;
         one
     });
-    flood.stands();
+    flood.survives();
 }
 
 #[test]
@@ -310,5 +310,5 @@ fn a_client_that_takes_nothing_holds_its_own_calls_only() {
         ];
         flood.client.send(call.concat());
     }
-    flood.stands();
+    flood.survives();
 }

@@ -144,7 +144,7 @@ fn the_engines_end_ends_the_tunnel_although_the_client_goes_on_sending() {
     let start = Instant::now();
     engine.rest();
     assert!(start.elapsed() < DEADLINE);
-    // And the gate does not listen for ever: within the grace the connection is gone, or what was sent has been drained.
+    // And the gate does not listen without end: within the grace the connection is gone, or what was sent has been drained.
     client.tcp.set_write_timeout(Some(DEADLINE)).unwrap();
     let start = Instant::now();
     while std::io::Write::write_all(&mut client.tcp, &flood).is_ok() {

@@ -13,7 +13,7 @@ pub struct Reference {
     pub digest: Option<String>,
 }
 
-/// What stands in a tag's place where every tag is meant; no image has such a tag.
+/// What is in a tag's place where every tag is meant; no image has such a tag.
 pub const ALL_TAGS: &str = ":*";
 
 /// What a client may mean by an image string.

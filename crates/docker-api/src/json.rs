@@ -31,7 +31,7 @@ pub const fn most_values(longest: usize) -> usize {
     if most < FEWEST { FEWEST } else { most }
 }
 
-/// A JSON value; keys are unique in every object and stand in the order sent.
+/// A JSON value; keys are unique in every object and in the order sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// `null`
@@ -176,7 +176,7 @@ pub enum JsonError {
     /// More values than [`most_values`].
     #[error("the body has more than {0} values")]
     TooMany(usize),
-    /// A key stands twice in one object; Go would merge the values.
+    /// A key is in one object twice; Go would merge the values.
     #[error("the body has the key \"{0}\" twice in one object")]
     Duplicate(String),
     /// Not JSON, or an escape such as `\ud800` that names no character and that Go would replace.
@@ -331,7 +331,7 @@ impl<'de> Visitor<'de> for ValueReader<'_> {
     }
 }
 
-/// A key that stands twice.
+/// A key that comes twice.
 fn repeated<'m>(members: &'m [(Cow<'_, str>, Value<'_>)]) -> Option<&'m str> {
     let mut seen = HashSet::with_capacity(members.len());
     work::add(members.len());

@@ -144,10 +144,11 @@ impl<'t> Classified<'t> {
     }
 }
 
-/// Reads `method` and `target` (as they stand in the request line) the way the engine will.
+/// Reads `method` and `target` (as they are in the request line) the way the engine will.
 ///
 /// # Errors
 /// [`TargetError`] if the target has two readings; answer 400 and close.
+#[expect(clippy::too_many_lines, reason = "table")]
 pub fn classify<'t>(method: &str, target: &'t str) -> Result<Classified<'t>, TargetError> {
     if method == "CONNECT" {
         return Err(TargetError::Authority);
@@ -169,19 +170,7 @@ pub fn classify<'t>(method: &str, target: &'t str) -> Result<Classified<'t>, Tar
         Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     };
-    let mut irregular = None;
-    let path = match memchr::memchr(b'%', raw.as_bytes()) {
-        None => Cow::Borrowed(raw),
-        Some(_) => match String::from_utf8(
-            query::unescape(raw, query::Plus::Kept).ok_or(TargetError::BadEscape)?,
-        ) {
-            Ok(path) => Cow::Owned(path),
-            Err(error) => {
-                irregular = Some(Irregular::NotUtf8);
-                Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned())
-            }
-        },
-    };
+    let (path, irregular) = decode(raw)?;
     let decoded = matches!(path, Cow::Owned(_));
     if unclean(path.as_bytes()) {
         return Ok(Classified {
@@ -226,6 +215,21 @@ pub fn classify<'t>(method: &str, target: &'t str) -> Result<Classified<'t>, Tar
         checkpoint: routed.checkpoint.map(shift),
         query: query.map(Cow::Borrowed),
         path,
+    })
+}
+
+/// The path as the engine reads it, and what is odd about it.
+fn decode(raw: &str) -> Result<(Cow<'_, str>, Option<Irregular>), TargetError> {
+    if memchr::memchr(b'%', raw.as_bytes()).is_none() {
+        return Ok((Cow::Borrowed(raw), None));
+    }
+    let bytes = query::unescape(raw, query::Plus::Kept).ok_or(TargetError::BadEscape)?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(path) => (Cow::Owned(path), None),
+        Err(error) => {
+            let path = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            (Cow::Owned(path), Some(Irregular::NotUtf8))
+        }
     })
 }
 

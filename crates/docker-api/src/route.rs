@@ -47,6 +47,7 @@ impl Routed {
 }
 
 /// The engine's route table. `path` is clean, decoded and starts with a slash.
+#[expect(clippy::too_many_lines, reason = "table")]
 pub(super) fn route(method: &str, path: &str, query: Option<&str>, versioned: bool) -> Routed {
     use Operation as Op;
     if method == "OPTIONS" {
@@ -60,7 +61,7 @@ pub(super) fn route(method: &str, path: &str, query: Option<&str>, versioned: bo
         return Routed::plain(root(method, head));
     }
     let rest = &path[start..];
-    // `{name:.*}/verb`: the last segment decides, whatever stands before it.
+    // `{name:.*}/verb`: the last segment decides, whatever is before it.
     let (name, verb) = match memchr::memrchr(b'/', rest.as_bytes()) {
         Some(at) => (Some(start..start + at), &rest[at + 1..]),
         None => (None, rest),

@@ -14,7 +14,7 @@ use super::{CertsError, write};
 /// One PEM block.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block {
-    /// What stands between `BEGIN` and the dashes, e.g. `CERTIFICATE`.
+    /// What is between `BEGIN` and the dashes, e.g. `CERTIFICATE`.
     pub label: String,
     /// The block carried `Proc-Type: 4,ENCRYPTED` (RFC 1421), OpenSSL's old way to encrypt keys.
     pub old_encryption: bool,

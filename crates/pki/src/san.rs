@@ -213,49 +213,7 @@ fn check_host(text: &str, host: &str) -> Result<San, CertsError> {
             "write a host name such as docker.example or an address such as 192.0.2.10",
         );
     }
-    if let Some((_, rest)) = host.split_once("://") {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        return refuse(
-            "is a URL; a certificate names hosts",
-            &format!("write {}", bare_host(authority)),
-        );
-    }
-    if let Some(inner) = host.strip_prefix('[') {
-        return refuse(
-            "has brackets, which belong to URLs only",
-            &format!("write {}", inner.split(']').next().unwrap_or_default()),
-        );
-    }
-    if let Some((address, mask)) = host.split_once('/') {
-        let why = if mask.bytes().all(|b| b.is_ascii_digit()) && address.parse::<IpAddr>().is_ok() {
-            "is a network; a certificate names single addresses"
-        } else {
-            "contains a slash"
-        };
-        return refuse(why, &format!("write {address}"));
-    }
-    if let Some((address, _)) = host.split_once('%') {
-        return refuse(
-            "has a zone, which no client matches",
-            &format!("use a name or a global address instead of {address}"),
-        );
-    }
-    if let Some((name, port)) = host.rsplit_once(':') {
-        return if !port.is_empty()
-            && port.bytes().all(|b| b.is_ascii_digit())
-            && !name.contains(':')
-        {
-            refuse(
-                "has a port; a certificate is good for every port",
-                &format!("write {name}"),
-            )
-        } else {
-            refuse(
-                "contains a colon but is not an IPv6 address",
-                "write DNS:name or IP:address",
-            )
-        };
-    }
+    check_written(text, host)?;
     if host.contains('@') {
         return refuse(
             "is a mail address; a server is named by host",
@@ -303,33 +261,7 @@ fn check_labels(text: &str, host: &str) -> Result<(), CertsError> {
         );
     }
     for label in base.split('.') {
-        if label.is_empty() {
-            return refuse(
-                "has an empty label",
-                "write labels with single dots between them",
-            );
-        }
-        if label.len() > 63 {
-            return refuse(
-                "has a label longer than 63 characters",
-                "no DNS label is that long (RFC 1035 §2.3.4)",
-            );
-        }
-        if !label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        {
-            return refuse(
-                "contains a character no host name has",
-                "use letters, digits, dashes and dots; separate names with a comma or repeat --san",
-            );
-        }
-        if label.starts_with('-') || label.ends_with('-') {
-            return refuse(
-                "has a label that starts or ends with a dash",
-                "check the name",
-            );
-        }
+        check_label(text, label)?;
     }
     // A last label of digits only can never be a top-level domain (RFC 3696 §2): it is a mistyped address.
     if base
@@ -340,6 +272,82 @@ fn check_labels(text: &str, host: &str) -> Result<(), CertsError> {
         return refuse(
             "looks like an address but is not one",
             "write four numbers from 0 to 255, such as 192.0.2.10",
+        );
+    }
+    Ok(())
+}
+
+/// What is written is a host alone: not a URL, a network, a zone or a port.
+fn check_written(text: &str, host: &str) -> Result<(), CertsError> {
+    let refuse = |why: &str, instead: &str| Err(refused(text, why, instead));
+    if let Some((_, rest)) = host.split_once("://") {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        return refuse(
+            "is a URL; a certificate names hosts",
+            &format!("write {}", bare_host(authority)),
+        );
+    }
+    if let Some(inner) = host.strip_prefix('[') {
+        return refuse(
+            "has brackets, which belong to URLs only",
+            &format!("write {}", inner.split(']').next().unwrap_or_default()),
+        );
+    }
+    if let Some((address, mask)) = host.split_once('/') {
+        let why = if mask.bytes().all(|b| b.is_ascii_digit()) && address.parse::<IpAddr>().is_ok() {
+            "is a network; a certificate names single addresses"
+        } else {
+            "contains a slash"
+        };
+        return refuse(why, &format!("write {address}"));
+    }
+    if let Some((address, _)) = host.split_once('%') {
+        return refuse(
+            "has a zone, which no client matches",
+            &format!("use a name or a global address instead of {address}"),
+        );
+    }
+    if let Some((name, port)) = host.rsplit_once(':') {
+        let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let (why, instead) = if is_port && !name.contains(':') {
+            let bare = format!("write {name}");
+            ("has a port; a certificate is good for every port", bare)
+        } else {
+            let prefix = "write DNS:name or IP:address".to_owned();
+            ("contains a colon but is not an IPv6 address", prefix)
+        };
+        return refuse(why, &instead);
+    }
+    Ok(())
+}
+
+fn check_label(text: &str, label: &str) -> Result<(), CertsError> {
+    let refuse = |why: &str, instead: &str| Err(refused(text, why, instead));
+    if label.is_empty() {
+        return refuse(
+            "has an empty label",
+            "write labels with single dots between them",
+        );
+    }
+    if label.len() > 63 {
+        return refuse(
+            "has a label longer than 63 characters",
+            "no DNS label is that long (RFC 1035 §2.3.4)",
+        );
+    }
+    if !label
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    {
+        return refuse(
+            "contains a character no host name has",
+            "use letters, digits, dashes and dots; separate names with a comma or repeat --san",
+        );
+    }
+    if label.starts_with('-') || label.ends_with('-') {
+        return refuse(
+            "has a label that starts or ends with a dash",
+            "check the name",
         );
     }
     Ok(())

@@ -163,7 +163,7 @@ pub struct EngineAnswer {
     pub body: Vec<u8>,
 }
 
-/// Where a decision stands.
+/// How far a decision has come.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Step<'p> {

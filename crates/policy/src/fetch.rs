@@ -71,7 +71,7 @@ impl Host {
     }
 
     /// Whether a name is one of this machine, of its neighbours or of a cloud's metadata: such a host is reached only where it
-    /// is listed as itself, since what answers there trusts whoever comes from this address.
+    /// is listed as itself, since what answers there trusts what comes from this address.
     pub fn is_near(&self) -> bool {
         let name = self.name();
         let labels = || name.split('.');

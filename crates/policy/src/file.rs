@@ -144,24 +144,30 @@ impl PolicyReader<'_> {
                 }
             }
         }
-        match table.get("client") {
-            Some(node) => {
-                let entries = self.list(node, "client");
-                if entries.is_some_and(|entries| entries.is_empty()) {
-                    self.fault(node.span().start, NO_ENTRY.into(), None);
-                }
-                for entry in entries.into_iter().flatten() {
-                    if let Some(client) =
-                        self.client(entry, &names, policy.clients.len(), &policy.roles)
-                    {
-                        self.own_name(&policy, &client, entry);
-                        policy.clients.push(client);
-                    }
-                }
-            }
-            None => self.fault(0, NO_ENTRY.into(), None),
-        }
+        self.clients(table, &names, &mut policy);
         Some(policy)
+    }
+
+    fn clients(
+        &mut self,
+        table: &DeTable<'_>,
+        roles: &BTreeMap<String, usize>,
+        policy: &mut Policy,
+    ) {
+        let Some(node) = table.get("client") else {
+            return self.fault(0, NO_ENTRY.into(), None);
+        };
+        let entries = self.list(node, "client");
+        if entries.is_some_and(|entries| entries.is_empty()) {
+            self.fault(node.span().start, NO_ENTRY.into(), None);
+        }
+        for entry in entries.into_iter().flatten() {
+            let client = self.client(entry, roles, policy.clients.len(), &policy.roles);
+            if let Some(client) = client {
+                self.own_name(policy, &client, entry);
+                policy.clients.push(client);
+            }
+        }
     }
 
     fn client(
@@ -255,31 +261,14 @@ impl PolicyReader<'_> {
             ("spiffe", &mut matcher.spiffe),
         ] {
             let Some(node) = table.get(key) else { continue };
-            for (at, value) in self.choices(node, key) {
-                if let Some(problem) = pattern_problem(key, &value) {
-                    let found = text::escape::quoted(&value);
-                    self.fault(at, format!("{key}: {problem}, found {found}"), None);
-                }
-                list.push(value);
-            }
+            self.names(node, key, list);
         }
         for (key, list) in [
             ("spki", &mut matcher.spki),
             ("issuer_spki", &mut matcher.issuer_spki),
         ] {
-            let Some(node) = table.get(key) else { continue };
-            for (at, value) in self.choices(node, key) {
-                match pin(&value) {
-                    Some(pin) => list.push(pin),
-                    None => {
-                        let hint = "`dockgate certs show` prints it".to_owned();
-                        let expected = format!(
-                            "{key}: expected \"sha256:\" and 32 bytes in base64 or hex, found {}",
-                            text::escape::quoted(&value)
-                        );
-                        self.fault(at, expected, Some(hint));
-                    }
-                }
+            if let Some(node) = table.get(key) {
+                self.pins(node, key, list);
             }
         }
         if matcher.is_empty() && self.faults.len() == before {
@@ -292,9 +281,35 @@ impl PolicyReader<'_> {
         }
         (self.faults.len() == before).then_some(matcher)
     }
+
+    fn names(&mut self, node: &Node<'_>, key: &str, list: &mut Vec<String>) {
+        for (at, value) in self.choices(node, key) {
+            if let Some(problem) = pattern_problem(key, &value) {
+                let found = text::escape::quoted(&value);
+                self.fault(at, format!("{key}: {problem}, found {found}"), None);
+            }
+            list.push(value);
+        }
+    }
+
+    fn pins(&mut self, node: &Node<'_>, key: &str, list: &mut Vec<[u8; 32]>) {
+        for (at, value) in self.choices(node, key) {
+            match pin(&value) {
+                Some(pin) => list.push(pin),
+                None => {
+                    let hint = "`dockgate certs show` prints it".to_owned();
+                    let expected = format!(
+                        "{key}: expected \"sha256:\" and 32 bytes in base64 or hex, found {}",
+                        text::escape::quoted(&value)
+                    );
+                    self.fault(at, expected, Some(hint));
+                }
+            }
+        }
+    }
 }
 
-/// A policy that lets nobody in is a mistake.
+/// A policy without entries is a mistake.
 const NO_ENTRY: &str = "no `[[client]]` entry: every request would be denied";
 
 fn default_name(matcher: &Matcher, index: usize) -> String {
@@ -322,7 +337,7 @@ fn pattern_problem(key: &str, value: &str) -> Option<&'static str> {
             Some("names are compared whole, `*` has no meaning here")
         }
         "dns" if value.strip_prefix("*.").unwrap_or(value).contains('*') => {
-            Some("`*.` may only stand first")
+            Some("`*.` may only come first")
         }
         "email" if !value.contains('@') => Some("expected an address, or \"*@example.com\""),
         "spiffe" if !value.starts_with("spiffe://") => Some("expected \"spiffe://…\""),
@@ -332,7 +347,7 @@ fn pattern_problem(key: &str, value: &str) -> Option<&'static str> {
             let odd = parts.iter().enumerate().any(|(i, part)| {
                 part.contains('*') && *part != "*" && !(*part == "**" && i == last)
             });
-            odd.then_some("`*` is one whole segment, `**` stands only at the end")
+            odd.then_some("`*` is one whole segment, `**` comes only at the end")
         }
         _ => None,
     }

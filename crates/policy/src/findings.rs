@@ -86,7 +86,7 @@ pub(super) struct Findings<'p> {
     /// Bytes of `asked`.
     bytes: usize,
     refused: Option<Power>,
-    /// The refusal is for want of knowledge, not for what was asked.
+    /// The refusal is for what is not known, not for what was asked.
     in_doubt: bool,
     /// Host paths that the limits admit, where links are to be followed.
     paths: Vec<String>,

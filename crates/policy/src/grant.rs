@@ -1,4 +1,4 @@
-//! What would have to stand in a role's limits for a power to pass; denials and `policy learn` say it.
+//! What a role's limits would have to say for a power to pass; denials and `policy learn` say it.
 
 use text::escape;
 

@@ -186,7 +186,7 @@ impl Role {
         Role::built_in("none", Mode::Enforce).inspected
     }
 
-    /// Why the role cannot be used as it stands, if so.
+    /// Why the role cannot be used as it is, if so.
     fn problem(&self) -> Option<String> {
         let limits = self.limits.as_ref()?;
         let tagging: OperationSet = TAGGING.iter().copied().collect();

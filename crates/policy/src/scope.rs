@@ -54,13 +54,13 @@ pub struct RoleScope {
 }
 
 impl RoleScope {
-    /// Whether a network of this name may be used, whoever made it.
+    /// Whether a network of this name may be used, no matter who made it.
     #[must_use]
     pub fn shares_network(&self, name: &str) -> bool {
         name == "none" || self.networks.iter().any(|shared| shared == name)
     }
 
-    /// Whether a volume of this name may be used, whoever made it.
+    /// Whether a volume of this name may be used, no matter who made it.
     #[must_use]
     pub fn shares_volume(&self, name: &str) -> bool {
         self.volumes.iter().any(|pattern| glob(pattern, name))

@@ -131,6 +131,7 @@ pub fn combined<'n>(switches: impl IntoIterator<Item = (&'n str, bool)>) -> Oper
 }
 
 /// What a toggle opens (before `POST` is looked at); `None` if there is no such toggle.
+#[expect(clippy::too_many_lines, reason = "table")]
 pub fn operations(name: &str) -> Option<OperationSet> {
     let whole = |resource: &str| -> OperationSet {
         Operation::ALL
@@ -275,7 +276,7 @@ where
         } else if switch_like(value)
             && let Some(name) = meant(key)
         {
-            // Anything may stand in an environment, but a switch that is nearly a toggle is a misspelt one.
+            // Anything may be in an environment, but a switch that is nearly a toggle is a misspelt one.
             let text = format!(
                 "environment variable {key}: no such toggle\nhint: did you mean \"{name}\"?"
             );

@@ -31,7 +31,7 @@ const FORMS: &[&str] = &[
     "{..}",
 ];
 
-/// Names of variants, which say nothing where they stand alone.
+/// Names of variants, which say nothing where they are alone.
 const VARIANTS: &[&str] = &[
     "AddrInUse",
     "AddrNotAvailable",

@@ -18,7 +18,7 @@ const END: &str = "-----END";
 const DASHES: &str = "-----";
 
 /// Whether a character ends a line, drives a terminal or turns the reading direction: control characters, the line and
-/// paragraph separators, and Unicode's bidirectional controls (UAX #9). Whoever shows a peer's text escapes these.
+/// paragraph separators, and Unicode's bidirectional controls (UAX #9). They are escaped wherever a peer's text is shown.
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -115,7 +115,7 @@ fn push_escaped(c: char, out: &mut String) {
 
 /// A value as messages quote it: `"tcp://…@host/?…"`.
 ///
-/// It is on one line and not longer than a line. What looks like a key is not shown at all; what stands before an `@` (a user
+/// It is on one line and not longer than a line. What looks like a key is not shown at all; what is before an `@` (a user
 /// and a password) and after a `?` (a query, where tokens are) is left out, with and without a scheme.
 #[must_use]
 pub fn quoted(value: &str) -> String {
@@ -174,7 +174,7 @@ pub fn without_credentials(value: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Where what stands before a host ends: at the last `@` that no digest follows.
+/// Where what is before a host ends: at the last `@` that no digest follows.
 fn user_end(text: &str) -> Option<usize> {
     text.rmatch_indices('@')
         .map(|(at, _)| at)
@@ -227,7 +227,7 @@ pub fn without_url_secrets(message: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The path of a request without what stands before an `@` in the name of an object: an image may be written as a URL.
+/// The path of a request without what is before an `@` in the name of an object: an image may be written as a URL.
 #[must_use]
 pub fn public_path(path: &str) -> Cow<'_, str> {
     let last = |sign: &str| {
@@ -251,7 +251,7 @@ pub fn public_path(path: &str) -> Cow<'_, str> {
 }
 
 /// A message without PEM, without anything that looks like a part of a key, and without credentials and queries of URLs: the
-/// net under every error that is printed or logged, whoever wrote its text.
+/// net under every error that is printed or logged, no matter where its text comes from.
 #[must_use]
 pub fn redacted(message: &str) -> Cow<'_, str> {
     let text = match without_url_secrets(message) {

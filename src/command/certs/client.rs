@@ -18,6 +18,7 @@ use pki::{
 };
 use text::escape::shell_word;
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     name::check(&args.name)?;
     for (option, value) in [("--o", &args.o), ("--ou", &args.ou)] {

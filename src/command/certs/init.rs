@@ -14,6 +14,7 @@ use pki::{
 };
 use text::escape::shell_word;
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsError> {
     let (sans, grant) = server_names(&args.san)?;
     let dir = &args.ca.dir.dir;

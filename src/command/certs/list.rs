@@ -54,6 +54,7 @@ struct ListedCrl {
     revoked: Vec<String>,
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsError> {
     let paths = Paths::of(&args.dir.dir);
     let now = now();
@@ -157,6 +158,7 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn rows(
     paths: &Paths,
     crl: Option<&IssuedList>,

@@ -28,6 +28,7 @@ pub(crate) struct ProbedChain {
 }
 
 /// Fetches the chain of `tcp://host:port` (2376 when no port is given).
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(crate) fn fetch(address: &str) -> Result<ProbedChain, CertsError> {
     let failed = |source: io::Error| CertsError::Probe {
         address: escape::without_credentials(address).into_owned(),

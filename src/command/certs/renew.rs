@@ -26,6 +26,7 @@ struct RenewTarget {
     key: PathBuf,
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let targets = targets(args, &store)?;
@@ -166,6 +167,7 @@ fn targets(args: &Renew, store: &Store) -> Result<Vec<RenewTarget>, CertsError> 
     ))
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn renew_one(
     args: &Renew,
     store: &mut Store,

@@ -104,6 +104,7 @@ fn describe(output: &mut Output<'_>, store: &Store, list: &IssuedList) {
 /// The serial numbers that are meant. A name means every certificate a client of that name still has: a renewal leaves the
 /// earlier one valid, and taking back only the latest would let the holder in with the other. What is a server's is only meant
 /// with `--server`, however it is named.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<String>, CertsError> {
     let kind = if args.server {
         IssuedKind::Server

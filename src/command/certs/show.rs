@@ -91,6 +91,7 @@ fn pin(hex: &str) -> String {
     format!("sha256:{}", BASE64.encode(&digest))
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn describe(output: &mut Output<'_>, certificate: &Shown) {
     let Shown {
         info,

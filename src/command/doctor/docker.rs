@@ -166,7 +166,7 @@ impl DockerEnv<'_> {
             Finding::warning(format!(
                 "the docker context {shown} skips the check of the server's certificate"
             ))
-            .hint("make it again without skip-tls-verify: whoever is in between could read all")
+            .hint("make it again without skip-tls-verify: a machine in between could read all")
         });
         Ok(Chosen::Remote {
             host: endpoint.host,

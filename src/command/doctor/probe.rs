@@ -76,6 +76,7 @@ impl Probe<'_> {
     }
 
     /// `GET /_ping`: the server's verdict on the client, then the engine's answer, then the clocks.
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     pub(super) fn ping(&self) -> Vec<Finding> {
         let request = format!(
             "GET /_ping HTTP/1.1\r\nHost: {}\r\nUser-Agent: dockgate-doctor\r\nConnection: close\r\n\r\n",
@@ -205,7 +206,7 @@ impl Probe<'_> {
                     match tls.stream().read(&mut buffer) {
                         Ok(0) => break,
                         Ok(n) => answer.extend_from_slice(&buffer[..n]),
-                        // Many servers close without close_notify, some not at all; a whole head stands.
+                        // Many servers close without close_notify, some not at all; a whole head counts.
                         Err(_) if head_end(&answer).is_some() => break,
                         Err(err) => return Err(err),
                     }

@@ -139,6 +139,7 @@ fn rooted(policy: &Policy, reaches: &[Option<Reach>]) -> String {
 const STRANGERS: &str = "certificates without an entry";
 
 /// What is suspicious in the entries, as (line, text).
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (index, client) in policy.clients.iter().enumerate() {
@@ -156,7 +157,7 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
         }
         let role = |client: &Client| policy.roles.get(client.role);
         let wider = policy.clients[..index].iter().find(|earlier| {
-            // Whoever lists keys means those certificates, whatever else they match.
+            // A list of keys means those certificates, whatever else they match.
             earlier.matcher.spki.is_empty()
                 && earlier.matcher.may_meet(&client.matcher)
                 && !earlier.matcher.covers(&client.matcher)

@@ -303,7 +303,7 @@ fn answers(options: &[String]) -> Result<HashMap<String, Option<Vec<u8>>>, Polic
     Ok(answers)
 }
 
-/// The entry that a client has, and where it stands.
+/// The entry that a client has, and where the file has it.
 fn entry(policy: &Policy, client: ClientRef, file: &Path) -> String {
     match policy.client(client) {
         Some(entry) => {
@@ -355,6 +355,7 @@ fn limits_rows(policy: &Policy, client: ClientRef, asked: &Powers) -> Vec<Vec<St
     rows
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn lines(
     policy: &Policy,
     client: ClientRef,

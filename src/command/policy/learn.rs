@@ -17,7 +17,7 @@ use super::{PolicyOutcome, for_each_request, recorded};
 /// What one certificate did.
 #[derive(Default)]
 struct Seen {
-    /// By key of the role or of its limits, and value as it will stand there.
+    /// By key of the role or of its limits, and value as it will be there.
     rights: BTreeMap<(&'static str, String), Uses>,
     /// What cannot be granted.
     refused: BTreeSet<String>,
@@ -268,7 +268,7 @@ const BUILD_KEYS: [&str; 11] = [
     "build.prune",
 ];
 
-/// Rules whose refusals say nothing about what a role would need: who asked, or what stands beside the policy.
+/// Rules whose refusals say nothing about what a role would need: who asked, or what is beside the policy.
 const ELSEWHERE: [&str; 5] = ["operation", "client", "limit", "audit", "authz-plugin"];
 
 /// Whether a refusal by a power's rule is about the power, as far as the record's detail tells.

@@ -3,31 +3,31 @@
 //! To add a setting: a row here, a field in [`Config`](crate::config::Config) with its line in `config::load`, and its paragraph in
 //! config/dockgate.toml. Flag, variable, file key, `check` and the reference page follow; tests compare them.
 
-use super::{Change, Group, Key, Kind};
+use super::{Group, Key, SettingChange, SettingKind};
 
-const TIME: Kind = Kind::Text {
+const TIME: SettingKind = SettingKind::Text {
     expected: "a time with its unit such as \"10s\" or \"5m\"",
 };
-const OPTIONAL_TIME: Kind = Kind::Text {
+const OPTIONAL_TIME: SettingKind = SettingKind::Text {
     expected: "a time with its unit such as \"10s\" or \"5m\", or \"off\"",
 };
-const SIZE: Kind = Kind::Text {
+const SIZE: SettingKind = SettingKind::Text {
     expected: "a size with its unit such as \"64KiB\"",
 };
-const PATH: Kind = Kind::Text { expected: "a path" };
-const OPTIONAL_PATH: Kind = Kind::Text {
+const PATH: SettingKind = SettingKind::Text { expected: "a path" };
+const OPTIONAL_PATH: SettingKind = SettingKind::Text {
     expected: "a path, or \"off\"",
 };
 
-const fn text(expected: &'static str) -> Kind {
-    Kind::Text { expected }
+const fn text(expected: &'static str) -> SettingKind {
+    SettingKind::Text { expected }
 }
 
-const fn list(expected: &'static str) -> Kind {
-    Kind::List { expected }
+const fn list(expected: &'static str) -> SettingKind {
+    SettingKind::List { expected }
 }
 
-const fn key(group: Group, name: &'static str, kind: Kind, default: &'static str) -> Key {
+const fn key(group: Group, name: &'static str, kind: SettingKind, default: &'static str) -> Key {
     Key {
         name,
         flag: name,
@@ -36,7 +36,7 @@ const fn key(group: Group, name: &'static str, kind: Kind, default: &'static str
         default,
         placeholder: "VALUE",
         group,
-        change: Change::Restart,
+        change: SettingChange::Restart,
         help: "",
     }
 }
@@ -57,7 +57,7 @@ impl Key {
     /// A reload changes it.
     const fn live(self) -> Self {
         Self {
-            change: Change::Live,
+            change: SettingChange::Live,
             ..self
         }
     }
@@ -79,7 +79,7 @@ pub const KEYS: &[Key] = &[
     key(Group::Tls, "tlscert", PATH, "").live().help("FILE", "The server's certificate chain (PEM)"),
     key(Group::Tls, "tlskey", PATH, "").live().help("FILE", "The server's private key (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)"),
     key(Group::Tls, "tlscrl", list("a path"), "").live().help("PATH", "Certificate revocation list, file or directory, PEM or DER; repeatable"),
-    key(Group::Tls, "tlsverify", Kind::Switch, "true").live().help("BOOL", "Accepted for compatibility with dockerd: dockgate always verifies clients"),
+    key(Group::Tls, "tlsverify", SettingKind::Switch, "true").live().help("BOOL", "Accepted for compatibility with dockerd: dockgate always verifies clients"),
     key(Group::Tls, "auto-certs", OPTIONAL_PATH, "off").live().help("DIR", "Directory in which to make a CA, a server and a first client certificate when it has none"),
     key(Group::Tls, "sans", list("a DNS name or IP address"), "").flag("san").live().help("NAME", "Additional DNS name or IP address for the certificate of --auto-certs; repeatable"),
     key(Group::Tls, "enroll", text("tcp://ADDRESS:PORT or \"off\""), "off").help("URL", "Start the signer of --auto-certs as a process of its own that hands out certificates at this address, or \"off\""),
@@ -103,21 +103,21 @@ pub const KEYS: &[Key] = &[
     key(Group::Deadlines, "session-max-age", OPTIONAL_TIME, "off").help("TIME", "Maximum duration of a hijacked session, or \"off\""),
     key(Group::Deadlines, "tcp-keepalive-idle", TIME, "30s").help("TIME", "Idle time before the first TCP keep-alive probe"),
     key(Group::Deadlines, "tcp-keepalive-interval", TIME, "10s").help("TIME", "Time between TCP keep-alive probes"),
-    key(Group::Deadlines, "tcp-keepalive-probes", Kind::Count, "3").help("N", "Unanswered TCP keep-alive probes after which a peer counts as dead"),
+    key(Group::Deadlines, "tcp-keepalive-probes", SettingKind::Count, "3").help("N", "Unanswered TCP keep-alive probes after which a peer counts as dead"),
     key(Group::Deadlines, "reload-interval", OPTIONAL_TIME, "10s").help("TIME", "How often to look for changed certificates, CRLs, policy and configuration, or \"off\""),
     key(Group::Deadlines, "exit-on-stale-socket", OPTIONAL_TIME, "off").help("TIME", "Exit when the engine's socket has been a stale bind mount for this long, or \"off\""),
-    key(Group::Limits, "max-connections", Kind::Count, "10000").help("N", "Maximum concurrent connections"),
-    key(Group::Limits, "max-connections-per-client", Kind::Count, "5000").help("N", "Maximum concurrent connections per client certificate; by default half of max-connections"),
-    key(Group::Limits, "max-handshakes", Kind::Count, "1000").help("N", "Maximum concurrent TLS handshakes"),
+    key(Group::Limits, "max-connections", SettingKind::Count, "10000").help("N", "Maximum concurrent connections"),
+    key(Group::Limits, "max-connections-per-client", SettingKind::Count, "5000").help("N", "Maximum concurrent connections per client certificate; by default half of max-connections"),
+    key(Group::Limits, "max-handshakes", SettingKind::Count, "1000").help("N", "Maximum concurrent TLS handshakes"),
     key(Group::Limits, "max-head-size", SIZE, "1088KiB").help("SIZE", "Maximum size of a request head"),
-    key(Group::Limits, "max-header-lines", Kind::Count, "500").help("N", "Maximum number of header lines in a request head"),
+    key(Group::Limits, "max-header-lines", SettingKind::Count, "500").help("N", "Maximum number of header lines in a request head"),
     key(Group::Limits, "max-pending-bodies", SIZE, "256MiB").help("SIZE", "Maximum memory of all request bodies that wait for a decision, and of the engine's answers to look-ups"),
-    key(Group::Limits, "max-requests-per-second-per-client", Kind::OptionalCount, "off").help("N", "Maximum requests per second per client certificate, or \"off\""),
-    key(Group::Limits, "workers", Kind::Count, "0").help("N", "Worker threads; 0 for one per core"),
+    key(Group::Limits, "max-requests-per-second-per-client", SettingKind::OptionalCount, "off").help("N", "Maximum requests per second per client certificate, or \"off\""),
+    key(Group::Limits, "workers", SettingKind::Count, "0").help("N", "Worker threads; 0 for one per core"),
     key(Group::Addresses, "metrics", text("ADDRESS:PORT, or \"off\""), "off").help("ADDR:PORT", "Address of the metrics and health listener (plain HTTP: keep it local), or \"off\""),
     key(Group::Addresses, "control-socket", OPTIONAL_PATH, "/run/dockgate/control.sock").help("PATH", "Unix socket of `ps`, `top`, `kick`, `reload` and `healthcheck`, or \"off\""),
     key(Group::Process, "user", text("a user's name or number, USER:GROUP, or \"off\""), "off").help("USER[:GROUP]", "User to become once the addresses are bound, in its groups or in GROUP alone, or \"off\""),
-    key(Group::Process, "unsafe-no-cage", Kind::Switch, "false").help("BOOL", "Do without the cage, by which the kernel keeps the running gate to its own files, sockets and system calls"),
+    key(Group::Process, "unsafe-no-cage", SettingKind::Switch, "false").help("BOOL", "Do without the cage, by which the kernel keeps the running gate to its own files, sockets and system calls"),
     key(Group::Log, "log-level", text("\"trace\", \"debug\", \"info\", \"warn\" or \"error\""), "info").short('l').live().help("LEVEL", "trace, debug, info, warn or error"),
     key(Group::Log, "access-log", text("\"on\" or \"off\""), "off").help("on|off", "Log every request at level info; otherwise denials, sessions and faults, and plain requests at debug"),
     key(Group::Log, "log-format", text("\"auto\", \"text\" or \"json\""), "auto").help("FORMAT", "auto (text on a terminal, JSON otherwise), text or json"),

@@ -95,6 +95,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Serves one call to its end.
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     pub(super) async fn serve(&self, request: Request<RecvStream>, mut respond: Respond) -> Served {
         // A client that has lost its role, or whose role may not build any more, makes no further calls.
         let (generation, client) = self.judged_by();

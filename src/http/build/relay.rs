@@ -103,6 +103,7 @@ impl From<Reason> for Broken {
 }
 
 /// Passes the call on and its answer back.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) async fn pass(
     passage: Passage<'_>,
     mut engine: SendRequest<Bytes>,

@@ -24,7 +24,7 @@ use text::escape;
 /// Bytes of a call that `ps` shows.
 const MOST_SHOWN: usize = 512;
 
-/// What stands in the engine's message before and behind a source that its policy refuses.
+/// The engine's message before and behind a source that its policy refuses.
 const REFUSED_SOURCE: (&str, [&str; 2]) = (
     "source \"",
     ["\" denied by policy", "\" not allowed by policy"],

@@ -145,11 +145,7 @@ impl Exchange<'_> {
                 || hoped && ahead
                 || refused
                 || early && r.status >= 400;
-            Emit::Connection(match (close, facts.http10) {
-                (true, _) => Some("close"),
-                (false, true) => Some("keep-alive"),
-                (false, false) => None,
-            })
+            Emit::Connection(facts.connection(close))
         });
         let response = match parsed {
             Ok(response) => response,

@@ -26,6 +26,15 @@ pub struct ExchangeFacts {
 }
 
 impl ExchangeFacts {
+    /// The option of the answer's `Connection` field.
+    pub(super) fn connection(&self, close: bool) -> Option<&'static str> {
+        match (close, self.http10) {
+            (true, _) => Some("close"),
+            (false, true) => Some("keep-alive"),
+            (false, false) => None,
+        }
+    }
+
     /// Whether an answer makes a tunnel of the connection.
     pub(super) fn tunnels(&self, answer: &ResponseHead) -> bool {
         let switched = answer.status == 101 && self.upgrade && self.may_switch;

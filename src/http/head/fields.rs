@@ -1,6 +1,6 @@
 //! What the header lines of a head say together, and which of them go on (RFC 9110 §7.6.1).
 //!
-//! There is one reading of each field that decides something. Such a field stands on one line, in ASCII, and no `Connection`
+//! There is one reading of each field that decides something. Such a field is on one line, in ASCII, and no `Connection`
 //! option may take it away, so that the policy, the plugin, the gate and the engine cannot each read another value.
 
 use std::ops::Range;
@@ -273,7 +273,7 @@ impl<'h> HeadFields<'h> {
     }
 }
 
-/// Where `value`, a part of `head`, stands in it.
+/// Where `value`, a part of `head`, is in it.
 pub(super) fn place(head: &[u8], value: Option<&[u8]>) -> Option<Range<usize>> {
     let value = value?;
     let start = (value.as_ptr() as usize).checked_sub(head.as_ptr() as usize)?;
@@ -328,7 +328,7 @@ pub(super) struct HeadLines<'a> {
     pub(super) origin: Option<(&'a str, &'a str)>,
 }
 
-/// Appends the head to `out`: start line and header lines as they stand in `head`, less what is for one hop only.
+/// Appends the head to `out`: start line and header lines as they are in `head`, less what is for one hop only.
 pub(super) fn write_lines(
     head: &[u8],
     headers: &[Header<'_>],

@@ -10,7 +10,7 @@ const LETTERS: &[u8; 16] = b"ghijklmnopqrstuv";
 /// Length of a name: 160 bits.
 const LENGTH: usize = 40;
 
-/// Names that stand for the client's, while a request is performed.
+/// Names that are used for the client's, while a request is performed.
 #[derive(Debug, Default)]
 pub(super) struct Ghosts(Vec<(String, String)>);
 

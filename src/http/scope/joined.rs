@@ -71,7 +71,7 @@ impl ScopedRequest<'_> {
         Ok(())
     }
 
-    /// The image of a container must not carry the label of its owner: whoever runs it would make containers of that owner.
+    /// The image of a container must not carry the label of its owner: a client that runs it would make containers of that owner.
     pub(super) async fn commit(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
         let mut query = self.query()?;
         let mut ghosts = Ghosts::default();

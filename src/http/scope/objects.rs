@@ -51,7 +51,7 @@ impl ScopedRequest<'_> {
         Ok(Course::Answer(reply))
     }
 
-    /// What a container was granted stands in its labels.
+    /// The labels of a container say what it was granted.
     async fn update(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
         let Some(container) = view.container(self.name()).await? else {
             return self.missing().await;

@@ -29,6 +29,7 @@ struct OwnerFound {
 ///
 /// # Errors
 /// When the engine could not be asked.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<Owners, String> {
     let generation = shared.generation();
     let Some(key) = &generation.owner_key else {

@@ -116,7 +116,7 @@ impl Session<'_> {
     }
 
     /// Reads the whole body and puts it behind the head in `out`, with a length of its own; `false` if it is larger than
-    /// `limit` bytes, framing included. What of it stands there already, from a try with another limit, counts.
+    /// `limit` bytes, framing included. Bytes appended by an earlier call are included.
     pub(super) async fn inspected_body(
         &mut self,
         request: &RequestHead,

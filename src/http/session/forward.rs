@@ -26,6 +26,7 @@ use policy::{BodyLength, ClientRef, Mode, Permitted, Policy};
 
 impl<'a> Session<'a> {
     /// Sends the request on and sees it to its end.
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     pub(super) async fn forward(&mut self, ready: &mut Ready<'a>) -> After {
         let is_head = ready.record.method == "HEAD";
         let mut judge = match self.begin_body(ready).await {

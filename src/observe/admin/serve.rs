@@ -40,7 +40,7 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// The body of an answer.
 pub type AdminAnswer = Full<Bytes>;
 
-/// Accepts connections for ever, `CONNECTIONS` at once, and drops them all when it is dropped.
+/// Accepts connections without end, `CONNECTIONS` at once, and drops them all when it is dropped.
 pub async fn accept<S, C>(
     mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
     serve: impl Fn(S) -> C,

@@ -22,7 +22,7 @@ use super::Record;
 /// Bytes of records that may wait for a sink that fails, the ends of allowed requests aside.
 const WAITING: usize = 4 << 20;
 
-/// Those of them that refusals may take: whoever has a certificate can cause these.
+/// Those of them that refusals may take: every client with a certificate can cause these.
 const REFUSALS: usize = WAITING / 4;
 
 /// Bytes that may be promised to the ends of requests that have been allowed. They are taken only when the sink fails.
@@ -45,7 +45,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum AuditTarget {
     /// Standard output.
     Stdout,
     /// Appended to this file, made with mode 0600.
@@ -64,7 +64,7 @@ pub enum OnFailure {
 /// The audit stream.
 #[derive(Debug)]
 pub struct Sink {
-    target: Target,
+    target: AuditTarget,
     on_failure: OnFailure,
     state: Mutex<AuditState>,
 }
@@ -124,10 +124,10 @@ impl Sink {
     ///
     /// # Errors
     /// When the file cannot be opened: an audit that was asked for is never silently missing.
-    pub fn open(target: Target, on_failure: OnFailure) -> io::Result<Self> {
+    pub fn open(target: AuditTarget, on_failure: OnFailure) -> io::Result<Self> {
         let out = Some(open(&target)?);
         // Only here: what is opened again later may hold the beginning of a record whose rest still waits.
-        let torn = matches!(&target, Target::File(path) if is_torn(path));
+        let torn = matches!(&target, AuditTarget::File(path) if is_torn(path));
         let state = AuditState {
             out,
             waiting: if torn { b"\n".to_vec() } else { Vec::new() },
@@ -144,7 +144,7 @@ impl Sink {
         })
     }
 
-    /// Opens the file anew, after logrotate has moved the old one away. If that fails the old one stays in use.
+    /// Opens the file again, after logrotate has moved the old one away. If that fails the old one stays in use.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -222,7 +222,7 @@ impl Sink {
         let _ = self.settle(&mut self.lock());
     }
 
-    /// Tries again, for ever, what could not be written when it came and no request has pushed on since.
+    /// Retries buffered records, even when no request arrives.
     pub async fn keep(&self) -> io::Result<()> {
         loop {
             tokio::time::sleep(AGAIN).await;
@@ -321,7 +321,7 @@ fn line(record: &Record) -> String {
     line
 }
 
-fn attempt(target: &Target, state: &mut AuditState) -> io::Result<()> {
+fn attempt(target: &AuditTarget, state: &mut AuditState) -> io::Result<()> {
     let mut written = 0;
     let outcome = loop {
         if written == state.waiting.len() {
@@ -361,10 +361,10 @@ fn attempt(target: &Target, state: &mut AuditState) -> io::Result<()> {
     outcome
 }
 
-fn open(target: &Target) -> io::Result<Out> {
+fn open(target: &AuditTarget) -> io::Result<Out> {
     Ok(match target {
-        Target::Stdout => Out::Stdout,
-        Target::File(path) => {
+        AuditTarget::Stdout => Out::Stdout,
+        AuditTarget::File(path) => {
             let file = OpenOptions::new()
                 .append(true)
                 .create(true)

@@ -111,7 +111,7 @@ fn tells(field: &Field) -> bool {
     matches!(field.name(), "error" | "message")
 }
 
-/// What may be logged of a text: an error shows nothing of a key, whoever wrote it.
+/// What may be logged of a text: an error shows nothing of a key, no matter where it comes from.
 fn shown<'v>(field: &Field, value: &'v str) -> Cow<'v, str> {
     if tells(field) {
         escape::redacted(value)
@@ -120,7 +120,7 @@ fn shown<'v>(field: &Field, value: &'v str) -> Cow<'v, str> {
     }
 }
 
-/// Longest value of a field, in bytes as they stand in the line; an event has a dozen fields.
+/// Longest value of a field, in bytes of the line; an event has a dozen fields.
 pub(super) const MAX_VALUE: usize = 4096;
 
 /// Escapes what is written to it, as far as there is room.

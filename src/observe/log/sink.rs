@@ -60,7 +60,7 @@ impl LogSink {
             .unwrap_or_else(PoisonError::into_inner);
     }
 
-    /// Writes out what comes, for ever. `notice` makes the line that tells of dropped ones.
+    /// Writes out what comes, and never returns. `notice` makes the line that tells of dropped ones.
     pub(super) fn run(&self, mut out: impl Write, notice: impl Fn(u64) -> Vec<u8>) -> ! {
         loop {
             let state = self.lock();

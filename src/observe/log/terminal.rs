@@ -171,7 +171,7 @@ impl Parts {
             "rule" => &mut self.rule,
             "reason" => &mut self.reason,
             "error" => &mut self.error,
-            // Whoever wants these reads the JSON.
+            // The JSON has these.
             "conn.id" | "req.id" | "method" | "role" => return,
             name => {
                 let _ = write!(self.rest, " {name}={value}");

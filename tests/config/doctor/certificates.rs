@@ -111,7 +111,7 @@ fn the_servers_verdict_on_the_client_is_put_in_words() {
             client(&pki, |_| {}),
             step,
             words,
-            "ask whoever runs the gate",
+            "ask the people who run the gate",
         );
     }
 }

@@ -69,6 +69,7 @@ fn wait(file: &Path, what: &str, found: impl Fn(&Record) -> bool) -> Verdict<Rec
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn records(suite: &Suite, name: &str) -> Verdict {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer, admin) = (roles.side(TEAM)?, roles.side(VIEWER)?, roles.side(ADMIN)?);

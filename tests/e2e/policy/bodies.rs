@@ -218,7 +218,7 @@ fn limit(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-/// The engine reads parameters from a form body first, so what stands in the query would not be what counts.
+/// The engine reads parameters from a form body first, so what is in the query would not be what counts.
 fn form(suite: &Suite, name: &str) -> Verdict {
     let roles = Roles::start(suite, name, &[])?;
     let team = roles.side(TEAM)?;

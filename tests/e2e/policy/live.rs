@@ -85,7 +85,7 @@ fn swap(suite: &Suite, name: &str) -> Verdict {
         answer.0,
         answer.1
     );
-    // A connection from before is judged anew at its next request.
+    // A connection from before is judged again at its next request.
     open.send(PING)?;
     ensure!(
         open.answer()?.0.status == 403,

@@ -92,7 +92,7 @@ fn theirs(inspected: &Value) -> Reading {
     .normal()
 }
 
-/// `DOCKGATE_E2E_RECORD=FILE` writes the record anew instead of comparing.
+/// `DOCKGATE_E2E_RECORD=FILE` writes a new record instead of comparing.
 fn record_holds(suite: &Suite, name: &str) -> Verdict {
     let direct = Side::direct(suite, name, &suite.engine.socket)?;
     let mut wrong = Vec::new();
@@ -120,7 +120,7 @@ fn record_holds(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-/// Whoever the suite's first certificate says.
+/// The client that the suite's first certificate names.
 fn identity(suite: &Suite) -> Verdict<Identity> {
     let file = suite.pki.client_folder(TEAM).join("cert.pem");
     let leaf = CertificateDer::from_pem_file(file).context("read a client's certificate")?;
@@ -244,6 +244,7 @@ impl Random {
         format!("{{{}}}", members.join(","))
     }
 
+    #[expect(clippy::too_many_lines, reason = "scenario")]
     fn body(&mut self) -> Vec<u8> {
         let image = "\"dockgate-e2e-busybox\"";
         let mount = self.object(&[

@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn paths(suite: &Suite, name: &str) -> Verdict {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team) = (roles.direct()?, roles.side(TEAM)?);

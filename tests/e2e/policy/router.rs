@@ -228,6 +228,7 @@ fn requests() -> Vec<(String, String)> {
     requests
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn agree(suite: &Suite, name: &str) -> Verdict {
     suite.tools.get("DOCKERD")?;
     let collector = Collector::start()?;

@@ -29,7 +29,7 @@ allow = ["service.*"]
 binds = ["/srv/team/**"]
 "#;
 
-/// What stands beside the image in a ContainerSpec, and behind it in the TaskTemplate; this engine takes all of them (201).
+/// What is beside the image in a ContainerSpec, and behind it in the TaskTemplate; this engine takes all of them (201).
 const WAYS: &[(&str, &str, &str)] = &[
     (
         r#""Mounts":[{"Type":"bind","Source":"/etc","Target":"/x"}]"#,
@@ -77,6 +77,7 @@ fn services(suite: &Suite, name: &str) -> Verdict {
     verdict
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn in_swarm(suite: &Suite, name: &str, directory: &std::path::Path, engine: &Engine) -> Verdict {
     let policy = directory.join("policy.toml");
     fs::write(&policy, POLICY).context("write the policy")?;

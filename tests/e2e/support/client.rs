@@ -171,6 +171,7 @@ impl<'a> Side<'a> {
         out + rest
     }
 
+    #[expect(clippy::too_many_lines, reason = "scenario")]
     fn environment(&self, command: &mut Command) -> Verdict {
         let tools = &self.suite.tools;
         let docker = tools.get("DOCKER")?;

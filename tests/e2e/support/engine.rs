@@ -1,6 +1,6 @@
 //! A private Docker Engine: own data, own socket, own containerd, no network set up, gone with the suite.
 //!
-//! `clients/engine-guard.sh` stands between the suite and dockerd. It holds the reading end of a pipe, and when the
+//! `clients/engine-guard.sh` runs between the suite and dockerd. It holds the reading end of a pipe, and when the
 //! suite ends, in whatever way, it stops the engine, its containers, its mounts and its directory.
 
 use std::fs;

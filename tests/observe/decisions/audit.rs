@@ -7,6 +7,7 @@ use std::thread;
 
 use super::*;
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_audit_has_every_field_and_both_ends_of_a_session() {
     let site = Site::start(POLICY, &[]);
@@ -440,6 +441,7 @@ fn an_audit_that_is_never_read_does_not_keep_the_process() {
     ended(&mut gate);
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn what_is_allowed_has_a_record_at_its_decision_and_one_at_its_end() {
     let site = Site::start(POLICY, &[]);
@@ -512,6 +514,7 @@ fn what_is_allowed_has_a_record_at_its_decision_and_one_at_its_end() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_head_that_cannot_be_read_is_recorded_with_who_sent_it() {
     let site = Site::start(

@@ -56,13 +56,13 @@ fn streams_outlive_a_reload_and_end_with_their_clients_role() {
         assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 200);
         assert_eq!(viewer.ask("GET", "/v1.51/swarm").status, 403);
     }
-    // Less than before: the stream lives on as it was decided, the next one is judged anew.
+    // Less than before: the stream lives on as it was decided, the next one is judged again.
     let narrower = POLICY.replace("base = \"ci\"", "base = \"ci\"\ndeny = [\"exec.*\"]");
     site.reload(&narrower, "Reloaded");
     ci.echo("still here");
     let mut again = site.client("ci");
     assert_eq!(status(&mut again, EXEC_START), 403);
-    // Only reported on: whoever has no role is let through, so nobody is cut.
+    // Only reported on: a client without a role is let through, so nobody is cut.
     let reported = POLICY
         .replace("version = 1", "version = 1\nmode = \"report\"")
         .replace("role = \"team-a\"", "role = \"none\"");

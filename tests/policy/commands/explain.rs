@@ -211,7 +211,7 @@ fn explain_knows_the_issuer_as_the_gate_does_or_says_that_it_cannot_tell() {
         (said.code, json["needs"].as_str()),
         (2, Some("issuer_spki"))
     );
-    // Another's name is another's, whoever issued it.
+    // Another's name is another's, no matter who issued it.
     let said = run("--cn eve").expect("an answer");
     assert!(said.code == 3 && said.text.contains("no client entry matches"));
     let said = run(&format!("--cn ci --issuer-spki sha256:{}", "00".repeat(32)));

@@ -236,7 +236,7 @@ fn what_was_only_ever_refused_is_granted_when_asked_for_and_named_when_not() {
         has(&text, part);
     }
     assert_eq!(note, "");
-    // What leads to root stands first, by the judgement of `check`.
+    // What leads to root comes first, by the judgement of `check`.
     assert!(
         text.starts_with("# client \"ci\" leads to root on the host: privileged = true; binds \"/etc\" reaches /etc\nversion = 1\n"),
         "{text}"

@@ -146,6 +146,7 @@ fn build_call(operation: &str, decision: Decision, facts: &[(&str, &str)]) -> Re
     record
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn learn_and_diff_know_what_judged_builds_ask_for() {
     let desk = Desk::new();

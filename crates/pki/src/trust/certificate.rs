@@ -161,6 +161,7 @@ impl Certificate {
         Ok(read)
     }
 
+    #[expect(clippy::too_many_lines, reason = "sequence")]
     fn without_extensions(der: &[u8], certificate: &X509Certificate<'_>) -> Self {
         let subject = certificate.subject();
         let mut unreadable_name = None;

@@ -55,9 +55,9 @@ impl PresentedChain<'_> {
                 invalid("it names two different signature algorithms")
             }
             Error::InvalidCertValidity => invalid("its validity ends before it begins"),
-            Error::MaximumPathDepthExceeded => invalid(
-                "its chain is too long: at most 6 CAs may stand between it and the trusted CA",
-            ),
+            Error::MaximumPathDepthExceeded => {
+                invalid("its chain is too long: at most 6 CAs may be between it and the trusted CA")
+            }
             Error::MaximumSignatureChecksExceeded
             | Error::MaximumPathBuildCallsExceeded
             | Error::MaximumNameConstraintComparisonsExceeded => {

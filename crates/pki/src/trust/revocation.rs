@@ -45,7 +45,7 @@ pub(crate) enum RevocationStatus {
     Unknown(String),
 }
 
-/// How a list is used, for whoever looks after it.
+/// How a list is used, for its operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// It decides whether its CA's lists are in time, and what it names is revoked.

@@ -1,6 +1,6 @@
 //! The rules of RFC 5280 §6.1 that rustls-webpki leaves out, for a path it has built: the CAs' own key usage, the trust
 //! anchor's dates, path length, extended key usage and critical extensions, policies, and name constraints on names
-//! that stand in the subject. What is not evaluated is refused by its name.
+//! that are in the subject. What is not evaluated is refused by its name.
 
 use super::certificate::Certificate;
 use super::refusal::RejectionReason;

@@ -3,8 +3,8 @@
 //! It builds one path from the presented leaf to a configured CA such that every certificate of it satisfies everything
 //! at once: signatures, dates, basic constraints, usages, name constraints (rustls-webpki), the rules that library leaves
 //! out ([`super::rules`]), the revocation lists ([`super::revocation`]) and the deny list. A path that fails any of them
-//! is left for the next, so a cross-signed intermediate or a renewed CA counts where it may and only there. Whoever
-//! wants to know what the gate would say asks here: handshakes, live connections at a reload, `certs show`, `policy
+//! is left for the next, so a cross-signed intermediate or a renewed CA counts where it may and only there. All that
+//! have to know what the gate would say ask here: handshakes, live connections at a reload, `certs show`, `policy
 //! explain`, `check` and `doctor`.
 
 use std::cell::RefCell;

@@ -10,7 +10,7 @@ const MOST_FACTS: usize = 64;
 /// Longest value. A value that is cut would be another one, so a longer one is only counted.
 const LONGEST: usize = 512;
 
-/// What stands in front of a key of the table where facts of limits may stand beside it.
+/// What comes in front of a key of the table where facts of limits may be beside it.
 const PREFIX: &str = "build.";
 
 /// What a call asks for.

@@ -126,7 +126,7 @@ pub(crate) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
             }
         }
     }
-    // A task's secrets and configs stand nowhere in the container, and no role that has limits may name any.
+    // A task's secrets and configs are nowhere in the container, and no role that has limits may name any.
     let labels = config.and_then(|config| config.get("Labels"));
     if labels.is_some_and(|labels| labels.get(TASK).is_some()) {
         out.never(
@@ -233,7 +233,7 @@ fn namespaces(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     ];
     for (name, namespace, harmless) in modes {
         // On a cgroup v1 host the engine itself fills "host" into every container that named none, so it says nothing of
-        // who asked; whoever did was judged at create.
+        // who asked; that client was judged at create.
         if view == View::Inspected && *namespace == Namespace::Cgroup {
             continue;
         }

@@ -58,7 +58,7 @@ pub(super) fn all_tags(name: &str, field: &str, key: LimitKey, out: &mut Finding
     out.ask(field, value, key);
 }
 
-/// The registry that is searched stands before the first slash of the term.
+/// The registry that is searched comes before the first slash of the term.
 pub(super) fn search(term: &str, out: &mut Findings<'_>) {
     match term.split_once('/') {
         Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {

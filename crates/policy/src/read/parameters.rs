@@ -20,7 +20,7 @@ const MOST: usize = 100;
 /// What a parameter is to the judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Says nothing that matters; may stand once.
+    /// Says nothing that matters; may come once.
     Once,
     /// Says nothing that matters; may repeat.
     Repeats,
@@ -162,7 +162,7 @@ pub(crate) fn read(
         };
         let rule = listed[index].1;
         if std::mem::replace(&mut seen[index], true) && rule != Repeats {
-            out.never("parameters", format!("?{key}"), "stands more than once");
+            out.never("parameters", format!("?{key}"), "is there more than once");
             return parameters;
         }
         match rule {
@@ -183,6 +183,7 @@ pub(crate) fn read(
 }
 
 /// What the parameters and the name in the path ask for together.
+#[expect(clippy::too_many_lines, reason = "table")]
 fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut Findings<'_>) {
     match operation {
         Operation::ContainerTop => {

@@ -65,7 +65,7 @@ const COLUMNS: &[&str] = &[
 ];
 
 /// Words that list every process. Where the options of a line contradict each other, `ps` reads all of them again as BSD's,
-/// and then `-e` prints environments; so they stand with one format at most, and with no other word that selects.
+/// and then `-e` prints environments; so they go with one format at most, and with no other word that selects.
 const EVERY: &[&str] = &[
     "-e", "-ef", "-eF", "-eL", "-eLf", "-ef", "-efL", "-efw", "-efww", "-ej", "-el", "-eo",
 ];

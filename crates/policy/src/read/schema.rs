@@ -48,7 +48,7 @@ pub(crate) enum Type {
 /// A field's name and type.
 pub(crate) type SchemaField = (&'static str, Type);
 
-/// Where in a body something stands; formatted only when a message needs it.
+/// Where in a body something is; formatted only when a message needs it.
 #[derive(Clone, Copy)]
 pub(crate) struct FieldPath<'p> {
     parent: Option<&'p FieldPath<'p>>,

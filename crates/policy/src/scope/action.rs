@@ -49,6 +49,7 @@ pub enum ScopeAction {
 impl ScopeAction {
     /// What a scope does to `operation`.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "table")]
     pub fn of(operation: Operation) -> ScopeAction {
         use ObjectKind::{Container, Network, Volume};
         use Operation as Op;

@@ -19,7 +19,7 @@ pub(crate) fn is_own_label(key: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// The first label of the gate's own that a body or a query claims, with where it stands.
+/// The first label of the gate's own that a body or a query claims, with where it is.
 pub(crate) fn claims<'q>(
     operation: Operation,
     body: Option<&Value<'_>>,

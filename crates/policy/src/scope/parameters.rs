@@ -1,4 +1,4 @@
-//! A query that is read, changed and written back. Go takes the first of equal keys, and each stands once here.
+//! A query that is read, changed and written back. Go takes the first of equal keys, and each is here once.
 
 use docker_api::query::{self, QueryError};
 

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::limits::glob;
 use docker_api::json;
 
-/// What stands in place of a value.
+/// What is shown in place of a value.
 pub const MASK: &str = "***";
 
 /// An object's members as they are written.
@@ -60,7 +60,7 @@ pub fn redacted(answer: &str, patterns: &[String]) -> Result<String, serde_json:
     Ok(out)
 }
 
-/// Where a part that was borrowed from a text stands in it.
+/// Where a part that was borrowed from a text is in it.
 fn place(whole: &str, part: &str) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
     start..start + part.len()

@@ -34,7 +34,7 @@ pub(crate) fn read(text: &str, arguments: &Arguments, out: &mut Findings<'_>) {
     }
 }
 
-/// Adds what instructions fetch that stand outside of a Dockerfile: `ONBUILD` triggers, `changes` of a commit.
+/// Adds what instructions outside of a Dockerfile fetch: `ONBUILD` triggers, `changes` of a commit.
 pub(crate) fn read_instructions(text: &str, field: &str, out: &mut Findings<'_>) {
     let (arguments, coloured) = (Arguments::new(), HashSet::new());
     let reader = BuilderReading::new('\\', &arguments, &coloured);

@@ -70,7 +70,7 @@ impl Probe<'_> {
             }
             AlertDescription::CertificateRevoked | AlertDescription::AccessDenied => {
                 Finding::error(format!("the server has revoked or denied the client certificate ({subject}, serial {serial})"))
-                    .hint("ask whoever runs the gate for a new one: `dockgate certs client NAME --force`")
+                    .hint("ask the people who run the gate for a new one: `dockgate certs client NAME --force`")
             }
             AlertDescription::CertificateRequired => {
                 Finding::error("the server wants a client certificate and got none it could use").hint("check --tlscert and --tlskey")
@@ -145,7 +145,7 @@ impl Probe<'_> {
         let url = self.target.url();
         match (Head::parse(&answer), asked) {
             (Some(head), _) if head.api_version.is_some() => {
-                Finding::error(format!("{url} is a Docker Engine without TLS: whoever reaches it is root on that host"))
+                Finding::error(format!("{url} is a Docker Engine without TLS: anybody who reaches it is root on that host"))
                     .hint("take its tcp host out of daemon.json now, and serve it with `dockgate serve --auto-certs ./certs`")
             }
             (Some(_), _) => Finding::error(format!("{url} is a plain HTTP server, not TLS")).hint("is the port right? Docker's over TLS is 2376"),

@@ -33,7 +33,7 @@ pub(super) fn run(
     Ok(match count {
         1 => outcome,
         count => outcome.note(format!(
-            "{count} requests of \"{}\" have the id {request}, and this is the last: a gate counts anew when it starts",
+            "{count} requests of \"{}\" have the id {request}, and this is the last: a gate counts from one when it starts",
             audit.display()
         )),
     })

@@ -56,6 +56,7 @@ fn body(clients: &BTreeMap<Match, Seen>, with_denied: bool) -> String {
     out
 }
 
+#[expect(clippy::too_many_lines, reason = "sequence")]
 fn role(out: &mut String, name: &str, seen: &Seen, with_denied: bool) {
     out.push_str(&format!("\n[role.{name}]\n"));
     for refused in &seen.refused {

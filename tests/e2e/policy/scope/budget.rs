@@ -24,6 +24,7 @@ fn body(host: &str) -> String {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn sums(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, ROLE)?;
     let alice = &owners.alice;

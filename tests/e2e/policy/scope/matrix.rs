@@ -166,6 +166,7 @@ fn named(operation: Operation) -> Option<(ObjectKind, bool)> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn matrix(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, "[role.own.shared]\nnetworks = [\"none\"]")?;
     let own = objects(&owners.alice, &owners.alice.prefix)?;

@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn lists(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, "")?;
     for side in [&owners.alice, &owners.bob] {
@@ -162,6 +163,7 @@ fn names(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn labels(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, "")?;
     let alice = &owners.alice;
@@ -233,7 +235,7 @@ fn labels(suite: &Suite, name: &str) -> Verdict {
             "{target} {body}: {text}"
         );
     }
-    // Whoever runs an image of an owner's container makes no container of that owner.
+    // A client that runs an image of an owner's container makes no container of that owner.
     alice.ok("docker commit -c 'LABEL kept=yes' $N $N-image >/dev/null")?;
     owners.direct.ok(&format!(
         "docker create --network none --name $N-plain {}-image true >/dev/null",
@@ -305,6 +307,7 @@ fn joins(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn networks(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, "")?;
     let (alice, bob) = (&owners.alice, &owners.bob);

@@ -137,6 +137,7 @@ fn compose(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// The name of alice's container goes to bob's and back, while alice pauses and unpauses what has it.
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn race(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, bob, direct) = (&owners.alice, &owners.bob, &owners.direct);

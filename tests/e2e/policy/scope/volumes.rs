@@ -84,6 +84,7 @@ fn stamped(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn shared(suite: &Suite, name: &str) -> Verdict {
     let direct_prefix = format!("{}-{name}-g", suite.prefix);
     let owners = Owners::start(

@@ -93,6 +93,7 @@ fn invalid(words: &'static str) -> Result<(), (RejectionReason, &'static str)> {
     Err((RejectionReason::Invalid, words))
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn usages() -> Vec<RuleCase> {
     let digital =
         |it: &mut CertificateParams| it.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -204,6 +205,7 @@ fn usages() -> Vec<RuleCase> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn constraints() -> Vec<RuleCase> {
     let length = |length| {
         move |it: &mut CertificateParams| {
@@ -290,6 +292,7 @@ fn constraints() -> Vec<RuleCase> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn extensions() -> Vec<RuleCase> {
     let unknown = |it: &mut CertificateParams| {
         it.custom_extensions
@@ -415,6 +418,7 @@ fn extensions() -> Vec<RuleCase> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 fn names() -> Vec<RuleCase> {
     let dns = |name: &str| GeneralSubtree::DnsName(name.to_owned());
     let permits = |subtree: GeneralSubtree| {

@@ -138,7 +138,7 @@ pub(super) fn denying(cas: &[&TestCa], lists: Vec<ListDer>, denied: DenyList) ->
     TrustStore::new(&ders, lists, denied, algorithms()).expect("a store")
 }
 
-/// Admits a leaf with what stands beside it.
+/// Admits a leaf with what comes with it.
 pub(super) fn ask(
     store: &TrustStore,
     leaf: &Der,

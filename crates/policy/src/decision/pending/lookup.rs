@@ -279,7 +279,7 @@ impl<'p> Pending<'p> {
     }
 }
 
-/// A name or id that can stand in a path as it is.
+/// A name or id that can be in a path as it is.
 fn plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
         && name.len() <= 255

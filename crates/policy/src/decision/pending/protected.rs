@@ -73,7 +73,7 @@ impl<'p> Pending<'p> {
         self.findings.paths()
     }
 
-    /// What must not be reached, for whoever resolves [`Pending::host_paths`].
+    /// What must not be reached, for the caller that resolves [`Pending::host_paths`].
     pub fn protected_paths(&self) -> Vec<String> {
         self.policy.protected.paths().map(str::to_owned).collect()
     }

@@ -129,6 +129,7 @@ fn of_containers(operation: Operation) -> ParameterList {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "table")]
 fn of_images(operation: Operation) -> ParameterList {
     match operation {
         Operation::ImageList => &[

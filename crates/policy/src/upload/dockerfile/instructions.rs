@@ -36,7 +36,7 @@ impl Instruction {
         Self::parse(&self.rest, self.line, escape)
     }
 
-    /// Where it stands, for messages.
+    /// Where it is, for messages.
     pub(super) fn field(&self) -> String {
         format!("Dockerfile:{} {}", self.line, self.command.to_uppercase())
     }
