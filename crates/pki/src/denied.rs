@@ -1,6 +1,6 @@
 //! The deny list that travels from a signer to its gates: what the index denies, numbered, and signed by the CA.
 //!
-//! A revocation list names certificates of one CA. This list names serial numbers whoever issued them, and public keys
+//! A revocation list names certificates of one CA. This list names serial numbers of any issuer, and public keys
 //! whatever certificate they are in. It is text with a signature beside it, and the text begins with words that no
 //! certificate or revocation list begins with, so that a signature of one is never good for another.
 
