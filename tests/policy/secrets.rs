@@ -1,4 +1,4 @@
-//! Values that denials quote: what stands before an `@` and behind a `?` may be a secret, and is left out.
+//! Values that denials quote: what is before an `@` and behind a `?` may be a secret, and is left out.
 
 use policy::{Denied, Policy, Power};
 

@@ -169,7 +169,7 @@ impl Power {
         )
     }
 
-    /// The value as it is shown: without what stands before an `@`, and without a query. Paths of the host have neither.
+    /// The value as it is shown: without what is before an `@`, and without a query. Paths of the host have neither.
     fn shown(&self) -> Cow<'_, str> {
         match self.means {
             Means::HostPath { .. } => escape::without_url_secrets(&self.value),

@@ -3,7 +3,7 @@
 //! Records are written whole and in order. One that cannot be written waits, and then [`Sink::ready`] says no: what becomes
 //! of requests is the operator's choice (`--audit-failure`). What waits is bounded; a gate told to continue counts what it
 //! had to drop. No write waits for a reader: a pipe that nobody empties is a sink that fails, after `PATIENCE`. Only a request
-//! whose decision stands in the queue waits that long, since it must not go on before that is out of the process.
+//! whose decision is in the queue waits that long, since it must not go on before that is out of the process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
