@@ -52,6 +52,7 @@ const BROKEN: u32 = 1000;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Bridges one connection until an end; `early` is what the engine sent together with its 101.
+#[expect(clippy::too_many_lines, reason = "sequence")]
 pub async fn bridge(
     shared: &Shared,
     entry: &Entry,

@@ -111,6 +111,7 @@ fn every_claim_that_is_wrong_or_missing_is_refused_though_the_issuer_signed_it()
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "table")]
 #[test]
 fn a_token_that_its_issuer_did_not_sign_as_one_is_refused() {
     let (issuer, mallory) = (FakeIssuer::new(ISSUER), FakeIssuer::new(ISSUER));
@@ -415,7 +416,7 @@ fn no_token_leaves_before_the_signer_has_proved_to_have_the_pinned_ca() {
     );
 }
 
-/// Serves the keys over https to whoever asks, with this status; how often it was asked.
+/// Serves the keys over https to everybody who asks, with this status; how often it was asked.
 fn keys_over_https(
     dir: &Path,
     keys: String,
@@ -590,6 +591,7 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
         .collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_page_about_ci_without_keys_works_as_it_is_written() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tasks/ci-without-keys.md");
