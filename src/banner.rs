@@ -6,20 +6,29 @@ use std::path::Path;
 use crate::app::App;
 use crate::config::Config;
 use crate::generation;
+use crate::observe::health::{EngineHealth, HealthFinding};
 use pki::store::Paths;
 use policy::{Role, toggles};
+use rustls_pki_types::UnixTime;
 use text::escape::shell_word;
 
 /// The text, one screen at most. What certificates say is in it as it is; its printer escapes it.
 #[must_use]
 #[expect(clippy::too_many_lines, reason = "sequence")]
-pub fn lines(app: &App) -> Vec<String> {
+pub fn lines(app: &App, engine: &HealthFinding) -> Vec<String> {
     let config = app.config();
     let mut out = vec![format!(
         "dockgate {} serves unix://{}",
         env!("CARGO_PKG_VERSION"),
         config.upstream.display()
     )];
+    if engine.engine != EngineHealth::Ok {
+        out.push(format!("  warning     {}", engine.detail));
+        out.push("              requests are refused with 502 until the engine answers".to_owned());
+        if let Some(hint) = &engine.hint {
+            out.push(format!("              hint: {hint}"));
+        }
+    }
     for address in app.addresses() {
         out.push(format!("  listening   tcp://{address}"));
     }
@@ -73,7 +82,12 @@ pub fn lines(app: &App) -> Vec<String> {
     if let Some(dir) = app.auto.as_ref().and_then(|auto| auto.client_dir.as_ref())
         && let Some(address) = app.addresses().first()
     {
-        try_it(&mut out, dir, &host(*address, &names), address.port());
+        match locked_out(app, dir) {
+            Some(who) => out.push(format!(
+                "  note        the policy has no entry for the first client ({who}): everything it asks for is refused"
+            )),
+            None => try_it(&mut out, dir, &host(*address, &names), address.port()),
+        }
     }
     out
 }
@@ -137,6 +151,16 @@ fn opened(role: &Role, out: &mut Vec<String>) {
     for line in toggles::table(role).lines() {
         out.push(format!("              {line}"));
     }
+}
+
+/// The names of the first client, if the policy lets it do nothing.
+fn locked_out(app: &App, dir: &Path) -> Option<String> {
+    let chain = pki::pem::certificates(&dir.join("cert.pem")).ok()?;
+    let generation = app.generation();
+    let admitted = generation.trust.store.admit(&chain, UnixTime::now()).ok()?;
+    let policy = &generation.policy;
+    let client = policy.client_for(&admitted.identity);
+    policy.shuts_out(client).then(|| admitted.identity.names())
 }
 
 fn try_it(out: &mut Vec<String>, dir: &Path, host: &str, port: u16) {

@@ -12,6 +12,7 @@ use clap_complete::Shell;
 
 pub mod certs;
 pub mod enrol;
+mod number;
 pub mod policy;
 
 pub use crate::config::args::{ControlArgs, ServeArgs};
@@ -176,7 +177,7 @@ pub struct PsArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct TopArgs {
     /// Seconds between two looks
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = number::number::<u64>("a number of seconds", 1..=3600))]
     pub interval: u64,
     /// How to reach the running gate.
     #[command(flatten)]
@@ -189,7 +190,7 @@ pub struct TopArgs {
 #[command(after_help = "Several selectors together mean the connections that fit all of them.")]
 pub struct KickTargets {
     /// Connection numbers as `dockgate ps` shows them
-    #[arg(value_name = "CONNECTION")]
+    #[arg(value_name = "CONNECTION", value_parser = number::connection)]
     pub connections: Vec<u64>,
     /// Every connection of this client (common name, serial or fingerprint)
     #[arg(long, value_name = "CLIENT")]
@@ -223,7 +224,7 @@ pub struct KickArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct HealthcheckArgs {
     /// Longest wait for an answer, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = number::number::<u64>("a number of seconds", 1..=60))]
     pub timeout: u64,
     /// How to reach the running gate.
     #[command(flatten)]
@@ -240,4 +241,64 @@ pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs `look` with each command and the words that lead to it.
+    fn walk(
+        command: &clap::Command,
+        path: &[String],
+        look: &mut impl FnMut(&clap::Command, &[String]),
+    ) {
+        look(command, path);
+        for sub in command.get_subcommands() {
+            let path = [path, &[sub.get_name().to_owned()]].concat();
+            walk(sub, &path, look);
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_answered_with_what_was_expected() {
+        let mut refused = Vec::new();
+        walk(
+            &command(),
+            &["dockgate".to_owned()],
+            &mut |command, path| {
+                for arg in command
+                    .get_arguments()
+                    .filter(|arg| arg.get_action().takes_values())
+                {
+                    let given = match arg.get_long() {
+                        Some(long) => format!("--{long}=lots"),
+                        None => "lots".to_owned(),
+                    };
+                    let words = path.iter().cloned().chain([given.clone()]);
+                    let Err(error) = parse(words) else { continue };
+                    let text = error.to_string();
+                    if error.kind() == clap::error::ErrorKind::ValueValidation {
+                        assert!(text.contains(": expected "), "{path:?} {given}: {text}");
+                        refused.push(format!("{} {given}", path.join(" ")));
+                    }
+                }
+            },
+        );
+        for wanted in [
+            "dockgate kick lots",
+            "dockgate top --interval=lots",
+            "dockgate healthcheck --timeout=lots",
+            "dockgate certs crl --days=lots",
+            "dockgate certs init --ca-days=lots",
+        ] {
+            assert!(
+                refused.iter().any(|own| own == wanted),
+                "{wanted} is not in {refused:#?}"
+            );
+        }
+        assert!(parse(["dockgate", "kick", "7"]).is_ok());
+        assert!(parse(["dockgate", "top", "--interval", "3601"]).is_err());
+        assert!(parse(["dockgate", "certs", "crl", "--days", "30"]).is_ok());
+    }
 }

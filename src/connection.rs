@@ -21,7 +21,9 @@ use crate::limits::{LogThrottle, LogThrottles};
 use crate::listener;
 use crate::observe::expiry::Warner;
 use crate::observe::metrics::Limit;
-use crate::observe::registry::{Activity, Admission, Cut, Entry, Place, Registry, Source};
+use crate::observe::registry::{
+    AFTER_CUT, Activity, Admission, Cut, Entry, Place, ProcessLeft, Registry, Source,
+};
 use crate::tls::{self, Accepted, HandshakeOutcome};
 
 /// Bounds on connections.
@@ -144,7 +146,9 @@ impl Front {
         let (cut, activity) = tokio::select! {
             biased;
             cut = cut => cut,
-            () = Box::pin(session::serve(self.shared.clone(), entry.clone(), by, accepted.stream)) => return,
+            () = Box::pin(session::serve(self.shared.clone(), entry.clone(), by, accepted.stream)) => {
+                return entry.ended(None);
+            }
         };
         metrics.cut(&cut);
         // It has left; what the engine says of its process may take a moment.
@@ -155,6 +159,7 @@ impl Front {
             _ => process_left(&self.shared.upstream, &activity).await,
         };
         report_cut(&gone, &activity, &cut, left.as_ref());
+        gone.ended(left);
     }
 
     /// The handshake, for as long as its deadline and its place allow.
@@ -236,12 +241,9 @@ impl Front {
 
 const GOES_ON: &str = "the exec's process goes on in the container: end it there (exec.pid is its process on the host), or stop the container";
 
-/// Longest wait for what the engine says of a session that was cut.
-const AFTER_CUT: Duration = Duration::from_secs(2);
-
-/// The process of an exec whose session was cut: it goes on, since the engine has no call to end it.
+/// What the engine says of an exec.
 #[derive(Deserialize)]
-struct ExecLeft {
+struct ExecState {
     #[serde(rename = "Running")]
     running: bool,
     #[serde(rename = "Pid")]
@@ -250,7 +252,8 @@ struct ExecLeft {
     container: String,
 }
 
-async fn process_left(engine: &Upstream, activity: &Activity) -> Option<ExecLeft> {
+/// The process that a cut session has left behind, if the engine still runs it.
+async fn process_left(engine: &Upstream, activity: &Activity) -> Option<ProcessLeft> {
     if !activity.tunnel || activity.operation != Operation::ExecStart {
         return None;
     }
@@ -261,12 +264,15 @@ async fn process_left(engine: &Upstream, activity: &Activity) -> Option<ExecLeft
     let target = format!("/exec/{id}/json");
     let asked = tokio::time::timeout(AFTER_CUT, engine.get(&target, None)).await;
     let (_, body) = asked.ok()?.ok()?;
-    let exec: ExecLeft = serde_json::from_slice(&body).ok()?;
-    exec.running.then_some(exec)
+    let exec: ExecState = serde_json::from_slice(&body).ok()?;
+    exec.running.then_some(ProcessLeft {
+        pid: exec.pid,
+        container: exec.container,
+    })
 }
 
 /// A cut connection is one event, whose level says whether somebody meant it.
-fn report_cut(entry: &Entry, activity: &Activity, cut: &Cut, left: Option<&ExecLeft>) {
+fn report_cut(entry: &Entry, activity: &Activity, cut: &Cut, left: Option<&ProcessLeft>) {
     macro_rules! say {
         ($level:ident) => {{
             let (up, down) = entry.meter.totals();

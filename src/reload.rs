@@ -27,7 +27,7 @@ use crate::generation::Generation;
 use crate::observe::control::{Connection, CutConnection, ReloadRequest, Reloaded};
 use crate::observe::expiry::{Date, Subject};
 use crate::observe::metrics;
-use crate::observe::registry::{Cut, Entry};
+use crate::observe::registry::{Cut, Entry, left_running};
 use crate::service;
 use pki::auto;
 
@@ -229,6 +229,7 @@ impl Reloader {
         (self.config, self.seen, self.faulty) = (config, seen, None);
         let mut cut = self.judge().await;
         cut.extend(self.withdraw(&generation));
+        let cut = told(cut).await;
         self.front.shared.metrics.reload(metrics::Reload::Applied);
         info!(cut = cut.len(), changed = changed.join("; "), "Reloaded");
         if let Some(sentence) = crate::generation::unenforced(&generation.policy)
@@ -244,7 +245,7 @@ impl Reloader {
     }
 
     /// Cuts those who have no role any more. Streams of everyone else live on under the decision they started with.
-    fn withdraw(&self, generation: &Generation) -> Vec<CutConnection> {
+    fn withdraw(&self, generation: &Generation) -> Vec<CutEntry> {
         let policy = &generation.policy;
         let without_role =
             |entry: &Arc<Entry>| policy.shuts_out(policy.client_for(&entry.identity));
@@ -254,7 +255,7 @@ impl Reloader {
     }
 
     /// Judges every live connection by the trust in force; returns those that were cut.
-    async fn judge(&self) -> Vec<CutConnection> {
+    async fn judge(&self) -> Vec<CutEntry> {
         let front = self.front.clone();
         let judged = tokio::task::spawn_blocking(move || {
             let generation = front.shared.generation();
@@ -337,11 +338,23 @@ impl Reloader {
     }
 }
 
-fn cut(entry: &Entry, why: Cut) -> CutConnection {
+/// A connection that was cut, and as it was then.
+type CutEntry = (Arc<Entry>, CutConnection);
+
+fn cut(entry: &Arc<Entry>, why: Cut) -> CutEntry {
     let connection = Connection::of(entry);
     let reason = why.to_string();
     entry.cut(why);
-    CutConnection { connection, reason }
+    (entry.clone(), CutConnection { connection, reason })
+}
+
+/// The same for people, with what goes on.
+async fn told(cut: Vec<CutEntry>) -> Vec<CutConnection> {
+    let (entries, mut told): (Vec<_>, Vec<_>) = cut.into_iter().unzip();
+    for (told, left) in told.iter_mut().zip(left_running(&entries).await) {
+        told.connection.left = left;
+    }
+    told
 }
 
 fn ticker(period: Duration) -> tokio::time::Interval {

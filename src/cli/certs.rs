@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::number::days;
 use pki::CRL_DAYS;
 use pki::key::KeyType;
 
@@ -93,7 +94,7 @@ pub struct Allow {
     #[command(flatten)]
     pub ca: CaArgs,
     /// Days until the list expires
-    #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
+    #[arg(long, value_parser = days, value_name = "N", default_value_t = CRL_DAYS)]
     pub crl_days: u32,
 }
 
@@ -121,10 +122,10 @@ pub struct Init {
     #[arg(long, value_name = "NAME|ADDRESS", value_delimiter = ',')]
     pub san: Vec<String>,
     /// Days the server certificate lives [default: 825]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = days, value_name = "N")]
     pub days: Option<u32>,
     /// Days the CA lives
-    #[arg(long, value_name = "N", default_value_t = 3650)]
+    #[arg(long, value_parser = days, value_name = "N", default_value_t = 3650)]
     pub ca_days: u32,
     /// Common name of the CA [default: "dockgate CA" and six random digits]
     #[arg(long, value_name = "NAME")]
@@ -150,7 +151,7 @@ pub struct Server {
     #[arg(long, value_name = "NAME|ADDRESS", value_delimiter = ',')]
     pub san: Vec<String>,
     /// Days it lives [default: 825]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = days, value_name = "N")]
     pub days: Option<u32>,
     /// Kind of key
     #[arg(long, value_parser = key_type(), default_value = "p256")]
@@ -169,7 +170,7 @@ pub struct ClientArgs {
     #[command(flatten)]
     pub ca: CaArgs,
     /// Days it lives [default: 90]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = days, value_name = "N")]
     pub days: Option<u32>,
     /// Organisational unit (OU), for policies
     #[arg(long, value_name = "UNIT")]
@@ -260,7 +261,7 @@ pub struct Renew {
     #[arg(long)]
     pub if_due: bool,
     /// Days the renewed certificate lives [default: as many as the old one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = days, value_name = "N")]
     pub days: Option<u32>,
 }
 
@@ -312,7 +313,7 @@ pub struct Revoke {
     #[arg(long, value_enum, default_value_t)]
     pub reason: Reason,
     /// Days until the revocation list expires
-    #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
+    #[arg(long, value_parser = days, value_name = "N", default_value_t = CRL_DAYS)]
     pub crl_days: u32,
 }
 
@@ -323,7 +324,7 @@ pub struct Crl {
     #[command(flatten)]
     pub ca: CaArgs,
     /// Days until the revocation list expires
-    #[arg(long, value_name = "N", default_value_t = CRL_DAYS)]
+    #[arg(long, value_parser = days, value_name = "N", default_value_t = CRL_DAYS)]
     pub days: u32,
 }
 
@@ -377,7 +378,7 @@ pub struct Sign {
     #[arg(long, value_name = "NAME|ADDRESS", value_delimiter = ',')]
     pub san: Vec<String>,
     /// Days it lives [default: 825 for a server, 90 for a client]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = days, value_name = "N")]
     pub days: Option<u32>,
     /// Where the certificate goes [default: beside the request, with .crt.pem in place of its ending]
     #[arg(long, value_name = "FILE")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::certs::{DirArgs, key_type};
+use super::number::number;
 use crate::config::value;
 use pki::key::KeyType;
 
@@ -119,7 +120,7 @@ pub struct InviteArgs {
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "1h")]
     pub ttl: u64,
     /// For how many certificates
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number::<u32>("a number of certificates", 1..=u64::MAX))]
     pub uses: u32,
     /// Where the signer is reached [default: what the signer of this directory said when it started]
     #[arg(long, value_name = "HOST:PORT")]

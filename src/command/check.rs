@@ -60,12 +60,19 @@ pub fn run(
     for finding in &findings {
         out.finding(None, finding);
     }
-    let is_error = |finding: &Finding| finding.severity == Severity::Error;
+    let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+    let errors = findings.iter().filter(is_error).count();
     if findings.iter().any(|finding| finding.is_fatal) {
         Exit::CONFIGURATION
-    } else if args.strict && findings.iter().any(is_error) {
+    } else if errors == 0 {
+        Exit::OK
+    } else if args.strict {
         Exit::FAILED
     } else {
+        let errors = text::counted(errors, "error");
+        out.line(format!(
+            "the gate would start, with {errors} that keeps clients out or from the engine; --strict makes that exit code 1"
+        ));
         Exit::OK
     }
 }

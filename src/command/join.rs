@@ -49,6 +49,10 @@ fn token(given: &str) -> Result<Token, Failure> {
     let most = u64::try_from(enroll::token::MAX_TOKEN_BYTES).unwrap_or(1024);
     let read = std::io::stdin().take(2 * most).read_to_string(&mut text);
     read.map_err(|source| CertsError::io("read", "standard input", source))?;
+    if text.trim().is_empty() {
+        let hint = "paste the line that `dockgate invite` printed and press Ctrl-D, or write `dockgate join - < FILE`";
+        return Err(Failure::new(Exit::FAILED, "standard input holds no token").hint(Some(hint)));
+    }
     Token::parse(&text).map_err(|fault| EnrolError::from(fault).into())
 }
 

@@ -1,5 +1,7 @@
 //! `dockgate serve`: from the configuration to a gate that runs until it is told to stop.
 
+use std::time::Duration;
+
 use tracing::{error, info, warn};
 
 use super::exposure;
@@ -9,6 +11,7 @@ use crate::cli::ServeArgs;
 use crate::command::output::{Exit, Failure, Output};
 use crate::companion::{Companion, CompanionError};
 use crate::config::{self, AuditSink, Config, LogFormat};
+use crate::observe::health::{self, EngineHealth, HealthFinding};
 use crate::observe::log as logging;
 use crate::service;
 use crate::shutdown::{Asked, Signals};
@@ -70,6 +73,7 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
     let keeper = gate
         .map(|gate| Companion::keeper(app.config(), gate))
         .transpose()?;
+    let is_listened_on = health::is_listened_on(&app.config().upstream);
     // From here on every thread that is started is in the cage.
     let strength = app.confine()?;
     told(strength);
@@ -82,7 +86,9 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
         .map_err(|error| failed(&error))?;
     let served = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        announce(&app, output);
+        let upstream = &app.config().upstream;
+        let engine = health::at_start(upstream, is_listened_on, ENGINE_DEADLINE).await;
+        announce(&app, &engine, output);
         service::ready(&app.generation().status());
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (force_stop, forced) = tokio::sync::oneshot::channel::<()>();
@@ -138,9 +144,19 @@ fn told(strength: Option<Strength>) {
     }
 }
 
-fn announce(app: &App, output: &mut Output<'_>) {
+/// Longest wait for the engine at the start, which does not depend on it.
+const ENGINE_DEADLINE: Duration = Duration::from_secs(1);
+
+fn announce(app: &App, engine: &HealthFinding, output: &mut Output<'_>) {
     for address in app.addresses() {
         info!(addr = %address, upstream = %app.config().upstream.display(), "Listening");
+    }
+    if engine.engine != EngineHealth::Ok {
+        warn!(
+            error = engine.detail,
+            hint = engine.hint,
+            "The engine does not answer: requests are refused until it does"
+        );
     }
     let generation = app.generation();
     let policy = &generation.policy;
@@ -174,7 +190,7 @@ fn announce(app: &App, output: &mut Output<'_>) {
     if app.config().audit == Some(AuditSink::Stdout) {
         output.stand_aside();
     }
-    for line in banner::lines(app) {
+    for line in banner::lines(app, engine) {
         output.row(line);
     }
     output.flush();

@@ -39,7 +39,7 @@ impl Resolver {
         match parse(only(&entry)) {
             Ok(value) => self.means(name, value),
             Err(wrong) => {
-                self.problems.push(ConfigProblem::value(
+                self.refuse(ConfigProblem::value(
                     key,
                     &entry.origin,
                     only(&entry),
@@ -73,7 +73,7 @@ impl Resolver {
         match parse(only(&entry)) {
             Ok(value) => Some(self.means(name, value)),
             Err(wrong) => {
-                self.problems.push(ConfigProblem::value(
+                self.refuse(ConfigProblem::value(
                     key,
                     &entry.origin,
                     only(&entry),
@@ -110,8 +110,8 @@ impl Resolver {
         if let Some(entry) = empty {
             let key = Key::named(name).expect("settings are read by a name that KEYS must have");
             let wrong = "expected a path, or \"off\"".into();
-            self.problems
-                .push(ConfigProblem::value(key, &entry.origin, "", wrong));
+            let problem = ConfigProblem::value(key, &entry.origin, "", wrong);
+            self.refuse(problem);
             return None;
         }
         let (_, entry) = self.read(name);
@@ -139,12 +139,19 @@ impl Resolver {
             match parse(item, entry.base.as_deref()) {
                 Ok(value) => values.push(value),
                 Err(wrong) => {
-                    self.problems
-                        .push(ConfigProblem::value(key, &entry.origin, item, wrong));
+                    self.refuse(ConfigProblem::value(key, &entry.origin, item, wrong));
                 }
             }
         }
         self.means(name, values)
+    }
+
+    /// Notes a value that cannot be used. What a line with a mistake in its TOML leaves behind is not told again.
+    fn refuse(&mut self, problem: ConfigProblem) {
+        let is_told = |told: &ConfigProblem| told.origin == problem.origin;
+        if self.whole || !self.problems.iter().any(is_told) {
+            self.problems.push(problem);
+        }
     }
 
     /// Who wrote a setting, if anybody did.

@@ -15,7 +15,7 @@ use pki::Serial;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::observe::registry::{Entry, Handshake, State};
+use crate::observe::registry::{Entry, Handshake, ProcessLeft, State};
 use pki::identity::Identity;
 
 pub use socket::{BindError, ControlSocket};
@@ -51,6 +51,9 @@ pub struct Connection {
     pub operation: Option<String>,
     /// The path of that request, without its query.
     pub path: Option<String>,
+    /// Of a connection that was cut in an exec: the exec's process, which goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<ProcessLeft>,
     /// Calls of builds that are in progress inside the tunnel, with what they ask for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<String>,
@@ -110,7 +113,7 @@ pub type OwnersLook = Arc<
         + Sync,
 >;
 
-/// `POST /kick`: whom to cut. Each part that is there adds connections.
+/// `POST /kick`: whom to cut. A connection has to fit each part that is there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kick {
@@ -218,6 +221,7 @@ impl Connection {
             state: entry.state(),
             operation: used.then(|| activity.operation.id().to_owned()),
             path: used.then_some(activity.path),
+            left: None,
             calls: activity.calls.into_values().collect(),
             requests: activity.requests,
             age_ms: ms(entry.entered),
@@ -240,6 +244,7 @@ impl Connection {
             state: State::Handshake,
             operation: None,
             path: None,
+            left: None,
             calls: Vec::new(),
             requests: 0,
             age_ms,

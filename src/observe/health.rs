@@ -4,12 +4,14 @@
 //! is told from one that is gone. Callers that come while a probe runs wait for it instead of starting another.
 
 use std::fmt;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
@@ -53,6 +55,8 @@ pub struct HealthFinding {
     pub engine: EngineHealth,
     /// One sentence for a person.
     pub detail: String,
+    /// The cure, when there is one.
+    pub hint: Option<String>,
 }
 
 /// The answer of `/ready`.
@@ -142,7 +146,10 @@ impl Health {
         Readiness {
             ready: finding.engine == EngineHealth::Ok && !draining,
             engine: finding.engine,
-            detail: finding.detail,
+            detail: match finding.hint {
+                Some(hint) => format!("{} (hint: {hint})", finding.detail),
+                None => finding.detail,
+            },
             draining,
             age_ms: u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX),
             report_only: None,
@@ -153,6 +160,45 @@ impl Health {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
+    }
+}
+
+/// Longest list of sockets that is read.
+const MAX_SOCKETS: u64 = 16 << 20;
+
+/// Whether a process of this network namespace listens on `socket`, by the kernel's list of unix sockets.
+#[must_use]
+pub fn is_listened_on(socket: &Path) -> bool {
+    let mut list = Vec::new();
+    let opened = File::open("/proc/net/unix");
+    let read = opened.and_then(|file| file.take(MAX_SOCKETS).read_to_end(&mut list));
+    let real = fs::canonicalize(socket);
+    let own = |path: &str| {
+        let path = Path::new(path);
+        path == socket || real.as_ref().is_ok_and(|real| path == real)
+    };
+    // Number, references, protocol, flags (`SO_ACCEPTCON`), type, state, inode, path: proc_net(5).
+    let listens = |line: &str| {
+        let mut fields = line.splitn(8, ' ').filter(|field| !field.is_empty());
+        fields.nth(3) == Some("00010000")
+            && line
+                .split_once(" /")
+                .is_some_and(|(_, path)| own(&format!("/{path}")))
+    };
+    read.is_ok() && String::from_utf8_lossy(&list).lines().any(listens)
+}
+
+/// What can be said of the engine when the gate starts. A socket that is listened on is taken for an engine: the first request
+/// will tell, and an engine that starts when it is asked is not started for nobody.
+pub async fn at_start(socket: &Path, is_listened_on: bool, deadline: Duration) -> HealthFinding {
+    match access(socket, Access::WRITE_OK) {
+        Ok(()) if is_listened_on => HealthFinding {
+            engine: EngineHealth::Ok,
+            detail: format!("the socket unix://{} is listened on", socket.display()),
+            hint: None,
+        },
+        Ok(()) => probe(socket, deadline).await,
+        Err(error) => explain(socket, &error.into()),
     }
 }
 
@@ -186,7 +232,11 @@ pub async fn probe(socket: &Path, deadline: Duration) -> HealthFinding {
             ),
         ),
     };
-    HealthFinding { engine, detail }
+    HealthFinding {
+        engine,
+        detail,
+        hint: None,
+    }
 }
 
 fn explain(socket: &Path, error: &io::Error) -> HealthFinding {
@@ -201,10 +251,10 @@ fn explain(socket: &Path, error: &io::Error) -> HealthFinding {
         Cause::Busy => EngineHealth::Unresponsive,
         Cause::Other(_) => EngineHealth::Unhealthy,
     };
-    let hint = problem.hint().map(|hint| format!(" (hint: {hint})"));
     HealthFinding {
         engine,
-        detail: problem.message() + &hint.unwrap_or_default(),
+        detail: problem.message(),
+        hint: problem.hint(),
     }
 }
 
@@ -263,6 +313,28 @@ mod tests {
         assert_eq!(look(), EngineHealth::Missing);
         let listener = UnixListener::bind(&path).expect("bound");
         assert_eq!(look(), EngineHealth::Unresponsive);
+        drop(listener);
+        assert_eq!(look(), EngineHealth::Refused);
+    }
+
+    #[test]
+    fn the_start_tells_an_engine_that_is_away_and_leaves_one_that_listens_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s");
+        let look = || {
+            let listened = is_listened_on(&path);
+            run(at_start(&path, listened, Duration::from_millis(200))).engine
+        };
+        assert_eq!(look(), EngineHealth::Missing);
+        let listener = UnixListener::bind(&path).expect("bound");
+        assert_eq!(look(), EngineHealth::Ok);
+        listener.set_nonblocking(true).expect("set");
+        let came = listener.accept().map_err(|error| error.kind());
+        assert_eq!(
+            came.err(),
+            Some(io::ErrorKind::WouldBlock),
+            "it was not asked"
+        );
         drop(listener);
         assert_eq!(look(), EngineHealth::Refused);
     }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::Notify;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, SetOnce};
 
 use docker_api::Operation;
 use pki::identity::Identity;
@@ -156,6 +157,15 @@ impl Drop for LiveCall<'_> {
     }
 }
 
+/// The process of an exec whose session was cut: it goes on in its container, since the engine has no call to end it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessLeft {
+    /// Its process on the host.
+    pub pid: u64,
+    /// The container's id.
+    pub container: String,
+}
+
 /// One live connection.
 #[derive(Debug)]
 pub struct Entry {
@@ -179,9 +189,28 @@ pub struct Entry {
     activity: Mutex<Activity>,
     cut: OnceLock<Cut>,
     notify: Notify,
+    left: SetOnce<Option<ProcessLeft>>,
+}
+
+/// Longest wait for what the engine says of the sessions that were cut.
+pub const AFTER_CUT: Duration = Duration::from_secs(2);
+
+/// What the cut of these connections has left running, in their order. Takes little more than [`AFTER_CUT`] at most.
+pub async fn left_running(cut: &[Arc<Entry>]) -> Vec<Option<ProcessLeft>> {
+    let waits = cut.iter().map(|entry| async {
+        let left = tokio::time::timeout(AFTER_CUT + AFTER_CUT / 4, entry.left.wait());
+        left.await.ok().and_then(Option::clone)
+    });
+    futures_util::future::join_all(waits).await
 }
 
 impl Entry {
+    /// Notes that the connection's session is over, and what it has left running.
+    pub fn ended(&self, left: Option<ProcessLeft>) {
+        // The first note counts.
+        let _ = self.left.set(left);
+    }
+
     /// What the connection is doing now.
     #[must_use]
     pub fn activity(&self) -> Activity {
@@ -386,6 +415,7 @@ impl Registry {
             }),
             cut: OnceLock::new(),
             notify: Notify::new(),
+            left: SetOnce::new(),
         });
         table.live.insert(id, entry.clone());
         drop(table);

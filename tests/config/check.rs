@@ -101,6 +101,8 @@ fn an_engine_that_is_away_is_an_error_with_its_cause() {
             && text.contains("does not exist\n         hint: "),
         "{text}"
     );
+    let end = "the gate would start, with 1 error that keeps clients out or from the engine; --strict makes that exit code 1\n";
+    assert!(text.ends_with(end), "{text}");
     let (code, text) = check(&pki, &[&online[..], &["--strict"]].concat());
     assert_eq!(code, 1, "{text}");
     let (code, text) = check(&pki, &["--offline", "--upstream", &upstream]);
@@ -169,6 +171,12 @@ fn mistakes_have_their_exit_codes() {
         "{text}"
     );
     let file = pki.write("dockgate.toml", "drain_timeout = \"1s\"\n");
+    // What a line with a mistake leaves behind is not told again.
+    let cut = pki.write("cut.toml", "policy = \nowner-key = \"\"\n");
+    let (code, text) = check(&pki, &["--config-file", cut.to_str().unwrap()]);
+    assert_eq!(code, 78);
+    let at = |line: u32| text.matches(&format!("cut.toml:{line}: ")).count();
+    assert_eq!((at(1), at(2)), (1, 1), "{text}");
     let (code, text) = check(&pki, &["--config-file", file.to_str().unwrap()]);
     assert_eq!(code, 78);
     assert_eq!(

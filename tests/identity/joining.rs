@@ -370,3 +370,24 @@ fn invitations_are_listed_and_taken_back_and_no_gate_gets_the_signers_name() {
     );
     refused(dir.path(), &["invite", "revoke", "nobody"]);
 }
+
+#[test]
+fn a_token_that_did_not_come_is_told_from_one_that_is_damaged() {
+    let home = tempfile::tempdir().expect("a home");
+    for (given, wrong) in [
+        ("", "standard input holds no token"),
+        ("hello\n", "this is not an invitation's token"),
+    ] {
+        let file = home.path().join("token");
+        fs::write(&file, given).expect("write");
+        let output = testkit::programs::dockgate()
+            .args(["join", "-"])
+            .env("HOME", home.path())
+            .stdin(fs::File::open(&file).expect("open"))
+            .output()
+            .expect("run dockgate");
+        let text = said(&output);
+        assert!(!output.status.success() && text.contains(wrong), "{text}");
+        assert!(text.contains("hint: "), "{text}");
+    }
+}

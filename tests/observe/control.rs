@@ -59,6 +59,11 @@ fn a_hijacked_exec_shows_with_operation_and_target_and_kick_ends_it_and_only_it(
         "{}",
         said(&kicked)
     );
+    assert!(
+        said(&kicked).contains("its process 4711 goes on in container 9f86d081884c"),
+        "{}",
+        said(&kicked)
+    );
     alice.ended();
     bob.echo("still here");
     let line = gate.logged(|line| line["message"] == "Kicked");

@@ -190,7 +190,7 @@ fn a_denial_reads_as_the_reference_has_it() {
     let answer = stranger.ask("GET", "/v1.51/containers/json");
     assert_eq!(
         answer.text().trim_end(),
-        r#"{"message":"dockgate: denied: client -, role none: client: no client entry of the policy matches this certificate"}"#
+        r#"{"message":"dockgate: denied: client -, role none: client: no [[client]] entry of the policy matches this certificate (cn=stranger)"}"#
     );
 }
 

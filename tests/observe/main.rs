@@ -6,3 +6,4 @@ mod docs;
 mod health;
 mod limits;
 mod metrics;
+mod started;

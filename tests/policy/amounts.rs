@@ -487,6 +487,12 @@ fn a_denial_says_the_line_that_would_allow_it_where_one_may() {
             "ports",
             "limits.ports = [\"*:81/tcp\"] in role team",
         ),
+        // All that the one request asks for of a limit, since -P publishes whatever the image exposes.
+        (
+            r#""Memory":1,"PublishAllPorts":true"#,
+            "ports",
+            "limits.ports = [\"*:*/tcp\", \"*:*/udp\", \"*:*/sctp\"] in role team",
+        ),
         // What lets everything pass is not advice, and what no limit allows has no line.
         ("", "memory", ""),
         (r#""Memory":1,"CgroupParent":"/x""#, "cgroup-parent", ""),
@@ -497,6 +503,29 @@ fn a_denial_says_the_line_that_would_allow_it_where_one_may() {
             let text = create_denied(&policy, host, rule).to_string();
             assert!(text.ends_with(&format!("; to allow it: {line}")), "{text}");
         }
+    }
+    // Each line does what it says: with it in the role the same request passes.
+    for (host, _, line) in lines {
+        let Some(line) = line
+            .strip_suffix(" in role team")
+            .filter(|line| !line.is_empty())
+        else {
+            continue;
+        };
+        let given = line.strip_prefix("limits.").expect("a limit");
+        let (key, _) = given.split_once(" = ").expect("a key");
+        let before = [
+            "binds = [\"/srv/a\"]",
+            "memory = \"512m\"",
+            "ports = [\"80\"]",
+        ];
+        let kept = before.iter().filter(|own| !own.starts_with(key));
+        let text: Vec<_> = kept.copied().chain([given]).collect();
+        let host = match host.contains("Memory") {
+            true => host.to_owned(),
+            false => format!("{host},\"Memory\":1"),
+        };
+        create_allowed(&limits(&text.join("\n")), &host);
     }
     let reader = role("base = \"read-only\"");
     let denied = Ask::new(&reader, "POST", "/containers/a/exec")

@@ -268,3 +268,41 @@ fn an_empty_list_that_would_match_nothing_is_an_error() {
     let text = "version = 1\n[[client]]\nmatch = { cn = \"x\" }\nrole = \"r\"\n[role.r]\nallow = []\n[role.r.limits]\nimages = []\nvolumes = []\n";
     assert!(Policy::parse("policy.toml", text).is_ok());
 }
+
+#[test]
+fn what_follows_from_a_fault_is_not_told_beside_it() {
+    let file = |role: &str| {
+        format!(
+            "version = 1\n[[client]]\nmatch = {{ any = true }}\nrole = \"team\"\n[role.team]\n{role}"
+        )
+    };
+    for (role, cause) in [
+        // The limit that is missed is the one that is mistyped.
+        (
+            "base = \"builder\"\n[role.team.limits]\ntag = [\"x/**\"]\n",
+            "unknown key \"tag\" in limits",
+        ),
+        (
+            "base = \"builder\"\n[role.team.limits]\ntags = \"x/**\"\nimages = 7\n",
+            "images: expected",
+        ),
+        (
+            "allow = [\"build.session\"]\n[role.team.limits]\nbuildkit = \"yes\"\n",
+            "buildkit: expected true or false",
+        ),
+        // The role is there, and cannot be read.
+        ("base = 7\n", "base: expected"),
+    ] {
+        let found = faults(&file(role));
+        let told: Vec<_> = found
+            .lines()
+            .filter(|line| !line.starts_with("hint: "))
+            .collect();
+        assert!(told.len() == 1 && told[0].contains(cause), "{found}");
+    }
+    // Beside it: without the fault the consequence is told, and a role that is not there is.
+    assert!(faults(&file("base = \"builder\"\n")).contains("limits.tags"));
+    assert!(faults(&file("allow = [\"build.session\"]\n")).contains("an opaque tunnel"));
+    let other = file("base = 7\n").replace("role = \"team\"", "role = \"other\"");
+    assert!(faults(&other).contains("role \"other\" does not exist"));
+}

@@ -106,6 +106,29 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// All names by which a policy can match it, for one line: `cn=alice ou=team`.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let lists = [
+            ("cn", &self.common_names),
+            ("o", &self.organizations),
+            ("ou", &self.organizational_units),
+            ("dns", &self.dns),
+            ("email", &self.emails),
+            ("uri", &self.uris),
+        ];
+        let given = lists.iter().filter(|(_, names)| !names.is_empty());
+        let given: Vec<String> = given
+            .map(|(key, names)| format!("{key}={}", names.join(",")))
+            .collect();
+        match given.is_empty() {
+            true => "no names".to_owned(),
+            false => given.join(" "),
+        }
+    }
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())

@@ -6,6 +6,7 @@ use std::fmt;
 
 use buildkit::Call;
 use docker_api::{Classified, Operation};
+use pki::identity::Identity;
 
 use super::build::{BuildFacts, build_key};
 use super::findings::{Findings, Powers, Unresolved};
@@ -125,6 +126,23 @@ pub struct Denied {
     pub asked: Powers,
 }
 
+/// Characters of a certificate's names that a denial repeats.
+const MOST_NAMES: usize = 256;
+
+impl Denied {
+    /// Names the certificate where that is what was denied: no entry matches it.
+    pub fn name_certificate(&mut self, identity: &Identity) {
+        if self.rule == NO_CLIENT {
+            let names: String = identity.names().chars().take(MOST_NAMES).collect();
+            self.detail =
+                format!("no [[client]] entry of the policy matches this certificate ({names})");
+        }
+    }
+}
+
+/// The rule that refuses a certificate without an entry.
+const NO_CLIENT: &str = "client";
+
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.status == DenialStatus::NotFound {
@@ -217,8 +235,8 @@ impl Policy {
                 client: "-".into(),
                 role: "none".into(),
                 operation,
-                rule: "client",
-                detail: "no client entry of the policy matches this certificate".into(),
+                rule: NO_CLIENT,
+                detail: "no [[client]] entry of the policy matches this certificate".into(),
                 allowed: String::new(),
                 grant: String::new(),
                 status: DenialStatus::Forbidden,

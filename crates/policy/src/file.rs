@@ -128,9 +128,11 @@ impl PolicyReader<'_> {
             names.insert((*name).to_owned(), policy.roles.len());
             policy.roles.push(Role::built_in(name, mode));
         }
+        let mut written = Vec::new();
         if let Some(node) = table.get("role") {
             for (name, node) in self.table(node, "role").into_iter().flatten() {
                 let name = name.get_ref().as_ref();
+                written.push(name);
                 if roles::NAMES.contains(&name) {
                     let hint = format!("choose another name and write `base = \"{name}\"`");
                     self.fault(
@@ -144,14 +146,14 @@ impl PolicyReader<'_> {
                 }
             }
         }
-        self.clients(table, &names, &mut policy);
+        self.clients(table, (&names, &written), &mut policy);
         Some(policy)
     }
 
     fn clients(
         &mut self,
         table: &DeTable<'_>,
-        roles: &BTreeMap<String, usize>,
+        (roles, written): (&BTreeMap<String, usize>, &[&str]),
         policy: &mut Policy,
     ) {
         let Some(node) = table.get("client") else {
@@ -162,7 +164,7 @@ impl PolicyReader<'_> {
             self.fault(node.span().start, NO_ENTRY.into(), None);
         }
         for entry in entries.into_iter().flatten() {
-            let client = self.client(entry, roles, policy.clients.len(), &policy.roles);
+            let client = self.client(entry, (roles, written), policy.clients.len(), &policy.roles);
             if let Some(client) = client {
                 self.own_name(policy, &client, entry);
                 policy.clients.push(client);
@@ -173,7 +175,7 @@ impl PolicyReader<'_> {
     fn client(
         &mut self,
         node: &Node<'_>,
-        roles: &BTreeMap<String, usize>,
+        (roles, written): (&BTreeMap<String, usize>, &[&str]),
         index: usize,
         all: &[Role],
     ) -> Option<Client> {
@@ -194,6 +196,10 @@ impl PolicyReader<'_> {
         };
         let role = self.text(node, "role")?;
         let Some(&number) = roles.get(role) else {
+            // A role that is there, and could not be read, has been told so.
+            if written.contains(&role) {
+                return None;
+            }
             let near = nearest(role, roles.keys().map(String::as_str));
             self.fault(
                 node.span().start,

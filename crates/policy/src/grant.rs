@@ -4,6 +4,7 @@ use text::escape;
 
 use crate::limits::{LimitKey, OF_THE_IMAGE, UNLIMITED};
 use crate::power::Power;
+use crate::read::ports::{PROTOCOLS, PUBLISH_ALL};
 use crate::{ImageName, Limits, Policy};
 
 /// Longest value that a line is written for.
@@ -73,8 +74,14 @@ impl LimitGrant {
     }
 }
 
-/// The line that would let a power pass in a role; empty if none would, or only one that lets everything pass.
-pub(crate) fn line(power: &Power, role: &str) -> String {
+/// The line that would let a power pass in a role, with what comes with it in one request; empty if none would, or only
+/// one that lets everything pass.
+#[must_use]
+pub fn line(power: &Power, role: &str) -> String {
+    if power.key() == Some(LimitKey::Ports) && power.field.ends_with(PUBLISH_ALL) {
+        let ports: Vec<_> = PROTOCOLS.iter().map(|p| format!("\"*:*/{p}\"")).collect();
+        return format!("limits.ports = [{}] in role {role}", ports.join(", "));
+    }
     let grant = LimitGrant::of(power);
     grant.and_then(|grant| grant.line(role)).unwrap_or_default()
 }

@@ -46,7 +46,7 @@ pub use error::{PolicyError, PolicyFault};
 pub use fetch::{Host, HostPattern};
 pub use file::{nearest, pin};
 pub use findings::Powers;
-pub use grant::LimitGrant;
+pub use grant::{LimitGrant, line as grant_line};
 pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
 pub use limits::{

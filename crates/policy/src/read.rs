@@ -9,7 +9,7 @@ mod logs;
 pub(crate) mod network;
 pub(crate) mod outbound;
 pub(crate) mod parameters;
-mod ports;
+pub(crate) mod ports;
 mod ps;
 pub(crate) mod resources;
 mod schema;

@@ -142,6 +142,13 @@ pub(super) fn sentence(c: &Connection) -> String {
         }
     }
     text.push_str(&format!(", after {}", time(c.age_ms)));
+    if let Some(left) = &c.left {
+        text.push_str(&format!(
+            "; its process {} goes on in container {}",
+            left.pid,
+            plain(&left.container)
+        ));
+    }
     text
 }
 
@@ -222,6 +229,7 @@ mod tests {
             state: State::Tunnel,
             operation: Some("exec.start".to_owned()),
             path: Some(format!("/v1.51/exec/{}/start", "f".repeat(64))),
+            left: None,
             calls: Vec::new(),
             requests: 2,
             age_ms: 185_000,

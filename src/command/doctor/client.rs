@@ -117,6 +117,7 @@ pub(super) fn examine(
         addr,
         timeout,
         material: &material,
+        paths: &paths,
     };
     let _healthy = report.note("tls", probe.handshake())
         && report.note("api", probe.ping())

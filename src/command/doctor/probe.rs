@@ -18,6 +18,7 @@ use time::OffsetDateTime;
 
 use crate::command::doctor::client::DoctorTarget;
 use crate::command::doctor::probe::answer::{Head, docker_message, head_end, is_whole};
+use crate::config::TlsPaths;
 use crate::finding::Finding;
 use crate::tls::files::ClientMaterial;
 use crate::tls::signatures;
@@ -41,6 +42,8 @@ pub(super) struct Probe<'a> {
     pub(super) addr: SocketAddr,
     pub(super) timeout: Duration,
     pub(super) material: &'a ClientMaterial,
+    /// Where that was read from.
+    pub(super) paths: &'a TlsPaths,
 }
 
 impl Probe<'_> {

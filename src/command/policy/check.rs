@@ -92,7 +92,7 @@ fn operations(role: &Role) -> Vec<String> {
     let mut lines = vec![format!(
         "role {}: {}",
         role.name,
-        plural(role.allowed.iter().count(), "operation")
+        text::counted(role.allowed.iter().count(), "operation")
     )];
     lines.extend(columns(&rows, &[]));
     lines
@@ -318,14 +318,10 @@ fn table(
     lines.push(format!(
         "{}{}, {}",
         if ok { "ok: " } else { "" },
-        plural(policy.clients.len(), "client"),
-        plural(roles, "role")
+        text::counted(policy.clients.len(), "client"),
+        text::counted(roles, "role")
     ));
     lines
-}
-
-fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn faulty(file: &str, faults: &[PolicyFault]) -> String {

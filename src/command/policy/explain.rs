@@ -13,8 +13,8 @@ use docker_api::{Operation, classify};
 use pki::identity::Identity;
 use policy::build::{Build, BuildFacts, DescribedCall, build_key};
 use policy::{
-    BodyLength, Client, ClientRef, Denied, EngineAnswer, EngineHeaders, Known, LimitGrant,
-    LimitKey, Lookup, Mode, Permitted, Policy, PolicyError, Power, Powers, Request,
+    BodyLength, Client, ClientRef, Denied, EngineAnswer, EngineHeaders, Known, LimitKey, Lookup,
+    Mode, Permitted, Policy, PolicyError, Power, Powers, Request, grant_line,
 };
 
 use super::{PolicyOutcome, identity, read};
@@ -244,7 +244,7 @@ fn doubt(entry: &Client, args: &ExplainArgs, who: &Identity) -> Vec<String> {
         None => "",
     };
     vec![
-        format!("identity  {}", names(who)),
+        format!("identity  {}", who.names()),
         format!(
             "client    cannot tell whether it is \"{}\" ({}:{}), which asks for issuer_spki",
             entry.name,
@@ -253,26 +253,6 @@ fn doubt(entry: &Client, args: &ExplainArgs, who: &Identity) -> Vec<String> {
         ),
         format!("hint: give {or}the issuer's pin with --issuer-spki"),
     ]
-}
-
-/// The names of an identity, for one line.
-fn names(who: &Identity) -> String {
-    let lists = [
-        ("cn", &who.common_names),
-        ("o", &who.organizations),
-        ("ou", &who.organizational_units),
-        ("dns", &who.dns),
-        ("email", &who.emails),
-        ("uri", &who.uris),
-    ];
-    let given = lists.iter().filter(|(_, names)| !names.is_empty());
-    let given: Vec<String> = given
-        .map(|(key, names)| format!("{key}={}", names.join(",")))
-        .collect();
-    match given.is_empty() {
-        true => "no names".to_owned(),
-        false => given.join(" "),
-    }
 }
 
 /// `docker inspect` prints an array of one; the API answers the object.
@@ -346,8 +326,8 @@ fn limits_rows(policy: &Policy, client: ClientRef, asked: &Powers) -> Vec<Vec<St
         let verdict = if ok { "ok  " } else { "DENY" };
         let text = format!("{:<18} {verdict}  {power}{allowed}", power.rule());
         rows.push(vec![head.to_owned(), text]);
-        let grant = LimitGrant::of(power).filter(|_| !ok);
-        if let Some(line) = grant.and_then(|grant| grant.line(&role.name)) {
+        let line = grant_line(power, &role.name);
+        if !ok && !line.is_empty() {
             let text = format!("{:<18} hint  {line} would allow it", "");
             rows.push(vec![String::new(), text]);
         }
@@ -366,7 +346,7 @@ fn lines(
     let mut rows = Vec::new();
     let mut row = |cells: [&str; 2]| rows.push(cells.map(str::to_owned).to_vec());
     let entry = entry(policy, client, &args.file);
-    row(["identity", &names(who)]);
+    row(["identity", &who.names()]);
     row(["client", &entry]);
     if let Ok(classified) = classify(args.method(), args.target()) {
         let operation = classified.judged();

@@ -72,7 +72,8 @@ impl Session<'_> {
                         }
                     }
                 }
-                Ok(Err(denied)) => {
+                Ok(Err(mut denied)) => {
+                    denied.name_certificate(&self.entry.identity);
                     record.denied(&denied);
                     return Err(Stop::Refused(refusal(&denied)));
                 }

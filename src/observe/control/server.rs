@@ -18,7 +18,7 @@ use super::{
 };
 use crate::observe::admin::serve::{self, AdminAnswer, json};
 use crate::observe::health::{Health, ReportOnly};
-use crate::observe::registry::{Cut, Registry};
+use crate::observe::registry::{Cut, Registry, left_running};
 
 /// Bytes of a request's body: room for ten thousand numbers.
 const MAX_BODY: usize = 128 * 1024;
@@ -109,7 +109,7 @@ impl Control {
                     Ok(Ok(kick)) if Kick::is_empty(&kick) => {
                         "the body names nobody: expected ids, serial, cn, client or all".to_owned()
                     }
-                    Ok(Ok(kick)) => return json(StatusCode::OK, &self.kick(&kick, who)),
+                    Ok(Ok(kick)) => return json(StatusCode::OK, &self.kick(&kick, who).await),
                     Ok(Err(e)) => format!("the body is not a kick request: {e}"),
                     Err(e) => format!("the body cannot be read: {e}"),
                 };
@@ -154,8 +154,9 @@ impl Control {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    fn kick(&self, kick: &Kick, who: Option<UCred>) -> Kicked {
+    async fn kick(&self, kick: &Kick, who: Option<UCred>) -> Kicked {
         let mut kicked = Kicked::default();
+        let mut cut = Vec::new();
         for entry in self.registry.snapshot() {
             if !kick.matches(&entry) {
                 continue;
@@ -169,6 +170,14 @@ impl Control {
                 "Kicked"
             );
             kicked.kicked.push(connection);
+            cut.push(entry);
+        }
+        // A gate that drains ends with its last connection, and would take the answer along.
+        if !self.health.is_draining() {
+            let left = left_running(&cut).await;
+            for (connection, left) in kicked.kicked.iter_mut().zip(left) {
+                connection.left = left;
+            }
         }
         let found = |id: &u64| kicked.kicked.iter().any(|c| c.id == *id);
         kicked.missing = kick.ids.iter().filter(|id| !found(id)).copied().collect();

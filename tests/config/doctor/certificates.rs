@@ -65,7 +65,10 @@ fn the_server_certificate_is_judged_in_words() {
         &url,
         client(&pki, |_| {}),
         "tls",
-        "was issued by CN=Other CA, which --tlscacert does not contain",
+        &format!(
+            "was issued by CN=Other CA, which {} does not contain",
+            pki.path("ca.pem").display()
+        ),
         "take ca.pem from that server",
     );
 }

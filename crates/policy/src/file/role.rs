@@ -49,6 +49,7 @@ impl PolicyReader<'_> {
             .get("target_check")
             .and_then(|node| self.boolean(node, "target_check"))
             .unwrap_or(true);
+        let before = self.faults.len();
         let limits = table
             .get("limits")
             .and_then(|node| self.limits(node))
@@ -56,11 +57,14 @@ impl PolicyReader<'_> {
         let build = table
             .get("build")
             .and_then(|node| self.build(node, &limits));
+        // A limit whose name or value is wrong may be the one that is missed: what follows from that is not told too.
+        let is_read = self.faults.len() == before;
         for (at, pattern) in self.listed(table, "allow") {
             if matches!(pattern.as_str(), "build.session" | "build.grpc") {
                 opaque.push((at, format!("allow: \"{pattern}\"")));
             }
         }
+        let opaque = if is_read { opaque } else { Vec::new() };
         self.tunnels(table, (&limits, build.is_some()), opaque);
         allowed = with_builds(allowed, denied, &limits, build.as_ref());
         let mut role = Role::new(
@@ -76,7 +80,7 @@ impl PolicyReader<'_> {
         role.scope = self.scope(table);
         role.toggled = table.contains_key("toggles");
         self.scoped(table, at, &mut role);
-        if let Some(problem) = role.problem() {
+        if let Some(problem) = role.problem().filter(|_| is_read) {
             let hint = format!(
                 "write [role.{name}.limits] with tags = [\"registry.example.com/team/**\"], or deny those operations"
             );

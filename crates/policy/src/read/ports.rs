@@ -5,12 +5,18 @@ use docker_api::json::Value;
 use crate::findings::Findings;
 use crate::limits::{LimitKey, PublishedPort};
 
+/// The field of `docker run -P`.
+pub(crate) const PUBLISH_ALL: &str = "PublishAllPorts";
+
+/// The protocols that an image can expose.
+pub(crate) const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
+
 /// `PortBindings` and `PublishAllPorts` of a `HostConfig`.
 pub(crate) fn of_container(host: &Value<'_>, at: &str, out: &mut Findings<'_>) {
-    if host.is_true("PublishAllPorts") {
+    if host.is_true(PUBLISH_ALL) {
         // The image may expose ports that the body does not name.
-        for protocol in ["tcp", "udp", "sctp"] {
-            published("", "", protocol, format!("{at}PublishAllPorts"), out);
+        for protocol in PROTOCOLS {
+            published("", "", protocol, format!("{at}{PUBLISH_ALL}"), out);
         }
     }
     for (port, bindings) in host.members_at("PortBindings") {

@@ -73,7 +73,8 @@ impl Probe<'_> {
                     .hint("ask the people who run the gate for a new one: `dockgate certs client NAME --force`")
             }
             AlertDescription::CertificateRequired => {
-                Finding::error("the server wants a client certificate and got none it could use").hint("check --tlscert and --tlskey")
+                Finding::error("the server wants a client certificate and got none it could use")
+                    .hint(format!("check {} and {}", self.paths.cert.display(), self.paths.key.display()))
             }
             AlertDescription::UnsupportedCertificate => {
                 Finding::error(format!("the server refuses the usage or kind of the client certificate ({subject})"))
@@ -104,7 +105,7 @@ impl Probe<'_> {
         let host = &self.target.host;
         match cause {
             CertificateError::UnknownIssuer => {
-                Finding::error(format!("the server's certificate ({subject}) was issued by {issuer}, which --tlscacert does not contain"))
+                Finding::error(format!("the server's certificate ({subject}) was issued by {issuer}, which {} does not contain", self.paths.ca.display()))
                     .hint("take ca.pem from that server: `dockgate certs bundle NAME` there packs it")
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

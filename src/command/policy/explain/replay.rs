@@ -10,7 +10,7 @@ use crate::observe::audit::{Decision, Record};
 use policy::{Policy, PolicyError, Verdict};
 use text::columns;
 
-use super::{entry, limits_rows, names};
+use super::{entry, limits_rows};
 
 /// Finds the request, judges it, and prints.
 pub(super) fn run(
@@ -79,7 +79,7 @@ fn lines(args: &ExplainArgs, policy: &Policy, record: &Record, verdict: &Verdict
         _ => String::new(),
     };
     row("recorded", format!("{was}, status {}{why}", record.status));
-    row("identity", names(&identity));
+    row("identity", identity.names());
     row("client", entry(policy, client, &args.file));
     row("operation", record.operation.clone());
     let mut lines = limits_rows(policy, client, &asked);

@@ -193,7 +193,7 @@ fn remark(uses: &Uses) -> String {
 }
 
 fn times(count: usize) -> String {
-    format!("{count} time{}", if count == 1 { "" } else { "s" })
+    text::counted(count, "time")
 }
 
 /// Whether a key has one value and no list.
