@@ -154,11 +154,16 @@ impl Front {
         // It has left; what the engine says of its process may take a moment.
         let gone = (*entry).clone();
         drop(entry);
+        self.tell(&gone, &activity, &cut).await;
+    }
+
+    /// Logs a cut with what it has left running, and tells those who wait for that.
+    async fn tell(&self, gone: &Entry, activity: &Activity, cut: &Cut) {
         let left = match cut {
             Cut::Drain => None,
-            _ => process_left(&self.shared.upstream, &activity).await,
+            _ => process_left(&self.shared.upstream, activity).await,
         };
-        report_cut(&gone, &activity, &cut, left.as_ref());
+        report_cut(gone, activity, cut, left.as_ref());
         gone.ended(left);
     }
 
