@@ -463,6 +463,7 @@ fn classic_builds_name_their_memory_and_cpus_too() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "table")]
 fn a_denial_says_the_line_that_would_allow_it_where_one_may() {
     let policy = limits("binds = [\"/srv/a\"]\nmemory = \"512m\"\nports = [\"80\"]");
     let says = |host: &str, rule: &str| create_denied(&policy, host, rule).grant;
