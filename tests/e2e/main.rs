@@ -14,6 +14,7 @@
 
 mod support;
 
+mod chaos;
 mod clients;
 mod faults;
 mod heads;
@@ -67,25 +68,7 @@ fn main() -> ExitCode {
             Err(why) => Mode::Fail(why),
         },
     };
-    let cases: Vec<Case> = [
-        hijack::cases(),
-        streams::cases(),
-        heads::cases(),
-        http::cases(),
-        clients::cases(),
-        tls::cases(),
-        trust::cases(),
-        issued::cases(),
-        watch::cases(),
-        faults::cases(),
-        large::cases(),
-        policy::cases(),
-        plugin::cases(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let trials = cases
+    let trials = cases()
         .into_iter()
         .map(|case| case.trial(&mode, required))
         .collect();
@@ -106,6 +89,29 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+/// All scenarios.
+fn cases() -> Vec<Case> {
+    [
+        hijack::cases(),
+        streams::cases(),
+        heads::cases(),
+        http::cases(),
+        clients::cases(),
+        tls::cases(),
+        trust::cases(),
+        issued::cases(),
+        watch::cases(),
+        faults::cases(),
+        large::cases(),
+        policy::cases(),
+        plugin::cases(),
+        chaos::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Ctrl-C and SIGTERM end clients, gates and the engine before the suite itself.

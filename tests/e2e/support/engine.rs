@@ -9,6 +9,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::process::{Process, tail};
 use super::tools::Tools;
 use super::wire::{Wire, lossy, unix};
@@ -134,6 +136,15 @@ impl Engine {
             .ok_or("an engine that is not the suite's own is not stopped")?;
         guard.write(b"keep\n");
         guard.finish(STOP).map(|_| ())
+    }
+
+    /// Sends a signal to dockerd itself, past its guard.
+    pub(crate) fn signal(&self, signal: Signal) -> Verdict {
+        let directory = self.directory.as_ref();
+        let directory = directory.ok_or("an engine that is not the suite's own gets no signals")?;
+        let pid = fs::read_to_string(directory.join("docker.pid")).context("read docker.pid")?;
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+        kill_process(pid.ok_or("docker.pid must hold a number")?, signal).context("signal dockerd")
     }
 
     /// Starts it again on the same data after [`Engine::halt`]; the socket is a new inode.

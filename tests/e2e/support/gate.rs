@@ -194,7 +194,8 @@ impl Gate {
         Ok(())
     }
 
-    fn pid(&self) -> i32 {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> i32 {
         self.lock().pid.as_raw_nonzero().get()
     }
 
