@@ -223,6 +223,26 @@ fn the_cases_beside_an_example_all_hold() {
 }
 
 #[test]
+fn a_pin_of_a_key_is_a_warning_since_a_renewal_brings_another_key() {
+    let desk = Desk::new();
+    let pin = format!("sha256:{}", "03".repeat(32));
+    let check = |keys: &str| {
+        let text = format!(
+            "version = 1\n[[client]]\nname = \"ci\"\nmatch = {{ {keys} }}\nrole = \"admin\"\n"
+        );
+        desk.file("pins.toml", &text);
+        desk.run("check pins.toml", "").expect("a policy").text
+    };
+    let said = check(&format!("cn = \"ci\", spki = \"{pin}\""));
+    assert!(
+        said.contains("warning line 2: client \"ci\" goes by spki"),
+        "{said}"
+    );
+    let said = check(&format!("cn = \"ci\", issuer_spki = \"{pin}\""));
+    assert!(!said.contains("goes by spki"), "{said}");
+}
+
+#[test]
 fn no_example_has_an_entry_in_the_shadow_of_another() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/policy");
     let mut found = 0;

@@ -176,6 +176,12 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
             ));
         }
         let matcher = &client.matcher;
+        if !matcher.spki.is_empty() {
+            found.push((
+                client.line,
+                format!("client \"{}\" goes by spki, which a certificate that renews itself keeps for one life only; match its names and issuer_spki", client.name),
+            ));
+        }
         if issuers > 1
             && !matcher.common_names.is_empty()
             && matcher.issuer_spki.is_empty()
