@@ -7,4 +7,5 @@ mod joining;
 mod programs;
 mod protocol;
 mod support;
+mod timer;
 mod travel;
