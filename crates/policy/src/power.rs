@@ -26,6 +26,12 @@ pub enum Namespace {
     Cgroup,
 }
 
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Namespace {
     /// Every namespace.
     pub const ALL: &[Namespace] = &[

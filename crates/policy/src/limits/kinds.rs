@@ -1,5 +1,6 @@
 //! The kinds of limits: how each is read, what it admits and how it is written.
 
+use std::fmt;
 use std::ops::Deref;
 
 use docker_api::image::{ImageName, ImagePattern};
@@ -54,61 +55,9 @@ impl LimitKind for bool {
     }
 }
 
-impl LimitKind for Vec<Namespace> {
-    fn of(words: &[&str]) -> Self {
-        let found = words.iter().map(|word| Namespace::from_name(word));
-        found.flatten().collect()
-    }
-}
-
-impl LimitKind for Vec<PathPattern> {
-    fn of(words: &[&str]) -> Self {
-        words
-            .iter()
-            .flat_map(|word| PathPattern::parse(word))
-            .collect()
-    }
-}
-
-impl LimitKind for Vec<ImagePattern> {
-    fn of(words: &[&str]) -> Self {
-        words
-            .iter()
-            .flat_map(|word| ImagePattern::parse(word))
-            .collect()
-    }
-}
-
 impl LimitKind for Option<Vec<ImagePattern>> {
     fn of(words: &[&str]) -> Self {
         Some(Vec::of(words)).filter(|list: &Vec<_>| !list.is_empty())
-    }
-}
-
-impl LimitKind for Vec<PortPattern> {
-    fn of(words: &[&str]) -> Self {
-        words
-            .iter()
-            .filter_map(|word| PortPattern::parse(word))
-            .collect()
-    }
-}
-
-impl LimitKind for Vec<UserPattern> {
-    fn of(words: &[&str]) -> Self {
-        words
-            .iter()
-            .filter_map(|word| UserPattern::parse(word))
-            .collect()
-    }
-}
-
-impl LimitKind for Vec<Subnet> {
-    fn of(words: &[&str]) -> Self {
-        words
-            .iter()
-            .filter_map(|word| Subnet::parse(word))
-            .collect()
     }
 }
 
@@ -282,75 +231,6 @@ impl AnyLimit for bool {
     }
 }
 
-impl AnyLimit for Vec<Namespace> {
-    fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| {
-            let names = Namespace::ALL.iter().map(|namespace| namespace.name());
-            Namespace::from_name(text).ok_or_else(|| ValueProblem {
-                expected: "expected a namespace".into(),
-                hint: nearest(text, names),
-            })
-        });
-    }
-
-    fn admits(&self, power: &Power) -> bool {
-        matches!(&power.means, Means::Namespace(namespace) if self.contains(namespace))
-    }
-
-    fn allowed(&self) -> String {
-        let names: Vec<_> = self.iter().map(|namespace| namespace.name()).collect();
-        names.join(", ")
-    }
-
-    fn written(&self) -> String {
-        let names: Vec<_> = self.iter().map(|namespace| namespace.name()).collect();
-        listed(&names)
-    }
-}
-
-impl AnyLimit for Vec<PathPattern> {
-    fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| PathPattern::parse(text).map_err(ValueProblem::from));
-    }
-
-    fn admits(&self, power: &Power) -> bool {
-        let Means::HostPath { path, writable } = &power.means else {
-            return false;
-        };
-        self.iter().any(|pattern| pattern.admits(path, *writable))
-    }
-
-    fn allowed(&self) -> String {
-        joined(self)
-    }
-
-    fn written(&self) -> String {
-        listed(self)
-    }
-}
-
-impl AnyLimit for Vec<ImagePattern> {
-    fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| ImagePattern::parse(text).map_err(ValueProblem::from));
-    }
-
-    fn admits(&self, power: &Power) -> bool {
-        if self.iter().any(ImagePattern::is_everything) {
-            return true;
-        }
-        ImageName::parse(&power.value)
-            .is_some_and(|image| self.iter().any(|pattern| pattern.admits(&image)))
-    }
-
-    fn allowed(&self) -> String {
-        joined(self)
-    }
-
-    fn written(&self) -> String {
-        listed(self)
-    }
-}
-
 /// A list that the file may leave out; without it nothing passes.
 impl AnyLimit for Option<Vec<ImagePattern>> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
@@ -373,108 +253,144 @@ impl AnyLimit for Option<Vec<ImagePattern>> {
     }
 }
 
-impl LimitKind for Vec<HostPattern> {
+/// One line of a limit that is a list of patterns.
+pub(super) trait LimitItem: Sized + fmt::Display {
+    /// Reads it as the file has it.
+    fn read_item(text: &str) -> Result<Self, ValueProblem>;
+
+    /// Whether a power passes by a list of them.
+    fn list_admits(list: &[Self], power: &Power) -> bool;
+
+    /// Whether it alone lets everything pass.
+    fn is_open(&self) -> bool {
+        false
+    }
+}
+
+impl<T: LimitItem> LimitKind for Vec<T> {
     fn of(words: &[&str]) -> Self {
-        words
-            .iter()
-            .flat_map(|word| HostPattern::parse(word))
-            .collect()
+        let items = words.iter().map(|word| T::read_item(word));
+        items.filter_map(Result::ok).collect()
     }
 }
 
-impl AnyLimit for Vec<HostPattern> {
+impl<T: LimitItem> AnyLimit for Vec<T> {
     fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| HostPattern::parse(text).map_err(ValueProblem::from));
+        *self = from.each(T::read_item);
     }
 
     fn admits(&self, power: &Power) -> bool {
+        T::list_admits(self, power)
+    }
+
+    fn allowed(&self) -> String {
+        joined(self)
+    }
+
+    fn written(&self) -> String {
+        listed(self)
+    }
+
+    fn admits_everything(&self) -> bool {
+        self.iter().any(T::is_open)
+    }
+}
+
+impl LimitItem for Namespace {
+    fn read_item(text: &str) -> Result<Self, ValueProblem> {
+        let names = Namespace::ALL.iter().map(|namespace| namespace.name());
+        Namespace::from_name(text).ok_or_else(|| ValueProblem {
+            expected: "expected a namespace".into(),
+            hint: nearest(text, names),
+        })
+    }
+
+    fn list_admits(list: &[Self], power: &Power) -> bool {
+        matches!(&power.means, Means::Namespace(namespace) if list.contains(namespace))
+    }
+}
+
+impl LimitItem for PathPattern {
+    fn read_item(text: &str) -> Result<Self, ValueProblem> {
+        Ok(PathPattern::parse(text)?)
+    }
+
+    fn list_admits(list: &[Self], power: &Power) -> bool {
+        let Means::HostPath { path, writable } = &power.means else {
+            return false;
+        };
+        list.iter().any(|pattern| pattern.admits(path, *writable))
+    }
+}
+
+impl LimitItem for ImagePattern {
+    fn read_item(text: &str) -> Result<Self, ValueProblem> {
+        Ok(ImagePattern::parse(text)?)
+    }
+
+    fn list_admits(list: &[Self], power: &Power) -> bool {
+        // What is no name passes as well where every name does.
+        list.iter().any(ImagePattern::is_everything)
+            || ImageName::parse(&power.value)
+                .is_some_and(|image| list.iter().any(|pattern| pattern.admits(&image)))
+    }
+}
+
+impl LimitItem for HostPattern {
+    fn read_item(text: &str) -> Result<Self, ValueProblem> {
+        Ok(HostPattern::parse(text)?)
+    }
+
+    fn list_admits(list: &[Self], power: &Power) -> bool {
         Host::parse(&power.value)
-            .is_some_and(|host| self.iter().any(|pattern| pattern.admits(&host)))
-    }
-
-    fn allowed(&self) -> String {
-        joined(self)
-    }
-
-    fn written(&self) -> String {
-        listed(self)
+            .is_some_and(|host| list.iter().any(|pattern| pattern.admits(&host)))
     }
 }
 
-impl AnyLimit for Vec<Subnet> {
-    fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| {
-            Subnet::parse(text).ok_or_else(|| "expected one such as \"10.20.0.0/16\"".into())
-        });
+impl LimitItem for Subnet {
+    fn read_item(text: &str) -> Result<Self, ValueProblem> {
+        Subnet::parse(text).ok_or_else(|| "expected one such as \"10.20.0.0/16\"".into())
     }
 
-    fn admits(&self, power: &Power) -> bool {
+    fn list_admits(list: &[Self], power: &Power) -> bool {
         Subnet::parse(&power.value)
-            .is_some_and(|asked| self.iter().any(|subnet| subnet.holds(&asked)))
-    }
-
-    fn allowed(&self) -> String {
-        joined(self)
-    }
-
-    fn written(&self) -> String {
-        listed(self)
+            .is_some_and(|asked| list.iter().any(|subnet| subnet.holds(&asked)))
     }
 }
 
-impl AnyLimit for Vec<PortPattern> {
-    fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| {
-            PortPattern::parse(text).ok_or_else(|| {
-                "expected a port, a range or an address with one, such as \"8080\", \"8000-8999/tcp\", \"127.0.0.1:*\" or \"[::1]:53/udp\"".into()
-            })
-        });
+impl LimitItem for PortPattern {
+    fn read_item(text: &str) -> Result<Self, ValueProblem> {
+        PortPattern::parse(text).ok_or_else(|| {
+            "expected a port, a range or an address with one, such as \"8080\", \"8000-8999/tcp\", \"127.0.0.1:*\" or \"[::1]:53/udp\"".into()
+        })
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        self.admits_everything()
+    fn list_admits(list: &[Self], power: &Power) -> bool {
+        list.iter().any(Self::is_open)
             || ports::shown(&power.value)
-                .is_some_and(|asked| self.iter().any(|pattern| pattern.admits(&asked)))
+                .is_some_and(|asked| list.iter().any(|pattern| pattern.admits(&asked)))
     }
 
-    fn allowed(&self) -> String {
-        joined(self)
-    }
-
-    fn written(&self) -> String {
-        listed(self)
-    }
-
-    fn admits_everything(&self) -> bool {
-        self.iter().any(PortPattern::is_everything)
+    fn is_open(&self) -> bool {
+        self.is_everything()
     }
 }
 
-impl AnyLimit for Vec<UserPattern> {
-    fn read(&mut self, from: &mut Values<'_, '_>) {
-        *self = from.each(|text| {
-            UserPattern::parse(text).ok_or_else(|| {
-                "expected a user, such as \"1000\", \"1-65535\" (anybody but root), \"1000:1000\" or \"app\"".into()
-            })
-        });
+impl LimitItem for UserPattern {
+    fn read_item(text: &str) -> Result<Self, ValueProblem> {
+        UserPattern::parse(text).ok_or_else(|| {
+            "expected a user, such as \"1000\", \"1-65535\" (anybody but root), \"1000:1000\" or \"app\"".into()
+        })
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        self.admits_everything()
+    fn list_admits(list: &[Self], power: &Power) -> bool {
+        list.iter().any(Self::is_open)
             || AskedUser::read(&power.value)
-                .is_some_and(|asked| self.iter().any(|pattern| pattern.admits(&asked)))
+                .is_some_and(|asked| list.iter().any(|pattern| pattern.admits(&asked)))
     }
 
-    fn allowed(&self) -> String {
-        joined(self)
-    }
-
-    fn written(&self) -> String {
-        listed(self)
-    }
-
-    fn admits_everything(&self) -> bool {
-        self.iter().any(UserPattern::is_everything)
+    fn is_open(&self) -> bool {
+        self.is_everything()
     }
 }
 
