@@ -117,7 +117,7 @@ fn tests_of(suite: &str) -> BTreeSet<String> {
         while let Some(line) = lines.next() {
             if line.trim() == "#[test]"
                 && let Some(name) = lines
-                    .next()
+                    .find(|line| !line.trim().starts_with("#["))
                     .and_then(|line| line.trim().strip_prefix("fn "))
                     .and_then(|line| line.split('(').next())
             {

@@ -1,4 +1,3 @@
-
 use super::*;
 
 /// 48 bytes of nobody's key, as base64 has them.
