@@ -284,10 +284,32 @@ fn gate(answer: &SignerAnswered) -> Option<String> {
 
 /// A chain in PEM: the leaf, and the CAs that are not roots.
 fn chain_pem(leaf: &CertificateDer<'static>, cas: &[CertificateDer<'static>]) -> String {
-    let between = cas
-        .iter()
-        .filter(|ca| Certificate::read(ca).is_ok_and(|ca| !ca.self_issued));
-    pem::encode_certificates(std::iter::once(leaf).chain(between))
+    let mut chain = vec![leaf];
+    while let Some(issuer) = chain.last().and_then(|last| Certificate::read(last).ok()) {
+        let between = cas.iter().find(|ca| {
+            !chain.contains(ca)
+                && Certificate::read(ca)
+                    .is_ok_and(|ca| !ca.self_issued && ca.subject == issuer.issuer)
+        });
+        match between {
+            Some(ca) => chain.push(ca),
+            None => break,
+        }
+    }
+    pem::encode_certificates(chain)
+}
+
+/// The CAs to trust: all but those that are there only because another CA certified them (during a rollover).
+fn trusted<'c>(cas: &'c [CertificateDer<'static>]) -> Vec<&'c CertificateDer<'static>> {
+    let read = |ca: &CertificateDer<'static>| Certificate::read(ca).ok();
+    let roots: Vec<_> = cas.iter().filter_map(read).collect();
+    let is_root_too = |it: &Certificate| {
+        let mut roots = roots.iter().filter(|root| root.self_issued);
+        !it.self_issued && roots.any(|root| root.details.spki == it.details.spki)
+    };
+    cas.iter()
+        .filter(|ca| !read(ca).is_some_and(|it| is_root_too(&it)))
+        .collect()
 }
 
 /// Runs one piece of work of a command.

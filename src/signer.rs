@@ -5,6 +5,7 @@
 //! its answer leaves. A secret that is wrong gets one answer, whatever is wrong with it.
 
 mod answer;
+mod cas;
 mod desk;
 mod http;
 mod listen;

@@ -52,6 +52,8 @@ pub enum CertsCommand {
     Bundle(Bundle),
     /// Sign a request (CSR) whose key was made elsewhere
     Sign(Sign),
+    /// Replace the CA by a new one without a gap
+    Rollover(RolloverArgs),
 }
 
 /// Where certificates are kept.
@@ -96,6 +98,40 @@ pub struct Allow {
     /// Days until the list expires
     #[arg(long, value_parser = days, value_name = "N", default_value_t = CRL_DAYS)]
     pub crl_days: u32,
+}
+
+/// `certs rollover`
+#[derive(Debug, Args)]
+pub struct RolloverArgs {
+    /// Trust the new CA alone from now on, and destroy the key of the old one
+    #[arg(long)]
+    pub finish: bool,
+    /// Finish although somebody would be left out
+    #[arg(long, requires = "finish")]
+    pub force: bool,
+    /// How long gates have to learn of the new CA before clients' certificates come from it
+    #[arg(long, value_name = "TIME", value_parser = super::enrol::seconds, default_value = "1m", conflicts_with = "finish")]
+    pub wait: u64,
+    /// Days the new CA lives
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3650,
+        conflicts_with = "finish"
+    )]
+    pub ca_days: u32,
+    /// Common name of the new CA [default: "dockgate CA" and six random digits]
+    #[arg(long, value_name = "NAME", conflicts_with = "finish")]
+    pub ca_name: Option<String>,
+    /// Kind of the new CA's key
+    #[arg(long, value_parser = key_type(), default_value = "p256", conflicts_with = "finish")]
+    pub key_type: KeyType,
+    /// File whose first line is the passphrase of the CA key, which the new key gets too; without it a terminal is asked
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Where the certificates are kept.
+    #[command(flatten)]
+    pub dir: DirArgs,
 }
 
 /// `certs deny`

@@ -10,7 +10,7 @@ use crate::config::value;
 use pki::key::KeyType;
 
 /// A life or a wait such as `7d` or `90s`, in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let wrong =
         "expected a time with its unit (s, m, h, d), at most 365d, such as \"7d\" or \"90s\"";
     let time = value::time(text).map_err(|_| wrong.to_owned())?;

@@ -7,6 +7,7 @@ use crate::command::output::{Exit, Failure, Output};
 use pki::{
     Certificate, CertsError, Passphrase,
     issue::Authority,
+    rollover::Authorities,
     san::{self, San},
     store::{Grant, Paths},
 };
@@ -19,6 +20,7 @@ mod list;
 mod probe;
 mod renew;
 mod revoke;
+mod rollover;
 mod show;
 mod sign;
 mod verdict;
@@ -41,15 +43,18 @@ pub fn run(args: &CertsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
         CertsCommand::Deny(args) => deny::deny(args, output),
         CertsCommand::Crl(args) => revoke::crl(args, output),
         CertsCommand::Sign(args) => sign::sign(args, output),
+        CertsCommand::Rollover(args) => rollover::rollover(args, output),
     }?;
     Ok(Exit::OK)
 }
 
-/// The CA that signs: the one named, or the one in the directory.
-fn authority(args: &CaArgs, paths: &Paths) -> Result<Authority, CertsError> {
+/// The CA that signs: the one named, or those in the directory.
+fn authorities(args: &CaArgs, paths: &Paths) -> Result<Authorities, CertsError> {
     let passphrase = Passphrase::from_option(args.passphrase_file.clone());
     match (&args.ca_cert, &args.ca_key) {
-        (Some(certificate), Some(key)) => Authority::load(certificate, key, &passphrase),
+        (Some(certificate), Some(key)) => {
+            Authority::load(certificate, key, &passphrase).map(Authorities::alone)
+        }
         _ if !paths.ca.is_file() => Err(CertsError::refused(
             format!("there is no CA in {:?}", paths.dir),
             format!(
@@ -57,7 +62,7 @@ fn authority(args: &CaArgs, paths: &Paths) -> Result<Authority, CertsError> {
                 paths.option()
             ),
         )),
-        _ => paths.authority(&passphrase),
+        _ => Authorities::load(paths, &passphrase),
     }
 }
 

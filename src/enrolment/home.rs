@@ -14,7 +14,7 @@ use pki::{Certificate, CertsError, Passphrase, pem};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use super::{EnrolError, chain_pem};
+use super::{EnrolError, chain_pem, trusted};
 
 const STATE: &str = pki::layout::JOINED;
 const PENDING: &str = "next-key.pem";
@@ -178,7 +178,7 @@ impl Home {
         put("key.pem", &key, FileMode::Secret)?;
         put(
             "ca.pem",
-            pem::encode_certificates(cas).as_bytes(),
+            pem::encode_certificates(trusted(cas)).as_bytes(),
             FileMode::Public,
         )?;
         put(

@@ -117,28 +117,13 @@ fn jittered(interval: Duration) -> Duration {
 
 /// Puts news on disk, if they can be taken; whether anything differs.
 fn take(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> Result<bool, EnrolError> {
-    let blocks = |text: &str, label: &str| -> Vec<Vec<u8>> {
-        let blocks = pem::read(text.as_bytes()).unwrap_or_default();
-        let of = blocks.into_iter().filter(|block| block.label == label);
-        of.map(|block| block.der.to_vec()).collect()
-    };
     let cas = blocks(&news.ca, "CERTIFICATE");
     let cas: Vec<_> = cas.into_iter().map(CertificateDer::from).collect();
-    let list = news.crl.as_deref().map(|text| blocks(text, "X509 CRL"));
-    let list = match list.as_deref() {
-        None => None,
-        Some([one]) => Some(one.clone()),
-        Some(_) => {
-            return Err(EnrolError::Answer(
-                "something else than one revocation list",
-            ));
-        }
+    let path = dir.join("crl.pem");
+    let lists = match news.crl.as_deref() {
+        Some(text) => lists(&path, text, now)?,
+        None => Vec::new(),
     };
-    let lists = list
-        .iter()
-        .cloned()
-        .map(CertificateRevocationListDer::from)
-        .collect();
     let trust = config::trust_store(&cas, lists, pki::DenyList::default()).map_err(|_| {
         EnrolError::Answer("CA certificates or a revocation list that cannot be read")
     })?;
@@ -147,35 +132,60 @@ fn take(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> Result<bool, Enrol
             "a revocation list that none of its CAs signed",
         ));
     }
-    let path = dir.join("crl.pem");
-    if let Some(der) = &list {
-        let unreadable = |_| EnrolError::Answer("a revocation list that cannot be read");
-        let new = RevocationList::read(der).map_err(unreadable)?;
-        if !new.is_in_time(now.unix_timestamp()) {
-            return Err(EnrolError::Answer("a revocation list whose time is over"));
-        }
-        let old = path.is_file().then(|| write::read(&path)).transpose()?;
-        let old = old.and_then(|text| blocks(&String::from_utf8_lossy(&text), "X509 CRL").pop());
-        let old = old.and_then(|der| RevocationList::read(&der).ok());
-        if old.is_some_and(|old| old.issuer_raw == new.issuer_raw && number(&new) < number(&old)) {
-            return Err(EnrolError::Answer(
-                "a revocation list that is older than the one in force",
-            ));
-        }
-    }
     let denied = news.denied.as_deref();
     let denied = denied.map(|text| denied_news(&dir.join("denied.json"), text, &cas));
     let denied = denied.transpose()?.flatten();
     write::create_private_dir(dir)?;
     let denied = denied.map(|text| put(&dir.join("denied.json"), text));
     let denied = denied.transpose()?;
-    let crl = news
-        .crl
-        .as_deref()
-        .map(|text| put(&path, text))
-        .transpose()?;
+    let crl = news.crl.as_deref().map(|text| put(&path, text));
+    let crl = crl.transpose()?;
     let ca = put(&dir.join("ca.pem"), &news.ca)?;
     Ok(ca || crl == Some(true) || denied == Some(true))
+}
+
+/// The contents of the blocks of one label.
+fn blocks(text: &str, label: &str) -> Vec<Vec<u8>> {
+    let blocks = pem::read(text.as_bytes()).unwrap_or_default();
+    let of = blocks.into_iter().filter(|block| block.label == label);
+    of.map(|block| block.der.to_vec()).collect()
+}
+
+/// The revocation lists in a text, one for each CA, none of them older than the one in force.
+fn lists(
+    path: &Path,
+    text: &str,
+    now: OffsetDateTime,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, EnrolError> {
+    let in_force = path.is_file().then(|| write::read(path)).transpose()?;
+    let in_force = in_force.map(|text| blocks(&String::from_utf8_lossy(&text), "X509 CRL"));
+    let in_force: Vec<_> = in_force
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|der| RevocationList::read(der).ok())
+        .collect();
+    let lists = blocks(text, "X509 CRL");
+    if lists.is_empty() {
+        return Err(EnrolError::Answer("something else than a revocation list"));
+    }
+    for der in &lists {
+        let unreadable = |_| EnrolError::Answer("a revocation list that cannot be read");
+        let new = RevocationList::read(der).map_err(unreadable)?;
+        if !new.is_in_time(now.unix_timestamp()) {
+            return Err(EnrolError::Answer("a revocation list whose time is over"));
+        }
+        let is_older =
+            |old: &RevocationList| old.issuer_raw == new.issuer_raw && number(&new) < number(old);
+        if in_force.iter().any(is_older) {
+            return Err(EnrolError::Answer(
+                "a revocation list that is older than the one in force",
+            ));
+        }
+    }
+    Ok(lists
+        .into_iter()
+        .map(CertificateRevocationListDer::from)
+        .collect())
 }
 
 /// The signer's deny list, if it differs from the one in force and can be taken.

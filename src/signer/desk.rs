@@ -1,8 +1,6 @@
 //! The directory of the CA as the signer works on it: what is asked often is kept and read again when the file has changed;
 //! what is written is written under the directory's lock, one request at a time.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -13,25 +11,22 @@ use pki::crl::{self, IssuedList};
 use pki::denied;
 use pki::identity::sha256;
 use pki::index::{Index, Issued, IssuedKind};
-use pki::issue::{Authority, Days, Leaf, Sans, SubjectName, now};
-use pki::key::{KeyType, PrivateKey};
+use pki::issue::{Authority, now};
 use pki::request::SigningRequest;
+use pki::rollover;
 use pki::san::San;
-use pki::store::{Grant, Paths, Store, inspect_file, server_name};
-use pki::write::{self, Existing, FileMode};
-use pki::{Certificate, CertsError, Purpose, TrustStore, timestamp};
+use pki::store::{Paths, Store, inspect_file};
+use pki::write;
+use pki::{Certificate, CertsError, Passphrase, Purpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::cas::{CERT, CaStamps, FileStamp, TrustedCas, ca_stamps, own_certificate, stamp};
 use super::throttle::Throttle;
-use super::{SignerError, SignerOptions, TrustedIssuers, tls};
+use super::{SignerError, SignerOptions, TrustedIssuers};
 use crate::error;
-use crate::tls::config;
-
-/// Life of the signer's own certificate.
-const SIGNER_DAYS: u32 = 90;
 
 /// How many days a revocation list is good for: so long a gate works without the signer.
 const LIST_DAYS: u32 = 7;
@@ -39,13 +34,13 @@ const LIST_DAYS: u32 = 7;
 /// How often it is signed again.
 const LIST_AGE: time::Duration = time::Duration::days(1);
 
-/// What tells one state of a file from another.
-type FileStamp = (u64, u64, i64, i64);
-
 /// The directory at work.
 pub(super) struct Desk {
     paths: Paths,
-    authority: Authority,
+    /// Whose certificates are signed here, and of which state of the files that is.
+    trusted: RwLock<(CaStamps, Arc<TrustedCas>)>,
+    /// What opens a CA's key that comes later. A running signer asks nobody.
+    passphrase: Passphrase,
     rules: SigningRules,
     /// Whose tokens of CI are taken.
     pub(super) issuers: TrustedIssuers,
@@ -55,8 +50,6 @@ pub(super) struct Desk {
     pub(super) gate: Option<String>,
     index: Mutex<Option<(FileStamp, Arc<Index>)>>,
     serving: RwLock<Arc<ServerConfig>>,
-    clients: TrustStore,
-    gates: TrustStore,
     writing: Mutex<()>,
     /// What gates are told, as one document; sent whenever it changes.
     pub(super) trust: watch::Sender<Arc<TrustDocument>>,
@@ -113,25 +106,21 @@ impl Desk {
             )
             .into());
         }
-        let authority = paths.authority(&passphrase)?;
-        let trust = |purpose| {
-            let cas = [authority.certificate().clone()];
-            config::trust_store(&cas, Vec::new(), pki::DenyList::default())
-                .map(|store| store.judging(purpose))
-                .map_err(SignerError::Ca)
-        };
-        let (clients, gates) = (trust(Purpose::Client)?, trust(Purpose::Server)?);
-        let serving = own_certificate(&paths, &authority, &names)?;
+        let stamps = ca_stamps(&paths);
+        let trusted = TrustedCas::load(&paths, &passphrase)?;
+        let serving = own_certificate(&paths, &trusted.authorities, &names)?;
         let desk = Self {
             index: Mutex::default(),
             serving: RwLock::new(serving),
-            clients,
-            gates,
+            trusted: RwLock::new((stamps, Arc::new(trusted))),
+            passphrase: match passphrase {
+                Passphrase::Prompt => Passphrase::Absent,
+                known => known,
+            },
             writing: Mutex::default(),
             trust: watch::Sender::default(),
             throttle: Throttle::default(),
             paths,
-            authority,
             rules,
             issuers,
             names,
@@ -153,9 +142,53 @@ impl Desk {
             .clone()
     }
 
-    /// The CA and what came with it, for `cacerts`.
-    pub(super) fn cas(&self) -> impl Iterator<Item = &[u8]> {
-        self.authority.trusted().map(AsRef::as_ref)
+    /// The CAs as they were read last.
+    fn trusted(&self) -> Arc<TrustedCas> {
+        let trusted = self.trusted.read().unwrap_or_else(PoisonError::into_inner);
+        trusted.1.clone()
+    }
+
+    /// Whether the files of the CAs are still those that were read last.
+    fn knows_cas(&self) -> bool {
+        let known = self.trusted.read().unwrap_or_else(PoisonError::into_inner);
+        known.0 == ca_stamps(&self.paths)
+    }
+
+    /// The CAs of a directory that is held: a rollover may have begun or ended since the last look.
+    fn trusted_of(&self, store: &Store) -> Result<Arc<TrustedCas>, CertsError> {
+        if self.knows_cas() {
+            return Ok(self.trusted());
+        }
+        let read = TrustedCas::load(&store.paths, &self.passphrase);
+        let read = read.map_err(|error| CertsError::crypto("take over the CA", error))?;
+        Ok(Arc::new(read))
+    }
+
+    /// Reads the CAs again where their files have changed: a rollover began or ended. Whether there are others now.
+    fn look_at_cas(&self) -> Result<bool, CertsError> {
+        if self.knows_cas() {
+            return Ok(false);
+        }
+        // A process that writes them holds the lock, so what is read here belongs together.
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = Store::open(&self.paths.dir)?;
+        let stamps = ca_stamps(&self.paths);
+        let read = self.trusted_of(&store)?;
+        let mut trusted = self.trusted.write().unwrap_or_else(PoisonError::into_inner);
+        let differ = read.authorities.certificates() != trusted.1.authorities.certificates();
+        if differ {
+            info!(
+                ca = read.authorities.current.info().subject,
+                "The CA has changed"
+            );
+        }
+        *trusted = (stamps, read);
+        Ok(differ)
+    }
+
+    /// The CAs and what came with them, for `cacerts`.
+    pub(super) fn cas(&self) -> Vec<CertificateDer<'static>> {
+        self.trusted().authorities.certificates()
     }
 
     /// The index as it is now.
@@ -191,9 +224,10 @@ impl Desk {
         let issued = rules::find(&index, &digest).ok_or_else(|| {
             forbidden("this certificate did not come by an invitation of this signer".into())
         })?;
+        let trusted = self.trusted();
         let store = match issued.kind {
-            IssuedKind::Server => &self.gates,
-            _ => &self.clients,
+            IssuedKind::Server => &trusted.gates,
+            _ => &trusted.clients,
         };
         // The index decides about the end, since it may be forgiven; the chain is judged within the certificate's dates.
         let ends = issued
@@ -223,9 +257,10 @@ impl Desk {
     ) -> Result<Vec<u8>, EnrollRefusal> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut store = Store::open(&self.paths.dir)?;
+        let trusted = self.trusted_of(&store)?;
         let der = rules::redeem(
             &mut store,
-            &self.authority,
+            &trusted.authorities,
             &self.rules,
             (id, secret),
             request,
@@ -242,7 +277,10 @@ impl Desk {
     ) -> Result<Vec<u8>, EnrollRefusal> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut store = Store::open(&self.paths.dir)?;
-        rules::redeem_token(&mut store, &self.authority, token, request)
+        let trusted = self.trusted_of(&store)?;
+        let cas = &trusted.authorities;
+        let authority = cas.signs(Purpose::Client, &store.index, now());
+        rules::redeem_token(&mut store, authority, token, request)
     }
 
     /// Signs the certificate after another. Blocks on the directory's lock.
@@ -255,9 +293,10 @@ impl Desk {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut store = Store::open(&self.paths.dir)?;
         let digest = pki::fingerprint(leaf);
+        let trusted = self.trusted_of(&store)?;
         let renewed = rules::renew(
             &mut store,
-            &self.authority,
+            &trusted.authorities,
             &self.rules,
             &digest,
             request,
@@ -270,8 +309,10 @@ impl Desk {
                 "A certificate was renewed with two keys: somebody has a copy, or a backup was restored; its line is on hold until `dockgate certs allow` or a new invitation"
             );
             // The index has it; what fails here is tried again by the upkeep.
-            if let Err(fault) = crl::publish(&mut store, &self.authority, LIST_DAYS) {
-                error!(error = %error::report(&fault), "The revocation list cannot be signed");
+            for authority in trusted.authorities.iter() {
+                if let Err(fault) = crl::publish(&mut store, authority, LIST_DAYS) {
+                    error!(error = %error::report(&fault), "The revocation list cannot be signed");
+                }
             }
             drop(store);
             self.tell_gates();
@@ -281,40 +322,58 @@ impl Desk {
 
     /// What has to be done from time to time: the list, the signer's own certificate. Blocks.
     pub(super) fn look(&self) -> Result<(), CertsError> {
-        self.renew_own()?;
-        if self.list_is_due()? {
-            let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut store = Store::open(&self.paths.dir)?;
-            let list = crl::publish(&mut store, &self.authority, LIST_DAYS)?;
-            info!(
-                number = list.number_text,
-                revoked = list.entries.len(),
-                "Signed the revocation list"
-            );
+        let differ = self.look_at_cas()?;
+        self.renew_own(differ)?;
+        let trusted = self.trusted();
+        for authority in trusted.authorities.iter() {
+            if self.list_is_due(authority)? {
+                let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut store = Store::open(&self.paths.dir)?;
+                // A rollover may have ended while this waited for the directory: the next look sees to it.
+                if !self.knows_cas() {
+                    return Ok(());
+                }
+                let list = crl::publish(&mut store, authority, LIST_DAYS)?;
+                info!(
+                    ca = authority.info().subject,
+                    number = list.number_text,
+                    revoked = list.entries.len(),
+                    "Signed the revocation list"
+                );
+            }
         }
         {
             let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            denied::publish(&*self.index()?, &self.paths, &self.authority)?;
+            let store = Store::open(&self.paths.dir)?;
+            if !self.knows_cas() {
+                return Ok(());
+            }
+            rollover::refresh(&store, &trusted.authorities)?;
+            denied::publish(&*self.index()?, &self.paths, &trusted.authorities.current)?;
         }
         self.tell_gates();
         Ok(())
     }
 
     /// A change that others made, such as `certs revoke`.
-    pub(super) fn stamps(&self) -> [FileStamp; 3] {
-        [&self.paths.index, &self.paths.crl, &self.paths.ca].map(|path| stamp(path))
+    pub(super) fn stamps(&self) -> [FileStamp; 4] {
+        let paths = &self.paths;
+        [&paths.index, &paths.crl, &paths.ca, &paths.ca_key].map(|path| stamp(path))
     }
 
-    fn list_is_due(&self) -> Result<bool, CertsError> {
+    fn list_is_due(&self, authority: &Authority) -> Result<bool, CertsError> {
         let index = self.index()?;
         if !self.paths.crl.is_file() {
             // Where further CAs are trusted, a first list would leave out those that have none.
-            let alone = self.authority.trusted().count() == 1 && self.authority.info().self_issued;
+            let alone = authority.trusted().count() == 1 && authority.info().self_issued;
             return Ok(alone || index.revoked().next().is_some());
         }
-        let list = IssuedList::read(&self.paths.crl)?;
+        let lists = IssuedList::read_all(&self.paths.crl)?;
+        let Some((list, _)) = lists.into_iter().find(|(list, _)| list.is_of(authority)) else {
+            return Ok(true);
+        };
         let listed = |serial: &str| list.entries.iter().any(|entry| entry.serial == serial);
-        let ours = self.authority.info().subject_key_id.as_ref();
+        let ours = authority.info().subject_key_id.as_ref();
         let missing = index
             .revoked()
             .filter(|it| it.issuer_key_id.is_none() || it.issuer_key_id.as_ref() == ours)
@@ -337,10 +396,14 @@ impl Desk {
             Some(String::from_utf8_lossy(&bytes).into_owned())
         };
         let document = TrustDocument {
-            ca: self.authority.trust_pem(),
+            ca: self.trusted().authorities.current.trust_pem(),
             crl: text(&self.paths.crl),
             denied: text(&denied::path(&self.paths)),
         };
+        // Lists and CAs that do not belong together would be refused: the next look tells both.
+        if !self.knows_cas() {
+            return;
+        }
         self.trust.send_if_modified(|known| {
             let changed = **known != document;
             if changed {
@@ -350,79 +413,26 @@ impl Desk {
         });
     }
 
-    fn renew_own(&self) -> Result<(), CertsError> {
+    /// Makes the signer's own certificate again if it is due, and presents it with the CAs of now if `differ`.
+    fn renew_own(&self, differ: bool) -> Result<(), CertsError> {
         let path = self.paths.dir.join(CERT);
-        if path.is_file() && now() < inspect_file(&path)?.1.renewal_due() {
+        let trusted = self.trusted();
+        let is_own = |info: &Certificate| {
+            info.authority_key_id == trusted.authorities.own().info().subject_key_id
+        };
+        let fits = |info: &Certificate| now() < info.renewal_due() && is_own(info);
+        let fits = path.is_file() && fits(&inspect_file(&path)?.1);
+        if fits && !differ {
             return Ok(());
         }
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let serving = own_certificate(&self.paths, &self.authority, &self.names);
+        let serving = own_certificate(&self.paths, &trusted.authorities, &self.names);
         let serving =
             serving.map_err(|error| CertsError::crypto("renew the signer's certificate", error))?;
         *self.serving.write().unwrap_or_else(PoisonError::into_inner) = serving;
-        info!("Renewed the signer's own certificate");
+        if !fits {
+            info!("Renewed the signer's own certificate");
+        }
         Ok(())
     }
-}
-
-const CERT: &str = "signer-cert.pem";
-const KEY: &str = "signer-key.pem";
-
-/// The signer's own certificate, made if it is missing, due, by another CA or for other names.
-fn own_certificate(
-    paths: &Paths,
-    authority: &Authority,
-    names: &[San],
-) -> Result<Arc<ServerConfig>, SignerError> {
-    let (cert, key) = (paths.dir.join(CERT), paths.dir.join(KEY));
-    let fits = |info: &Certificate| {
-        info.uncovered(names).is_empty()
-            && info.sans.iter().all(|san| names.contains(san))
-            && info.authority_key_id == authority.info().subject_key_id
-            && now() < info.renewal_due()
-    };
-    let present = (cert.is_file() && key.is_file())
-        .then(|| inspect_file(&cert))
-        .transpose()?;
-    let pair = match present {
-        Some((der, info)) if fits(&info) => {
-            (der, PrivateKey::load(&key, &pki::Passphrase::Absent)?)
-        }
-        _ => {
-            let new = PrivateKey::generate(KeyType::P256)?;
-            let leaf = Leaf {
-                role: Purpose::Server,
-                subject: SubjectName::New {
-                    common_name: server_name(names),
-                    organization: None,
-                    organizational_unit: None,
-                },
-                sans: Sans::New(names),
-                days: Days::UpTo(SIGNER_DAYS),
-                rsa: false,
-            };
-            let mut store = Store::open(&paths.dir)?;
-            let made = store.sign(authority, &leaf, &new, &Grant::signer())?;
-            let pem = new.to_pem()?;
-            write::write(&key, pem.as_bytes(), FileMode::Secret, Existing::Replace)?;
-            write::write(
-                &cert,
-                made.chain_pem.as_bytes(),
-                FileMode::Public,
-                Existing::Replace,
-            )?;
-            info!(
-                until = timestamp(made.info.not_after),
-                "Made the signer's own certificate"
-            );
-            (made.der, new)
-        }
-    };
-    let chain = std::iter::once(pair.0).chain(authority.trusted().cloned());
-    Ok(tls::server(chain.collect(), &pair.1)?)
-}
-
-fn stamp(path: &Path) -> FileStamp {
-    let of = |it: Metadata| (it.ino(), it.len(), it.mtime(), it.mtime_nsec());
-    std::fs::metadata(path).map_or((0, 0, 0, 0), of)
 }

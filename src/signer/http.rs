@@ -118,7 +118,8 @@ impl Visit {
         }
         match path {
             "/.well-known/est/cacerts" => {
-                let body = message::encode(&pkcs7::encode(self.desk.cas()));
+                let body =
+                    message::encode(&pkcs7::encode(self.desk.cas().iter().map(AsRef::as_ref)));
                 document(CERTIFICATES_TYPE, body)
             }
             "/.well-known/est/csrattrs" => answer::empty(StatusCode::NO_CONTENT),

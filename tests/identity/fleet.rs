@@ -61,7 +61,7 @@ pub(crate) fn gate(options: &[&str], change: impl FnOnce(&mut Command)) -> Fleet
 }
 
 /// What one that joined presents.
-fn credential(home: &Path, context: &str) -> (Credential, CertificateDer<'static>) {
+pub(crate) fn credential(home: &Path, context: &str) -> (Credential, CertificateDer<'static>) {
     let files = joined(home, context).join("docker");
     let read = |name| CertificateDer::from_pem_file(files.join(name)).expect("a certificate");
     let who = Credential {

@@ -6,6 +6,7 @@ mod impostor;
 mod joining;
 mod programs;
 mod protocol;
+mod rollover;
 mod support;
 mod timer;
 mod travel;

@@ -32,14 +32,8 @@ fn curl_and_openssl_alone_enrol_and_renew_as_documented() {
     };
     let dir = directory();
     let signer = SignerProcess::start(dir.path(), &[]);
-    let token = invite(
-        dir.path(),
-        &[
-            "ci",
-            "--signer",
-            &format!("localhost:{}", signer.addr.port()),
-        ],
-    );
+    let address = format!("localhost:{}", signer.addr.port());
+    let token = invite(dir.path(), &["ci", "--signer", &address]);
     let parsed = Token::parse(&token).expect("a token");
     let home = tempfile::tempdir().expect("a home");
     let shell = |script: &str, token: &str| {
@@ -66,6 +60,16 @@ fn curl_and_openssl_alone_enrol_and_renew_as_documented() {
         (&second.serial, &second.spki_sha256)
     );
     shell(&renew, "");
+    // While one CA takes the place of another, both groups of lines bring both.
+    done(dir.path(), &["certs", "rollover", "--wait", "1s"]);
+    signer
+        .log
+        .wait(0, 1, |line| line["message"] == "The CA has changed");
+    shell(&renew, "");
+    let cas = || pki::pem::certificates(&home.path().join("ca.pem")).expect("the CAs");
+    assert!(cas().len() >= 2);
+    shell(&enrol, &invite(dir.path(), &["ci2", "--signer", &address]));
+    assert!(cas().len() >= 2);
     // With a CA that is not the token's, the lines stop before the secret is used.
     let mut wrong = parsed;
     wrong.ca_sha256 = [0; 32];

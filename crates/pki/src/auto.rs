@@ -18,6 +18,7 @@ use super::{
     index::Index,
     issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
     key::{self, KeyType},
+    rollover::{self, Authorities},
     san::{self, MAX_SANS, San},
     store::{ClientRequest, Grant, Paths, Store, inspect_file},
     timestamp,
@@ -130,7 +131,8 @@ fn ensure_for(
     let index = index.filter(|index| index.issued().any(|issued| issued.serial == info.serial));
     let due = match &index {
         Some(index) => renewal_reason(&info, &wanted, now)
-            .or_else(|| lost(&gone(&info, index.chosen(&info.serial), &wanted))),
+            .or_else(|| lost(&gone(&info, index.chosen(&info.serial), &wanted)))
+            .or_else(|| leaving(&paths, index, &info, now)),
         None => renewal_reason(&info, asked, now),
     };
     let Some(reason) = due else {
@@ -212,8 +214,8 @@ fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, Cert
         return Ok(actions);
     }
     complete(&store.paths)?;
-    let authority = match ca {
-        true => store.paths.authority(&Passphrase::Absent)?,
+    let authorities = match ca {
+        true => Authorities::load(&store.paths, &Passphrase::Absent)?,
         false => {
             let authority = issue::default_authority(KeyType::P256)?;
             store.put_ca(&authority, Some(&authority.key().to_pem()?), Existing::Keep)?;
@@ -222,9 +224,10 @@ fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, Cert
                 subject: info.subject.clone(),
                 sha256: info.sha256.clone(),
             });
-            authority
+            Authorities::alone(authority)
         }
     };
+    let now = issue::now();
     // The server certificate comes last: as long as it is missing, the next start carries on from here.
     if !store.paths.clients.exists() {
         // A start that was cut short may have recorded a first client that nobody has.
@@ -237,10 +240,11 @@ fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, Cert
             key_type: KeyType::P256,
         };
         let dir = store.paths.client(FIRST_CLIENT);
-        let (made, key) = store.sign_client(&authority, &grant, &request)?;
+        let authority = authorities.signs(Purpose::Client, &store.index, now);
+        let (made, key) = store.sign_client(authority, &grant, &request)?;
         store.put_client(
             &dir,
-            &authority,
+            &authorities.current,
             &made.chain_pem,
             Some(&key),
             Existing::Keep,
@@ -248,7 +252,7 @@ fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, Cert
         actions.push(Action::MadeClient { dir });
     }
     let made = store.make_server(
-        &authority,
+        authorities.signs(Purpose::Server, &store.index, now),
         &Grant::server().choosing(unasked(wanted, asked)),
         wanted,
         Days::UpTo(SERVER_DAYS),
@@ -275,6 +279,16 @@ fn lost(gone: &[&San]) -> Option<String> {
             join(gone.iter().copied())
         )
     })
+}
+
+fn leaving(
+    paths: &Paths,
+    index: &Index,
+    info: &Certificate,
+    now: OffsetDateTime,
+) -> Option<String> {
+    rollover::should_leave(paths, index, info, now)
+        .then(|| "another CA takes the place of the one that issued it".to_owned())
 }
 
 /// What is wanted and nobody asked for.
@@ -306,25 +320,26 @@ fn renew(
     // Another process may have renewed it while this one waited for the lock.
     let chosen = store.index.chosen(&info.serial).to_vec();
     let gone = gone(&info, &chosen, wanted);
-    let Some(reason) = renewal_reason(&info, wanted, now).or_else(|| lost(&gone)) else {
+    let reason = renewal_reason(&info, wanted, now)
+        .or_else(|| lost(&gone))
+        .or_else(|| leaving(paths, &store.index, &info, now));
+    let Some(reason) = reason else {
         return Ok(Action::RenewedServer {
             reason: "by another process, just now".into(),
         });
     };
-    let authority = store.paths.authority(&Passphrase::Absent)?;
-    if info.issuer != authority.info().subject
-        || info.authority_key_id.is_some()
-            && info.authority_key_id != authority.info().subject_key_id
-    {
+    let authorities = Authorities::load(&store.paths, &Passphrase::Absent)?;
+    if authorities.issuer_of(&info).is_none() {
         return Err(CertsError::refused(
             format!(
                 "it was issued by {}, not by {}",
                 info.issuer,
-                authority.info().subject
+                authorities.current.info().subject
             ),
             "",
         ));
     }
+    let authority = authorities.signs(Purpose::Server, &store.index, now);
     let public = public_key(&old)?;
     let sans = merged(&info.sans, wanted, &gone);
     let subject = info.details.subject.clone();
@@ -339,7 +354,7 @@ fn renew(
     let still = unasked(wanted, asked)
         .filter(|san| chosen.contains(&san.to_string()) || !info.sans.contains(san));
     let grant = Grant::server().choosing(still);
-    let made = store.sign(&authority, &leaf, &public, &grant)?;
+    let made = store.sign(authority, &leaf, &public, &grant)?;
     write::write(
         &paths.server_cert,
         made.chain_pem.as_bytes(),

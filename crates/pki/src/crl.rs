@@ -6,7 +6,7 @@ use rcgen::{CertificateRevocationListParams, RevocationReason, RevokedCertParams
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    CertsError,
+    Certificate, CertsError,
     index::IndexEvent,
     issue::{Authority, now},
     pem,
@@ -53,8 +53,25 @@ impl ListEntry {
 }
 
 impl IssuedList {
-    /// Reads a PEM or DER list.
+    /// Reads what a file lists: its first list, with the entries of the lists of further CAs and the earliest end.
     pub fn read(path: &Path) -> Result<Self, CertsError> {
+        let mut lists = Self::read_all(path)?;
+        let mut first = lists.swap_remove(0).0;
+        for (list, _) in lists {
+            first.entries.extend(list.entries);
+            first.next_update = first.next_update.min(list.next_update);
+        }
+        Ok(first)
+    }
+
+    /// Whether it is a list of this CA.
+    #[must_use]
+    pub fn is_of(&self, authority: &Authority) -> bool {
+        self.issuer == authority.subject()
+    }
+
+    /// Reads the lists of a PEM or DER file, at least one, each with its bytes.
+    pub fn read_all(path: &Path) -> Result<Vec<(Self, Vec<u8>)>, CertsError> {
         let bytes = write::read(path)?;
         let unexpected = |found: String| CertsError::Unexpected {
             path: path.into(),
@@ -65,15 +82,22 @@ impl IssuedList {
                 shell_word(&path.parent().unwrap_or(path).to_string_lossy())
             )),
         };
+        let parse = |der: &[u8]| {
+            let list = Self::parse(der).map_err(unexpected)?;
+            Ok((list, der.to_vec()))
+        };
         if bytes.first() == Some(&0x30) {
-            return Self::parse(&bytes).map_err(unexpected);
+            return Ok(vec![parse(&bytes)?]);
         }
         let blocks = pem::blocks(path, &bytes)?;
-        let block = blocks
-            .iter()
-            .find(|block| block.label == "X509 CRL")
-            .ok_or_else(|| unexpected(pem::describe(&blocks)))?;
-        Self::parse(&block.der).map_err(unexpected)
+        let lists = blocks.iter().filter(|block| block.label == "X509 CRL");
+        let lists: Vec<_> = lists
+            .map(|block| parse(&block.der))
+            .collect::<Result<_, CertsError>>()?;
+        match lists.is_empty() {
+            true => Err(unexpected(pem::describe(&blocks))),
+            false => Ok(lists),
+        }
     }
 
     /// From when until when it is good; at once over if it does not say.
@@ -142,16 +166,17 @@ pub fn publishable(
         ));
     }
     let path = store.paths.crl.clone();
-    let present = if path.is_file() {
-        Some(IssuedList::read(&path)?)
-    } else {
-        None
-    };
-    if let Some(present) = present
-        .as_ref()
-        .filter(|present| present.issuer != authority.subject())
-    {
-        let count = present.entries.len();
+    let mut present = None;
+    for (list, _) in lists_of(&path)? {
+        if list.is_of(authority) {
+            present = Some(list);
+            continue;
+        }
+        // Of two CAs of which one takes the place of the other, each has a list here.
+        if is_trusted(&list, authority) {
+            continue;
+        }
+        let count = list.entries.len();
         return Err(CertsError::refused(
             format!(
                 "{path:?} is the list of another CA, with {}",
@@ -163,12 +188,37 @@ pub fn publishable(
     Ok(present)
 }
 
+fn lists_of(path: &Path) -> Result<Vec<(IssuedList, Vec<u8>)>, CertsError> {
+    match path.is_file() {
+        true => IssuedList::read_all(path),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Whether a list is of a CA that is trusted beside this one.
+fn is_trusted(list: &IssuedList, authority: &Authority) -> bool {
+    let mut others = authority
+        .trusted()
+        .filter_map(|der| Certificate::read(der).ok());
+    others.any(|ca| ca.details.subject == list.issuer)
+}
+
 /// Signs the list of everything this CA has revoked: what the index says and what the present list says, so that
 /// losing either brings nobody back. Returns it as read back from what was written.
 pub fn publish(
     store: &mut Store,
     authority: &Authority,
     days: u32,
+) -> Result<IssuedList, CertsError> {
+    publish_without(store, authority, days, None)
+}
+
+/// [`publish`], without the list of a CA that goes.
+pub(crate) fn publish_without(
+    store: &mut Store,
+    authority: &Authority,
+    days: u32,
+    going: Option<&Authority>,
 ) -> Result<IssuedList, CertsError> {
     let present = publishable(store, authority, days)?;
     let path = store.paths.crl.clone();
@@ -198,13 +248,19 @@ pub fn publish(
         &[(CRL_ISSUER, authority.subject())],
         authority.key(),
     )?;
-    write::write(
-        &path,
-        pem::encode("X509 CRL", &der).as_bytes(),
-        FileMode::Public,
-        Existing::Replace,
-    )?;
-    let written = IssuedList::read(&path)?;
+    let mut lists = lists_of(&path)?;
+    lists.retain(|(list, _)| !going.is_some_and(|going| list.is_of(going)));
+    let written = IssuedList::parse(&der)
+        .map_err(|why| CertsError::crypto("read back a list just signed", why))?;
+    match lists.iter_mut().find(|(list, _)| list.is_of(authority)) {
+        Some(own) => own.1 = der,
+        None => lists.insert(0, (written.clone(), der)),
+    }
+    let text: String = lists
+        .iter()
+        .map(|(_, der)| pem::encode("X509 CRL", der).to_string())
+        .collect();
+    write::write(&path, text.as_bytes(), FileMode::Public, Existing::Replace)?;
     store.index.append(IndexEvent::Crl {
         at: timestamp(at),
         number: written.number_text.clone(),

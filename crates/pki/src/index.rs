@@ -85,9 +85,30 @@ pub enum IndexEvent {
         #[serde(flatten)]
         what: DeniedEntry,
     },
+    /// Another CA begins to take the place of the one so far.
+    Rollover(Rollover),
     /// An event of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// Another CA begins to take the place of the one so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollover {
+    /// When, RFC 3339.
+    pub at: String,
+    /// When it begins to sign clients' certificates, RFC 3339.
+    pub from: String,
+    /// SHA-256 of its certificate, lower-case hex.
+    pub sha256: String,
+}
+
+impl Rollover {
+    /// When the next CA begins to sign clients' certificates; at once if that cannot be read.
+    #[must_use]
+    pub fn from(&self) -> OffsetDateTime {
+        OffsetDateTime::parse(&self.from, &Rfc3339).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
 }
 
 /// What every gate refuses, whatever the revocation lists say.
@@ -353,6 +374,15 @@ impl Index {
             _ => None,
         };
         self.events.iter().rev().find_map(said).unwrap_or(false)
+    }
+
+    /// The last time that another CA began to take over.
+    #[must_use]
+    pub fn rollover(&self) -> Option<&Rollover> {
+        self.events.iter().rev().find_map(|event| match event {
+            IndexEvent::Rollover(rollover) => Some(rollover),
+            _ => None,
+        })
     }
 
     /// What every gate refuses, and how many changes led to it.

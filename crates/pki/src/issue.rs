@@ -31,6 +31,9 @@ pub const BACKDATE: Duration = Duration::minutes(5);
 /// A distinguished name without attributes, in DER.
 const EMPTY_NAME: &[u8] = &[0x30, 0];
 
+/// Life of what one CA certifies of another, in days.
+const CERTIFIED_DAYS: u32 = 90;
+
 /// The most days anything may live: RFC 5280's dates end in 9999, people's plans long before.
 const MAX_DAYS: u32 = 36_500;
 
@@ -102,6 +105,20 @@ pub enum Sans<'a> {
 impl Authority {
     /// Makes a new CA, good for leaves only (`pathLenConstraint` 0).
     pub fn create(common_name: &str, key: PrivateKey, days: u32) -> Result<Self, CertsError> {
+        Self::create_with(common_name, key, days, 0)
+    }
+
+    /// Makes a new CA that may certify another one besides (`pathLenConstraint` 1), see [`Self::certify`].
+    pub fn create_above(common_name: &str, key: PrivateKey, days: u32) -> Result<Self, CertsError> {
+        Self::create_with(common_name, key, days, 1)
+    }
+
+    fn create_with(
+        common_name: &str,
+        key: PrivateKey,
+        days: u32,
+        below: u8,
+    ) -> Result<Self, CertsError> {
         check_days(days)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -111,7 +128,7 @@ impl Authority {
         params.not_before = now() - BACKDATE;
         params.not_after = now() + Duration::days(i64::from(days));
         params.serial_number = Some(random_serial()?);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.use_authority_key_identifier_extension = true;
         let certificate = params
@@ -257,6 +274,31 @@ impl Authority {
         let draft = params
             .signed_by(public, &self.drafting())
             .map_err(|source| CertsError::crypto("encode a certificate", source))?;
+        resign(draft.der(), &fields, &self.key).map(CertificateDer::from)
+    }
+
+    /// Certifies another CA, for servers alone: a peer that trusts this one can check the certificates of that one's servers.
+    ///
+    /// # Errors
+    /// When a name cannot be encoded, or the key does not sign.
+    pub fn certify(&self, other: &Self) -> Result<CertificateDer<'static>, CertsError> {
+        let mut params = CertificateParams::default();
+        let end = self.info.not_after.min(other.info.not_after);
+        params.not_before = now() - BACKDATE;
+        params.not_after = end.min(now() + Duration::days(i64::from(CERTIFIED_DAYS)));
+        params.serial_number = Some(random_serial()?);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.use_authority_key_identifier_extension = true;
+        params.key_identifier_method = other.key_id_method();
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let draft = params
+            .signed_by(&other.key, &self.drafting())
+            .map_err(|source| CertsError::crypto("encode a certificate", source))?;
+        let fields: [(usize, &[u8]); 2] = [
+            (CERTIFICATE_ISSUER, &self.subject),
+            (CERTIFICATE_SUBJECT, &other.subject),
+        ];
         resign(draft.der(), &fields, &self.key).map(CertificateDer::from)
     }
 

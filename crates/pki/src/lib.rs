@@ -27,6 +27,7 @@ pub mod pem;
 pub mod pkcs7;
 pub mod request;
 pub mod resign;
+pub mod rollover;
 pub mod write;
 
 pub use error::CertsError;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::bundle::{self, BundleFiles};
-use super::{authority, dir_option};
+use super::{authorities, dir_option};
 use crate::cli::certs::{Bundle, ClientArgs};
 use crate::command::output::Output;
 use pki::{
-    CertsError,
+    CertsError, Purpose,
     crl::IssuedList,
     index::Index,
     issue::{CLIENT_DAYS, Days, now},
@@ -49,7 +49,8 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         refuse_existing(path, existing, &hint)?;
     }
     let grant = store.grant_client(&args.name, existing)?;
-    let authority = authority(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths)?;
+    let authority = authorities.signs(Purpose::Client, &store.index, now());
     let request = ClientRequest {
         organization: args.o.as_deref(),
         organizational_unit: args.ou.as_deref(),
@@ -57,7 +58,7 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         days: Days::from_option(args.days, CLIENT_DAYS),
         key_type: args.key_type,
     };
-    let (made, key) = store.sign_client(&authority, &grant, &request)?;
+    let (made, key) = store.sign_client(authority, &grant, &request)?;
     let address = bundle::address(args.host.as_deref(), &store.paths);
     if args.stdout {
         output.stand_aside();
@@ -70,14 +71,14 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
     output.line(format!("  serial       {}", made.info.serial));
     let files = || {
         Ok::<_, CertsError>(BundleFiles {
-            ca: authority.trust_pem(),
+            ca: authorities.current.trust_pem(),
             cert: made.chain_pem.clone(),
             key: key.to_pem()?,
         })
     };
     if let Some(path) = &args.bundle {
         files()?.write(path, &bundle::readme(&args.name, &address), existing)?;
-        store.put_client(&home, &authority, &made.chain_pem, None, existing)?;
+        store.put_client(&home, &authorities.current, &made.chain_pem, None, existing)?;
         output.line(format!(
             "  bundle       {} (holds the only copy of the key)",
             path.display()
@@ -89,11 +90,17 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         ));
     } else if args.stdout {
         let secret = files()?.to_pem();
-        store.put_client(&home, &authority, &made.chain_pem, None, existing)?;
+        store.put_client(&home, &authorities.current, &made.chain_pem, None, existing)?;
         output.secret(&secret);
         output.line("  key, certificate and CA were printed; the key is kept nowhere else");
     } else {
-        store.put_client(target, &authority, &made.chain_pem, Some(&key), existing)?;
+        store.put_client(
+            target,
+            &authorities.current,
+            &made.chain_pem,
+            Some(&key),
+            existing,
+        )?;
         output.line(format!(
             "  directory    {} (ca.pem, cert.pem, key.pem)",
             target.display()

@@ -1,11 +1,11 @@
 //! `certs init` and `certs server`.
 
-use super::{authority, dir_option, names, server_names};
+use super::{authorities, dir_option, names, server_names};
 use crate::cli::certs::{Init, Server};
 use crate::command::output::Output;
 use pki::{
-    CertsError, Passphrase,
-    issue::{Authority, Days, SERVER_DAYS, default_ca_name},
+    CertsError, Passphrase, Purpose,
+    issue::{Authority, Days, SERVER_DAYS, default_ca_name, now},
     key::PrivateKey,
     name,
     store::{Made, Paths, Store},
@@ -40,7 +40,7 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
         refuse_existing(path, existing, &hint)?;
     }
     let authority = if imported {
-        let authority = authority(&args.ca, &store.paths)?;
+        let authority = authorities(&args.ca, &store.paths)?.current;
         store.put_ca(&authority, None, existing)?;
         output.line(format!(
             "took over the CA {} in {}",
@@ -98,9 +98,10 @@ pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), Certs
     for path in [&store.paths.server_cert, &store.paths.server_key] {
         refuse_existing(path, existing, &hint)?;
     }
-    let authority = authority(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths)?;
+    let authority = authorities.signs(Purpose::Server, &store.index, now());
     let made = store.make_server(
-        &authority,
+        authority,
         &grant,
         &sans,
         Days::from_option(args.days, SERVER_DAYS),
@@ -108,7 +109,7 @@ pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), Certs
         existing,
     )?;
     if !store.paths.ca.is_file() {
-        store.put_ca(&authority, None, Existing::Keep)?;
+        store.put_ca(authority, None, Existing::Keep)?;
     }
     describe_server(output, &store.paths, &made);
     output.next(serve_line(&store.paths));

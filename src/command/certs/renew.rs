@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{authority, dir_option, list::present};
+use super::{authorities, dir_option, list::present};
 use crate::cli::certs::Renew;
 use crate::command::output::Output;
 use pki::{
@@ -10,8 +10,9 @@ use pki::{
     auto::public_key,
     crl::{self, IssuedList},
     index::IssuedKind,
-    issue::{Authority, Days, Leaf, Sans, SubjectName, now},
+    issue::{Days, Leaf, Sans, SubjectName, now},
     key::{KeyType, PrivateKey},
+    rollover::Authorities,
     store::{Grant, Store, inspect_file},
     timestamp,
     write::{self, Existing, FileMode},
@@ -67,10 +68,10 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
         output.line("nothing is due");
         return Ok(());
     }
-    let authority = authority(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths)?;
     let mut failures = Vec::new();
     for target in &wanted {
-        match renew_one(args, &mut store, &authority, target) {
+        match renew_one(args, &mut store, &authorities, target) {
             Ok(line) => output.line(line),
             Err(error) if !args.all => return Err(error),
             // One bad certificate must not let the others expire.
@@ -78,12 +79,14 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
         }
     }
     if crl_due {
-        let list = crl::publish(&mut store, &authority, pki::CRL_DAYS)?;
-        output.line(format!(
-            "signed {} again, number {}",
-            store.paths.crl.display(),
-            list.number_text
-        ));
+        for authority in authorities.iter() {
+            let list = crl::publish(&mut store, authority, pki::CRL_DAYS)?;
+            output.line(format!(
+                "signed {} again, number {}",
+                store.paths.crl.display(),
+                list.number_text
+            ));
+        }
     }
     if wanted
         .iter()
@@ -171,7 +174,7 @@ fn targets(args: &Renew, store: &Store) -> Result<Vec<RenewTarget>, CertsError> 
 fn renew_one(
     args: &Renew,
     store: &mut Store,
-    authority: &Authority,
+    authorities: &Authorities,
     target: &RenewTarget,
 ) -> Result<String, CertsError> {
     let (old, info) = inspect_file(&target.certificate)?;
@@ -181,19 +184,16 @@ fn renew_one(
                 "{:?} is a CA; renewing it would not reach the clients that trust it",
                 target.certificate
             ),
-            "make a new CA beside it and trust both until every client has moved",
+            "`dockgate certs rollover` replaces a CA without a gap",
         ));
     }
-    let ours = info.issuer == authority.info().subject
-        && (info.authority_key_id.is_none()
-            || info.authority_key_id == authority.info().subject_key_id);
-    if !ours {
+    if authorities.issuer_of(&info).is_none() {
         return Err(CertsError::refused(
             format!(
                 "{:?} was issued by {}, not by {}",
                 target.certificate,
                 info.issuer,
-                authority.info().subject
+                authorities.current.info().subject
             ),
             "name the CA that issued it with --ca-cert FILE --ca-key FILE",
         ));
@@ -215,6 +215,7 @@ fn renew_one(
         days: Days::from_option(args.days, lifetime(&info)),
         rsa: info.key.starts_with("RSA"),
     };
+    let authority = authorities.signs(leaf.role, &store.index, now());
     let made = if args.new_key {
         let key = PrivateKey::generate(same_kind(&info.key))?;
         let made = store.sign(authority, &leaf, &key, &grant)?;
@@ -234,6 +235,16 @@ fn renew_one(
         FileMode::Public,
         Existing::Replace,
     )?;
+    let bundle = target.certificate.with_file_name("ca.pem");
+    if authorities.previous().is_some() && bundle.starts_with(&store.paths.clients) {
+        let text = authorities.current.trust_pem();
+        write::write(
+            &bundle,
+            text.as_bytes(),
+            FileMode::Public,
+            Existing::Replace,
+        )?;
+    }
     let key = if args.new_key {
         "a new key"
     } else {

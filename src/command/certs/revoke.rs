@@ -2,24 +2,25 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::authority;
+use super::authorities;
 use crate::cli::certs::{Allow, Crl as CrlArgs, Revoke};
 use crate::command::output::Output;
 use enroll::rules::{self, InvitationState};
 use pki::{
     CertsError, Purpose,
     crl::{self, IssuedList},
-    index::{HOLD, IndexEvent, IndexRevocation, IssuedKind},
-    issue::{Authority, now},
+    index::{HOLD, IndexEvent, IndexRevocation, Issued, IssuedKind},
+    issue::now,
+    rollover::Authorities,
     store::{Store, inspect_file},
     timestamp,
 };
 
 pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
-    let authority = authority(&args.ca, &store.paths)?;
-    crl::publishable(&store, &authority, args.crl_days)?;
-    let serials = serials(args, &store, &authority)?;
+    let authorities = authorities(&args.ca, &store.paths)?;
+    publishable(&store, &authorities, args.crl_days)?;
+    let serials = serials(args, &store, &authorities)?;
     let what = args.target.as_deref().unwrap_or("server");
     for serial in serials {
         let known = store.index.revocation(&serial);
@@ -34,13 +35,13 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
             at: timestamp(now()),
             serial: serial.clone(),
             reason: args.reason.word().into(),
-            issuer_key_id: authority.info().subject_key_id.clone(),
+            issuer_key_id: issuer(&serial, &store, &authorities),
         }))?;
         output.line(format!("revoked {what}, serial {serial}"));
     }
-    let list = crl::publish(&mut store, &authority, args.crl_days)?;
+    let lists = publish(&mut store, &authorities, args.crl_days)?;
     uninvite(what, &mut store, output)?;
-    describe(output, &store, &list);
+    describe(output, &store, &lists);
     if args.server {
         output.line(format!(
             "clients do not read revocation lists: make another pair with `dockgate certs server --force{}`",
@@ -52,22 +53,48 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
 
 pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
-    let authority = authority(&args.ca, &store.paths)?;
-    crl::publishable(&store, &authority, args.crl_days)?;
+    let authorities = authorities(&args.ca, &store.paths)?;
+    publishable(&store, &authorities, args.crl_days)?;
     for serial in rules::allow(&mut store, &args.name, now())? {
         output.line(format!("{}, serial {serial}, is good again", args.name));
     }
-    let list = crl::publish(&mut store, &authority, args.crl_days)?;
-    describe(output, &store, &list);
+    let lists = publish(&mut store, &authorities, args.crl_days)?;
+    describe(output, &store, &lists);
     Ok(())
 }
 
 pub(super) fn crl(args: &CrlArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
-    let authority = authority(&args.ca, &store.paths)?;
-    let list = crl::publish(&mut store, &authority, args.days)?;
-    describe(output, &store, &list);
+    let authorities = authorities(&args.ca, &store.paths)?;
+    let lists = publish(&mut store, &authorities, args.days)?;
+    describe(output, &store, &lists);
     Ok(())
+}
+
+/// Whether each CA's list can be signed, asked before anything is recorded.
+fn publishable(store: &Store, authorities: &Authorities, days: u32) -> Result<(), CertsError> {
+    authorities
+        .iter()
+        .try_for_each(|authority| crl::publishable(store, authority, days).map(drop))
+}
+
+fn publish(
+    store: &mut Store,
+    authorities: &Authorities,
+    days: u32,
+) -> Result<Vec<IssuedList>, CertsError> {
+    let publish = |authority| crl::publish(store, authority, days);
+    authorities.iter().map(publish).collect()
+}
+
+/// The CA whose list a serial number belongs on; none where it may be either's, which puts it on both.
+fn issuer(serial: &str, store: &Store, authorities: &Authorities) -> Option<String> {
+    let issued = store.index.issued().find(|issued| issued.serial == serial);
+    match issued {
+        Some(issued) => issued.issuer_key_id.clone(),
+        None if authorities.previous().is_some() => None,
+        None => authorities.current.info().subject_key_id.clone(),
+    }
 }
 
 /// Takes back the open invitations of a name that was revoked: they would bring it in again.
@@ -86,14 +113,16 @@ fn uninvite(name: &str, store: &mut Store, output: &mut Output<'_>) -> Result<()
     Ok(())
 }
 
-fn describe(output: &mut Output<'_>, store: &Store, list: &IssuedList) {
+fn describe(output: &mut Output<'_>, store: &Store, lists: &[IssuedList]) {
     let path = store.paths.crl.display();
-    let until = list.next_update.map(timestamp).unwrap_or_default();
-    output.line(format!(
-        "signed {path}, number {}, {} revoked, good until {until}",
-        list.number_text,
-        list.entries.len()
-    ));
+    for list in lists {
+        let until = list.next_update.map(timestamp).unwrap_or_default();
+        output.line(format!(
+            "signed {path}, number {}, {} revoked, good until {until}",
+            list.number_text,
+            list.entries.len()
+        ));
+    }
     output.next(format!("a gate that has {path} as its --tlscrl reads it within --reload-interval, or at once by `dockgate reload`"));
     output.line(format!(
         "before it expires: dockgate certs crl{} (or renew --all --if-due from a timer)",
@@ -105,7 +134,11 @@ fn describe(output: &mut Output<'_>, store: &Store, list: &IssuedList) {
 /// earlier one valid, and taking back only the latest would let the holder in with the other. What is a server's is only meant
 /// with `--server`, however it is named.
 #[expect(clippy::too_many_lines, reason = "sequence")]
-fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<String>, CertsError> {
+fn serials(
+    args: &Revoke,
+    store: &Store,
+    authorities: &Authorities,
+) -> Result<Vec<String>, CertsError> {
     let kind = if args.server {
         IssuedKind::Server
     } else {
@@ -116,7 +149,7 @@ fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<St
         .as_deref()
         .filter(|name| !args.server || *name != "server")
     else {
-        let serials = by_name(kind, "server", store, authority)?;
+        let serials = by_name(kind, "server", store, authorities)?;
         return match serials.is_empty() {
             true => Err(CertsError::refused(
                 format!(
@@ -129,7 +162,7 @@ fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<St
         };
     };
     if args.server {
-        let serials = by_name(kind, target, store, authority)?;
+        let serials = by_name(kind, target, store, authorities)?;
         if !serials.is_empty() {
             return Ok(serials);
         }
@@ -143,14 +176,14 @@ fn serials(args: &Revoke, store: &Store, authority: &Authority) -> Result<Vec<St
                 ),
             ));
         }
-        let serials = by_name(kind, target, store, authority)?;
+        let serials = by_name(kind, target, store, authorities)?;
         if !serials.is_empty() {
             return Ok(serials);
         }
     }
     let path = Path::new(target);
     let serial = if path.is_file() {
-        from_file(path, authority)?
+        from_file(path, authorities)?
     } else {
         serial_number(target, store).ok_or_else(|| unknown(target, store))?
     };
@@ -182,21 +215,25 @@ fn by_name(
     kind: IssuedKind,
     name: &str,
     store: &Store,
-    authority: &Authority,
+    authorities: &Authorities,
 ) -> Result<Vec<String>, CertsError> {
     let now = now();
+    let is_ours = |issued: &Issued| {
+        let mut ours = authorities.iter();
+        ours.any(|it| it.info().subject_key_id == issued.issuer_key_id)
+    };
     let mut serials: Vec<_> = store
         .index
         .issued()
         .filter(|issued| issued.kind == kind && issued.name == name && issued.is_alive(now))
-        .filter(|issued| issued.issuer_key_id == authority.info().subject_key_id)
+        .filter(|issued| is_ours(issued))
         .map(|issued| issued.serial.clone())
         .collect();
     for (_, _, path) in super::list::present(&store.paths)
         .into_iter()
         .filter(|(is, held, _)| *is == kind && held == name)
     {
-        serials.push(from_file(&path, authority)?);
+        serials.push(from_file(&path, authorities)?);
     }
     let mut seen = BTreeSet::new();
     serials.retain(|serial| seen.insert(serial.clone()));
@@ -277,19 +314,21 @@ fn serial_number(target: &str, store: &Store) -> Option<String> {
     (known || !plain || hex.len() >= 16).then_some(serial)
 }
 
-fn from_file(path: &Path, authority: &Authority) -> Result<String, CertsError> {
+fn from_file(path: &Path, authorities: &Authorities) -> Result<String, CertsError> {
     let (_, info) = inspect_file(path)?;
-    if info.issuer != authority.info().subject {
+    let mut ours = authorities.iter();
+    if !ours.any(|it| it.info().subject == info.issuer) {
         return Err(CertsError::refused(
             format!(
                 "{path:?} was issued by {}, not by {}",
                 info.issuer,
-                authority.info().subject
+                authorities.current.info().subject
             ),
             "only the CA that issued a certificate can revoke it; name it with --ca-cert FILE --ca-key FILE",
         ));
     }
-    if info.sha256 == authority.info().sha256 {
+    let mut ours = authorities.iter();
+    if ours.any(|it| it.info().sha256 == info.sha256) {
         return Err(CertsError::refused(
             format!("{path:?} is the CA itself; its own list cannot revoke it"),
             "take it out of --tlscacert instead",

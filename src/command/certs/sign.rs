@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
-use super::{authority, dir_option};
+use super::{authorities, dir_option};
 use crate::cli::certs::Sign;
 use crate::command::output::Output;
 use crate::tls::config::algorithms;
 use pki::{
     CertsError, Purpose,
-    issue::{CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
+    issue::{CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName, now},
     name, pem,
     request::{self, SigningRequest},
     san::{self, San},
@@ -41,7 +41,8 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
     )?;
     let mut store = Store::open(&args.ca.dir.dir)?;
     let grant = grant(args, role, &request, &store, existing)?;
-    let authority = authority(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths)?;
+    let authority = authorities.signs(role, &store.index, now());
     let common_name = match (role, &args.name) {
         (Purpose::Client, _) => grant.name(),
         (Purpose::Server, Some(given)) => given,
@@ -64,7 +65,7 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
         ),
         rsa: request.rsa,
     };
-    let made = store.sign(&authority, &leaf, &request.public, &grant)?;
+    let made = store.sign(authority, &leaf, &request.public, &grant)?;
     write::write(&out, made.chain_pem.as_bytes(), FileMode::Public, existing)?;
     tell(output, args, role, &made, &request, &out);
     Ok(())

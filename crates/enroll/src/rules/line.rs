@@ -6,8 +6,9 @@ use data_encoding::BASE64;
 use pki::{
     Certificate, CertsError, Purpose,
     index::{HOLD, Index, IndexEvent, IndexRevocation, Issued, IssuedKind},
-    issue::{Authority, Days, Leaf, Sans, SubjectName},
+    issue::{Days, Leaf, Sans, SubjectName},
     request::SigningRequest,
+    rollover::Authorities,
     san::{self, San},
     store::{Enrolment, Grant, Store, server_name},
     timestamp,
@@ -25,7 +26,7 @@ use crate::token::Secret;
 /// When the invitation cannot be used, or the request's key cannot.
 pub fn redeem(
     store: &mut Store,
-    authority: &Authority,
+    authorities: &Authorities,
     rules: &SigningRules,
     (id, secret): (&str, &Secret),
     request: &SigningRequest,
@@ -66,6 +67,7 @@ pub fn redeem(
         life_secs: life,
     };
     let grant = Grant::enrolled(invitation.kind, &invitation.name, enrolment);
+    let authority = authorities.signs(leaf.role, &store.index, now);
     let made = store.sign(authority, &leaf, &request.public, &grant)?;
     Ok(made.der.to_vec())
 }
@@ -95,7 +97,7 @@ pub fn find<'i>(index: &'i Index, sha256: &str) -> Option<&'i Issued> {
 /// returns; the caller publishes the list.
 pub fn renew(
     store: &mut Store,
-    authority: &Authority,
+    authorities: &Authorities,
     rules: &SigningRules,
     sha256: &str,
     request: &SigningRequest,
@@ -128,7 +130,7 @@ pub fn renew(
     same_names(&old, request)?;
     if let Some(next) = store.index.successor(&held.serial).cloned() {
         if next.spki_sha256 != request.spki_sha256 {
-            return Err(copy(store, authority, &held, now)?);
+            return Err(copy(store, &held, now)?);
         }
         if store.index.revocation(&next.serial).is_some() {
             return Err(forbidden("the certificate after this one is revoked"));
@@ -154,6 +156,7 @@ pub fn renew(
         rsa: request.rsa,
     };
     let grant = Grant::enrolled(held.kind, &held.name, enrolment);
+    let authority = authorities.signs(leaf.role, &store.index, now);
     let made = store.sign(authority, &leaf, &request.public, &grant)?;
     Ok(made.der.to_vec())
 }
@@ -197,29 +200,26 @@ fn same_names(old: &Certificate, request: &SigningRequest) -> Result<(), EnrollR
 /// Puts every certificate of a line on hold.
 fn copy(
     store: &mut Store,
-    authority: &Authority,
     held: &Issued,
     now: OffsetDateTime,
 ) -> Result<EnrollRefusal, CertsError> {
     let line = line_of(&store.index, &held.serial);
-    let serials: Vec<String> = store
+    let held_now: Vec<Issued> = store
         .index
         .issued()
         .filter(|issued| line.contains(issued.serial.as_str()) && issued.is_alive(now))
         .filter(|issued| store.index.revocation(&issued.serial).is_none())
-        .map(|issued| issued.serial.clone())
+        .cloned()
         .collect();
-    let events: Vec<_> = serials
-        .iter()
-        .map(|serial| {
-            IndexEvent::Revoked(IndexRevocation {
-                at: timestamp(now),
-                serial: serial.clone(),
-                reason: HOLD.into(),
-                issuer_key_id: authority.info().subject_key_id.clone(),
-            })
+    let serials = held_now.iter().map(|it| it.serial.clone()).collect();
+    let events = held_now.into_iter().map(|issued| {
+        IndexEvent::Revoked(IndexRevocation {
+            at: timestamp(now),
+            serial: issued.serial,
+            reason: HOLD.into(),
+            issuer_key_id: issued.issuer_key_id,
         })
-        .collect();
+    });
     store.index.append_all(events)?;
     Ok(EnrollRefusal::Copy {
         name: held.name.clone(),

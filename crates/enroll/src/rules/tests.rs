@@ -9,6 +9,7 @@ use pki::{
     issue::{default_authority, now},
     key::{KeyType, PrivateKey},
     request::SigningRequest,
+    rollover::Authorities,
     store::{Paths, Store},
     write::Existing,
 };
@@ -73,11 +74,11 @@ fn redeem(
     key: &PrivateKey,
 ) -> Result<Certificate, EnrollRefusal> {
     let mut store = Store::open(dir)?;
-    let authority = store.paths.authority(&Passphrase::Absent)?;
+    let authorities = Authorities::load(&store.paths, &Passphrase::Absent)?;
     let rules = SigningRules::default();
     let der = super::redeem(
         &mut store,
-        &authority,
+        &authorities,
         &rules,
         (id, secret),
         &request(key),
@@ -96,9 +97,16 @@ fn renew_with(
     request: &SigningRequest,
 ) -> Result<Certificate, EnrollRefusal> {
     let mut store = Store::open(dir)?;
-    let authority = store.paths.authority(&Passphrase::Absent)?;
+    let authorities = Authorities::load(&store.paths, &Passphrase::Absent)?;
     let rules = SigningRules::default();
-    let der = super::renew(&mut store, &authority, &rules, &held.sha256, request, now())?;
+    let der = super::renew(
+        &mut store,
+        &authorities,
+        &rules,
+        &held.sha256,
+        request,
+        now(),
+    )?;
     Ok(Certificate::read(&der).expect("a certificate"))
 }
 
@@ -240,7 +248,7 @@ fn a_request_that_cannot_be_used_burns_no_use() {
         ..request(&key())
     };
     let mut store = Store::open(dir.path()).expect("open it");
-    let authority = store.paths.authority(&Passphrase::Absent).expect("the CA");
+    let authorities = Authorities::load(&store.paths, &Passphrase::Absent).expect("the CA");
     for kind in [
         "RSA 1024",
         "RSA 8192",
@@ -255,7 +263,7 @@ fn a_request_that_cannot_be_used_burns_no_use() {
         };
         let tried = super::redeem(
             &mut store,
-            &authority,
+            &authorities,
             &SigningRules::default(),
             (&invitation.0, &invitation.1),
             &weak,
@@ -396,7 +404,7 @@ fn what_has_ended_is_not_renewed_unless_the_signer_forgives_it() {
     let dir = directory();
     let first = redeem(dir.path(), &invited(dir.path(), &alice()), &key()).expect("the first");
     let mut store = Store::open(dir.path()).expect("open it");
-    let authority = store.paths.authority(&Passphrase::Absent).expect("the CA");
+    let authorities = Authorities::load(&store.paths, &Passphrase::Absent).expect("the CA");
     let later = now() + Duration::seconds(700);
     let mut tried = |late_secs| {
         let rules = SigningRules {
@@ -405,7 +413,7 @@ fn what_has_ended_is_not_renewed_unless_the_signer_forgives_it() {
         };
         super::renew(
             &mut store,
-            &authority,
+            &authorities,
             &rules,
             &first.sha256,
             &request(&key()),
