@@ -1,10 +1,15 @@
 //! Judged builds with real buildx, bake and compose: each deny beside its allow.
 
+mod debugged;
+mod fetched;
+mod stored;
+
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::support::client::Side;
+use crate::support::engine::Engine;
 use crate::support::gate::Gate;
 use crate::support::process::Process;
 use crate::support::suite::{Case, Suite};
@@ -37,6 +42,20 @@ pub(crate) fn cases() -> Vec<Case> {
             run: registries,
         },
         Case {
+            name: "policy_judged_stored__archives_and_caches_in_a_registry",
+            needs: &["BUILDX", "REGISTRY"],
+            run: stored::stored,
+        },
+        Case {
+            name: "policy_judged_fetched__repositories_and_files_that_are_listed",
+            needs: &["BUILDX", "GIT"],
+            run: fetched::fetched,
+        },
+        case(
+            "policy_judged_debug__runs_programs_where_the_role_says_so",
+            debugged::debugged,
+        ),
+        Case {
             name: "policy_judged_compose__builds_by_the_same_rules",
             needs: &["BUILDX", "COMPOSE"],
             run: compose,
@@ -60,6 +79,17 @@ impl<'a> Makers<'a> {
     fn with(
         suite: &'a Suite,
         name: &'a str,
+        images_and_tag: (&str, &str),
+        build: &str,
+    ) -> Verdict<Self> {
+        Self::before(suite, name, &suite.engine, images_and_tag, build)
+    }
+
+    /// The same in front of this engine.
+    fn before(
+        suite: &'a Suite,
+        name: &'a str,
+        engine: &Engine,
         (images, tag): (&str, &str),
         build: &str,
     ) -> Verdict<Self> {
@@ -77,7 +107,7 @@ impl<'a> Makers<'a> {
         );
         fs::write(&policy, text).context("write the policy")?;
         let policy = path(&policy)?;
-        let gate = Gate::start(&suite.pki, &suite.engine.socket, &["--policy", &*policy])?;
+        let gate = Gate::start(&suite.pki, &engine.socket, &["--policy", &*policy])?;
         Ok(Self { suite, name, gate })
     }
 
@@ -296,7 +326,12 @@ fn frontends(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A registry on loopback, which the engine talks to without TLS.
-fn registries(suite: &Suite, name: &str) -> Verdict {
+struct Registry {
+    addr: String,
+    _process: Process,
+}
+
+fn registry(suite: &Suite, name: &str) -> Verdict<Registry> {
     let directory = suite.scratch(&format!("{name}-registry"))?;
     let mut command = Command::new(suite.tools.get("REGISTRY")?);
     let settings = directory.join("registry.yml");
@@ -306,15 +341,24 @@ fn registries(suite: &Suite, name: &str) -> Verdict {
     );
     fs::write(&settings, text).context("write the registry's settings")?;
     command.arg("serve").arg(&settings);
-    let registry = Process::start(command, "the registry")?;
-    let listening = registry
+    let process = Process::start(command, "the registry")?;
+    let addr = process
         .stderr
         .wait_for(START, |text| {
             let (_, rest) = text.split_once("listening on ")?;
             let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
             Some(rest[..end].to_owned())
         })
-        .ok_or_else(|| format!("the registry does not listen: {}", registry.transcript()))?;
+        .ok_or_else(|| format!("the registry does not listen: {}", process.transcript()))?;
+    Ok(Registry {
+        addr,
+        _process: process,
+    })
+}
+
+fn registries(suite: &Suite, name: &str) -> Verdict {
+    let registry = registry(suite, name)?;
+    let listening = &registry.addr;
     let images = format!("docker.io/library/*\", \"{listening}/base/**\", \"{listening}/ci/**");
     let tag = format!(", \"{listening}/ci/**\", \"{listening}/base/**\"");
     let build = format!(
@@ -322,7 +366,7 @@ fn registries(suite: &Suite, name: &str) -> Verdict {
     );
     let makers = Makers::with(suite, name, (&images, &tag), &build)?;
     let team = makers.side(TEAM)?;
-    let at = |script: &str| script.replace("HOST", &listening);
+    let at = |script: &str| script.replace("HOST", listening);
     for script in [
         "build -t HOST/base/one --push ctx 2>&1",
         "build -o type=image,name=HOST/ci/app:1,push=1 ctx 2>&1",
@@ -356,7 +400,8 @@ fn registries(suite: &Suite, name: &str) -> Verdict {
     ] {
         fails(&team, &at(script), part)?;
     }
-    // A cache that does not exist is no error, so this shows only that it may be asked for.
+    // A cache that does not exist is no error, so this shows only that it may be asked for; the engine that keeps images in
+    // containerd has one.
     passes(
         &team,
         &at("build --cache-from HOST/cache/app -t $N ctx 2>&1"),

@@ -47,6 +47,22 @@ impl Engine {
         directory: &Path,
         environment: Vec<(&'static str, String)>,
     ) -> Verdict<Self> {
+        Self::start_set(tools, directory, environment, "")
+    }
+
+    /// The same, of an engine that keeps its images in containerd.
+    pub(crate) fn start_with_containerd_images(tools: &Tools, directory: &Path) -> Verdict<Self> {
+        let environment = vec![("DOCKGATE_E2E_STORAGE", "overlayfs".to_owned())];
+        let setting = r#","features":{"containerd-snapshotter":true}"#;
+        Self::start_set(tools, directory, environment, setting)
+    }
+
+    fn start_set(
+        tools: &Tools,
+        directory: &Path,
+        environment: Vec<(&'static str, String)>,
+        setting: &str,
+    ) -> Verdict<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "starting a Docker Engine needs root"
@@ -54,7 +70,9 @@ impl Engine {
         let dockerd = tools.get("DOCKERD")?;
         tools.get("CONTAINERD")?;
         fs::create_dir_all(directory).context("make the engine's directory")?;
-        let settings = r#"{"bridge":"none","iptables":false,"ip6tables":false,"ip-forward":false,"shutdown-timeout":2}"#;
+        let settings = format!(
+            r#"{{"bridge":"none","iptables":false,"ip6tables":false,"ip-forward":false,"shutdown-timeout":2{setting}}}"#
+        );
         fs::write(directory.join("daemon.json"), settings)
             .context("write the engine's daemon.json")?;
         let mut engine = Self {

@@ -70,6 +70,7 @@ const NAMES: &[(&str, &str, &[&str])] = &[
     ("BUSYBOX", "busybox", &[]),
     ("BOLLARD", "", &[]),
     ("REGISTRY", "docker-registry", &[]),
+    ("GIT", "git", &[]),
 ];
 
 impl Tools {
