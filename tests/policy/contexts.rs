@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use policy::{Denied, Policy, Step};
 use proptest::prelude::*;
 
-use crate::support::{Ask, limits};
+use crate::support::{Ask, limits, role};
 
 /// An archive of these files.
 pub(crate) fn tar(files: &[(&str, &str)]) -> Vec<u8> {
@@ -81,6 +81,57 @@ fn rule_with(limit: &str, query: &str, dockerfile: &str) -> Option<&'static str>
 }
 
 const LIMITS: &str = "images = [\"docker.io/library/**\", \"registry.example.com/**\"]\nfetch = [\"files.example.com\"]";
+
+#[test]
+fn a_dockerfile_gives_no_label_of_the_gates_own() {
+    let limit = "tags = [\"t/**\"]\nimages = [\"**\"]";
+    let scoped = role(&format!(
+        "scope = \"own\"\nbase = \"ci\"\n[role.team.shared]\nnetworks = [\"bridge\"]\n[role.team.limits]\n{limit}"
+    ));
+    let unscoped = role(&format!("base = \"ci\"\n[role.team.limits]\n{limit}"));
+    let refused = |policy: &Policy, text: &str| {
+        let body = tar(&[("Dockerfile", text)]);
+        let (answer, _) = judged(policy, "", &body, 512);
+        answer.err().map(|denied| denied.rule)
+    };
+    for policy in [&scoped, &unscoped] {
+        for line in [
+            "LABEL dockgate.owner=x",
+            "LABEL a=b dockgate.owner=x",
+            "LABEL dockgate.owner x",
+            "LABEL \"dockgate.owner\"=x",
+            "label 'dock'gate.owner=x",
+            "LABEL dock\\gate.owner=x",
+            "LABEL dock\\\ngate.owner=x",
+            "LABEL DOCKGATE.owner=x",
+            "LABEL dockgate.image=x",
+            "ARG A=dockgate.owner\nLABEL $A=x",
+            "ARG A=gate.owner\nLABEL dock${A}=x",
+            "ONBUILD LABEL dockgate.owner=x",
+            "# escape=`\nFROM a\nLABEL dock`\ngate.owner=x",
+        ] {
+            let text = format!("FROM a\n{line}\n");
+            let text = match line.starts_with('#') {
+                true => line,
+                false => &text,
+            };
+            assert_eq!(refused(policy, text), Some("scope"), "{text}");
+        }
+        for line in [
+            "LABEL a=dockgate.owner b=\"dockgate.owner=x\"",
+            "LABEL version=$VERSION org.${A}.b=c",
+            "ENV dockgate.owner=x",
+            "RUN echo LABEL dockgate.owner=x",
+            "# LABEL dockgate.owner=x",
+        ] {
+            assert_eq!(
+                refused(policy, &format!("FROM a\n{line}\n")),
+                None,
+                "{line}"
+            );
+        }
+    }
+}
 
 #[test]
 fn a_dockerfile_without_addresses_passes() {

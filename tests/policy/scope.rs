@@ -154,8 +154,6 @@ fn every_operation_has_its_scope_and_what_has_none_is_refused() {
         ("GET", "/plugins"),
         ("GET", "/swarm"),
         ("GET", "/services"),
-        ("POST", "/images/prune"),
-        ("POST", "/build/prune"),
         ("GET", "/containers/x/checkpoints"),
         ("GET", "/debug/vars"),
     ] {
@@ -464,48 +462,211 @@ fn a_budget_is_read_with_its_units_and_a_default_must_fit_it() {
     }
 }
 
+/// A budget with these sums, and defaults.
+fn amounts(memory: Option<u64>, cpus: Option<u64>, pids: Option<u64>) -> Amounts {
+    let mut amounts = Amounts::default();
+    amounts.set(Resource::Memory, memory);
+    amounts.set(Resource::Cpus, cpus);
+    amounts.set(Resource::Pids, pids);
+    amounts
+}
+
+/// What a `HostConfig` is granted.
+fn granted(text: &str, defaults: &Amounts, budget: &OwnerBudget) -> Result<Amounts, String> {
+    let body = docker_api::json::parse(text.as_bytes(), text.len()).expect("JSON");
+    budget::granted(Some(&body), defaults, budget)
+}
+
 #[test]
 fn what_a_container_asks_for_is_read_in_every_spelling() {
-    let of = |text: &str| {
-        let body = docker_api::json::parse(text.as_bytes(), text.len()).expect("JSON");
-        budget::asked(Some(&body)).map(|amounts| {
-            [Resource::Memory, Resource::Cpus, Resource::Pids].map(|resource| amounts.get(resource))
-        })
-    };
+    let plain = |text: &str| granted(text, &Amounts::default(), &OwnerBudget::default());
     for (text, asked) in [
-        ("{}", [None, None, None]),
+        ("{}", amounts(None, None, None)),
         (
             r#"{"Memory":0,"NanoCpus":0,"PidsLimit":0}"#,
-            [None, None, None],
+            amounts(None, None, None),
         ),
         (
             r#"{"Memory":-1,"CpuQuota":-1,"PidsLimit":-1}"#,
-            [None, None, None],
+            amounts(None, None, None),
         ),
-        (r#"{"Memory":null,"PidsLimit":null}"#, [None, None, None]),
+        (
+            r#"{"Memory":null,"PidsLimit":null}"#,
+            amounts(None, None, None),
+        ),
         (
             r#"{"Memory":5,"NanoCpus":6,"PidsLimit":7}"#,
-            [Some(5), Some(6), Some(7)],
+            amounts(Some(5), Some(6), Some(7)),
         ),
-        (r#"{"CpuQuota":50000}"#, [None, Some(500_000_000), None]),
+        (
+            r#"{"CpuQuota":50000}"#,
+            amounts(None, Some(500_000_000), None),
+        ),
         (
             r#"{"CpuQuota":5000,"CpuPeriod":1000}"#,
-            [None, Some(5_000_000_000), None],
+            amounts(None, Some(5_000_000_000), None),
+        ),
+        (
+            r#"{"CpusetCpus":"0-1"}"#,
+            amounts(None, Some(2_000_000_000), None),
         ),
         (
             r#"{"CpuQuota":9223372036854775807,"CpuPeriod":1}"#,
-            [None, Some(u64::MAX), None],
+            amounts(None, Some(u64::MAX), None),
+        ),
+        (
+            r#"{"Memory":1.5,"PidsLimit":1e2}"#,
+            amounts(None, None, None),
         ),
     ] {
-        assert_eq!(of(text), Ok(asked), "{text}");
+        assert_eq!(plain(text), Ok(asked), "{text}");
+    }
+}
+
+#[test]
+fn what_would_evade_a_sum_is_refused_and_a_default_counts() {
+    let of = granted;
+    let budget = OwnerBudget {
+        granted: amounts(Some(1000), Some(1000), Some(1000)),
+        ..OwnerBudget::default()
+    };
+    let full = r#""Memory":5,"NanoCpus":6,"PidsLimit":7"#;
+    for (more, said) in [
+        (
+            r#","MemorySwap":-1"#,
+            "MemorySwap=-1: expected at most twice",
+        ),
+        (
+            r#","MemorySwap":11"#,
+            "MemorySwap=11: expected at most twice",
+        ),
+        (
+            r#","CpuRealtimeRuntime":950000"#,
+            "HostConfig.CpuRealtimeRuntime: expected a limit",
+        ),
+    ] {
+        let text = format!("{{{full}{more}}}");
+        let why = of(&text, &Amounts::default(), &budget).expect_err(&text);
+        assert!(why.contains(said), "{text}: {why}");
     }
     for text in [
-        r#"{"Memory":1.5}"#,
-        r#"{"Memory":18446744073709551615}"#,
-        r#"{"PidsLimit":"5"}"#,
+        format!("{{{full}}}"),
+        format!("{{{full},\"MemorySwap\":10}}"),
+        format!("{{{full},\"MemorySwap\":0}}"),
     ] {
-        assert!(of(text).is_err(), "{text}");
+        assert!(of(&text, &Amounts::default(), &budget).is_ok(), "{text}");
     }
+    // What a default fills in counts as if it had been asked for, with the swap that comes with it.
+    let defaults = amounts(Some(100), Some(200), Some(300));
+    for text in [
+        "{}",
+        r#"{"CpuQuota":-1,"PidsLimit":0}"#,
+        r#"{"MemorySwap":200}"#,
+    ] {
+        assert_eq!(of(text, &defaults, &budget), Ok(defaults), "{text}");
+    }
+    for text in [
+        r#"{"MemorySwap":-1}"#,
+        r#"{"MemorySwap":201}"#,
+        r#"{"CpuRealtimeRuntime":1}"#,
+    ] {
+        assert!(of(text, &defaults, &budget).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_default_is_filled_in_before_a_limit_is_judged() {
+    let policy = |defaults: &str| {
+        role(&format!(
+            "scope = \"own\"\nbase = \"deployer\"\n[role.team.shared]\nnetworks = [\"bridge\"]\n[role.team.limits]\nmemory = \"512m\"\ncpus = 1.5\npids = 100\n{defaults}"
+        ))
+    };
+    let all = "[role.team.default]\nmemory = \"512MiB\"\ncpus = 1.0\npids = 50\n";
+    let body = |host: &str| format!(r#"{{"Image":"a","HostConfig":{{{host}}}}}"#);
+    let create = |policy: &Policy, host: &str, rule: Option<&str>| {
+        let text = body(host);
+        let ask = Ask::new(policy, "POST", "/containers/create").body(&text);
+        match rule {
+            Some(rule) => drop(ask.denied(rule)),
+            None => drop(ask.allowed()),
+        }
+    };
+    for (defaults, host, rule) in [
+        (all, "", None),
+        (all, r#""Memory":0,"CpuQuota":-1,"PidsLimit":-1"#, None),
+        (all, r#""Memory":1048576"#, None),
+        (all, r#""Memory":536870913"#, Some("memory")),
+        (all, r#""MemorySwap":-1"#, Some("memory")),
+        (all, r#""NanoCpus":1600000000"#, Some("cpus")),
+        (all, r#""CpuRealtimeRuntime":1000"#, Some("cpus")),
+        (all, r#""PidsLimit":101"#, Some("pids")),
+        ("", "", Some("memory")),
+        (
+            "[role.team.default]\nmemory = \"1GiB\"\ncpus = 1.0\npids = 50\n",
+            "",
+            Some("memory"),
+        ),
+        (
+            "[role.team.default]\nmemory = \"1MiB\"\ncpus = 2.0\npids = 50\n",
+            "",
+            Some("cpus"),
+        ),
+        (
+            "[role.team.default]\nmemory = \"1MiB\"\ncpus = 1.0\n",
+            "",
+            Some("pids"),
+        ),
+    ] {
+        create(&policy(defaults), host, rule);
+    }
+}
+
+#[test]
+fn who_may_remove_in_a_scope_may_prune_and_images_stay() {
+    let body = |extra: &str, scope: &str| {
+        role(&format!(
+            "{scope}base = \"ci\"\n{extra}\n[role.team.limits]\ntags = [\"t/**\"]"
+        ))
+    };
+    let own = "scope = \"own\"\n";
+    let targets = [
+        "/containers/prune",
+        "/networks/prune",
+        "/volumes/prune",
+        "/images/prune?filters=%7B%22dangling%22:%5B%22true%22%5D%7D",
+        "/build/prune",
+    ];
+    for target in targets {
+        let _ = Ask::new(&body("", own), "POST", target).allowed();
+        Ask::new(&body("", ""), "POST", target).denied("operation");
+        let denied = body("deny = [\"*.prune\"]", own);
+        Ask::new(&denied, "POST", target).denied("operation");
+    }
+    let reader = role("scope = \"own\"\nbase = \"read-only\"");
+    for target in targets {
+        Ask::new(&reader, "POST", target).denied("operation");
+    }
+}
+
+#[test]
+fn a_label_of_an_image_makes_no_owner() {
+    let key = OwnerKey::new([7; 32]);
+    let owner = |name: &str| {
+        ObjectOwner::of(OwnedBy::Certificate, &cn(name), "entry", &key).expect("an owner")
+    };
+    let (alice, bob) = (owner("alice"), owner("bob"));
+    let label = Some(alice.label());
+    let (image, derived) = ("sha256:1111", "sha256:2222");
+    let of_image = alice.of_image(image);
+    assert!(alice.made(label, Some(&of_image), image));
+    // A container of an image that was given both labels: its image is another one.
+    assert!(!alice.made(label, Some(&of_image), derived));
+    assert!(!alice.made(label, None, image));
+    assert!(!alice.made(None, Some(&of_image), image));
+    assert!(!alice.made(label, Some(&bob.of_image(image)), image));
+    assert!(!alice.made(label, Some(alice.label()), image));
+    assert!(!bob.made(label, Some(&of_image), image));
+    assert!(!format!("{alice:?}").contains(&alice.of_image("")));
 }
 
 #[test]
@@ -555,6 +716,7 @@ fn check_says_what_crosses_the_wall() {
     );
     for said in [
         "share the kernel",
+        "all owners see every image",
         "reach each other on the networks \"bridge\"",
         "reads and writes the volumes \"cache-*\"",
         "may bind the same host paths \"/srv/team/**:ro\"",

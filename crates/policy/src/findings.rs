@@ -10,6 +10,7 @@ use super::hostpath::clean;
 use super::limits::LimitKey;
 use super::power::{Means, Power};
 use super::protected::RULE;
+use super::scope::budget::Amounts;
 use super::{Limits, Mode, Protected};
 use docker_api::{Operation, work};
 
@@ -94,6 +95,8 @@ pub(super) struct Findings<'p> {
     named: HashSet<Unresolved>,
     /// Read-only binds leave what is mounted below them writable, as before API 1.44.
     pub shallow: bool,
+    /// What a new container gets where it asks for nothing.
+    pub defaults: Amounts,
 }
 
 impl<'p> Findings<'p> {
@@ -116,6 +119,7 @@ impl<'p> Findings<'p> {
             unresolved: Vec::new(),
             named: HashSet::new(),
             shallow: false,
+            defaults: Amounts::default(),
         }
     }
 

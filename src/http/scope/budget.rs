@@ -6,10 +6,10 @@ use super::create::CreateDraft;
 use super::view::OwnerView;
 use super::{Halt, ScopedRequest};
 use policy::scope::RoleScope;
-use policy::scope::budget::{self, Amounts, Overdrawn, RESOURCES};
+use policy::scope::budget::{self, Amounts, Overdrawn, OwnerBudget, RESOURCES, Resource};
 
 /// What the owner of a container, or of several, was granted: by the labels that a create stamps.
-pub(super) fn granted(labels: Option<&Value>) -> Amounts {
+pub(super) fn stamped(labels: Option<&Value>) -> Amounts {
     let mut amounts = Amounts::default();
     for resource in RESOURCES {
         let label = labels.and_then(|labels| labels.get(resource.label()));
@@ -46,29 +46,22 @@ impl ScopedRequest<'_> {
         let parsed = docker_api::json::parse(self.content, self.content.len())
             .map_err(|e| Halt::Denied(e.to_string()))?;
         let host = parsed.get("HostConfig");
-        let mut asked = budget::asked(host).map_err(Halt::Budget)?;
+        let granted = budget::granted(host, &scope.default, &scope.budget).map_err(Halt::Budget)?;
+        let asked = budget::granted(host, &Amounts::default(), &OwnerBudget::default());
+        let asked = asked.map_err(Halt::Budget)?;
         for resource in RESOURCES {
-            if asked.get(resource).is_some() {
+            let Some(amount) = granted.get(resource) else {
                 continue;
-            }
-            if let Some(amount) = scope.default.get(resource) {
+            };
+            if asked.get(resource).is_none() {
                 draft.host().insert(resource.field().into(), json!(amount));
-                asked.set(resource, Some(amount));
-            } else if scope.budget.granted.get(resource).is_some() {
-                return Err(Halt::Budget(format!(
-                    "HostConfig.{}: expected a limit, since all of an owner's are summed",
-                    resource.field()
-                )));
+                if resource == Resource::Cpus {
+                    // The engine takes one of both ways to say it, and these said nothing.
+                    draft.host().remove("CpuQuota");
+                    draft.host().remove("CpuPeriod");
+                }
             }
-        }
-        if scope.budget.granted.get(budget::Resource::Memory).is_some() {
-            let memory = asked.get(budget::Resource::Memory);
-            budget::swaps(host, memory).map_err(Halt::Budget)?;
-        }
-        for resource in RESOURCES {
-            if let Some(amount) = asked.get(resource) {
-                draft.body["Labels"][resource.label()] = json!(amount.to_string());
-            }
+            draft.body["Labels"][resource.label()] = json!(amount.to_string());
         }
         if !counts_containers(scope) {
             return Ok(());
@@ -77,12 +70,12 @@ impl ScopedRequest<'_> {
         let containers = containers.as_array().map(Vec::as_slice).unwrap_or_default();
         let mut used = Amounts::default();
         for container in containers {
-            used.add(&granted(container.get("Labels")));
+            used.add(&stamped(container.get("Labels")));
         }
         let count = containers.len() as u64;
         budget::counts("containers", scope.budget.containers, count, 1)?;
         for resource in RESOURCES {
-            budget::fits(resource, &scope.budget, &used, &asked)?;
+            budget::fits(resource, &scope.budget, &used, &granted)?;
         }
         Ok(())
     }
@@ -98,21 +91,7 @@ impl ScopedRequest<'_> {
         let labels = container
             .get("Config")
             .and_then(|config| config.get("Labels"));
-        budget::lowers(&body, budget, &granted(labels)).map_err(Halt::Budget)
-    }
-
-    /// How many more volumes the owner may have; `None` if they are not counted.
-    pub(super) async fn volume_room(
-        &self,
-        view: &OwnerView<'_>,
-    ) -> Result<Option<VolumeRoom>, Halt> {
-        let Some(most) = view.client.scope.budget.volumes else {
-            return Ok(None);
-        };
-        let listed = view.listed("/volumes", &[]).await?;
-        let volumes = listed.get("Volumes").and_then(Value::as_array);
-        let used = volumes.map_or(0, Vec::len) as u64;
-        Ok(Some(VolumeRoom { used, most }))
+        budget::lowers(&body, budget, &stamped(labels)).map_err(Halt::Budget)
     }
 
     /// Whether the owner may have one more network.
@@ -126,20 +105,28 @@ impl ScopedRequest<'_> {
     }
 }
 
-/// How many volumes an owner has of those it may have.
-#[derive(Clone, Copy, Debug)]
+/// How many volumes an owner has of those it may have: counted when the first one is to be made.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct VolumeRoom {
-    used: u64,
-    most: u64,
+    used: Option<u64>,
 }
 
 impl VolumeRoom {
     /// Takes one more.
-    pub(super) fn take(room: &mut Option<VolumeRoom>) -> Result<(), Halt> {
-        if let Some(room) = room {
-            budget::counts("volumes", Some(room.most), room.used, 1)?;
-            room.used += 1;
-        }
+    pub(super) async fn take(&mut self, view: &OwnerView<'_>) -> Result<(), Halt> {
+        let Some(most) = view.client.scope.budget.volumes else {
+            return Ok(());
+        };
+        let used = match self.used {
+            Some(used) => used,
+            None => {
+                let listed = view.listed("/volumes", &[]).await?;
+                let volumes = listed.get("Volumes").and_then(Value::as_array);
+                volumes.map_or(0, Vec::len) as u64
+            }
+        };
+        budget::counts("volumes", Some(most), used, 1)?;
+        self.used = Some(used + 1);
         Ok(())
     }
 }

@@ -11,6 +11,10 @@ use super::joined::{few, stamp};
 use super::objects::parsed;
 use super::view::{OwnerView, VolumeSight, text};
 use super::{Course, EngineCall, Halt, ScopedRequest, Status};
+use crate::engine::lookup::EngineReply;
+use mounts::paths;
+use policy::scope::parameters::encoded;
+use policy::scope::{IMAGE_LABEL, is_own_label};
 
 /// A container's body on its way to what is sent.
 pub(super) struct CreateDraft<'d> {
@@ -21,12 +25,25 @@ pub(super) struct CreateDraft<'d> {
     /// Volumes that were made for this request.
     made: &'d mut Vec<String>,
     /// How many more volumes the owner may have.
-    room: Option<VolumeRoom>,
+    room: VolumeRoom,
 }
+
+/// How often a create is tried whose image turns out to be another than the one that was looked at.
+const TRIES: usize = 3;
 
 impl CreateDraft<'_> {
     pub(super) fn host(&mut self) -> &mut Map<String, Value> {
         object(&mut self.body["HostConfig"])
+    }
+
+    /// Joins the owner to the image, and takes the gate's own labels that the image has out of what it gives to the container.
+    fn made_of(&mut self, view: &OwnerView<'_>, image: &str, labels: Option<&Value>) {
+        let own = object(&mut self.body["Labels"]);
+        own.insert(IMAGE_LABEL.into(), json!(view.client.owner.of_image(image)));
+        let given = labels.and_then(Value::as_object).into_iter().flatten();
+        for (key, _) in given.filter(|(key, _)| is_own_label(key)) {
+            own.entry(key).or_insert(json!(""));
+        }
     }
 }
 
@@ -50,23 +67,73 @@ impl ScopedRequest<'_> {
         &self,
         view: &mut OwnerView<'_>,
         made: &mut Vec<String>,
-    ) -> Result<crate::engine::lookup::EngineReply, Halt> {
+    ) -> Result<EngineReply, Halt> {
         let mut draft = CreateDraft {
             body: self.tree()?,
             ghosts: Ghosts::default(),
             covered: Vec::new(),
             made,
-            room: self.volume_room(view).await?,
+            room: VolumeRoom::default(),
         };
         stamp(&mut draft.body["Labels"], view);
         self.joins(view, &mut draft).await?;
         self.networks(view, &mut draft).await?;
         self.grant(view, &mut draft).await?;
-        self.volumes(view, &mut draft).await?;
-        let target = self.target("", &self.suffix());
-        let body = draft.body.to_string().into_bytes();
-        let reply = self.perform(target, body).await?;
-        Ok(draft.ghosts.put_back(reply))
+        let image = self.image(text(&draft.body, "Image")).await?;
+        if let Some(image) = &image {
+            draft.made_of(view, &image.id, image.config("Labels"));
+        }
+        let volumes = image.as_ref().and_then(|image| image.config("Volumes"));
+        self.volumes(view, &mut draft, paths(volumes)).await?;
+        // For another platform the engine may take another image than the one it told about, and a missing one may have come.
+        let is_known = image.is_some() && self.query()?.get("platform").is_empty();
+        for _ in 0..TRIES {
+            let target = self.target("", &self.suffix());
+            let body = draft.body.to_string().into_bytes();
+            let reply = self.perform(target, body).await?;
+            let is_done = reply.status != 201
+                || is_known
+                || self.is_as_drafted(view, &mut draft, &reply).await?;
+            if is_done {
+                return Ok(draft.ghosts.put_back(reply));
+            }
+        }
+        let message = "the image changed while the container was made; try again";
+        Err(Halt::Refused(Status::Conflict, message.to_owned()))
+    }
+
+    /// Whether a container came to be of the image that the draft speaks about, with volumes of the owner's alone. One that did not is
+    /// removed, and the draft speaks about the container's image from there on.
+    async fn is_as_drafted(
+        &self,
+        view: &mut OwnerView<'_>,
+        draft: &mut CreateDraft<'_>,
+        reply: &EngineReply,
+    ) -> Result<bool, Halt> {
+        let id = text(&parsed(reply)?, "Id").to_owned();
+        let path = format!("{}/containers/{}", self.version(), encoded(&id));
+        let made = EngineCall {
+            method: "GET".into(),
+            target: format!("{path}/json"),
+            ..EngineCall::default()
+        };
+        let made = parsed(&self.call(made).await?)?;
+        let config = |key: &str| made.get("Config").and_then(|config| config.get(key));
+        let before = draft.body.clone();
+        draft.made_of(view, text(&made, "Image"), config("Labels"));
+        let bare = paths(config("Volumes"));
+        let is_covered = bare.iter().all(|path| draft.covers(path));
+        if is_covered && draft.body == before {
+            return Ok(true);
+        }
+        let remove = EngineCall {
+            method: "DELETE".into(),
+            target: format!("{path}?v=1&force=1"),
+            ..EngineCall::default()
+        };
+        self.call(remove).await?;
+        self.unnamed(view, draft, bare).await?;
+        Ok(false)
     }
 
     /// Containers that are joined: the owner's, by their ids.
@@ -128,9 +195,8 @@ impl ScopedRequest<'_> {
         let mut body = self.tree()?;
         stamp(&mut body["Labels"], view);
         let _lock = self.lock(view).await;
-        let mut room = self.volume_room(view).await?;
-        if room.is_some() && !self.exists(view, &body).await? {
-            VolumeRoom::take(&mut room)?;
+        if view.client.scope.budget.volumes.is_some() && !self.exists(view, &body).await? {
+            VolumeRoom::default().take(view).await?;
         }
         let target = self.target("", &self.suffix());
         let reply = self.perform(target, body.to_string().into_bytes()).await?;
@@ -157,7 +223,7 @@ impl ScopedRequest<'_> {
         method: &str,
         name: Option<&str>,
         body: Vec<u8>,
-    ) -> Result<crate::engine::lookup::EngineReply, Halt> {
+    ) -> Result<EngineReply, Halt> {
         let path = name.map_or("create", |name| name);
         let call = EngineCall {
             method: method.into(),

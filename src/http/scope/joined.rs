@@ -7,7 +7,7 @@ use super::view::{OwnerView, text};
 use super::{Course, EngineCall, Halt, ScopedRequest};
 use docker_api::Operation;
 use policy::scope::budget::{RESOURCES, Resource};
-use policy::scope::{DEFAULT_NETWORK, OWNER_LABEL};
+use policy::scope::{DEFAULT_NETWORK, IMAGE_LABEL, OWNER_LABEL};
 
 /// Most names that one request has looked up one after the other.
 const MOST_NAMES: usize = 64;
@@ -84,7 +84,10 @@ impl ScopedRequest<'_> {
         query.set("container", &container);
         // The last one wins, over the body's labels too.
         let labels = RESOURCES.map(Resource::label);
-        let labels = labels.iter().map(String::as_str).chain([OWNER_LABEL]);
+        let labels = labels
+            .iter()
+            .map(String::as_str)
+            .chain([OWNER_LABEL, IMAGE_LABEL]);
         let labels: Vec<_> = labels.map(|label| format!("{label}=\"\"")).collect();
         query.add("changes", &format!("LABEL {}", labels.join(" ")));
         let target = self.target("", &query.to_suffix());

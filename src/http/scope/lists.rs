@@ -1,12 +1,15 @@
 //! Lists, prunes and events: narrowed by the engine itself, through the one `filters` parameter that goes on.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::ghost::Ghosts;
 use super::objects::{parsed, reduce, written};
 use super::view::{OwnerView, text};
 use super::{Course, Halt, ObjectKind, ScopedRequest, Status};
-use policy::scope::OWNER_LABEL;
+use crate::engine::lookup::EngineReply;
+use docker_api::Operation;
+use policy::scope::IMAGE_LABEL;
 use policy::scope::filters::ListFilters;
 use policy::scope::parameters::QueryPairs;
 
@@ -51,11 +54,11 @@ impl ScopedRequest<'_> {
         }
         query.set("filters", &filters.to_json());
         let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
-        if !is_missing {
-            return Ok(Course::Retarget(target));
-        }
         let reply = self.perform(target, Vec::new()).await?;
-        Ok(Course::Answer(ghosts.put_back(reply)))
+        if is_missing || reply.status != 200 {
+            return Ok(Course::Answer(ghosts.put_back(reply)));
+        }
+        Ok(Course::Answer(made_alone(view, reply)?))
     }
 
     /// What is shared has no label of the owner's, so it comes by a second list.
@@ -99,26 +102,83 @@ impl ScopedRequest<'_> {
 
     /// Containers' and images' events carry labels; those of networks and volumes do not, and are left out.
     pub(super) fn events(&self, view: &OwnerView<'_>) -> Result<Course, Halt> {
-        let query = Self::narrowed(&self.query()?, view)?;
+        let mut query = self.query()?;
+        let mut filters = Self::filters(&query)?;
+        filters.add("label", IMAGE_LABEL);
+        query.set("filters", &filters.to_json());
+        let query = Self::narrowed(&query, view)?;
         Ok(Course::Retarget(self.target("", &query.to_suffix())))
     }
 
     /// Under the owner's lock, since a volume that was just made for a container is not used yet.
-    pub(super) async fn prune(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+    pub(super) async fn prune(
+        &self,
+        view: &mut OwnerView<'_>,
+        kind: ObjectKind,
+    ) -> Result<Course, Halt> {
         let _lock = self.lock(view).await;
         let query = self.query()?;
-        // `label!` takes objects out; the owner's own label would be one too many.
-        let excluded = Self::filters(&query)?;
-        if excluded
-            .values("label!")
-            .any(|label| label.starts_with(OWNER_LABEL))
-        {
-            let message = format!("filters: label!: {OWNER_LABEL} is the gate's own");
-            return Err(Halt::Refused(Status::BadRequest, message));
+        let mut query = Self::narrowed(&query, view)?;
+        if kind == ObjectKind::Container {
+            Self::removes_own_alone(view).await?;
+            let mut filters = Self::filters(&query)?;
+            filters.add("label", IMAGE_LABEL);
+            query.set("filters", &filters.to_json());
         }
-        let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
+        let target = self.target("", &query.to_suffix());
         Ok(Course::Answer(self.perform(target, Vec::new()).await?))
     }
+
+    /// Whether nothing would be removed that has the owner's label of its image alone. The engine takes an object out that has all
+    /// labels of `label!`, so that what others made cannot be kept out by it.
+    async fn removes_own_alone(view: &OwnerView<'_>) -> Result<(), Halt> {
+        let listed = view.listed("/containers/json", &[("all", "1")]).await?;
+        let containers = listed.as_array().into_iter().flatten();
+        let is_in_doubt = containers.into_iter().any(|container| {
+            let labels = container.get("Labels").unwrap_or(&Value::Null);
+            labels.get(IMAGE_LABEL).is_some() && !view.made_listed(container)
+        });
+        if !is_in_doubt {
+            return Ok(());
+        }
+        let message = "somebody else runs an image that carries labels of yours; remove containers by their names";
+        Err(Halt::Refused(Status::Conflict, message.to_owned()))
+    }
+
+    /// Images and build caches are nobody's, so a prune removes none of them. It is answered, since `docker system prune` stops at
+    /// what is refused.
+    pub(super) fn prune_nothing(&self) -> Course {
+        let what = match self.classified.operation {
+            Operation::BuildPrune => "CachesDeleted",
+            _ => "ImagesDeleted",
+        };
+        let body = format!("{{\"{what}\":null,\"SpaceReclaimed\":0}}\n");
+        Course::Answer(EngineReply {
+            status: 200,
+            fields: vec![("Content-Type".into(), "application/json".into())],
+            body: body.into_bytes(),
+        })
+    }
+}
+
+/// A list of containers without those that have the owner's label of their image. The others stay as the engine wrote them.
+fn made_alone(view: &OwnerView<'_>, mut reply: EngineReply) -> Result<EngineReply, Halt> {
+    let wrong = |e: serde_json::Error| {
+        Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}"))
+    };
+    let items: Vec<&RawValue> = serde_json::from_slice(&reply.body).map_err(wrong)?;
+    let mut kept = Vec::with_capacity(items.len());
+    for item in &items {
+        let container: Value = serde_json::from_str(item.get()).map_err(wrong)?;
+        if view.made_listed(&container) {
+            kept.push(item.get());
+        }
+    }
+    if kept.len() < items.len() {
+        let body = format!("[{}]\n", kept.join(","));
+        reply.body = body.into_bytes();
+    }
+    Ok(reply)
 }
 
 /// The objects in a list: networks come as an array, volumes in a member.

@@ -125,7 +125,11 @@ impl ScopedRequest<'_> {
         };
         not_shared(&network, "network")?;
         let target = self.target(&network.id, &self.suffix());
-        Ok(Course::Answer(self.perform(target, Vec::new()).await?))
+        let mut reply = self.perform(target, Vec::new()).await?;
+        if reply.status >= 400 {
+            mask_endpoints(&mut reply.body);
+        }
+        Ok(Course::Answer(reply))
     }
 
     /// Under the owner's lock, so that between the look-up and the removal the owner cannot give the name away.
@@ -136,7 +140,10 @@ impl ScopedRequest<'_> {
         };
         not_shared(&volume, "volume")?;
         let target = self.target(self.name(), &self.suffix());
-        Ok(Course::Answer(self.perform(target, Vec::new()).await?))
+        // Another owner may use it where it is shared, and its containers are not told.
+        Ok(Course::Answer(masked(
+            self.perform(target, Vec::new()).await?,
+        )))
     }
 
     /// What the engine answers about something that does not exist, with the name that the client used.
@@ -190,6 +197,20 @@ fn mask_short_ids(body: &mut [u8]) {
         {
             id.fill(b'*');
         }
+    }
+}
+
+/// Masks the names and ids of containers in the answer about a network that has some: others' may be among them, where it is shared.
+fn mask_endpoints(body: &mut [u8]) {
+    const WORDS: &[u8] = b"active endpoints";
+    let Some(found) = memchr::memmem::find(body, WORDS) else {
+        return;
+    };
+    let behind = body.get_mut(found + WORDS.len()..).unwrap_or_default();
+    let end = behind.iter().rposition(|b| *b == b')').unwrap_or(0);
+    if let Some(start) = behind[..end].iter().position(|b| *b == b'(') {
+        let shown = behind.get_mut(start + 1..end).unwrap_or_default();
+        shown.fill(b'*');
     }
 }
 

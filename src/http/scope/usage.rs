@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::budget::granted;
+use super::budget::stamped;
 use crate::error;
 use crate::generation::Generation;
 use crate::http::shared::Shared;
@@ -60,7 +60,7 @@ pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<Owners, St
             match path.as_bytes().get(1) {
                 Some(b'c') => {
                     owner.containers += 1;
-                    owner.granted.add(&granted(labels));
+                    owner.granted.add(&stamped(labels));
                 }
                 Some(b'v') => owner.volumes += 1,
                 _ => owner.networks += 1,

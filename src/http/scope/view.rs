@@ -7,9 +7,9 @@ use crate::engine::lookup::LookupError;
 use crate::http::shared::Shared;
 use crate::limits::Reservation;
 use policy::EngineAnswer;
-use policy::scope::OWNER_LABEL;
 use policy::scope::filters::ListFilters;
 use policy::scope::parameters::encoded;
+use policy::scope::{IMAGE_LABEL, OWNER_LABEL};
 
 /// The engine's answer about an object that an owner sees.
 #[derive(Clone, Debug)]
@@ -96,7 +96,8 @@ impl<'v> OwnerView<'v> {
         let target = format!("/containers/{}/json", encoded(name));
         let mut found = self.inspected(&target, "Id").await?.filter(|found| {
             let config = found.tree.get("Config");
-            self.is_own(config.and_then(|config| config.get("Labels")))
+            let labels = config.and_then(|config| config.get("Labels"));
+            self.made(labels, text(&found.tree, "Image"))
         });
         if found.is_none() && may_be_prefix(name) {
             let ids = self.own_containers().await?;
@@ -180,9 +181,23 @@ impl<'v> OwnerView<'v> {
 
     /// The full ids of all containers of the owner's.
     pub(super) async fn own_containers(&self) -> Result<Vec<String>, LookupError> {
-        Ok(ids(&self
-            .listed("/containers/json", &[("all", "1")])
-            .await?))
+        let mut listed = self.listed("/containers/json", &[("all", "1")]).await?;
+        if let Some(containers) = listed.as_array_mut() {
+            containers.retain(|container| self.made_listed(container));
+        }
+        Ok(ids(&listed))
+    }
+
+    /// Whether a container of a list is one that the owner made.
+    pub(super) fn made_listed(&self, container: &Value) -> bool {
+        self.made(container.get("Labels"), text(container, "ImageID"))
+    }
+
+    /// Whether a container with these labels is one that the owner made, and not one that has them of its image.
+    fn made(&self, labels: Option<&Value>, image: &str) -> bool {
+        let label = |key: &str| labels.and_then(|labels| labels.get(key)?.as_str());
+        let owner = &self.client.owner;
+        owner.made(label(OWNER_LABEL), label(IMAGE_LABEL), image)
     }
 
     /// A list of the owner's objects.
@@ -205,7 +220,7 @@ impl<'v> OwnerView<'v> {
         }
     }
 
-    /// Whether labels are those of the owner's objects.
+    /// Whether labels are those of the owner's networks and volumes, which have no other labels than those they were made with.
     pub(super) fn is_own(&self, labels: Option<&Value>) -> bool {
         let label = labels.and_then(|labels| labels.get(OWNER_LABEL));
         label.and_then(Value::as_str) == Some(self.client.owner.label())

@@ -66,6 +66,9 @@ impl<'p> Pending<'p> {
         }
         pending.findings.shallow =
             operation == Operation::ContainerCreate && before_1_44(request.classified.version());
+        if let Some(scope) = &role.scope {
+            pending.findings.defaults = scope.default;
+        }
         pending.parameters = parameters::read(
             operation,
             request.classified.name(),

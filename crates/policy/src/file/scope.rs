@@ -1,5 +1,6 @@
 //! `scope` and `[role.NAME.shared]`, and what a scope does not go together with.
 
+use docker_api::Operation;
 use toml::de::DeTable;
 
 use super::{Node, PolicyReader};
@@ -137,7 +138,7 @@ impl PolicyReader<'_> {
             .iter()
             .filter(|op| ScopeAction::of(*op) == ScopeAction::Refused);
         let refused: crate::OperationSet = refused.collect();
-        role.allowed = role.allowed.minus(refused);
+        role.allowed = role.allowed.minus(refused).union(self.prunes(table, role));
         let place = |key: &str| table.get(key).map_or(at, |node| node.span().start);
         let mut faults = Vec::new();
         if role.mode == Mode::Report {
@@ -183,6 +184,33 @@ impl PolicyReader<'_> {
             // The owner's own containers alone can be named.
             limits.join_containers = true;
         }
+    }
+}
+
+/// A prune of a scope removes what the owner could remove one by one, so who may do that may prune.
+const PRUNES: [(Operation, &[Operation]); 3] = [
+    (
+        Operation::ContainerDelete,
+        &[
+            Operation::ContainerPrune,
+            Operation::ImagePrune,
+            Operation::BuildPrune,
+        ],
+    ),
+    (Operation::NetworkDelete, &[Operation::NetworkPrune]),
+    (Operation::VolumeDelete, &[Operation::VolumePrune]),
+];
+
+impl PolicyReader<'_> {
+    /// The prunes that come with what a role may remove, without those that it denies. A pattern that is none is a fault already.
+    fn prunes(&mut self, table: &DeTable<'_>, role: &Role) -> crate::OperationSet {
+        let removes = PRUNES.iter().filter(|(op, _)| role.allowed.contains(*op));
+        let prunes: crate::OperationSet =
+            removes.flat_map(|(_, prunes)| *prunes).copied().collect();
+        let denied = self.listed(table, "deny").into_iter();
+        denied
+            .filter_map(|(_, pattern)| expand(&pattern).ok())
+            .fold(prunes, crate::OperationSet::minus)
     }
 }
 

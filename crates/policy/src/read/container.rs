@@ -154,7 +154,11 @@ fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
         }
     }
     devices::resources(host, at, out);
-    Resources::of_container(host).ask(at, out);
+    let resources = match view {
+        View::Body => Resources::of_new_container(host, &out.defaults),
+        View::Inspected => Resources::of_container(host),
+    };
+    resources.ask(at, out);
     ports::of_container(host, at, out);
     confinement(host, at, view, out);
     if let Some(runtime) = host.text_at("Runtime") {

@@ -7,6 +7,7 @@ use docker_api::json::Value;
 
 use crate::findings::Findings;
 use crate::limits::{self, LimitKey, UNLIMITED};
+use crate::scope::budget::{Amounts, Resource};
 
 /// The most that something may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,13 @@ pub(crate) struct ResourceUse {
     pub(crate) most: Most,
 }
 
+impl ResourceUse {
+    /// Whether a limit beside it would not hold.
+    pub(crate) fn is_beyond_limits(&self) -> bool {
+        self.field == REAL_TIME
+    }
+}
+
 /// The resources of one container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resources {
@@ -47,6 +55,9 @@ pub(crate) struct Resources {
 const PERIOD: u64 = 100_000;
 
 const NANO: u64 = 1_000_000_000;
+
+/// A real-time thread is not held by a quota.
+const REAL_TIME: &str = "CpuRealtimeRuntime";
 
 /// A number as Go reads an `int64`. Other numbers are refused by the engine, so that what they are taken for does not matter.
 fn number(of: &Value<'_>, key: &str) -> Option<i64> {
@@ -67,26 +78,45 @@ fn most(of: &Value<'_>, key: &str, zero: Most) -> Most {
 impl Resources {
     /// Of a `HostConfig`, in a body or inspected.
     pub(crate) fn of_container(host: &Value<'_>) -> Resources {
-        let memory = most(host, "Memory", Most::Unlimited);
+        Self::of_new_container(host, &Amounts::default())
+    }
+
+    /// Of the `HostConfig` of a create, which gets `defaults` where it asks for nothing.
+    pub(crate) fn of_new_container(host: &Value<'_>, defaults: &Amounts) -> Resources {
+        let filled = |part: ResourceUse, resource| match (part.most, defaults.get(resource)) {
+            (Most::Unlimited, Some(default)) if !part.is_beyond_limits() => ResourceUse {
+                field: resource.field(),
+                most: Most::Of(default),
+            },
+            _ => part,
+        };
+        let part = |field| ResourceUse {
+            field,
+            most: most(host, field, Most::Unlimited),
+        };
+        let memory = filled(part("Memory"), Resource::Memory);
         let swap = match most(host, "MemorySwap", Most::Unchanged) {
             // The engine gives as much swap as memory.
-            Most::Unchanged => memory,
-            swap => beside(swap, memory),
+            Most::Unchanged => memory.most,
+            swap => beside(swap, memory.most),
         };
         Resources {
-            memory: ResourceUse {
-                field: "Memory",
-                most: memory,
-            },
+            memory,
             swap: ResourceUse {
                 field: "MemorySwap",
                 most: swap,
             },
-            cpus: cpus(host, Most::Unlimited),
-            pids: ResourceUse {
-                field: "PidsLimit",
-                most: most(host, "PidsLimit", Most::Unlimited),
-            },
+            cpus: filled(cpus(host, Most::Unlimited), Resource::Cpus),
+            pids: filled(part("PidsLimit"), Resource::Pids),
+        }
+    }
+
+    /// Of one of those that are counted.
+    pub(crate) fn of(&self, resource: Resource) -> ResourceUse {
+        match resource {
+            Resource::Memory => self.memory,
+            Resource::Cpus => self.cpus,
+            Resource::Pids => self.pids,
         }
     }
 
@@ -206,7 +236,7 @@ impl Resources {
 }
 
 /// The swap in an amount of memory and swap together.
-fn beside(both: Most, memory: Most) -> Most {
+pub(crate) fn beside(both: Most, memory: Most) -> Most {
     match (both, memory) {
         (Most::Of(both), Most::Of(memory)) => Most::Of(both.saturating_sub(memory)),
         (both, _) => both,
@@ -217,9 +247,8 @@ fn beside(both: Most, memory: Most) -> Most {
 fn cpus(of: &Value<'_>, otherwise: Most) -> ResourceUse {
     let update = otherwise == Most::Unchanged;
     let here = |field, most| ResourceUse { field, most };
-    // A real-time thread is not held by a quota.
-    if number(of, "CpuRealtimeRuntime").is_some_and(|runtime| runtime != 0) {
-        return here("CpuRealtimeRuntime", Most::Unlimited);
+    if number(of, REAL_TIME).is_some_and(|runtime| runtime != 0) {
+        return here(REAL_TIME, Most::Unlimited);
     }
     let (quota, period) = (
         most(of, "CpuQuota", Most::Unchanged),

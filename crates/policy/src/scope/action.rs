@@ -26,6 +26,8 @@ pub enum ScopeAction {
     Narrow(ObjectKind),
     /// It removes what is not used; only the owner's is.
     Prune(ObjectKind),
+    /// It removes images or build caches that are not used: they have no owner, so it removes none.
+    PruneNothing,
     /// The stream of events, narrowed to those of the owner's containers.
     Events,
     /// It names an object in its path, which has to be the owner's or a shared one.
@@ -118,13 +120,12 @@ impl ScopeAction {
             Op::VolumeCreate => ScopeAction::Stamp(Volume),
             Op::VolumeDelete => ScopeAction::Remove(Volume),
             Op::VolumePrune => ScopeAction::Prune(Volume),
+            Op::ImagePrune | Op::BuildPrune => ScopeAction::PruneNothing,
             // They speak about the whole engine, run as root on its host, or are not told apart by an owner.
             Op::SystemDf
             | Op::CheckpointList
             | Op::CheckpointCreate
             | Op::CheckpointDelete
-            | Op::ImagePrune
-            | Op::BuildPrune
             | Op::BuildCancel
             | Op::BuildGrpcDirect
             | Op::VolumeUpdate

@@ -6,17 +6,13 @@ use std::fmt;
 
 use docker_api::json::Value;
 
+use crate::read::resources::{Most, Resources, beside};
+
 /// What is counted of containers, in the order of messages.
 pub const RESOURCES: [Resource; 3] = [Resource::Memory, Resource::Cpus, Resource::Pids];
 
 /// The rule that a denial names.
 pub const BUDGET_RULE: &str = "budget";
-
-/// Most of what an engine lets a container have in swap beside its memory, when nothing is asked for: as much again.
-const SWAP: u64 = 2;
-
-/// The period that holds where none is asked for, in microseconds.
-const PERIOD: u64 = 100_000;
 
 /// A thing that a container has a limited amount of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,42 +196,57 @@ pub fn counts(
     }
 }
 
-/// What a container asks for by its `HostConfig`, or by the body of an update. Zero and negative numbers ask for nothing: they mean
-/// that there is no limit.
+/// What a new container is granted: what its `HostConfig` asks for, or the default. What is missing is unlimited.
 ///
 /// # Errors
 /// What is asked for in a way that would evade the sum.
-pub fn asked(host: Option<&Value<'_>>) -> Result<Amounts, String> {
+pub fn granted(
+    host: Option<&Value<'_>>,
+    defaults: &Amounts,
+    budget: &OwnerBudget,
+) -> Result<Amounts, String> {
+    let host = host.unwrap_or(&Value::Null);
+    let read = Resources::of_new_container(host, defaults);
     let mut amounts = Amounts::default();
-    let number = |key: &str| number(host, key);
-    let positive = |key: &str| match number(key)? {
-        Some(n) if n > 0 => Ok(u64::try_from(n).ok()),
-        _ => Ok::<_, String>(None),
-    };
-    amounts.set(Resource::Memory, positive("Memory")?);
-    amounts.set(Resource::Pids, positive("PidsLimit")?);
-    let (quota, period) = (positive("CpuQuota")?, positive("CpuPeriod")?);
-    let by_quota = quota.map(|quota| {
-        let nano = u128::from(quota) * 1_000_000_000 / u128::from(period.unwrap_or(PERIOD));
-        u64::try_from(nano).unwrap_or(u64::MAX)
-    });
-    amounts.set(Resource::Cpus, positive("NanoCpus")?.or(by_quota));
+    for resource in RESOURCES {
+        let part = read.of(resource);
+        match part.most {
+            Most::Of(amount) => amounts.set(resource, Some(amount)),
+            _ if budget.granted.get(resource).is_none() => {}
+            _ => {
+                return Err(format!(
+                    "HostConfig.{}: expected a limit, since all of an owner's are summed",
+                    part.field
+                ));
+            }
+        }
+    }
+    if budget.granted.get(Resource::Memory).is_some() {
+        swaps(host, &read)?;
+    }
     Ok(amounts)
 }
 
-/// Whether swap would let a container have more than its memory says.
-///
-/// # Errors
-/// What is asked for.
-pub fn swaps(host: Option<&Value<'_>>, memory: Option<u64>) -> Result<(), String> {
-    let most = memory.unwrap_or(0).saturating_mul(SWAP);
-    match number(host, "MemorySwap")? {
-        None | Some(0) => Ok(()),
-        Some(n) if n > 0 && u64::try_from(n).is_ok_and(|n| n <= most) => Ok(()),
-        Some(n) => Err(format!(
-            "MemorySwap={n}: expected at most twice the memory, {}",
-            Resource::Memory.shown(most)
-        )),
+/// Whether swap would let a container have more than its memory says: the engine gives as much again by itself.
+fn swaps(host: &Value<'_>, read: &Resources) -> Result<(), String> {
+    match (read.swap.most, read.memory.most) {
+        (Most::Unchanged, _) => Ok(()),
+        (Most::Of(swap), Most::Of(memory)) if swap <= memory => Ok(()),
+        (_, memory) => {
+            let asked = match host.get("MemorySwap") {
+                Some(Value::Number(number)) => number.as_i64(),
+                _ => None,
+            };
+            let most = match memory {
+                Most::Of(memory) => memory.saturating_mul(2),
+                _ => 0,
+            };
+            Err(format!(
+                "MemorySwap={}: expected at most twice the memory, {}",
+                asked.unwrap_or_default(),
+                Resource::Memory.shown(most)
+            ))
+        }
     }
 }
 
@@ -244,60 +255,34 @@ pub fn swaps(host: Option<&Value<'_>>, memory: Option<u64>) -> Result<(), String
 /// # Errors
 /// What it may not become.
 pub fn lowers(body: &Value<'_>, budget: &OwnerBudget, granted: &Amounts) -> Result<(), String> {
-    let body = Some(body);
-    let asked = asked(body)?;
+    let mut read = Resources::of_update(body);
     for resource in RESOURCES {
         if budget.granted.get(resource).is_none() {
             continue;
         }
+        let part = read.of(resource);
         let most = granted.get(resource).unwrap_or(0);
-        if let Some(amount) = asked.get(resource).filter(|amount| *amount > most) {
-            return Err(format!(
-                "{}: {} asked for, {} granted when it was created",
-                resource.name(),
-                resource.shown(amount),
-                resource.shown(most)
-            ));
-        }
-    }
-    if budget.granted.get(Resource::Pids).is_some()
-        && let Some(n) = number(body, "PidsLimit")?
-        && n <= 0
-    {
-        return Err(format!("PidsLimit={n}: expected a limit"));
-    }
-    if budget.granted.get(Resource::Cpus).is_some() {
-        for key in ["CpuQuota", "NanoCpus"] {
-            if let Some(n) = number(body, key)?.filter(|n| *n < 0) {
-                return Err(format!("{key}={n}: expected a limit"));
-            }
-        }
-        // The other one stays as it is, and what they come to is not known.
-        let is_set = |key: &str| Ok::<_, String>(number(body, key)?.is_some_and(|n| n != 0));
-        if is_set("CpuQuota")? != is_set("CpuPeriod")? {
-            return Err("CpuQuota and CpuPeriod: expected both or neither".into());
-        }
+        let wrong = match part.most {
+            Most::Unchanged => continue,
+            Most::Of(amount) if amount <= most => continue,
+            Most::Of(amount) => format!("{} asked for", resource.shown(amount)),
+            Most::Unlimited => format!("{}: expected a limit", part.field),
+            // The other one stays as it is, and what they come to is not known.
+            Most::Unknown(missing) => format!("{}: expected {missing} beside it", part.field),
+        };
+        return Err(format!(
+            "{}: {wrong}, {} granted when it was created",
+            resource.name(),
+            resource.shown(most)
+        ));
     }
     if budget.granted.get(Resource::Memory).is_some() {
-        if let Some(n) = number(body, "Memory")?.filter(|n| *n < 0) {
-            return Err(format!("Memory={n}: expected a limit"));
+        if read.memory.most == Most::Unchanged {
+            let memory = granted.get(Resource::Memory).unwrap_or(0);
+            read.swap.most = beside(read.swap.most, Most::Of(memory));
+            read.memory.most = Most::Of(memory);
         }
-        let memory = asked
-            .get(Resource::Memory)
-            .or(granted.get(Resource::Memory));
-        swaps(body, memory)?;
+        swaps(body, &read)?;
     }
     Ok(())
-}
-
-/// A whole number; what has no exact reading is refused.
-fn number(owner: Option<&Value<'_>>, key: &str) -> Result<Option<i64>, String> {
-    let Some(value) = owner.and_then(|owner| owner.get(key)) else {
-        return Ok(None);
-    };
-    let Value::Number(number) = value else {
-        return Err(format!("{key}: expected a number"));
-    };
-    let whole = number.as_i64().map(Some);
-    whole.ok_or_else(|| format!("{key}: expected a whole number of 64 bits"))
 }

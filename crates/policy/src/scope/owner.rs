@@ -10,11 +10,17 @@ use super::OwnedBy;
 /// The label that names the owner of an object.
 pub const OWNER_LABEL: &str = "dockgate.owner";
 
+/// The label that joins the owner of a container to the image that it was made from.
+///
+/// A container has the labels of its image beside its own, so anybody who makes an image gives labels to what others run of it. An
+/// image cannot have this one for itself: its id is a digest of its labels, and this label is made of its id.
+pub const IMAGE_LABEL: &str = "dockgate.image";
+
 /// Bytes of an owner's name; a certificate may hold longer ones.
 const LONGEST: usize = 512;
 
 /// The key of the gate that makes owners' labels unguessable: an image or another tool may write any label.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OwnerKey([u8; 32]);
 
 impl fmt::Debug for OwnerKey {
@@ -44,8 +50,12 @@ impl OwnerKey {
     }
 
     fn sign(&self, value: &str) -> String {
-        let message = format!("dockgate owner 1\0{value}");
-        BASE64URL_NOPAD.encode(&identity::hmac_sha256(&self.0, message.as_bytes()))
+        BASE64URL_NOPAD.encode(&self.code("owner", value))
+    }
+
+    fn code(&self, purpose: &str, value: &str) -> [u8; 32] {
+        let message = format!("dockgate {purpose} 1\0{value}");
+        identity::hmac_sha256(&self.0, message.as_bytes())
     }
 
     /// The owner that a label names, if this key made it.
@@ -62,6 +72,8 @@ impl OwnerKey {
 pub struct ObjectOwner {
     value: String,
     label: String,
+    /// Makes the owner's image labels.
+    images: OwnerKey,
 }
 
 /// Why a certificate is no owner.
@@ -87,7 +99,12 @@ pub enum OwnerError {
 impl ObjectOwner {
     fn named(value: String, key: &OwnerKey) -> ObjectOwner {
         let label = format!("{value}.{}", key.sign(&value));
-        ObjectOwner { value, label }
+        let images = OwnerKey(key.code("images", &value));
+        ObjectOwner {
+            value,
+            label,
+            images,
+        }
     }
 
     /// The owner of what a certificate creates. `entry` is the name of its `[[client]]` entry.
@@ -134,6 +151,18 @@ impl ObjectOwner {
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// What [`IMAGE_LABEL`] says on the owner's containers of the image with this id.
+    #[must_use]
+    pub fn of_image(&self, id: &str) -> String {
+        BASE64URL_NOPAD.encode(&self.images.code("image", id))
+    }
+
+    /// Whether a container with these labels, of the image with this id, is one that the owner made.
+    #[must_use]
+    pub fn made(&self, owner: Option<&str>, of_image: Option<&str>, image: &str) -> bool {
+        owner == Some(&self.label) && of_image == Some(&self.of_image(image))
     }
 
     /// The value of a `label` filter that only the owner's objects pass.

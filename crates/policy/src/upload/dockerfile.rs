@@ -14,6 +14,7 @@ use text::escape;
 
 use crate::findings::Findings;
 use crate::read::{image, outbound};
+use crate::scope::{OWN_LABELS, SCOPE_RULE, is_own_label, may_be_own_label};
 
 use instructions::{Instruction, instructions};
 use words::{BuildVariables, expand, literal};
@@ -155,7 +156,18 @@ impl<'a> BuilderReading<'a> {
                 }
             }
             "onbuild" => self.trigger(&line.inner(self.escape), field, 1, out),
+            "label" => self.label(line, field, out),
             _ => {}
+        }
+    }
+
+    /// Labels of the gate's own are not for an image to have. A key that begins with a variable could come to be one.
+    fn label(&self, line: &Instruction, field: &str, out: &mut Findings<'_>) {
+        for (key, _) in words::pairs(&line.rest, self.escape) {
+            let (known, variable) = literal(&key, self.escape);
+            if is_own_label(&known) || variable && may_be_own_label(&known) {
+                return out.never(SCOPE_RULE, field, format!("{key} ({OWN_LABELS})"));
+            }
         }
     }
 

@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-use super::super::budget::VolumeRoom;
 use super::super::joined::stamp;
 use super::super::objects::parsed;
 use super::super::view::{OwnerView, VolumeSight, text};
@@ -16,6 +15,7 @@ impl ScopedRequest<'_> {
         &self,
         view: &mut OwnerView<'_>,
         draft: &mut CreateDraft<'_>,
+        of_image: Vec<String>,
     ) -> Result<(), Halt> {
         let mut unnamed = self.binds(view, draft).await?;
         self.mounts(view, draft).await?;
@@ -25,15 +25,23 @@ impl ScopedRequest<'_> {
             .flat_map(|map| map.keys().cloned())
             .collect();
         draft.covered.extend(tmpfs);
-        let volumes = draft.body.get("Volumes").and_then(Value::as_object);
-        unnamed.extend(volumes.into_iter().flat_map(|map| map.keys().cloned()));
-        unnamed.extend(self.image_volumes(text(&draft.body, "Image")).await?);
-        for path in unnamed {
-            let is_covered = draft.covered.iter().any(|other| same_path(other, &path));
-            if is_covered {
+        unnamed.extend(paths(draft.body.get("Volumes")));
+        unnamed.extend(of_image);
+        self.unnamed(view, draft, unnamed).await
+    }
+
+    /// A volume without a name, with the owner's label, at each path that nothing is mounted on.
+    pub(super) async fn unnamed(
+        &self,
+        view: &OwnerView<'_>,
+        draft: &mut CreateDraft<'_>,
+        paths: Vec<String>,
+    ) -> Result<(), Halt> {
+        for path in paths {
+            if draft.covers(&path) {
                 continue;
             }
-            VolumeRoom::take(&mut draft.room)?;
+            draft.room.take(view).await?;
             let mut mount = json!({"Type": "volume", "Target": path});
             stamp(&mut mount["VolumeOptions"]["Labels"], view);
             draft.covered.push(path);
@@ -102,7 +110,7 @@ impl ScopedRequest<'_> {
             let labels = options.entry("Labels").or_insert(Value::Null);
             stamp(labels, view);
             if source.is_empty() {
-                VolumeRoom::take(&mut draft.room)?;
+                draft.room.take(view).await?;
                 continue;
             }
             let driver = options.get("DriverConfig");
@@ -132,7 +140,7 @@ impl ScopedRequest<'_> {
             VolumeSight::Taken => return Err(taken(name)),
             VolumeSight::Missing => {}
         }
-        VolumeRoom::take(&mut draft.room)?;
+        draft.room.take(view).await?;
         volume["Name"] = json!(name);
         stamp(&mut volume["Labels"], view);
         let reply = self
@@ -148,8 +156,8 @@ impl ScopedRequest<'_> {
         Ok(())
     }
 
-    /// The paths that an image's `VOLUME` names; nothing of an image that is not there, with which the create will fail.
-    async fn image_volumes(&self, image: &str) -> Result<Vec<String>, Halt> {
+    /// The image of a new container; `None` for one that is not there, with which the create will fail.
+    pub(super) async fn image(&self, image: &str) -> Result<Option<SeenImage>, Halt> {
         let is_odd = |part: &str| matches!(part, "" | "." | "..");
         if image.split('/').any(is_odd) {
             return Err(Halt::Denied(format!(
@@ -162,7 +170,7 @@ impl ScopedRequest<'_> {
         let (status, body) = self.shared.upstream.get(&target, Some(&mut room)).await?;
         match status {
             200 => {}
-            400 | 404 => return Ok(Vec::new()),
+            400 | 404 => return Ok(None),
             status => {
                 let message = format!("the engine answered {status} about image {image}");
                 return Err(Halt::Refused(Status::BadGateway, message));
@@ -171,11 +179,36 @@ impl ScopedRequest<'_> {
         let wrong = |e: serde_json::Error| {
             Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}"))
         };
-        let found: Value = serde_json::from_slice(&body).map_err(wrong)?;
-        let volumes = found.get("Config").and_then(|config| config.get("Volumes"));
-        let volumes = volumes.and_then(Value::as_object).into_iter().flatten();
-        Ok(volumes.map(|(path, _)| path.clone()).collect())
+        let tree: Value = serde_json::from_slice(&body).map_err(wrong)?;
+        let id = text(&tree, "Id").to_owned();
+        Ok(Some(SeenImage { id, tree }))
     }
+}
+
+/// An image, as the engine tells about it.
+pub(super) struct SeenImage {
+    pub(super) id: String,
+    tree: Value,
+}
+
+impl SeenImage {
+    /// What containers of it get by default.
+    pub(super) fn config(&self, key: &str) -> Option<&Value> {
+        self.tree.get("Config").and_then(|config| config.get(key))
+    }
+}
+
+impl CreateDraft<'_> {
+    /// Whether something is mounted on a path.
+    pub(super) fn covers(&self, path: &str) -> bool {
+        self.covered.iter().any(|other| same_path(other, path))
+    }
+}
+
+/// The paths of a configuration's `Volumes`.
+pub(super) fn paths(volumes: Option<&Value>) -> Vec<String> {
+    let volumes = volumes.and_then(Value::as_object).into_iter().flatten();
+    volumes.map(|(path, _)| path.clone()).collect()
 }
 
 /// Whether two destinations are the same directory, as the engine cleans them.

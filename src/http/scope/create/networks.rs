@@ -88,7 +88,12 @@ impl ScopedRequest<'_> {
             _ => {}
         }
         let Some(network) = view.network(name).await? else {
-            return Err(self.nothing("/networks/", name, "").await?);
+            let mut nothing = self.nothing("/networks/", name, "").await?;
+            // With 404 the docker CLI would pull the image and ask once more.
+            if let Halt::Answer(reply) = &mut nothing {
+                reply.status = 400;
+            }
+            return Err(nothing);
         };
         match network.name.as_str() {
             "host" => Err(Halt::Denied(format!("{field}: the host's own network"))),

@@ -6,7 +6,7 @@ use docker_api::json::Value;
 
 use super::super::{Pending, Step};
 use crate::limits::LimitKey;
-use crate::scope::{SCOPE_RULE, ScopeAction, claims, hexadecimal};
+use crate::scope::{OWN_LABELS, SCOPE_RULE, ScopeAction, claims, hexadecimal};
 
 impl<'p> Pending<'p> {
     /// The denial of an operation that no role with a scope may call, whatever its list says.
@@ -26,7 +26,7 @@ impl<'p> Pending<'p> {
     /// every role that has limits: with one, a client would give away what it makes.
     pub(super) fn claimed(&mut self, body: Option<&Value<'_>>) {
         if let Some((field, key)) = claims(self.operation, body, self.parameters.pairs()) {
-            let why = format!("{key} (labels that begin with \"dockgate.\" are the gate's own)");
+            let why = format!("{key} ({OWN_LABELS})");
             self.findings.never(SCOPE_RULE, field, why);
         }
         if self.role.scope.is_none() {
