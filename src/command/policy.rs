@@ -4,6 +4,7 @@ mod check;
 mod diff;
 mod explain;
 mod learn;
+mod owned;
 mod test;
 
 use std::collections::HashMap;

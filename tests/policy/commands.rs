@@ -3,6 +3,7 @@
 mod explain;
 mod learn;
 mod output;
+mod owned;
 mod records;
 mod root;
 

@@ -17,6 +17,7 @@ use policy::{
     Mode, Permitted, Policy, PolicyError, Power, Powers, Request, grant_line,
 };
 
+use super::owned::HiddenObjects;
 use super::{PolicyOutcome, identity, read};
 use text::columns;
 
@@ -54,6 +55,8 @@ pub(super) struct Walk<'w> {
     pub(super) answers: &'w HashMap<String, Option<Vec<u8>>>,
     /// The answer for any container that has none of its own.
     pub(super) container: Option<&'w [u8]>,
+    /// What the client does not see.
+    pub(super) hidden: &'w HiddenObjects,
 }
 
 /// A body that the gate would judge on its way, where there is one.
@@ -151,6 +154,12 @@ impl Known for Given<'_> {
 
     fn answer(&mut self, lookup: &Lookup) -> Result<EngineAnswer, String> {
         let target = &lookup.target;
+        if self.0.hidden.has(target) {
+            return Ok(EngineAnswer {
+                status: 404,
+                body: Vec::new(),
+            });
+        }
         let general = self
             .0
             .container
@@ -207,6 +216,7 @@ pub(super) fn run(args: &ExplainArgs, input: &mut dyn Read) -> Result<PolicyOutc
         body: &body,
         answers: &answers,
         container: inspected.as_deref(),
+        hidden: &HiddenObjects::default(),
     };
     let verdict = walk(&policy, client, &walk_args)?;
     let code = match &verdict {

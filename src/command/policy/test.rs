@@ -6,15 +6,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::cli::policy::{TestArgs, WhoArgs};
-use policy::{Policy, PolicyError, nearest, rules};
+use policy::{DenialStatus, Policy, PolicyError, nearest, rules};
 
 use super::explain::{ExplainVerdict, Walk, walk};
+use super::owned::{self, HiddenObjects, Owned};
 use super::{PolicyOutcome, for_each_line, identity};
 
 /// The names of one kind in a certificate: one, or a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged, expecting = "expected a string or a list of strings")]
-enum Names {
+pub(super) enum Names {
     #[default]
     None,
     One(String),
@@ -22,7 +23,7 @@ enum Names {
 }
 
 impl Names {
-    fn list(&self) -> Vec<String> {
+    pub(super) fn list(&self) -> Vec<String> {
         match self {
             Names::None => Vec::new(),
             Names::One(name) => vec![name.clone()],
@@ -66,12 +67,25 @@ struct Case {
     /// What the engine answers to look-ups; `null` for 404.
     #[serde(default)]
     answers: HashMap<String, Option<serde_json::Value>>,
-    /// `allow`, `deny`, `would_deny`, `malformed` or `unknown`.
+    /// Who made what the request names.
+    #[serde(default)]
+    owned: Owned,
+    /// `allow`, `deny`, `would_deny`, `missing`, `malformed` or `unknown`.
     expect: String,
     /// The rule that must have refused it.
     #[serde(default)]
     rule: Option<String>,
 }
+
+/// How a case may end. What is `missing` is answered as if it did not exist.
+const VERDICTS: [&str; 6] = [
+    "allow",
+    "deny",
+    "would_deny",
+    "missing",
+    "malformed",
+    "unknown",
+];
 
 /// Runs every case.
 pub(super) fn run(args: &TestArgs) -> Result<PolicyOutcome, PolicyError> {
@@ -106,9 +120,9 @@ pub(super) fn run(args: &TestArgs) -> Result<PolicyOutcome, PolicyError> {
 fn read(place: &str, line: &str) -> Result<Case, PolicyError> {
     let case: Case = serde_json::from_str(line)
         .map_err(|error| PolicyError::Input(format!("{place}: expected a case: {error}")))?;
-    if !["allow", "deny", "would_deny", "malformed", "unknown"].contains(&case.expect.as_str()) {
+    if !VERDICTS.contains(&case.expect.as_str()) {
         let text = format!(
-            "{place}: expect: expected allow, deny, would_deny, malformed or unknown, found \"{}\"",
+            "{place}: expect: expected allow, deny, would_deny, missing, malformed or unknown, found \"{}\"",
             case.expect
         );
         return Err(PolicyError::Input(text));
@@ -171,7 +185,9 @@ fn judge(policy: &Policy, case: &Case) -> Result<FoundCase, PolicyError> {
         spki: case.spki.clone(),
         issuer_spki: case.issuer_spki.clone(),
     };
-    let client = policy.client_for(&identity(&who, None)?);
+    let identity = identity(&who, None)?;
+    let client = policy.client_for(&identity);
+    let hidden = owned::hidden(policy, client, &identity, &case.owned)?;
     let body = match (&case.body_text, &case.body) {
         (Some(text), _) => text.clone().into_bytes(),
         (None, Some(value)) => value.to_string().into_bytes(),
@@ -197,14 +213,41 @@ fn judge(policy: &Policy, case: &Case) -> Result<FoundCase, PolicyError> {
             body: &body,
             answers: &answers,
             container: None,
+            hidden: &hidden,
         },
     )?;
+    let request = (case.method.as_str(), case.target.as_str());
+    let objection = owned::objection(policy, client, request, &case.owned, &hidden);
+    Ok(outcome(verdict, objection, &hidden))
+}
+
+/// What the walk of a case came to, with what a scope makes of it.
+fn outcome(
+    verdict: ExplainVerdict,
+    objection: Option<(&'static str, String)>,
+    hidden: &HiddenObjects,
+) -> FoundCase {
     let found = |verdict, rule: &str, detail: &str| FoundCase {
         verdict,
         rule: rule.to_owned(),
         detail: detail.to_owned(),
     };
-    Ok(match verdict {
+    match verdict {
+        ExplainVerdict::Allow(_) if objection.is_some() => {
+            let (rule, why) = objection.unwrap_or_default();
+            match rule {
+                "" => found("missing", "", &why),
+                rule => found("deny", rule, &why),
+            }
+        }
+        ExplainVerdict::Allow(_) if hidden.is_met() => {
+            found("missing", "", "the request names what is not the client's")
+        }
+        ExplainVerdict::Deny(denied)
+            if hidden.is_met() && denied.status == DenialStatus::NotFound =>
+        {
+            found("missing", "", &denied.detail)
+        }
         ExplainVerdict::Allow(permitted) => match permitted.would_deny() {
             Some(denied) => found("would_deny", denied.rule, &denied.detail),
             None => found("allow", "", ""),
@@ -217,5 +260,5 @@ fn judge(policy: &Policy, case: &Case) -> Result<FoundCase, PolicyError> {
         },
         ExplainVerdict::Malformed(why) => found("malformed", "", &why),
         ExplainVerdict::Unknown(lookup) => found("unknown", "", &lookup),
-    })
+    }
 }
