@@ -75,6 +75,16 @@ struct Roles<'a> {
 
 impl<'a> Roles<'a> {
     fn start(suite: &'a Suite, name: &'a str, extra: &[&str]) -> Verdict<Self> {
+        Self::start_at(suite, name, extra, &suite.engine.socket)
+    }
+
+    /// The same, in front of another socket of the engine.
+    fn start_at(
+        suite: &'a Suite,
+        name: &'a str,
+        extra: &[&str],
+        socket: &std::path::Path,
+    ) -> Verdict<Self> {
         suite.gate()?;
         let directory = suite.scratch(&format!("{name}-roles"))?;
         // Not below the policy, which is out of reach.
@@ -92,7 +102,7 @@ impl<'a> Roles<'a> {
             arguments.extend(["--audit", &*audit_text]);
         }
         arguments.extend(extra);
-        let gate = Gate::start(&suite.pki, &suite.engine.socket, &arguments)?;
+        let gate = Gate::start(&suite.pki, socket, &arguments)?;
         Ok(Self {
             suite,
             name,

@@ -1,8 +1,12 @@
 //! One engine, two owners: each sees and touches only what it made, and what is another's answers like what is missing.
 
 mod budget;
+mod cost;
+mod images;
 mod matrix;
+mod own;
 mod owners;
+mod races;
 mod tools;
 mod volumes;
 
@@ -13,13 +17,17 @@ use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
 
-use super::{ADMIN, Roles, TEAM, VIEWER, json, live, path};
+use super::{ADMIN, REPORTER, Roles, TEAM, VIEWER, json, live, path};
 
 pub(crate) fn cases() -> Vec<Case> {
     [
         budget::cases(),
+        cost::cases(),
+        images::cases(),
         matrix::cases(),
+        own::cases(),
         owners::cases(),
+        races::cases(),
         tools::cases(),
         volumes::cases(),
     ]
@@ -28,18 +36,21 @@ pub(crate) fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// The policy of two owners with one role, and an admin.
+/// The policy of two owners with one role, a client in a role with the same limits and no scope, and an admin.
 fn policy(role: &str) -> String {
     let client = |cn: &str, role: &str| {
         format!("[[client]]\nmatch = {{ cn = \"e2e {cn}\" }}\nrole = \"{role}\"\n")
     };
     format!(
-        "version = 1\n{}{}{}[role.own]\nscope = \"own\"\nallow = [\"*\"]\n{role}\n[role.own.limits]\ntags = [\"**\"]\nvolumes = [\"*\"]\n",
+        "version = 1\n{}{}{}{}[role.own]\nscope = \"own\"\nallow = [\"*\"]\n{role}\n[role.own.limits]\n{LIMITS}[role.plain]\nallow = [\"*\"]\n[role.plain.limits]\n{LIMITS}",
         client(TEAM, "own"),
         client(VIEWER, "own"),
+        client(REPORTER, "plain"),
         client(ADMIN, "admin"),
     )
 }
+
+const LIMITS: &str = "tags = [\"**\"]\nvolumes = [\"*\"]\n";
 
 /// Two owners on one engine, and the engine itself.
 struct Owners<'a> {
@@ -54,14 +65,26 @@ struct Owners<'a> {
 impl<'a> Owners<'a> {
     /// `role` is what the role says beside its scope.
     fn start(suite: &'a Suite, name: &'a str, role: &str) -> Verdict<Self> {
+        Self::start_at(suite, name, role, &suite.engine.socket)
+    }
+
+    /// The same, with the gate in front of another socket of the engine.
+    fn start_at(
+        suite: &'a Suite,
+        name: &'a str,
+        role: &str,
+        socket: &std::path::Path,
+    ) -> Verdict<Self> {
         let key = suite.scratch(&format!("{name}-key"))?.join("owner.key");
         let control = key.with_file_name("control.sock");
         let (key_text, control_text) = (path(&key)?, path(&control)?);
-        let roles = Roles::start(
-            suite,
-            name,
-            &["--owner-key", &key_text, "--control-socket", &control_text],
-        )?;
+        let extra = [
+            "--owner-key",
+            &*key_text,
+            "--control-socket",
+            &*control_text,
+        ];
+        let roles = Roles::start_at(suite, name, &extra, socket)?;
         let mode =
             std::os::unix::fs::MetadataExt::mode(&fs::metadata(&key).context("see the key")?);
         ensure!(mode & 0o777 == 0o600, "the key has mode {mode:o}");
@@ -79,8 +102,8 @@ impl<'a> Owners<'a> {
         })
     }
 
-    /// What `dockgate ps --owners` prints.
-    fn shown(&self) -> Verdict<String> {
+    /// What `dockgate` prints with these words, such as `ps --owners`.
+    fn shown(&self, words: &[&str]) -> Verdict<String> {
         // A budget is known while its owner is connected.
         let mut wires = Vec::new();
         for side in [&self.alice, &self.bob] {
@@ -90,9 +113,10 @@ impl<'a> Owners<'a> {
             wires.push(wire);
         }
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_dockgate"))
-            .args(["ps", "--owners", "--control-socket", &path(&self.control)?])
+            .args(words)
+            .args(["--control-socket", &path(&self.control)?])
             .output()
-            .context("start dockgate ps")?;
+            .context("start dockgate")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(
             output.status.success(),

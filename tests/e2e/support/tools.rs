@@ -57,7 +57,11 @@ const NAMES: &[(&str, &str, &[&str])] = &[
     ("DOCKERD", "dockerd", &[]),
     ("DOCKER", "docker", &[]),
     ("CONTAINERD", "containerd", &[]),
-    ("PYTHON", "python3", &["-c", "import docker, aiodocker"]),
+    (
+        "PYTHON",
+        "python3",
+        &["-c", "import docker, aiodocker, testcontainers"],
+    ),
     ("COMPOSE1", "", &[]),
     (
         "NODE",

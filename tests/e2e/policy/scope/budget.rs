@@ -40,7 +40,11 @@ fn sums(suite: &Suite, name: &str) -> Verdict {
     // No default for CPUs, so a create has to say.
     refused("", "HostConfig.NanoCpus: expected a limit")?;
     refused(r#","NanoCpus":0"#, "HostConfig.NanoCpus: expected a limit")?;
-    refused(r#","CpuQuota":-1"#, "HostConfig.NanoCpus: expected a limit")?;
+    refused(r#","CpuQuota":-1"#, "HostConfig.CpuQuota: expected a limit")?;
+    refused(
+        r#","NanoCpus":1,"CpuRealtimeRuntime":1000"#,
+        "HostConfig.CpuRealtimeRuntime: expected a limit",
+    )?;
     refused(
         r#","NanoCpus":3000000000"#,
         "cpus: 3 asked for, 0 of 2 used; 2 would fit",
@@ -138,14 +142,26 @@ fn sums(suite: &Suite, name: &str) -> Verdict {
         &body(r#","NanoCpus":2000000000,"Memory":1073741824"#),
         201,
     )?;
-    let shown = owners.shown()?;
-    ensure!(
-        shown.contains("cn:e2e ecdsa")
-            && shown.contains("3/3")
-            && shown.contains("1GiB/1GiB")
-            && shown.contains("1.5/2"),
-        "ps --owners: {shown}"
-    );
+    for words in [&["ps", "--owners"][..], &["top"]] {
+        let shown = owners.shown(words)?;
+        let line = |of: &str| {
+            shown
+                .lines()
+                .find(|line| line.contains(of))
+                .map(str::to_owned)
+        };
+        let (alice, bob) = (line("cn:e2e ecdsa "), line("cn:e2e p384 "));
+        let has = |line: &Option<String>, amounts: [&str; 4]| {
+            let words = line.as_deref().unwrap_or_default().split_whitespace();
+            let words: Vec<_> = words.collect();
+            amounts.iter().all(|amount| words.contains(amount))
+        };
+        ensure!(
+            has(&alice, ["3/3", "1GiB/1GiB", "1.5/2", "300/300"])
+                && has(&bob, ["1/3", "1GiB/1GiB", "2/2", "100/300"]),
+            "{words:?}: {shown}"
+        );
+    }
     // Volumes and networks are counted, also those that a container would make.
     alice.ok("docker rm -f $(docker ps -aq) >/dev/null; docker volume create $N-1 >/dev/null; docker volume create $N-1 >/dev/null; docker volume create $N-2 >/dev/null")?;
     let two = format!(

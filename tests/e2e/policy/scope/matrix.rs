@@ -24,10 +24,22 @@ pub(crate) fn cases() -> Vec<Case> {
 /// An id, or the beginning of one, that nothing has.
 const NO_ID: &str = "f00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dface";
 
-/// One object that is not alice's, with its full id.
-struct Hidden {
-    name: String,
-    id: String,
+/// One object, with its full id.
+pub(super) struct Hidden {
+    pub(super) name: String,
+    pub(super) id: String,
+}
+
+/// How a name or an id is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    Name,
+    EncodedName,
+    UpperName,
+    Id,
+    Digits(usize),
+    UpperId,
+    EncodedId,
 }
 
 /// The objects of one owner.
@@ -70,24 +82,34 @@ fn objects(side: &Side<'_>, name: &str) -> Verdict<Objects> {
     })
 }
 
-/// Spellings of a name, or of an id, that mean the same to the engine.
-fn spellings(hidden: &Hidden, kind: ObjectKind) -> Vec<(String, String)> {
+/// Spellings of a name and of an id, each with that of something missing.
+pub(super) fn spellings(hidden: &Hidden, kind: ObjectKind) -> Vec<(Spelling, String, String)> {
     let odd = format!("no-{}", hidden.name);
     let encoded = |text: &str| {
         let bytes = text.bytes();
         bytes.map(|b| format!("%{b:02x}")).collect::<String>()
     };
     let mut forms = vec![
-        (hidden.name.clone(), odd.clone()),
-        (encoded(&hidden.name), encoded(&odd)),
-        (hidden.name.to_uppercase(), odd.to_uppercase()),
+        (Spelling::Name, hidden.name.clone(), odd.clone()),
+        (Spelling::EncodedName, encoded(&hidden.name), encoded(&odd)),
+        (
+            Spelling::UpperName,
+            hidden.name.to_uppercase(),
+            odd.to_uppercase(),
+        ),
     ];
     if kind != ObjectKind::Volume {
-        for length in [64, 12, 4] {
-            forms.push((hidden.id[..length].to_owned(), NO_ID[..length].to_owned()));
+        for (spelling, length) in [
+            (Spelling::Id, 64),
+            (Spelling::Digits(12), 12),
+            (Spelling::Digits(4), 4),
+        ] {
+            let (theirs, missing) = (&hidden.id[..length], &NO_ID[..length]);
+            forms.push((spelling, theirs.to_owned(), missing.to_owned()));
         }
-        forms.push((hidden.id.to_uppercase(), NO_ID.to_uppercase()));
-        forms.push((encoded(&hidden.id), encoded(NO_ID)));
+        let (upper, no_upper) = (hidden.id.to_uppercase(), NO_ID.to_uppercase());
+        forms.push((Spelling::UpperId, upper, no_upper));
+        forms.push((Spelling::EncodedId, encoded(&hidden.id), encoded(NO_ID)));
     }
     forms
 }
@@ -122,7 +144,13 @@ fn rest(operation: Operation, name: &str, own: &str) -> (String, String) {
 }
 
 /// An answer without what differs between any two: the date, and the name that was asked for.
-fn asked(side: &Side<'_>, method: &str, target: &str, body: &str, name: &str) -> Verdict<String> {
+pub(super) fn asked(
+    side: &Side<'_>,
+    method: &str,
+    target: &str,
+    body: &str,
+    name: &str,
+) -> Verdict<String> {
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -156,7 +184,7 @@ fn decoded(name: &str) -> String {
 }
 
 /// The kind of object that an operation names in its path, and where it does so.
-fn named(operation: Operation) -> Option<(ObjectKind, bool)> {
+pub(super) fn named(operation: Operation) -> Option<(ObjectKind, bool)> {
     match ScopeAction::of(operation) {
         ScopeAction::Object(kind) | ScopeAction::Remove(kind) => Some((kind, false)),
         ScopeAction::Rename | ScopeAction::Commit => Some((ObjectKind::Container, false)),
@@ -185,7 +213,7 @@ fn matrix(suite: &Suite, name: &str) -> Verdict {
                 (_, ObjectKind::Network) => &objects.network,
                 (_, ObjectKind::Volume) => &objects.volume,
             };
-            for (theirs, missing) in spellings(hidden, kind) {
+            for (_, theirs, missing) in spellings(hidden, kind) {
                 for version in ["", "/v1.45", "/v1.24"] {
                     let ask = |name: &str| {
                         let path = operation

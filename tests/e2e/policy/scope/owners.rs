@@ -352,7 +352,14 @@ fn networks(suite: &Suite, name: &str) -> Verdict {
                 r#"{{"Image":"dockgate-e2e-busybox","HostConfig":{{"NetworkMode":"none"}},"NetworkingConfig":{{"EndpointsConfig":{{"{name}":{{}}}}}}}}"#
             ),
         ] {
-            expect(alice, "POST", "/v1.45/containers/create", &body, 404)?;
+            // Not 404, with which the docker CLI would pull the image.
+            let theirs = expect(alice, "POST", "/v1.45/containers/create", &body, 400)?;
+            let missing = body.replace(name.as_str(), "missing");
+            let missing = expect(alice, "POST", "/v1.45/containers/create", &missing, 400)?;
+            ensure!(
+                theirs.replace(name.as_str(), "NAME") == missing.replace("missing", "NAME"),
+                "{theirs} {missing}"
+            );
         }
         expect(
             alice,

@@ -1,9 +1,10 @@
 //! The tools that people use, inside a scope; and two of them at once.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Owners, answered, expect, member};
+use super::Owners;
+use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Verdict, ensure};
 
@@ -20,7 +21,12 @@ pub(crate) fn cases() -> Vec<Case> {
             "policy_scope_compose__two_projects_of_one_file",
             compose,
         ),
-        Case::new("policy_scope_race__a_name_that_changes_hands", race),
+        Case::needing(
+            &["PYTHON"],
+            "policy_scope_testcontainers__notices_nothing",
+            testcontainers,
+        ),
+        Case::new("policy_scope_builds__of_two_owners_at_once", builds),
     ]
 }
 
@@ -47,14 +53,12 @@ docker volume inspect -f '{{.Name}}' $N-data
 docker logs $N
 docker stop -t 0 $N; docker wait $N; docker start $N; docker rm -fv $N; docker volume rm $N-data
 docker network create $N-net >/dev/null; docker network rm $N-net
-docker system prune -f 2>&1 | tail -1 || true
 "#;
 
 fn cli(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, ROLE)?;
     let output = |side: &crate::support::client::Side<'_>| {
-        let script = DAY.replace("docker system prune -f 2>&1 | tail -1 || true\n", "");
-        let output = side.shell_within(&script, Duration::from_secs(90))?;
+        let output = side.shell_within(DAY, Duration::from_secs(90))?;
         ensure!(
             output.code == 0,
             "exit {}: {}{}",
@@ -67,22 +71,91 @@ fn cli(suite: &Suite, name: &str) -> Verdict {
     let expected = output(&owners.direct)?;
     let got = output(&owners.alice)?;
     ensure!(expected == got, "expected:\n{expected}\ngot:\n{got}");
-    // What system prune asks that a scope refuses is told, and nothing of others is taken.
-    owners.bob.ok("sleeper; docker stop -t0 $N >/dev/null")?;
-    owners.alice.shell("docker system prune -f")?;
-    owners.bob.ok("docker inspect $N >/dev/null")?;
+    // Nothing of others is taken, and images have no owner.
+    owners
+        .bob
+        .ok("sleeper; docker stop -t0 $N >/dev/null; docker network create $N >/dev/null")?;
+    owners.direct.ok("docker tag $IMAGE $N-unused")?;
+    owners.alice.ok("run --name $N-gone $IMAGE true; docker system prune -af --volumes >/dev/null; [ -z \"$(docker ps -aq)\" ]")?;
+    owners
+        .bob
+        .ok("docker inspect $N >/dev/null; docker network inspect $N >/dev/null")?;
+    owners.direct.ok("docker rmi $N-unused >/dev/null")?;
     owners.finish()
 }
 
 fn docker_py(suite: &Suite, name: &str) -> Verdict {
     let owners = Owners::start(suite, name, ROLE)?;
     let script = "timeout 50 $PYTHON $CLIENTS/docker_py.py tour $N $IMAGE";
-    let (expected, got) = (owners.direct.ok(script)?, owners.alice.ok(script)?);
-    let (expected, got) = (
-        owners.direct.normalise(&expected),
-        owners.alice.normalise(&got),
-    );
-    ensure!(expected == got, "expected:\n{expected}\ngot:\n{got}");
+    same_for_both(&owners, script)?;
+    owners.finish()
+}
+
+fn testcontainers(suite: &Suite, name: &str) -> Verdict {
+    let owners = Owners::start(suite, name, ROLE)?;
+    same_for_both(
+        &owners,
+        "timeout 80 $PYTHON $CLIENTS/containers_test.py $N $IMAGE",
+    )?;
+    for side in [&owners.alice, &owners.bob] {
+        let left = side.ok("docker ps -aq; docker volume ls -q")?;
+        ensure!(left.is_empty(), "left: {left}");
+    }
+    owners.finish()
+}
+
+/// Two owners run a script at once, and each sees what the engine's own socket shows.
+fn same_for_both(owners: &Owners<'_>, script: &str) -> Verdict {
+    let expected = owners.direct.normalise(&owners.direct.ok(script)?);
+    at_once([&owners.alice, &owners.bob], |side| {
+        let got = side.normalise(&side.ok(script)?);
+        ensure!(expected == got, "expected:\n{expected}\ngot:\n{got}");
+        Ok(())
+    })
+}
+
+/// Does the same for two owners at once.
+fn at_once<'a>(sides: [&'a Side<'a>; 2], work: impl Fn(&'a Side<'a>) -> Verdict + Sync) -> Verdict {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads = sides.map(|side| scope.spawn(move || work(side)));
+        threads.into_iter().try_for_each(|thread| {
+            let done = thread.join();
+            done.unwrap_or_else(|_| Err("a thread panicked".into()))
+        })
+    })
+}
+
+/// Classic builds with steps, and an image of a container: each owner gets its own, and the steps are nobody's.
+fn builds(suite: &Suite, name: &str) -> Verdict {
+    let owners = Owners::start(suite, name, ROLE)?;
+    let script = r#"mkdir -p context; printf 'FROM %s\nARG WHO\nLABEL kept=yes\nRUN sleep 1; echo $WHO >/who\nENTRYPOINT ["cat"]\nCMD ["/who"]\n' $IMAGE >context/Dockerfile
+DOCKER_BUILDKIT=0 docker build -q --rm=false --network none --build-arg WHO=$N -t $N-built context >/dev/null
+run --rm $N-built
+run --name $N-made --entrypoint true $N-built; docker commit $N-made $N-commit >/dev/null; docker rm $N-made >/dev/null
+run --rm --entrypoint cat $N-commit /who; docker inspect -f '{{.Config.Labels.kept}} {{index .Config.Labels "dockgate.owner"}}' $N-built
+docker ps -aq; docker rmi -f $N-built $N-commit >/dev/null"#;
+    at_once([&owners.alice, &owners.bob], |side| {
+        let said = side.ok(script)?;
+        let expected = format!("{0}\n{0}\nyes", side.prefix);
+        ensure!(
+            said.trim_end() == expected,
+            "expected {expected:?}, got {said:?}"
+        );
+        Ok(())
+    })?;
+    // An image gets no label of the gate's own.
+    for line in ["LABEL dockgate.owner=x", "ONBUILD LABEL dockgate.image=x"] {
+        let script = format!(
+            "mkdir -p context; printf 'FROM %s\\n{line}\\n' $IMAGE >context/Dockerfile; DOCKER_BUILDKIT=0 docker build --network none -t $N-built context 2>&1"
+        );
+        let output = owners.alice.shell(&script)?;
+        ensure!(
+            output.code != 0 && output.text().contains("role own: scope: Dockerfile:2"),
+            "{line}: {}",
+            output.text()
+        );
+    }
     owners.finish()
 }
 
@@ -101,7 +174,7 @@ fn compose(suite: &Suite, name: &str) -> Verdict {
     let up = format!(
         "{COMPOSE} docker compose -p ${{N,,}} up -d 2>&1 && docker compose -p ${{N,,}} exec -T web sh -c 'echo $HOSTNAME >/data/x' && docker compose -p ${{N,,}} ps --format '{{{{.Service}}}} {{{{.State}}}}' | sort"
     );
-    for side in [alice, bob] {
+    at_once([alice, bob], |side| {
         let output = side.shell_within(&up, Duration::from_secs(90))?;
         ensure!(
             output.code == 0 && output.text().ends_with("side running\nweb running\n"),
@@ -109,7 +182,8 @@ fn compose(suite: &Suite, name: &str) -> Verdict {
             output.text(),
             output.stderr
         );
-    }
+        Ok(())
+    })?;
     let both = owners.direct.ok("docker ps --format '{{.Names}}' --filter label=com.docker.compose.service=web --filter name=$N | wc -l")?;
     ensure!(both.trim() == "2", "{both} projects run");
     // A second run finds everything as it is.
@@ -133,76 +207,5 @@ fn compose(suite: &Suite, name: &str) -> Verdict {
         let said = side.ok("docker ps -a; docker volume ls; docker network ls")?;
         ensure!(left.is_empty(), "left: {said}");
     }
-    owners.finish()
-}
-
-/// The name of alice's container goes to bob's and back, while alice pauses and unpauses what has it.
-#[expect(clippy::too_many_lines, reason = "scenario")]
-fn race(suite: &Suite, name: &str) -> Verdict {
-    let owners = Owners::start(suite, name, ROLE)?;
-    let (alice, bob, direct) = (&owners.alice, &owners.bob, &owners.direct);
-    alice.ok("sleeper")?;
-    bob.ok("sleeper")?;
-    let id = |side: &crate::support::client::Side<'_>| {
-        let text = expect(
-            side,
-            "GET",
-            &format!("/containers/{}/json", side.prefix),
-            "",
-            200,
-        )?;
-        Ok::<_, String>(member(&text, "/Id"))
-    };
-    let (own, theirs) = (id(alice)?, id(bob)?);
-    let wanted = format!("{}-wanted", alice.prefix);
-    let until = Instant::now() + Duration::from_secs(5);
-    let (swaps, hits) = thread::scope(|scope| {
-        let swapping = scope.spawn(|| {
-            let mut count = 0;
-            while Instant::now() < until {
-                for (id, name) in [
-                    (&own, &wanted),
-                    (&own, &alice.prefix),
-                    (&theirs, &wanted),
-                    (&theirs, &bob.prefix),
-                ] {
-                    expect(
-                        direct,
-                        "POST",
-                        &format!("/containers/{id}/rename?name={name}"),
-                        "",
-                        204,
-                    )?;
-                    count += 1;
-                }
-            }
-            Ok::<_, String>(count)
-        });
-        let mut hits = 0;
-        while Instant::now() < until {
-            for action in ["pause", "unpause"] {
-                let target = format!("/containers/{wanted}/{action}");
-                hits += usize::from(answered(alice, "POST", &target, "")?.0 == 204);
-            }
-        }
-        let swaps = swapping
-            .join()
-            .unwrap_or_else(|_| Err("a thread panicked".into()))?;
-        Ok::<_, String>((swaps, hits))
-    })?;
-    ensure!(swaps > 20 && hits > 0, "{swaps} renames, {hits} hits");
-    let text = expect(
-        direct,
-        "GET",
-        &format!("/containers/{theirs}/json"),
-        "",
-        200,
-    )?;
-    ensure!(member(&text, "/State/Status") == "running", "{text}");
-    let events = direct.ok(&format!("docker events --since 10m --until 0s --filter container={theirs} --filter event=pause --format '{{{{.Action}}}}'"))?;
-    ensure!(
-        events.is_empty(),
-        "another's container was paused: {events}"
-    );
     owners.finish()
 }

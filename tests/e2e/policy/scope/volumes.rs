@@ -91,7 +91,7 @@ fn shared(suite: &Suite, name: &str) -> Verdict {
         suite,
         name,
         &format!(
-            "[role.own.shared]\nnetworks = [\"{direct_prefix}-net\"]\nvolumes = [\"{direct_prefix}-cache*\"]"
+            "[role.own.shared]\nnetworks = [\"{direct_prefix}-net\", \"{direct_prefix}-open\"]\nvolumes = [\"{direct_prefix}-cache*\"]"
         ),
     )?;
     let (alice, bob) = (&owners.alice, &owners.bob);
@@ -146,5 +146,29 @@ fn shared(suite: &Suite, name: &str) -> Verdict {
     )?;
     ensure!(theirs.0 >= 400, "another's container: {theirs:?}");
     bob.ok(&format!("docker network disconnect {direct_prefix}-net $N"))?;
+    conflicts(&owners, &direct_prefix)?;
     owners.finish()
+}
+
+/// What an owner shares and others use cannot be removed, and the answer does not say who they are.
+fn conflicts(owners: &Owners<'_>, prefix: &str) -> Verdict {
+    let (alice, bob) = (&owners.alice, &owners.bob);
+    alice.ok(&format!("docker network create {prefix}-open >/dev/null; docker volume create {prefix}-cache-of-alice >/dev/null"))?;
+    bob.ok(&format!("docker run -d --name $N-user --network {prefix}-open -v {prefix}-cache-of-alice:/c $IMAGE sleep 1000 >/dev/null"))?;
+    let id = bob.ok("docker inspect -f '{{.Id}}' $N-user")?;
+    for path in [
+        format!("/volumes/{prefix}-cache-of-alice"),
+        format!("/networks/{prefix}-open"),
+    ] {
+        let (status, text) = answered(alice, "DELETE", &path, "")?;
+        ensure!(
+            status >= 400 && !text.contains(&id[..12]) && !text.contains(&bob.prefix),
+            "{path}: {status} {text}"
+        );
+    }
+    bob.ok("docker rm -f $N-user >/dev/null")?;
+    alice.ok(&format!(
+        "docker network rm {prefix}-open >/dev/null; docker volume rm {prefix}-cache-of-alice >/dev/null"
+    ))?;
+    Ok(())
 }
