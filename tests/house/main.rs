@@ -252,3 +252,62 @@ fn one_crate_decides_what_a_terminal_is_not_shown_and_how_it_is_written_instead(
     users.retain(|file| !file.ends_with("crates/pki/src/name.rs"));
     assert!(users.is_empty(), "ask text::escape:\n{}", users.join("\n"));
 }
+
+/// Every command between backticks in the texts of `src` and the crates, without what is filled in.
+fn printed_commands() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let crates = fs::read_dir(root().join("crates")).expect("read crates");
+    let crates = crates.map(|entry| entry.expect("an entry").path().join("src"));
+    for folder in crates.chain([root().join("src")]) {
+        for file in sources(&folder) {
+            // Comments speak of families of commands; what is printed is a string.
+            for line in text(&file)
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+            {
+                for quoted in line.split('`').skip(1).step_by(2) {
+                    if let Some(command) = quoted.strip_prefix("dockgate ") {
+                        found.insert(command.to_owned());
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_command_that_a_message_prints_is_one_that_the_program_takes() {
+    let commands = printed_commands();
+    assert!(commands.len() > 40, "{commands:#?}");
+    let option = dockgate::cli::command();
+    for printed in &commands {
+        let plain = printed.replace("{option}", "").replace("{0}", "");
+        let mut command = &option;
+        for word in plain.split_whitespace() {
+            // A family of commands, or one whose name is filled in.
+            if command.has_subcommands() && (word.starts_with(['{', '…']) || word == "COMMAND") {
+                break;
+            }
+            let word = word.trim_end_matches("{}").trim_end_matches("{}");
+            if let Some(long) = word.strip_prefix("--") {
+                let long = long.split(['=', '{']).next().unwrap_or_default();
+                let known = command
+                    .get_arguments()
+                    .any(|arg| arg.get_long() == Some(long));
+                assert!(known || long == "help", "`dockgate {printed}`: --{long}");
+            } else if let Some(sub) = command.find_subcommand(word) {
+                command = sub;
+            } else {
+                // A name, a file, or a part that is filled in; a word of a command that exists.
+                let value = word.is_empty()
+                    || word.contains(['{', '…', '.', '/', ':'])
+                    || word.chars().all(|c| !c.is_ascii_lowercase());
+                assert!(
+                    value && command.get_name() != "dockgate" || word == "server",
+                    "`dockgate {printed}`: {word}"
+                );
+            }
+        }
+    }
+}

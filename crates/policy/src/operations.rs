@@ -102,9 +102,40 @@ pub fn expand(pattern: &str) -> Result<OperationSet, String> {
     if !set.is_empty() {
         return Ok(set);
     }
-    let near = text::nearest(name, Operation::ALL.iter().map(|op| op.id()));
-    Err(match near.filter(|near| *near != name) {
-        Some(near) => format!("\"{pattern}\" matches no operation, did you mean \"{near}\"?"),
-        None => format!("\"{pattern}\" matches no operation"),
-    })
+    Err(format!(
+        "\"{pattern}\" matches no operation, {}",
+        nothing(resource, verb, class)
+    ))
+}
+
+/// Why a pattern matches nothing: the part of it that leaves nothing over.
+fn nothing(resource: &str, verb: &str, class: Option<&str>) -> String {
+    let of_resource = |op: &&Operation| resource == "*" || op.resource() == resource;
+    let of_name = |op: &&Operation| of_resource(op) && (verb == "*" || op.verb() == verb);
+    let all = || Operation::ALL.iter();
+    if !all().any(|op| of_resource(&op)) {
+        return match text::nearest(resource, all().map(|op| op.resource())) {
+            Some(near) => {
+                format!(
+                    "since no resource is called \"{resource}\", did you mean \"{near}.{verb}\"?"
+                )
+            }
+            None => format!("since no resource is called \"{resource}\""),
+        };
+    }
+    if !all().any(|op| of_name(&op)) {
+        let verbs = all().filter(of_resource).map(|op| op.verb());
+        return match text::nearest(verb, verbs) {
+            Some(near) => format!("did you mean \"{resource}.{near}\"?"),
+            None => format!("since {resource} has no \"{verb}\""),
+        };
+    }
+    let mut classes: Vec<_> = all().filter(of_name).map(|op| op.risk().class()).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let class = class.unwrap_or_default();
+    format!(
+        "since none of {resource}.{verb} is of class {class}: they are {}",
+        classes.join(", ")
+    )
 }
