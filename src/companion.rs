@@ -20,7 +20,7 @@ use crate::config::{Config, EnrollSettings, EnrolledGate};
 const LINE_BYTES: usize = 1024;
 
 /// Variables that a companion has of the gate's environment; none of them is a secret.
-const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "TZ", "NO_COLOR"];
+pub(crate) const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "TZ", "NO_COLOR"];
 
 /// A process beside the gate. Dropping it ends it.
 #[derive(Debug)]

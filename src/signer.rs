@@ -7,6 +7,7 @@
 mod answer;
 mod cas;
 mod desk;
+mod external;
 mod http;
 mod listen;
 mod mirror;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::listener;
 use desk::Desk;
+pub use external::ExternalCa;
 pub use mirror::Mirror;
 pub use oidc::TrustedIssuers;
 
@@ -53,6 +55,8 @@ pub struct SignerOptions {
     pub issuers: TrustedIssuers,
     /// What opens the CA's key.
     pub passphrase: Passphrase,
+    /// A CA whose key is elsewhere, in place of the directory's.
+    pub external: Option<ExternalCa>,
 }
 
 /// What `dockgate invite` has to know of a signer.

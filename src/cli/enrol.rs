@@ -60,6 +60,15 @@ pub struct SignerArgs {
     /// Configuration of the signer: [[oidc]] tables, whose tokens of CI become certificates
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Program with its arguments that signs, where the CA's key is elsewhere (words are separated by spaces; no shell)
+    #[arg(long, value_name = "COMMAND", requires = "ca", conflicts_with_all = ["auto", "passphrase_file"])]
+    pub signer_command: Option<String>,
+    /// The CA's certificate, and those above it (with --signer-command)
+    #[arg(long, value_name = "FILE", requires = "signer_command")]
+    pub ca: Option<PathBuf>,
+    /// The CA's revocation list, taken again whenever it changes (with --signer-command)
+    #[arg(long, value_name = "FILE", requires = "signer_command")]
+    pub crl: Option<PathBuf>,
     /// File whose first line is the passphrase of the CA key; without it a terminal is asked
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,

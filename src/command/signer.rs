@@ -7,7 +7,7 @@ use crate::command::output::{Exit, Failure, Output};
 use crate::config::{LogLevel, listen};
 use crate::observe::log as logging;
 use crate::shutdown::{Asked, Signals};
-use crate::signer::{Mirror, Signer, SignerError, SignerOptions, TrustedIssuers};
+use crate::signer::{ExternalCa, Mirror, Signer, SignerError, SignerOptions, TrustedIssuers};
 use enroll::{SignerAddress, SigningRules};
 use pki::{CertsError, Passphrase, auto, san};
 
@@ -105,7 +105,17 @@ fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
         .map(TrustedIssuers::read)
         .transpose()?
         .unwrap_or_default();
+    let external = args
+        .signer_command
+        .as_ref()
+        .zip(args.ca.as_ref())
+        .map(|(command, ca)| ExternalCa {
+            command: command.clone(),
+            ca: ca.clone(),
+            crl: args.crl.clone(),
+        });
     Ok(SignerOptions {
+        external,
         issuers,
         dir: args.dir.clone(),
         listen: listen::signer(&args.listen).map_err(|_| {

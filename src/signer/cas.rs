@@ -15,6 +15,7 @@ use pki::{Certificate, Passphrase, Purpose, TrustStore, timestamp};
 use rustls::ServerConfig;
 use tracing::info;
 
+use super::external::{self, ExternalCa};
 use super::{SignerError, tls};
 use crate::tls::config;
 
@@ -35,8 +36,15 @@ pub(super) struct TrustedCas {
 }
 
 impl TrustedCas {
-    pub(super) fn load(paths: &Paths, passphrase: &Passphrase) -> Result<Self, SignerError> {
-        let authorities = Authorities::load(paths, passphrase)?;
+    pub(super) fn load(
+        paths: &Paths,
+        passphrase: &Passphrase,
+        external: Option<&ExternalCa>,
+    ) -> Result<Self, SignerError> {
+        let authorities = match external {
+            None => Authorities::load(paths, passphrase)?,
+            Some(external) => Authorities::alone(external::authority(external)?),
+        };
         let cas: Vec<_> = authorities
             .iter()
             .map(|it| it.certificate().clone())

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::cas::{CERT, CaStamps, FileStamp, TrustedCas, ca_stamps, own_certificate, stamp};
+use super::external::ExternalCa;
 use super::throttle::Throttle;
 use super::{SignerError, SignerOptions, TrustedIssuers};
 use crate::error;
@@ -44,6 +45,8 @@ pub(super) struct Desk {
     rules: SigningRules,
     /// Whose tokens of CI are taken.
     pub(super) issuers: TrustedIssuers,
+    /// Where the CA's list comes from, if its key is elsewhere.
+    external: Option<ExternalCa>,
     /// The names of the signer's own certificate.
     names: Vec<San>,
     /// Where the gate is, if the signer was told.
@@ -95,9 +98,13 @@ impl Desk {
             rules,
             issuers,
             passphrase,
+            external,
             ..
         } = options;
         let paths = Paths::of(&dir);
+        if let Some(external) = &external {
+            external.take_over(&paths)?;
+        }
         if !paths.ca.is_file() {
             let option = paths.option();
             return Err(CertsError::refused(
@@ -107,7 +114,7 @@ impl Desk {
             .into());
         }
         let stamps = ca_stamps(&paths);
-        let trusted = TrustedCas::load(&paths, &passphrase)?;
+        let trusted = TrustedCas::load(&paths, &passphrase, external.as_ref())?;
         let serving = own_certificate(&paths, &trusted.authorities, &names)?;
         let desk = Self {
             index: Mutex::default(),
@@ -123,6 +130,7 @@ impl Desk {
             paths,
             rules,
             issuers,
+            external,
             names,
             gate,
         };
@@ -159,7 +167,7 @@ impl Desk {
         if self.knows_cas() {
             return Ok(self.trusted());
         }
-        let read = TrustedCas::load(&store.paths, &self.passphrase);
+        let read = TrustedCas::load(&store.paths, &self.passphrase, self.external.as_ref());
         let read = read.map_err(|error| CertsError::crypto("take over the CA", error))?;
         Ok(Arc::new(read))
     }
@@ -322,16 +330,27 @@ impl Desk {
 
     /// What has to be done from time to time: the list, the signer's own certificate. Blocks.
     pub(super) fn look(&self) -> Result<(), CertsError> {
+        if let Some(external) = &self.external {
+            external.take_over(&self.paths)?;
+        }
         let differ = self.look_at_cas()?;
         self.renew_own(differ)?;
+        if self.external.is_none() && !self.sign_lists()? {
+            return Ok(());
+        }
+        self.tell_gates();
+        Ok(())
+    }
+
+    /// Signs what gates are told with the CA's key; false where a rollover came between, to which the next look sees.
+    fn sign_lists(&self) -> Result<bool, CertsError> {
         let trusted = self.trusted();
         for authority in trusted.authorities.iter() {
             if self.list_is_due(authority)? {
                 let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut store = Store::open(&self.paths.dir)?;
-                // A rollover may have ended while this waited for the directory: the next look sees to it.
                 if !self.knows_cas() {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let list = crl::publish(&mut store, authority, LIST_DAYS)?;
                 info!(
@@ -342,23 +361,26 @@ impl Desk {
                 );
             }
         }
-        {
-            let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let store = Store::open(&self.paths.dir)?;
-            if !self.knows_cas() {
-                return Ok(());
-            }
-            rollover::refresh(&store, &trusted.authorities)?;
-            denied::publish(&*self.index()?, &self.paths, &trusted.authorities.current)?;
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = Store::open(&self.paths.dir)?;
+        if !self.knows_cas() {
+            return Ok(false);
         }
-        self.tell_gates();
-        Ok(())
+        rollover::refresh(&store, &trusted.authorities)?;
+        denied::publish(&*self.index()?, &self.paths, &trusted.authorities.current)?;
+        Ok(true)
     }
 
     /// A change that others made, such as `certs revoke`.
-    pub(super) fn stamps(&self) -> [FileStamp; 4] {
+    pub(super) fn stamps(&self) -> Vec<FileStamp> {
         let paths = &self.paths;
-        [&paths.index, &paths.crl, &paths.ca, &paths.ca_key].map(|path| stamp(path))
+        let own = [&paths.index, &paths.crl, &paths.ca, &paths.ca_key];
+        let external = self.external.iter();
+        let given = external.flat_map(|it| std::iter::once(&it.ca).chain(&it.crl));
+        own.into_iter()
+            .chain(given)
+            .map(|path| stamp(path))
+            .collect()
     }
 
     fn list_is_due(&self, authority: &Authority) -> Result<bool, CertsError> {

@@ -1,6 +1,7 @@
 //! Certificates asked for and handed out over the network: the signer, invitations, joining, renewing.
 
 mod ci;
+mod external;
 mod fleet;
 mod impostor;
 mod joining;

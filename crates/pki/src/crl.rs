@@ -151,6 +151,12 @@ pub fn publishable(
             "write a number from 1 to 3650",
         ));
     }
+    if authority.is_elsewhere() {
+        return Err(CertsError::refused(
+            "the CA's key is elsewhere, and so is what signs its revocation list",
+            "revoke the certificate at the CA, and let it write the file of --crl again",
+        ));
+    }
     if authority
         .info()
         .key_usage

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, PublicKeyData,
-    SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, SerialNumber,
 };
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
@@ -14,6 +13,7 @@ use super::{
     Certificate, CertsError, Passphrase, Purpose,
     key::{KeyType, PrivateKey, random},
     pem,
+    requester::{LeafSigner, Requester, can_sign, sign_elsewhere},
     resign::{CERTIFICATE_ISSUER, CERTIFICATE_SUBJECT, Draft, resign},
     san::San,
     timestamp,
@@ -62,7 +62,9 @@ pub struct Authority {
     others: Vec<CertificateDer<'static>>,
     subject: Vec<u8>,
     info: Certificate,
+    /// The CA's key, or one that nothing is signed with where `elsewhere` signs.
     key: PrivateKey,
+    elsewhere: Option<Box<dyn LeafSigner>>,
 }
 
 /// Who a leaf certificate is for.
@@ -147,6 +149,42 @@ impl Authority {
         Self::from_parts(certificate, chain, PrivateKey::load(key, passphrase)?)
     }
 
+    /// A CA whose key is elsewhere: the first certificate of a file, and what signs for it.
+    ///
+    /// # Errors
+    /// When the certificate cannot sign.
+    pub fn elsewhere(certificate: &Path, signer: Box<dyn LeafSigner>) -> Result<Self, CertsError> {
+        let mut chain = pem::certificates(certificate)?.into_iter();
+        let first = chain.next().ok_or_else(|| {
+            CertsError::refused(
+                format!("{certificate:?} holds no certificate"),
+                "name the file of the CA (--ca)",
+            )
+        })?;
+        let unexpected = |found: String| CertsError::Unexpected {
+            path: certificate.into(),
+            expected: "the certificate of a CA",
+            found,
+            hint: None,
+        };
+        let info = Certificate::read(&first).map_err(unexpected)?;
+        can_sign(certificate, &info)?;
+        Ok(Self {
+            subject: info.details.subject.clone(),
+            certificate: first,
+            others: chain.collect(),
+            info,
+            key: PrivateKey::generate(KeyType::P256)?,
+            elsewhere: Some(signer),
+        })
+    }
+
+    /// Whether something else signs for this CA, so that its revocation list comes from there too.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
     /// The CA certificate that signs.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
@@ -218,7 +256,7 @@ impl Authority {
     pub fn sign(
         &self,
         leaf: &Leaf<'_>,
-        public: &impl PublicKeyData,
+        public: &impl Requester,
     ) -> Result<CertificateDer<'static>, CertsError> {
         let mut params = CertificateParams::default();
         (params.not_before, params.not_after) = self.validity(leaf.days)?;
@@ -274,7 +312,11 @@ impl Authority {
         let draft = params
             .signed_by(public, &self.drafting())
             .map_err(|source| CertsError::crypto("encode a certificate", source))?;
-        resign(draft.der(), &fields, &self.key).map(CertificateDer::from)
+        let signed = resign(draft.der(), &fields, &self.key)?;
+        match &self.elsewhere {
+            None => Ok(CertificateDer::from(signed)),
+            Some(signer) => sign_elsewhere(signer.as_ref(), &signed, public),
+        }
     }
 
     /// Certifies another CA, for servers alone: a peer that trusts this one can check the certificates of that one's servers.
@@ -337,27 +379,7 @@ impl Authority {
                 "give the certificate and the key of the same CA (--ca-cert, --ca-key)",
             ));
         };
-        if !info.is_ca {
-            let found = format!(
-                "{:?}, a certificate that is not a CA (basicConstraints)",
-                info.subject
-            );
-            return Err(unexpected(
-                found,
-                "a leaf cannot sign: give the CA's certificate and key",
-            ));
-        }
-        if info
-            .key_usage
-            .as_ref()
-            .is_some_and(|usage| !usage.contains(&"keyCertSign"))
-        {
-            let found = format!(
-                "{:?}, whose key usage forbids signing certificates",
-                info.subject
-            );
-            return Err(unexpected(found, "use a CA with keyCertSign"));
-        }
+        can_sign(path, &info)?;
         let subject = info.details.subject.clone();
         Ok(Self {
             certificate,
@@ -365,6 +387,7 @@ impl Authority {
             subject,
             info,
             key,
+            elsewhere: None,
         })
     }
 

@@ -26,6 +26,7 @@ pub mod passphrase;
 pub mod pem;
 pub mod pkcs7;
 pub mod request;
+pub mod requester;
 pub mod resign;
 pub mod rollover;
 pub mod write;

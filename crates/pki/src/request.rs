@@ -21,6 +21,8 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// A request that was read, and whose sender has the key.
 #[derive(Debug)]
 pub struct SigningRequest {
+    /// The request itself, in DER.
+    pub der: Vec<u8>,
     /// The key.
     pub public: SubjectPublicKeyInfo,
     /// Whether it is an RSA key.
@@ -103,6 +105,7 @@ impl SigningRequest {
         })?;
         let key = key_kind::of(spki);
         let mut request = Self {
+            der: bytes.to_vec(),
             public,
             rsa: key.starts_with("RSA"),
             key,

@@ -11,6 +11,7 @@ use super::{
     key::{KeyType, PrivateKey},
     layout::{self, FoundLayout},
     name, pem,
+    requester::Requester,
     san::San,
     write::{self, Existing, FileMode, Lock},
 };
@@ -431,12 +432,18 @@ impl Store {
         &mut self,
         authority: &Authority,
         leaf: &Leaf<'_>,
-        public: &impl rcgen::PublicKeyData,
+        public: &impl Requester,
         grant: &Grant,
     ) -> Result<Made, CertsError> {
         let der = authority.sign(leaf, public)?;
         let info = Certificate::read(&der)
             .map_err(|why| CertsError::crypto("read back a certificate just signed", why))?;
+        if self.index.issued().any(|it| it.serial == info.serial) {
+            return Err(CertsError::refused(
+                format!("the serial number {} was given twice", info.serial),
+                "a certificate is revoked by its serial number: let the CA draw it at random",
+            ));
+        }
         let enrolled = grant.enrolled.as_ref().map(|it| Enrolled {
             invitation: it.invitation.clone(),
             predecessor: it.predecessor.clone(),

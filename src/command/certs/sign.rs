@@ -65,7 +65,7 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
         ),
         rsa: request.rsa,
     };
-    let made = store.sign(authority, &leaf, &request.public, &grant)?;
+    let made = store.sign(authority, &leaf, &request, &grant)?;
     write::write(&out, made.chain_pem.as_bytes(), FileMode::Public, existing)?;
     tell(output, args, role, &made, &request, &out);
     Ok(())

@@ -49,6 +49,6 @@ pub fn redeem_token(
         life_secs: token.life_secs,
     };
     let grant = Grant::enrolled(IssuedKind::Client, &token.name, enrolment);
-    let made = store.sign(authority, &leaf, &request.public, &grant)?;
+    let made = store.sign(authority, &leaf, request, &grant)?;
     Ok(made.der.to_vec())
 }

@@ -68,7 +68,7 @@ pub fn redeem(
     };
     let grant = Grant::enrolled(invitation.kind, &invitation.name, enrolment);
     let authority = authorities.signs(leaf.role, &store.index, now);
-    let made = store.sign(authority, &leaf, &request.public, &grant)?;
+    let made = store.sign(authority, &leaf, request, &grant)?;
     Ok(made.der.to_vec())
 }
 
@@ -157,7 +157,7 @@ pub fn renew(
     };
     let grant = Grant::enrolled(held.kind, &held.name, enrolment);
     let authority = authorities.signs(leaf.role, &store.index, now);
-    let made = store.sign(authority, &leaf, &request.public, &grant)?;
+    let made = store.sign(authority, &leaf, request, &grant)?;
     Ok(made.der.to_vec())
 }
 

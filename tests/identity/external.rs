@@ -1,0 +1,228 @@
+//! `--signer-command`: a CA whose key is elsewhere signs, and its answer is used only if it is what was asked for.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use testkit::programs::{external, said};
+
+use crate::support::*;
+
+/// Signs with openssl what it is asked, or something else if a file says so.
+const SIGN: &str = r#"#!/usr/bin/env python3
+import json, subprocess, sys, tempfile
+asked = json.load(sys.stdin)
+mode = open("mode").read().strip() if asked["kind"] == "client" else "good"
+work = tempfile.mkdtemp()
+def write(name, text):
+    with open(f"{work}/{name}", "w") as file:
+        file.write(text)
+    return f"{work}/{name}"
+def openssl(*words):
+    return subprocess.run(["openssl", *words], check=True, capture_output=True, text=True).stdout
+csr = write("csr.pem", asked["csr"])
+if mode == "key":
+    openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{work}/key.pem", "-subj", "/CN=x", "-out", csr)
+parts = [f"/O={it}" for it in asked["organizations"]] + [f"/OU={it}" for it in asked["organizational_units"]]
+subject = "".join(parts) + "/CN=" + ("mallory" if mode == "subject" else asked["common_name"])
+sans = asked["sans"] + (["DNS:extra.example"] if mode == "sans" else [])
+usage = ["serverAuth"] if mode == "usage" else asked["extended_key_usage"]
+extensions = [
+    "basicConstraints=critical,CA:" + ("TRUE" if mode == "ca" else "FALSE"),
+    "keyUsage=critical,digitalSignature",
+    "extendedKeyUsage=" + ",".join(usage),
+    "authorityKeyIdentifier=keyid",
+    "subjectKeyIdentifier=hash",
+]
+if sans:
+    extensions.append("subjectAltName=" + ",".join(sans))
+days = 4000 if mode == "end" else max(1, asked["life_secs"] // 86400)
+ca = "other" if mode == "issuer" else "company"
+if mode == "forged":
+    named = openssl("x509", "-in", "company/ca.pem", "-noout", "-subject", "-nameopt", "multiline").split("= ")[-1].strip()
+    ca = work
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}/ca-key.pem", "-out", f"{ca}/ca.pem", "-subj", f"/CN={named}")
+if mode == "nothing":
+    sys.exit(0)
+if mode == "failure":
+    sys.exit("the HSM does not answer")
+sys.stdout.write(openssl(
+    "x509", "-req", "-in", csr, "-CA", f"{ca}/ca.pem", "-CAkey", f"{ca}/ca-key.pem", "-days", str(days),
+    "-subj", subject, "-extfile", write("extensions", "\n".join(extensions)),
+))
+"#;
+
+/// A signer whose CA is the one in `company`, of which it has no key.
+fn signer(dir: &Path) -> SignerProcess {
+    SignerProcess::start(
+        dir,
+        &[
+            "--dir",
+            "state",
+            "--signer-command",
+            "./sign",
+            "--ca",
+            "company/ca.pem",
+            "--crl",
+            "company/crl.pem",
+        ],
+    )
+}
+
+fn company() -> Option<tempfile::TempDir> {
+    external("openssl", &["version"])?;
+    external("python3", &["--version"])?;
+    let dir = tempfile::tempdir().expect("create a temporary directory");
+    for name in ["company", "other"] {
+        done(
+            dir.path(),
+            &["certs", "init", "--dir", name, "--san", "localhost"],
+        );
+    }
+    done(dir.path(), &["certs", "crl", "--dir", "company"]);
+    fs::write(dir.path().join("sign"), SIGN).expect("write the command");
+    fs::set_permissions(dir.path().join("sign"), fs::Permissions::from_mode(0o700)).expect("chmod");
+    answers(dir.path(), "good");
+    Some(dir)
+}
+
+/// What the command answers for clients from now on.
+fn answers(dir: &Path, mode: &str) {
+    fs::write(dir.join("mode"), mode).expect("write the mode");
+}
+
+#[test]
+fn a_company_ca_signs_by_a_command_and_the_signer_never_has_its_key() {
+    let Some(dir) = company() else { return };
+    let home = tempfile::tempdir().expect("a home");
+    let _signer = signer(dir.path());
+    assert!(!dir.path().join("state/ca-key.pem").exists());
+    let token = invite(dir.path(), &["alice", "--ou", "builders", "--dir", "state"]);
+    let output = join(home.path(), &token, &["--renew", "none"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let own = joined(home.path(), "localhost");
+    let first = inspect(&own.join("docker/cert.pem"));
+    assert_eq!(first.subject, "OU=builders, CN=alice");
+    let ca = fs::read_to_string(dir.path().join("company/ca.pem")).expect("the CA");
+    let trusted = fs::read_to_string(own.join("docker/ca.pem")).expect("what came with it");
+    assert!(trusted.contains(ca.trim()), "cacerts has the company's CA");
+    // It renews too, and the command is asked for the same names.
+    done(
+        home.path(),
+        &["renew", "--force", own.to_str().expect("text")],
+    );
+    let second = inspect(&own.join("docker/cert.pem"));
+    assert_eq!(second.subject, first.subject);
+    assert_ne!(second.spki_sha256, first.spki_sha256);
+    // A gate gets the company's list as it is.
+    let token = invite(
+        dir.path(),
+        &[
+            "docker2",
+            "--server",
+            "--san",
+            "docker2.example",
+            "--dir",
+            "state",
+        ],
+    );
+    let output = join(home.path(), &token, &["--server", "--dir", "gate"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(
+        fs::read(home.path().join("gate/trust/crl.pem")).expect("the list"),
+        fs::read(dir.path().join("company/crl.pem")).expect("the company's list")
+    );
+    let names = inspect(&home.path().join("gate/gate/cert.pem")).sans;
+    assert_eq!(names[0].to_string(), "DNS:docker2.example");
+}
+
+#[test]
+fn an_answer_that_is_not_what_was_asked_for_is_refused_and_the_invitation_unused() {
+    let Some(dir) = company() else { return };
+    let home = tempfile::tempdir().expect("a home");
+    let signer = signer(dir.path());
+    let token = invite(dir.path(), &["alice", "--dir", "state"]);
+    for (mode, reason) in [
+        ("key", "another key than the request's"),
+        ("subject", "expected \"CN=alice\""),
+        ("sans", "DNS:extra.example"),
+        ("usage", "serverAuth"),
+        ("ca", "expected CA:FALSE"),
+        ("issuer", "in the name of"),
+        ("forged", "did not issue"),
+        ("end", "at the latest"),
+        ("nothing", "has not answered with a certificate"),
+        ("failure", "the HSM does not answer"),
+    ] {
+        answers(dir.path(), mode);
+        let mark = signer.log.mark();
+        let output = join(home.path(), &token, &["--renew", "none"]);
+        let text = said(&output);
+        assert!(text.contains("(500)"), "{mode}: {text}");
+        signer.log.after(mark, |line| {
+            line["message"] == "A certificate cannot be issued"
+                && line["error"].as_str().is_some_and(|it| it.contains(reason))
+        });
+        assert!(
+            !text.contains(reason),
+            "the reason is the log's: {mode}: {text}"
+        );
+    }
+    answers(dir.path(), "good");
+    let output = join(home.path(), &token, &["--renew", "none"]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn a_signer_with_a_command_needs_the_ca_and_signs_nothing_itself() {
+    let Some(dir) = company() else { return };
+    let text = said(&run(dir.path(), &["signer", "--signer-command", "./sign"]));
+    assert!(text.contains("--ca"), "{text}");
+    let text = refused(
+        dir.path(),
+        &[
+            "signer",
+            "--dir",
+            "state",
+            "--signer-command",
+            "./absent",
+            "--ca",
+            "company/ca.pem",
+        ],
+    );
+    assert!(text.contains("./absent"), "{text}");
+}
+
+#[test]
+fn the_command_of_the_page_signs_as_it_is_written() {
+    let Some(dir) = company() else { return };
+    if external("jq", &["--version"]).is_none() {
+        return;
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/signer.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let script = page
+        .split("```sh\n")
+        .find(|part| part.starts_with("#!/bin/sh"))
+        .and_then(|part| part.split("```").next());
+    fs::write(dir.path().join("sign"), script.expect("a script")).expect("write it");
+    let home = tempfile::tempdir().expect("a home");
+    let _signer = signer(dir.path());
+    let token = invite(
+        dir.path(),
+        &[
+            "alice",
+            "--ou",
+            "builders",
+            "--uri",
+            "spiffe://example/alice",
+            "--dir",
+            "state",
+        ],
+    );
+    let output = join(home.path(), &token, &["--renew", "none"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let made = inspect(&joined(home.path(), "localhost").join("docker/cert.pem"));
+    assert_eq!(made.subject, "OU=builders, CN=alice");
+    assert_eq!(made.sans[0].to_string(), "URI:spiffe://example/alice");
+}
