@@ -27,7 +27,7 @@ const LONG_FILES: [(&str, &str); 14] = [
 ];
 
 /// Functions that clippy.toml finds too long: each has its reason beside it, and their number may only shrink.
-const LONG_FUNCTIONS: usize = 115;
+const LONG_FUNCTIONS: usize = 114;
 
 /// Why a function may be longer: `table` is a match or a list with an arm or a row for each case, `scenario` a test that goes
 /// through one story step by step, `sequence` code in order whose parts mean nothing alone.
