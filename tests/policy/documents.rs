@@ -129,18 +129,20 @@ fn tests_of(suite: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_test_that_known_escapes_names_exists() {
-    let page = fs::read_to_string(root().join("docs/known-escapes.md")).expect("the page");
+fn every_test_that_known_escapes_and_the_threat_model_name_exists() {
     let tests = tests();
-    let named: Vec<&str> = page
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|word| word.contains("::"))
-        .collect();
-    assert!(named.len() > 80, "only {} tests are named", named.len());
-    for name in named {
-        assert!(tests.contains(name), "`{name}` is not a test");
+    for (page, least) in [("known-escapes", 80), ("threat-model", 12)] {
+        let text = fs::read_to_string(root().join(format!("docs/{page}.md"))).expect("the page");
+        let words = text.split('`').skip(1).step_by(2);
+        let named: Vec<&str> = words.filter(|word| word.contains("::")).collect();
+        assert!(
+            named.len() > least,
+            "{page}: only {} tests are named",
+            named.len()
+        );
+        for name in named {
+            assert!(tests.contains(name), "{page}: `{name}` is not a test");
+        }
     }
 }
 
