@@ -6,6 +6,21 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// The names of Docker Hub, which every role may reach.
 pub(super) const HUB: &[&str] = &["docker.io", "index.docker.io", "registry-1.docker.io"];
 
+/// Last labels of names that are not of the public DNS: what they lead to is this machine's or its neighbours'.
+const PRIVATE: &[&str] = &[
+    "arpa",
+    "consul",
+    "corp",
+    "home",
+    "internal",
+    "intranet",
+    "lan",
+    "local",
+    "localhost",
+    "private",
+    "svc",
+];
+
 /// A host and its port, as an entry of `limits.fetch` and a request are compared: lower case, without a final dot, and
 /// without the port that its scheme implies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,17 +100,9 @@ impl Host {
             || numeric
             || name.parse::<Ipv4Addr>().is_ok()
             || labels().count() == 1
-            || matches!(
-                last,
-                "localhost"
-                    | "localdomain"
-                    | "local"
-                    | "internal"
-                    | "lan"
-                    | "home"
-                    | "intranet"
-                    | "arpa"
-            )
+            // Some distributions' hosts files have `localhost4.localdomain4`.
+            || last.starts_with("localdomain")
+            || PRIVATE.contains(&last)
     }
 
     /// Whether a cloud gives out its credentials here.
