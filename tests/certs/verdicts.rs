@@ -1,6 +1,6 @@
 //! `certs show` judges as the gate does: the CA's own dates, and lists for every certificate of the chain.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
@@ -9,7 +9,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::support::{arg, done};
+use super::support::{arg, done, external, text};
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
@@ -130,4 +130,59 @@ fn the_pin_is_shown_as_policies_and_deny_lists_take_it() {
         shown.contains(&format!("SPKI           {pin}\n")),
         "{shown}"
     );
+}
+
+/// A CA and a server certificate of one subject, which key identifiers tell apart or nothing does.
+fn one_subject(dir: &Path, identified: bool) {
+    let write = |name: &str, pem: String| fs::write(dir.join(name), pem).expect("written");
+    let mut authority = ca_params("docker", 1);
+    authority.key_identifier_method = KeyIdMethod::Sha256;
+    let ca = CertifiedIssuer::self_signed(authority, key()).expect("a CA");
+    let (mut server, server_key) = (params("docker", 2), key());
+    let name = "docker.example".try_into().expect("a name");
+    server.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // OpenSSL compares the CA's identifier with the certificate's own, so that one alone says nothing.
+    server.use_authority_key_identifier_extension = true;
+    if identified {
+        server.is_ca = IsCa::ExplicitNoCa;
+    }
+    let leaf = server.signed_by(&server_key, &ca).expect("signed");
+    write("ca.pem", ca.pem());
+    write("server-cert.pem", leaf.pem());
+    write("server-key.pem", server_key.serialize_pem());
+}
+
+#[test]
+fn a_server_with_the_subject_of_its_ca_is_told_by_check_and_show_as_openssl_judges() {
+    for (identified, told) in [(false, true), (true, false)] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        one_subject(dir.path(), identified);
+        let path = |name: &str| dir.path().join(name);
+        let (ca, leaf) = (path("ca.pem"), path("server-cert.pem"));
+        if let Some(output) = external("openssl", &["verify", "-CAfile", arg(&ca), arg(&leaf)]) {
+            assert_eq!(output.status.success(), !told, "{}", text(&output));
+        }
+        let files = [
+            "--tlscacert=ca.pem",
+            "--tlscert=server-cert.pem",
+            "--tlskey=server-key.pem",
+            "--host=tcp://127.0.0.1:0",
+            "--control-socket=off",
+        ];
+        let show = ["certs", "show", "server-cert.pem", "--ca-cert", "ca.pem"];
+        for command in [&["check", "--offline"][..], &show] {
+            let mut process = Command::new(env!("CARGO_BIN_EXE_dockgate"));
+            process.args(command).current_dir(dir.path());
+            if command[0] != "certs" {
+                process.args(files);
+            }
+            let said = text(&process.output().expect("dockgate must start"));
+            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            let is_told = ["the same subject as its CA", "key identifiers"]
+                .iter()
+                .all(|words| said.contains(words));
+            assert_eq!(is_told, told, "{command:?}: {said}");
+        }
+    }
 }

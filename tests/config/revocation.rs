@@ -5,10 +5,13 @@ use std::fs;
 use dockgate::config::TlsPaths;
 use dockgate::finding::Severity;
 use dockgate::tls::files;
-use rcgen::DnType;
-use time::OffsetDateTime;
+use rcgen::{
+    CertificateRevocationListParams, CertifiedIssuer, DnType, Issuer, KeyIdMethod, KeyPair,
+    RevokedCertParams, SerialNumber,
+};
+use time::{Duration, OffsetDateTime};
 
-use crate::pki::Pki;
+use crate::pki::{Pki, ca_params};
 use crate::tls::refused;
 
 #[test]
@@ -92,6 +95,147 @@ fn a_lapsed_list_is_an_error_and_a_foreign_one_a_warning() {
         text.contains("belongs to no certificate in tlscacert"),
         "{text}"
     );
+}
+
+/// A list of this number, which ended or ends in some days and revokes so many.
+fn numbered(ca: &Issuer<'_, KeyPair>, number: u64, days: i64, revoked: u64) -> String {
+    let now = OffsetDateTime::now_utc();
+    let entry = |serial: u64| RevokedCertParams {
+        serial_number: SerialNumber::from(1000 + serial),
+        revocation_time: now - Duration::days(1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: now - Duration::days(30),
+        next_update: now + Duration::days(days),
+        crl_number: SerialNumber::from(number),
+        issuing_distribution_point: None,
+        revoked_certs: (0..revoked).map(entry).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(ca).unwrap().pem().unwrap()
+}
+
+/// What check says of these lists, one finding a line, and whether any of it is an error.
+fn said(pki: &Pki, lists: &[String]) -> (String, bool) {
+    let write = |(at, list): (usize, &String)| pki.write(&format!("list-{at}.pem"), list);
+    let paths = TlsPaths {
+        crl: lists.iter().enumerate().map(write).collect(),
+        ..pki.paths()
+    };
+    let material = files::load(&paths).unwrap();
+    let found = files::inspect(&material, &paths, OffsetDateTime::now_utc());
+    let is_error = found.iter().any(|it| it.severity == Severity::Error);
+    let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
+    (lines.join("\n"), is_error)
+}
+
+#[test]
+fn of_two_lists_of_one_ca_the_newest_number_counts_whatever_the_order_and_check_says_which() {
+    let pki = Pki::new();
+    let ca = &*pki.ca;
+    for swap in [false, true] {
+        let look =
+            |old: String, new: String| said(&pki, &if swap { [new, old] } else { [old, new] });
+        let (text, is_error) = look(numbered(ca, 1, 30, 3), numbered(ca, 2, 60, 1));
+        assert!(!is_error, "{text}");
+        assert_eq!(
+            text.matches("a newer one counts; what this one revokes is revoked until")
+                .count(),
+            1,
+            "{text}"
+        );
+        assert_eq!(
+            text.matches(": 1 revoked, valid until").count(),
+            1,
+            "{text}"
+        );
+        // One that has ended beside a current one closes nothing.
+        let (text, is_error) = look(numbered(ca, 1, -3, 3), numbered(ca, 2, 60, 1));
+        assert!(!is_error && text.contains("; a newer one counts"), "{text}");
+        assert_eq!(
+            text.matches(": 1 revoked, valid until").count(),
+            1,
+            "{text}"
+        );
+        // The newest has ended, and an older one has not: the newest decides.
+        let (text, is_error) = look(numbered(ca, 1, 60, 3), numbered(ca, 2, -3, 1));
+        assert!(
+            is_error && text.contains(": its clients are refused"),
+            "{text}"
+        );
+        assert_eq!(text.matches("a newer one counts").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn each_of_several_cas_has_its_own_list_also_where_they_share_a_name_and_check_says_whose_is_missing()
+ {
+    for name in ["Test CA", "Other CA"] {
+        let pki = Pki::new();
+        let another =
+            CertifiedIssuer::self_signed(ca_params(name), KeyPair::generate().unwrap()).unwrap();
+        pki.write("ca.pem", pki.ca.pem() + &another.pem());
+        let [one, two] = [&*pki.ca, &*another].map(|ca| numbered(ca, 1, 60, 1));
+        let (text, is_error) = said(&pki, &[one.clone(), two.clone()]);
+        assert!(!is_error, "{text}");
+        assert_eq!(
+            text.matches(": 1 revoked, valid until").count(),
+            2,
+            "{text}"
+        );
+        for (list, missing) in [(one, &another), (two, &pki.ca)] {
+            let (text, is_error) = said(&pki, &[list]);
+            assert!(is_error, "{text}");
+            let refused = text
+                .lines()
+                .find(|line| line.contains("has no CRL while another has one"))
+                .unwrap_or_else(|| panic!("{text}"));
+            let digest = pki::Certificate::read(missing.der()).unwrap().sha256;
+            let twin = name == "Test CA";
+            assert_eq!(refused.contains(&digest), twin, "{digest}: {refused}");
+            assert!(
+                twin || refused.contains(if std::ptr::eq(missing, &pki.ca) {
+                    "Test CA"
+                } else {
+                    "Other CA"
+                }),
+                "{refused}"
+            );
+        }
+    }
+}
+
+#[test]
+fn of_several_server_pairs_none_is_picked_by_chance() {
+    let pki = Pki::new();
+    let other = Pki::with(
+        |_| {},
+        |p| {
+            p.distinguished_name
+                .push(DnType::CommonName, "another gate");
+        },
+    );
+    // Two keys: refused, with what to do.
+    pki.write(
+        "server-key.pem",
+        pki.key.serialize_pem() + &other.key.serialize_pem(),
+    );
+    let (text, hint) = refused(&pki.paths());
+    assert!(text.contains("2 private keys"), "{text}");
+    assert_eq!(hint, "keep the one that belongs to the certificate");
+    // Two certificates: the first is the server's, and check says that the next did not issue it.
+    pki.write("server-cert.pem", pki.server.pem() + &other.server.pem());
+    pki.write("server-key.pem", pki.key.serialize_pem());
+    let (text, is_error) = said(&pki, &[]);
+    assert!(
+        !is_error && text.contains("after the one issued by CN=Test CA comes CN=another gate"),
+        "{text}"
+    );
+    // The key of the second: refused.
+    pki.write("server-key.pem", other.key.serialize_pem());
+    assert!(refused(&pki.paths()).0.contains("but to number 2"));
 }
 
 #[test]

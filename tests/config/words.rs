@@ -348,3 +348,98 @@ fn peers_that_are_something_else_are_told_of_in_plain_words() {
         plain(&["kick", "--all", "--control-socket", &socket], &[]);
     }
 }
+
+/// Values that are of no kind a line of TOML may have here.
+const MISPLACED: &[&str] = &[
+    "1",
+    "-1",
+    "1.5",
+    "nan",
+    "true",
+    "\"\"",
+    "\"\\u0000\"",
+    "[]",
+    "[[]]",
+    "[1, \"a\"]",
+    "{}",
+    "{ a = 1 }",
+    "1979-05-27",
+    "\"☃\"",
+    "99999999999999999999",
+    "\"a",
+    "=",
+    "",
+];
+
+/// A TOML document with one line damaged: its value replaced, its key misspelt, cut short, or twice.
+fn damaged_toml(text: &str) -> impl Iterator<Item = String> {
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    (0..lines.len()).flat_map(move |at| {
+        let line = lines[at].clone();
+        let (key, value) = match line.split_once('=') {
+            Some((key, value)) if !line.starts_with('#') => (key.to_owned(), value.to_owned()),
+            _ => (line.clone(), String::new()),
+        };
+        // Each line in some of the ways, the next in others.
+        let misplaced = MISPLACED
+            .iter()
+            .cycle()
+            .skip(at * 4 % MISPLACED.len())
+            .take(4);
+        let mut forms: Vec<String> = misplaced.map(|new| format!("{key}= {new}")).collect();
+        forms.push(format!("{}x ={value}", key.trim()));
+        forms.push(format!("{line}\n{line}"));
+        forms.push(format!("{line} ]"));
+        forms.push(line.chars().take(line.chars().count() / 2).collect());
+        let lines = lines.clone();
+        forms.into_iter().map(move |form| {
+            let mut all = lines.clone();
+            all[at] = form;
+            all.join("\n")
+        })
+    })
+}
+
+#[test]
+fn damaged_policies_and_configurations_are_told_of_in_plain_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let toml = |dir: &str| {
+        let entries = fs::read_dir(root.join(dir)).expect("a directory");
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        files.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+        files.sort();
+        files
+    };
+    let mut refused = 0;
+    for path in toml("examples/policy") {
+        let text = fs::read_to_string(&path).expect("a policy");
+        for damaged in damaged_toml(&text) {
+            if let Err(fault) = policy::Policy::parse("policy.toml", &damaged) {
+                assert_plain(&damaged, &fault.to_string());
+                refused += 1;
+            }
+        }
+    }
+    let host = crate::host::Host::new();
+    for path in toml("examples").into_iter().chain(toml("")) {
+        let text = fs::read_to_string(&path).expect("a configuration");
+        // What the file explains in comments is set as well.
+        let set = text.lines().map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| rest.contains(" = "))
+                .unwrap_or(line)
+        });
+        let set: Vec<_> = set.filter(|line| !line.trim().is_empty()).collect();
+        for damaged in damaged_toml(&set.join("\n")) {
+            let file = host.write("damaged.toml", &damaged);
+            let file = file.to_str().expect("a path");
+            if let Err(fault) = host.load(&["--config-file", file], &[]) {
+                assert_plain(&damaged, &fault.to_string());
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 500, "{refused} were refused");
+}

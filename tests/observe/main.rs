@@ -3,6 +3,7 @@
 mod control;
 mod decisions;
 mod docs;
+mod handshakes;
 mod health;
 mod limits;
 mod metrics;

@@ -134,6 +134,7 @@ impl<'a> Ask<'a> {
             ),
             Err(denied) => {
                 assert_eq!(denied.rule, rule, "{denied}");
+                testkit::words::assert_plain("a denial", &denied.to_string());
                 *denied
             }
         }

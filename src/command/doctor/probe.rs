@@ -70,12 +70,26 @@ impl Probe<'_> {
             )];
         };
         let until = pki::timestamp(summary.not_after);
-        vec![Finding::ok(format!(
+        let mut findings = vec![Finding::ok(format!(
             "{version}; the server is {} ({}), issued by {}, valid until {until}",
             summary.subject,
             explain::names(&summary),
             summary.issuer
-        ))]
+        ))];
+        let mut anchors = self.material.server_ca.roots.iter();
+        let is_its_own =
+            anchors.any(|ca| summary.details.spki.ends_with(&ca.subject_public_key_info));
+        if summary.passes_for_self_signed() && !is_its_own {
+            findings.push(
+                Finding::warning(format!(
+                    "the server's certificate ({}) has the same subject as its CA and no key identifiers: OpenSSL-based \
+                     clients (docker-py, node, curl) take it for self-signed and refuse it",
+                    summary.subject
+                ))
+                .hint("on the server: `dockgate certs server --force`"),
+            );
+        }
+        findings
     }
 
     /// `GET /_ping`: the server's verdict on the client, then the engine's answer, then the clocks.

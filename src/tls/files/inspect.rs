@@ -321,20 +321,23 @@ fn lists(store: &TrustStore, now: OffsetDateTime, out: &mut Vec<Finding>) {
         return;
     }
     for ca in store.cas() {
-        let has_one = lists
-            .iter()
-            .any(|(list, used)| *used != Use::NoIssuer && list.issuer_raw == ca.details.subject);
-        if !has_one {
+        // Two CAs may share a name.
+        let named = |it: &&Certificate| it.details.subject == ca.details.subject;
+        let which = match store.cas().iter().filter(named).count() {
+            1 => String::new(),
+            _ => format!(" (SHA-256 {})", ca.sha256),
+        };
+        if !store.has_list_of(ca) {
             out.push(
                 Finding::error(format!(
-                    "client CA {:?} has no CRL while another has one: its clients are refused",
+                    "client CA {:?}{which} has no CRL while another has one: its clients are refused",
                     ca.subject
                 ))
                 .hint("name its list too (--tlscrl)"),
             );
         } else if !ca.may("cRLSign") {
             out.push(Finding::error(format!(
-                "client CA {:?} has a keyUsage without cRLSign, so its CRL does not count: its clients are refused",
+                "client CA {:?}{which} has a keyUsage without cRLSign, so its CRL does not count: its clients are refused",
                 ca.subject
             )));
         }

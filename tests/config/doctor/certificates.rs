@@ -1,8 +1,8 @@
 //! Certificates that are wrong, on either side.
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
-use super::{client, fails};
+use super::{client, doctor, fails};
 use crate::pki::{Pki, lasting};
 use crate::server::{Server, TLS12, TLS13};
 
@@ -71,6 +71,28 @@ fn the_server_certificate_is_judged_in_words() {
         ),
         "take ca.pem from that server",
     );
+}
+
+#[test]
+fn a_server_with_the_subject_of_its_ca_is_warned_of_unless_key_identifiers_tell_them_apart() {
+    for (identified, warned) in [(false, true), (true, false)] {
+        let pki = Pki::with(
+            |_| {},
+            |p| {
+                p.distinguished_name = DistinguishedName::new();
+                p.distinguished_name.push(DnType::CommonName, "Test CA");
+                p.use_authority_key_identifier_extension = true;
+                if identified {
+                    p.is_ca = IsCa::ExplicitNoCa;
+                }
+            },
+        );
+        let url = Server::default().start(&pki, &pki);
+        let (code, text) = doctor(Some(&url), client(&pki, |_| {}), false);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = "has the same subject as its CA and no key identifiers";
+        assert_eq!((code, text.contains(words)), (0, warned), "{text}");
+    }
 }
 
 #[test]

@@ -316,8 +316,11 @@ impl Certificate {
     /// otherwise.
     #[must_use]
     pub fn passes_for_self_signed(&self) -> bool {
-        let other_key =
-            self.authority_key_id.is_some() && self.authority_key_id != self.subject_key_id;
+        // Where it has none of its own, OpenSSL has nothing to compare its CA's with.
+        let other_key = match (&self.authority_key_id, &self.subject_key_id) {
+            (Some(of_ca), Some(own)) => of_ca != own,
+            _ => false,
+        };
         self.self_issued && !other_key
     }
 

@@ -167,6 +167,17 @@ impl Revocation {
         uses.collect()
     }
 
+    /// Whether a list of this CA's name was signed by its key.
+    pub(crate) fn has_one_of(
+        &self,
+        ca: &Certificate,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) -> bool {
+        self.lists.iter().enumerate().any(|(place, it)| {
+            it.list.issuer_raw == ca.details.subject && self.is_signed_by(place, it, ca, algorithms)
+        })
+    }
+
     /// How many certificates a list names.
     #[must_use]
     pub fn count(&self, list: &RevocationList) -> usize {

@@ -127,6 +127,13 @@ impl TrustStore {
         self.revocation.uses(&cas, &self.algorithms.certificates)
     }
 
+    /// Whether one of the revocation lists is this CA's.
+    #[must_use]
+    pub fn has_list_of(&self, ca: &Certificate) -> bool {
+        self.revocation
+            .has_one_of(ca, &self.algorithms.certificates)
+    }
+
     /// How many certificates one of these lists names.
     #[must_use]
     pub fn revoked_by(&self, list: &super::RevocationList) -> usize {
