@@ -13,8 +13,6 @@ pub mod command;
 pub mod banner;
 
 // Assembled, kept current.
-pub mod companion;
-
 pub mod app;
 
 pub mod reload;
@@ -23,6 +21,8 @@ pub mod reload;
 pub mod signer;
 
 pub mod enrolment;
+
+pub mod companion;
 
 // The path of a request.
 pub mod connection;
