@@ -57,7 +57,7 @@ pub struct SignerArgs {
     /// How long after its end a certificate may still be renewed [default: not at all]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub renew_late: Option<u64>,
-    /// Configuration of the signer: [[oidc]] tables, whose tokens of CI become certificates
+    /// Configuration of the signer: issuers (oidc) whose tokens of CI become certificates
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Program with its arguments that signs, where the CA's key is elsewhere (words are separated by spaces; no shell)
