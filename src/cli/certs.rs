@@ -115,6 +115,7 @@ pub struct RolloverArgs {
     /// Days the new CA lives
     #[arg(
         long,
+        value_parser = days,
         value_name = "N",
         default_value_t = 3650,
         conflicts_with = "finish"
