@@ -175,7 +175,7 @@ fn a_denial_reads_as_the_reference_has_it() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(
         answer.text().trim_end(),
-        r#"{"message":"dockgate: denied: client ci, role team-a: binds: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**); to allow it: limits.binds = [\"/etc\"] in role team-a"}"#
+        r#"{"message":"dockgate: denied: client ci, role team-a: binds: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**); to allow it: limits.binds = [\"/etc\"] in role team-a (leads to root on the host)"}"#
     );
     // The user sees the sentence; a reader of the audit has its id.
     let record = site.record(|record| record.decision == Decision::Deny);

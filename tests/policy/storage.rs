@@ -8,7 +8,7 @@ fn a_bind_needs_a_listed_source_and_whole_components_count() {
     let denied = create_denied(&policy, r#""Binds":["/etc:/x"]"#, "binds");
     assert_eq!(
         denied.to_string(),
-        "denied: client ci, role team: binds: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**, /etc/ssl/certs/**:ro); to allow it: limits.binds = [\"/etc\"] in role team"
+        "denied: client ci, role team: binds: HostConfig.Binds[0]=/etc:/x (allowed: /srv/team-a/**, /etc/ssl/certs/**:ro); to allow it: limits.binds = [\"/etc\"] in role team (leads to root on the host)"
     );
     for source in [
         "/srv/team-a-evil",

@@ -19,7 +19,7 @@ pub struct Matcher {
     pub emails: Vec<String>,
     /// URI patterns.
     pub uris: Vec<String>,
-    /// URI patterns that also power exactly one URI name in the certificate.
+    /// URI patterns that also ask for exactly one URI name in the certificate.
     pub spiffe: Vec<String>,
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub spki: Vec<[u8; 32]>,
@@ -114,6 +114,21 @@ impl Matcher {
             && meet(&self.issuer_spki, &other.issuer_spki)
             && one_uri(&self.spiffe, &[&other.spiffe, &other.uris])
             && one_uri(&other.spiffe, &[&self.spiffe, &self.uris])
+    }
+
+    /// The values of the first key by which a person knows a client; empty if there is none.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        let lists = [
+            &self.common_names,
+            &self.spiffe,
+            &self.uris,
+            &self.dns,
+            &self.emails,
+            &self.organizational_units,
+        ];
+        let named = lists.into_iter().find(|list| !list.is_empty());
+        named.map_or(&[], |list| list)
     }
 
     /// The keys of the table, for lists: `cn, issuer_spki`.

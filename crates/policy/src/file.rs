@@ -319,15 +319,7 @@ impl PolicyReader<'_> {
 const NO_ENTRY: &str = "no `[[client]]` entry: every request would be denied";
 
 fn default_name(matcher: &Matcher, index: usize) -> String {
-    let lists = [
-        &matcher.common_names,
-        &matcher.spiffe,
-        &matcher.uris,
-        &matcher.dns,
-        &matcher.emails,
-        &matcher.organizational_units,
-    ];
-    match lists.into_iter().flatten().next() {
+    match matcher.names().first() {
         Some(name) => name.clone(),
         None if matcher.any => "any".into(),
         None => format!("client {}", index + 1),

@@ -5,10 +5,13 @@ use text::escape;
 use crate::limits::{LimitKey, OF_THE_IMAGE, UNLIMITED};
 use crate::power::Power;
 use crate::read::ports::{PROTOCOLS, PUBLISH_ALL};
-use crate::{ImageName, Limits, Policy};
+use crate::{ImageName, Limits, Policy, Role, risk};
 
 /// Longest value that a line is written for.
 const LONGEST: usize = 512;
+
+/// What a line says that nobody should add without a thought.
+const ROOT: &str = " (leads to root on the host)";
 
 /// A value of a limit that lets a power pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +48,16 @@ impl LimitGrant {
     /// The limits of a role that has this one alone, if the value can be read.
     #[must_use]
     pub fn limits(&self) -> Option<Limits> {
+        self.role()?.limits
+    }
+
+    fn role(&self) -> Option<Role> {
         let text = format!(
             "version = 1\nclient = [{{ match = {{ any = true }}, role = \"r\" }}]\n[role.r.limits]\n{} = {}",
             self.key.name(),
             self.value()
         );
-        Policy::parse("", &text).ok()?.roles.pop()?.limits
+        Policy::parse("", &text).ok()?.roles.pop()
     }
 
     /// The value as the file has it.
@@ -69,8 +76,15 @@ impl LimitGrant {
         let everything = ["*", "**", UNLIMITED].contains(&self.text.as_str());
         (!everything).then(|| {
             let name = self.key.name();
-            format!("limits.{name} = {} in role {role}", self.value())
+            let warning = if self.leads_to_root() { ROOT } else { "" };
+            format!("limits.{name} = {} in role {role}{warning}", self.value())
         })
+    }
+
+    /// Whether a role that has this one limit, and may make containers, is root on the host.
+    fn leads_to_root(&self) -> bool {
+        let role = self.role();
+        role.is_some_and(|role| risk::limit_leads_to_root(self.key, &role))
     }
 }
 

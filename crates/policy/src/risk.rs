@@ -74,6 +74,15 @@ const JUDGED: &[Operation] = &[
     Operation::VolumeCreate,
 ];
 
+/// Whether one limit of a role that may make containers leads to root on the host.
+pub(crate) fn limit_leads_to_root(key: LimitKey, role: &Role) -> bool {
+    let mut reach = Reach::default();
+    if let Some(limits) = &role.limits {
+        by_limit::roads(key, role, limits, &mut reach);
+    }
+    !reach.root.is_empty()
+}
+
 /// What reporting alone amounts to.
 const REPORTED: &str = "mode = \"report\" forwards what it would deny, container.create with privileged = true for one";
 

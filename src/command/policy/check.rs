@@ -176,6 +176,12 @@ fn warnings(policy: &Policy, issuers: usize) -> Vec<(usize, String)> {
             ));
         }
         let matcher = &client.matcher;
+        if matcher.names().len() > 1 && matcher.names().contains(&client.name) {
+            found.push((
+                client.line,
+                format!("client \"{0}\" is several, and denials and records call each of them \"{0}\"; give the entry a `name` of its own", client.name),
+            ));
+        }
         if !matcher.spki.is_empty() {
             found.push((
                 client.line,

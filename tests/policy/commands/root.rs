@@ -168,3 +168,32 @@ fn the_tunnels_of_buildkit_count_as_the_hosts_network() {
         "base = \"builder\"\n[role.team.limits]\ntags = []",
     ));
 }
+
+#[test]
+fn an_entry_of_several_names_needs_a_name_of_its_own() {
+    let desk = Desk::new();
+    let check = |keys: &str| {
+        let text = format!("version = 1\n[[client]]\n{keys}\nrole = \"admin\"\n");
+        desk.file("names.toml", &text);
+        desk.run("check names.toml", "").expect("a policy").text
+    };
+    for keys in [
+        "match = { cn = [\"alice\", \"bob\"] }",
+        "match = { uri = [\"https://a\", \"https://b\"] }",
+        "name = \"bob\"\nmatch = { cn = [\"alice\", \"bob\"] }",
+    ] {
+        let said = check(keys);
+        assert!(
+            said.contains("is several, and denials and records"),
+            "{said}"
+        );
+    }
+    for keys in [
+        "match = { cn = \"alice\" }",
+        "match = { cn = \"alice\", ou = [\"a\", \"b\"] }",
+        "name = \"team\"\nmatch = { cn = [\"alice\", \"bob\"] }",
+    ] {
+        let said = check(keys);
+        assert!(!said.contains("is several"), "{said}");
+    }
+}
