@@ -417,6 +417,35 @@ fn outputs_are_listed_and_unknown_attributes_are_refused() {
 }
 
 #[test]
+fn a_cache_from_a_directory_of_the_clients_is_written_but_not_imported_unless_listed() {
+    let json = "[{\"Type\":\"local\",\"Attrs\":{\"src\":\"x\"}}]";
+    let (export, import) = (4, 5);
+    let cache = |side| [message(8, &message(side, &typed("local", &[])))];
+    for plain in [build(""), build("cache = [\"local\"]")] {
+        allowed(judge(&plain, &cache(export)));
+        refused(judge(&plain, &cache(import)), "cache");
+        refused(
+            judge(&plain, &[map_entry(7, "cache-imports", json)]),
+            "cache",
+        );
+        refused(
+            frontend(&plain, &[map_entry(3, "cache-imports", json)]),
+            "cache",
+        );
+        refused(
+            frontend(&plain, &[message(12, &typed("local", &[]))]),
+            "cache",
+        );
+    }
+    let listed = build("cache = [\"local-import\"]");
+    refused(judge(&listed, &cache(export)), "cache");
+    allowed(judge(&listed, &cache(import)));
+    allowed(judge(&listed, &[map_entry(7, "cache-imports", json)]));
+    allowed(frontend(&listed, &[map_entry(3, "cache-imports", json)]));
+    allowed(frontend(&listed, &[message(12, &typed("local", &[]))]));
+}
+
+#[test]
 fn caches_are_listed_in_every_field_that_names_them() {
     let some = build("cache = [\"inline\", \"registry.example.com/cache/**\"]");
     let entry = |kind: &str, name: &str| typed(kind, &[("ref", name)]);

@@ -247,12 +247,20 @@ fn client_selector(field: &WireField<'_>) -> Result<(), Unreadable> {
     Ok(())
 }
 
+/// What a rule of the client's may set: what the content must be. Others name sessions, and where something is fetched from.
+const CLIENT_ATTRIBUTES: [&str; 2] = ["http.checksum", "git.checksum"];
+
 fn client_updates(field: &WireField<'_>) -> Result<(), Unreadable> {
     let mut fields = Fields::new("Update", field.bytes()?);
     while let Some(field) = fields.next_field()? {
         match field.number {
             1 => _ = field.text()?,
-            2 => _ = field.entry()?,
+            2 => {
+                let (key, _) = field.entry()?;
+                if !CLIENT_ATTRIBUTES.contains(&key) {
+                    return Err(Unreadable::Attribute("Update"));
+                }
+            }
             _ => return Err(field.unknown()),
         }
     }

@@ -35,6 +35,9 @@ pub enum Unreadable {
     /// More than [`MAX_LIST`] elements.
     #[error("{0}: field {1} has more than {MAX_LIST} elements")]
     TooMany(&'static str, u32),
+    /// A rule of the client's sets an attribute that says more than what the content must be.
+    #[error("{0}: an attribute is set that is not among http.checksum and git.checksum")]
+    Attribute(&'static str),
     /// Messages lie too deep in one another.
     #[error("{0}: nested too deeply")]
     TooDeep(&'static str),

@@ -341,7 +341,11 @@ fn a_source_policy_of_the_clients_can_be_read_to_its_end() {
         ),
         &message(
             3,
-            &[message(1, b"docker-image://b"), map_entry(2, "k", "v")].concat(),
+            &[
+                message(1, b"docker-image://b"),
+                map_entry(2, "http.checksum", "sha256:0"),
+            ]
+            .concat(),
         ),
     ]
     .concat();
@@ -350,6 +354,7 @@ fn a_source_policy_of_the_clients_can_be_read_to_its_end() {
     let frontend = |policy: &[u8]| message(15, policy);
     assert!(Solve::read(&solve(&policy)).is_ok());
     assert!(FrontendSolve::read(&frontend(&policy)).is_ok());
+    let sets = |key| rule(&message(3, &map_entry(2, key, "v")));
     let constrained = |constraint: &[u8]| rule(&message(2, &message(3, constraint)));
     for broken in [
         b"\x0f".to_vec(),
@@ -363,6 +368,11 @@ fn a_source_policy_of_the_clients_can_be_read_to_its_end() {
         constrained(&message(4, b"")),
         rule(&message(3, &message(3, b""))),
         [&policy[..], &[1 << 3, 1]].concat(),
+        // Another client's session, and another repository than the rules of the role have seen.
+        sets("local.session"),
+        sets("oci.session"),
+        sets("git.fullurl"),
+        sets("unknown"),
     ] {
         assert!(Solve::read(&solve(&broken)).is_err(), "{broken:?}");
         assert!(

@@ -22,6 +22,9 @@ pub use facts::{BuildFacts, build_key};
 pub use judge::{Appendix, BuildContext, Objection};
 pub use sources::SourcePattern;
 
+/// What `cache` says of an import from a directory of the client's.
+pub(crate) const LOCAL_IMPORT: &str = "local-import";
+
 /// The kinds of results a role may ask for, as the file names them.
 pub const OUTPUTS: &[&str] = &["image", "local", "tar", "oci", "docker"];
 
@@ -62,8 +65,10 @@ pub struct Build {
     pub push: Vec<ImagePattern>,
     /// Whether the cache may be written into the image.
     pub cache_inline: bool,
-    /// Whether the cache may be a directory of the client's.
+    /// Whether the cache may be written to a directory of the client's.
     pub cache_local: bool,
+    /// Whether a cache may be taken from such a directory.
+    pub cache_local_import: bool,
     /// Names of caches in registries.
     pub cache: Vec<ImagePattern>,
     /// Whether cache mounts are shared with other clients.
@@ -99,6 +104,7 @@ impl Build {
             push: Vec::new(),
             cache_inline: true,
             cache_local: true,
+            cache_local_import: false,
             cache: Vec::new(),
             shared_cache_mounts: false,
             raw_llb: false,

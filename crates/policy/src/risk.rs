@@ -2,7 +2,7 @@
 
 use docker_api::{Operation, Risk};
 
-use super::build::Build;
+use super::build::{Build, LOCAL_IMPORT};
 use super::fetch::HostPattern;
 use super::operations::OperationSet;
 use super::{LimitKey, Limits, Mode, Policy, Role, TARGETED};
@@ -266,6 +266,13 @@ fn builds(build: &Build, reach: &mut Reach) {
     if let Some((name, source)) = build.frontend_of_its_own() {
         reach.warnings.push(format!(
             "build: an image that the role may write (\"{name}\") can be a frontend (sources has \"{source}\"): such a program picks cgroups and other clients' cache mounts; frontends = \"engine\" closes that"
+        ));
+    }
+    let caches = build.cache.iter().map(ToString::to_string);
+    let local = build.cache_local_import.then(|| LOCAL_IMPORT.to_owned());
+    if let Some(cache) = caches.chain(local).next() {
+        reach.warnings.push(format!(
+            "build.cache has \"{cache}\": what an import gives is taken for a layer in the builds of all clients of the engine"
         ));
     }
     if build.shared_cache_mounts {

@@ -5,7 +5,7 @@ use docker_api::Operation;
 use text::escape;
 
 use super::judge::{BuildContext, Objection};
-use super::{Build, joined, named, output, truthy};
+use super::{Build, LOCAL_IMPORT, joined, named, output, truthy};
 use crate::limits::LimitKey;
 use crate::power::Power;
 
@@ -119,16 +119,21 @@ impl Build {
         }
     }
 
-    pub(super) fn cache(&self, cache: &CacheEntry<'_>) -> Result<(), Objection> {
+    /// Judges a cache. What an import gives goes into the layer cache that all clients share, and a directory of the client's gives
+    /// what the client likes.
+    pub(super) fn cache(&self, cache: &CacheEntry<'_>, is_import: bool) -> Result<(), Objection> {
         let allowed = || {
             let mut list: Vec<String> = self.cache.iter().map(ToString::to_string).collect();
             list.extend(self.cache_inline.then(|| "inline".to_owned()));
             list.extend(self.cache_local.then(|| "local".to_owned()));
+            list.extend(self.cache_local_import.then(|| LOCAL_IMPORT.to_owned()));
             joined(&list)
         };
         let refused = |detail: String| Err(Objection::new("cache", detail).allowing(allowed()));
         match cache.kind {
             "inline" if self.cache_inline => Ok(()),
+            "local" if is_import && self.cache_local_import => Ok(()),
+            "local" if is_import => refused("the import of a cache of type \"local\"".to_owned()),
             "local" if self.cache_local => Ok(()),
             "registry" => {
                 let name = cache.attributes.get("ref").copied().unwrap_or_default();

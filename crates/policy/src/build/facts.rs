@@ -2,7 +2,7 @@
 
 use buildkit::{CacheEntry, Call, Exporter, FrontendSolve, Llb, Solve};
 
-use super::{Build, named};
+use super::{Build, LOCAL_IMPORT, named};
 
 /// Facts that one call has at most.
 const MOST_FACTS: usize = 64;
@@ -71,8 +71,11 @@ impl BuildFacts {
         for exporter in &solve.exporters {
             facts.exporter(exporter);
         }
-        for cache in solve.cache_exports.iter().chain(&solve.cache_imports) {
-            facts.cache(cache);
+        for cache in &solve.cache_exports {
+            facts.cache(cache, false);
+        }
+        for cache in &solve.cache_imports {
+            facts.cache(cache, true);
         }
         facts.llb(&solve.inputs);
         facts.raw(&solve.raw);
@@ -84,7 +87,7 @@ impl BuildFacts {
     pub fn frontend(solve: &FrontendSolve<'_>) -> Self {
         let mut facts = Self::default();
         for cache in &solve.cache_imports {
-            facts.cache(cache);
+            facts.cache(cache, true);
         }
         facts.llb(&solve.inputs);
         facts.raw(&solve.raw);
@@ -110,8 +113,12 @@ impl BuildFacts {
         }
     }
 
-    fn cache(&mut self, cache: &CacheEntry<'_>) {
-        self.add("cache", cache.attributes.get("ref").unwrap_or(&cache.kind));
+    fn cache(&mut self, cache: &CacheEntry<'_>, is_import: bool) {
+        let value = match cache.kind {
+            "local" if is_import => LOCAL_IMPORT,
+            kind => cache.attributes.get("ref").unwrap_or(&kind),
+        };
+        self.add("cache", value);
     }
 
     fn raw(&mut self, llb: &Llb<'_>) {
@@ -160,6 +167,7 @@ impl Build {
             Some("cache") => match value {
                 "inline" => self.cache_inline,
                 "local" => self.cache_local,
+                LOCAL_IMPORT => self.cache_local_import,
                 name => named(&self.cache, name),
             },
             Some("raw_llb") => self.raw_llb,
@@ -196,7 +204,7 @@ impl Build {
                 }
             }
             "tags" | "push" => image(value),
-            "cache" if !matches!(value, "inline" | "local") => image(value),
+            "cache" if !matches!(value, "inline" | "local" | LOCAL_IMPORT) => image(value),
             "entitlements" => value.split('=').next().map(str::to_owned),
             _ => Some(value.to_owned()),
         }

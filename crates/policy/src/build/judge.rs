@@ -110,8 +110,11 @@ impl Build {
                 "deprecated fields of CacheOptions are set",
             ));
         }
-        for cache in solve.cache_exports.iter().chain(&solve.cache_imports) {
-            self.cache(cache)?;
+        for cache in &solve.cache_exports {
+            self.cache(cache, false)?;
+        }
+        for cache in &solve.cache_imports {
+            self.cache(cache, true)?;
         }
         self.frontend(solve.frontend, &solve.attributes, context)?;
         self.definitions(&solve.raw, &solve.inputs, context)?;
@@ -134,7 +137,7 @@ impl Build {
             return Err(Objection::new("outputs", detail));
         }
         for cache in &solve.cache_imports {
-            self.cache(cache)?;
+            self.cache(cache, true)?;
         }
         self.frontend(solve.frontend, &solve.attributes, context)?;
         self.definitions(&solve.raw, &solve.inputs, context)?;
@@ -211,10 +214,11 @@ impl Build {
                 "cache-from" => {
                     for name in value.split(',').filter(|_| !value.is_empty()) {
                         let attributes = [("ref", name)].into();
-                        self.cache(&CacheEntry {
+                        let cache = CacheEntry {
                             kind: "registry",
                             attributes,
-                        })?;
+                        };
+                        self.cache(&cache, true)?;
                     }
                 }
                 "cache-imports" => self.cache_imports(value)?,
@@ -247,7 +251,7 @@ impl Build {
                     _ => return Err(unreadable()),
                 }
             }
-            self.cache(&cache)?;
+            self.cache(&cache, true)?;
         }
         Ok(())
     }

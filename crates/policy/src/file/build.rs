@@ -5,7 +5,7 @@ use toml::de::DeTable;
 
 use super::node::nearest;
 use super::{Node, PolicyReader};
-use crate::build::{Build, ENTITLEMENTS, OUTPUTS, SourcePattern};
+use crate::build::{Build, ENTITLEMENTS, LOCAL_IMPORT, OUTPUTS, SourcePattern};
 use crate::limits::Limits;
 
 const KEYS: &[&str] = &[
@@ -97,16 +97,18 @@ impl PolicyReader<'_> {
 
     fn caches(&mut self, table: &DeTable<'_>, build: &mut Build) {
         (build.cache_inline, build.cache_local) = (false, false);
+        build.cache_local_import = false;
         build.cache = Vec::new();
         for (at, text) in self.listed(table, "cache") {
             match text.as_str() {
                 "inline" => build.cache_inline = true,
                 "local" => build.cache_local = true,
+                LOCAL_IMPORT => build.cache_local_import = true,
                 name => match ImagePattern::parse(name) {
                     Ok(pattern) => build.cache.push(pattern),
                     Err(expected) => {
                         let message = format!(
-                            "cache: expected \"inline\", \"local\" or a name in a registry ({expected}), found \"{text}\""
+                            "cache: expected \"inline\", \"local\", \"{LOCAL_IMPORT}\" or a name in a registry ({expected}), found \"{text}\""
                         );
                         self.fault(at, message, None);
                     }
