@@ -282,6 +282,21 @@ fn an_image_is_removed_by_a_name_that_the_role_may_write() {
 }
 
 #[test]
+fn the_containers_of_others_are_not_shown_with_an_image() {
+    let (policy, plain) = (scoped(""), role("base = \"read-only\""));
+    for image in ["/images/json", "/images/a/json"] {
+        for shown in ["1", "true", "yes", "x"] {
+            let target = format!("{image}?manifests={shown}");
+            Ask::new(&policy, "GET", &target).denied("scope");
+            let _ = Ask::new(&plain, "GET", &target).allowed();
+        }
+        for kept in ["", "?manifests=", "?manifests=0", "?manifests=false"] {
+            let _ = Ask::new(&policy, "GET", &format!("{image}{kept}")).allowed();
+        }
+    }
+}
+
+#[test]
 fn an_owner_is_one_typed_name_and_a_label_that_only_the_key_makes() {
     let key = OwnerKey::new([7; 32]);
     let owner = |identity: &pki::identity::Identity| {
@@ -421,7 +436,7 @@ fn a_budget_is_read_with_its_units_and_a_default_must_fit_it() {
             "budget.memory: expected a size",
         ),
         (
-            "scope = \"own\"\n[role.team.budget]\nmemory = \"8GB\"",
+            "scope = \"own\"\n[role.team.budget]\nmemory = \"8XB\"",
             "budget.memory: expected a size",
         ),
         (

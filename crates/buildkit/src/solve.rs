@@ -250,11 +250,19 @@ fn client_selector(field: &WireField<'_>) -> Result<(), Unreadable> {
 /// What a rule of the client's may set: what the content must be. Others name sessions, and where something is fetched from.
 const CLIENT_ATTRIBUTES: [&str; 2] = ["http.checksum", "git.checksum"];
 
+/// What a rule of the client's may make of a source. Others are taken from the client, without the rules of the role.
+const CLIENT_SCHEMES: [&str; 4] = ["docker-image", "http", "https", "git"];
+
 fn client_updates(field: &WireField<'_>) -> Result<(), Unreadable> {
     let mut fields = Fields::new("Update", field.bytes()?);
     while let Some(field) = fields.next_field()? {
         match field.number {
-            1 => _ = field.text()?,
+            1 => {
+                let (scheme, _) = field.text()?.split_once("://").unwrap_or_default();
+                if !CLIENT_SCHEMES.contains(&scheme) {
+                    return Err(Unreadable::Scheme("Update"));
+                }
+            }
             2 => {
                 let (key, _) = field.entry()?;
                 if !CLIENT_ATTRIBUTES.contains(&key) {

@@ -38,6 +38,9 @@ pub enum Unreadable {
     /// A rule of the client's sets an attribute that says more than what the content must be.
     #[error("{0}: an attribute is set that is not among http.checksum and git.checksum")]
     Attribute(&'static str),
+    /// A rule of the client's makes of a source one that its rules do not hold.
+    #[error("{0}: a source becomes one that is not docker-image, http, https or git")]
+    Scheme(&'static str),
     /// Messages lie too deep in one another.
     #[error("{0}: nested too deeply")]
     TooDeep(&'static str),

@@ -354,6 +354,7 @@ fn a_source_policy_of_the_clients_can_be_read_to_its_end() {
     let frontend = |policy: &[u8]| message(15, policy);
     assert!(Solve::read(&solve(&policy)).is_ok());
     assert!(FrontendSolve::read(&frontend(&policy)).is_ok());
+    let becomes = |source: &str| rule(&message(3, &message(1, source.as_bytes())));
     let sets = |key| rule(&message(3, &map_entry(2, key, "v")));
     let constrained = |constraint: &[u8]| rule(&message(2, &message(3, constraint)));
     for broken in [
@@ -373,6 +374,10 @@ fn a_source_policy_of_the_clients_can_be_read_to_its_end() {
         sets("oci.session"),
         sets("git.fullurl"),
         sets("unknown"),
+        becomes("local://context"),
+        becomes("oci-layout://a/b@sha256:0"),
+        becomes("docker-image:a"),
+        becomes(""),
     ] {
         assert!(Solve::read(&solve(&broken)).is_err(), "{broken:?}");
         assert!(

@@ -67,9 +67,11 @@ impl ScopedRequest<'_> {
             return Ok(());
         }
         let containers = view.listed("/containers/json", &[("all", "1")]).await?;
-        let containers = containers.as_array().map(Vec::as_slice).unwrap_or_default();
+        // What others run from an image with labels of the owner's is not the owner's.
+        let listed = containers.as_array().map(Vec::as_slice).unwrap_or_default();
+        let containers: Vec<_> = listed.iter().filter(|c| view.made_listed(c)).collect();
         let mut used = Amounts::default();
-        for container in containers {
+        for container in &containers {
             used.add(&stamped(container.get("Labels")));
         }
         let count = containers.len() as u64;

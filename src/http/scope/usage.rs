@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::budget::stamped;
+use super::view::text;
 use crate::error;
 use crate::generation::Generation;
 use crate::http::shared::Shared;
@@ -14,7 +15,7 @@ use crate::observe::control::{OwnerAmounts, OwnerUse, Owners};
 use pki::identity::Identity;
 use policy::scope::budget::{Amounts, OwnerBudget, Resource};
 use policy::scope::parameters::encoded;
-use policy::scope::{OWNER_LABEL, ObjectOwner, OwnedBy};
+use policy::scope::{IMAGE_LABEL, OWNER_LABEL, ObjectOwner, OwnedBy};
 
 /// What of one owner was found.
 #[derive(Default)]
@@ -23,6 +24,11 @@ struct OwnerFound {
     containers: u64,
     volumes: u64,
     networks: u64,
+}
+
+/// What a container's labels say of its image.
+fn of_image(labels: Option<&Value>) -> Option<&str> {
+    labels.and_then(|labels| labels.get(IMAGE_LABEL)?.as_str())
 }
 
 /// Asks the engine for everything that has an owner. `live` are the clients that are connected: their roles say which budgets hold.
@@ -56,6 +62,10 @@ pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<Owners, St
             let Some(owner) = label.and_then(|label| key.verified(label)) else {
                 continue;
             };
+            let is_container = path.starts_with("/containers/");
+            if is_container && !owner.made(label, of_image(labels), text(item, "ImageID")) {
+                continue;
+            }
             let owner = found.entry(owner.value().to_owned()).or_default();
             match path.as_bytes().get(1) {
                 Some(b'c') => {

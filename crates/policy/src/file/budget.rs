@@ -3,6 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{Node, PolicyReader};
+use crate::limits::{BoundUnit, Bytes};
 use crate::scope::budget::{Amounts, OwnerBudget, RESOURCES, Resource};
 
 impl PolicyReader<'_> {
@@ -45,9 +46,9 @@ impl PolicyReader<'_> {
             };
             let (amount, expected) = match (resource, node.get_ref()) {
                 (Resource::Memory, DeValue::String(text)) => {
-                    (bytes(text), "a size such as \"8GiB\"")
+                    (Bytes::parse(text), "a size such as \"512m\" or \"8g\"")
                 }
-                (Resource::Memory, _) => (None, "a size such as \"8GiB\""),
+                (Resource::Memory, _) => (None, "a size such as \"512m\" or \"8g\""),
                 (Resource::Cpus, DeValue::Float(number)) => (billionths(number.as_str()), CPUS),
                 (Resource::Cpus, DeValue::Integer(number)) => (billionths(number.as_str()), CPUS),
                 (Resource::Cpus, _) => (None, CPUS),
@@ -82,23 +83,6 @@ impl PolicyReader<'_> {
 }
 
 const CPUS: &str = "a number of CPUs such as 4.0";
-
-/// Bytes: digits, and a unit.
-fn bytes(text: &str) -> Option<u64> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let unit = match unit.trim() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
 
 /// CPUs in billionths: digits, and at most nine behind a point.
 fn billionths(text: &str) -> Option<u64> {

@@ -111,7 +111,7 @@ impl Probe<'_> {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 let names = if sans.is_empty() { "no names at all".to_owned() } else { format!("only {sans}") };
                 Finding::error(format!("the server's certificate ({subject}) is valid for {names}, not for {host:?}"))
-                    .hint(format!("use one of its names, or on the server: `dockgate certs server --san {host} --force`"))
+                    .hint(format!("use one of its names, or on the server, with every name that it is to have: `dockgate certs server{} --san {host} --force`", kept(summary.as_ref())))
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 let until = summary.map(|s| pki::timestamp(s.not_after)).unwrap_or_default();
@@ -156,6 +156,12 @@ impl Probe<'_> {
 }
 
 /// The names a certificate is valid for, in one line.
+/// The names that a certificate has, as options of the command that replaces it.
+fn kept(certificate: Option<&Certificate>) -> String {
+    let names = certificate.iter().flat_map(|certificate| &certificate.sans);
+    names.map(|name| format!(" --san {name}")).collect()
+}
+
 pub(super) fn names(certificate: &Certificate) -> String {
     let names: Vec<_> = certificate.sans.iter().map(ToString::to_string).collect();
     names.join(" ")

@@ -20,10 +20,9 @@ impl ScopedRequest<'_> {
         let mut unnamed = self.binds(view, draft).await?;
         self.mounts(view, draft).await?;
         let tmpfs = draft.host().get("Tmpfs").and_then(Value::as_object);
-        let tmpfs: Vec<String> = tmpfs
-            .into_iter()
-            .flat_map(|map| map.keys().cloned())
-            .collect();
+        let tmpfs = tmpfs.into_iter().flat_map(|map| map.keys());
+        // The engine compares these as they are written: `/a/` keeps no volume from `/a`.
+        let tmpfs: Vec<String> = tmpfs.filter(|path| is_clean(path)).cloned().collect();
         draft.covered.extend(tmpfs);
         unnamed.extend(paths(draft.body.get("Volumes")));
         unnamed.extend(of_image);
@@ -213,16 +212,38 @@ pub(super) fn paths(volumes: Option<&Value>) -> Vec<String> {
 
 /// Whether two destinations are the same directory, as the engine cleans them.
 fn same_path(a: &str, b: &str) -> bool {
-    fn parts(path: &str) -> Vec<&str> {
-        let mut clean = Vec::new();
-        for part in path.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => _ = clean.pop(),
-                part => clean.push(part),
-            }
-        }
-        clean
-    }
     parts(a) == parts(b)
+}
+
+/// Whether cleaning changes nothing of a destination.
+fn is_clean(path: &str) -> bool {
+    path.strip_prefix('/') == Some(&*parts(path).join("/"))
+}
+
+fn parts(path: &str) -> Vec<&str> {
+    let mut clean = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = clean.pop(),
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_clean, same_path};
+
+    #[test]
+    fn a_tmpfs_counts_only_as_the_engine_compares_it() {
+        for clean in ["/", "/a", "/a/b", "/a b"] {
+            assert!(is_clean(clean), "{clean}");
+        }
+        for odd in ["", "a", "/a/", "//a", "/a/./b", "/a/../b", "/a//b"] {
+            assert!(!is_clean(odd), "{odd}");
+        }
+        assert!(same_path("/a/", "//b/../a") && !same_path("/a", "/b"));
+    }
 }

@@ -35,6 +35,12 @@ impl<'p> Pending<'p> {
         if self.operation == Operation::ImageDelete {
             return self.removed_image();
         }
+        if matches!(
+            self.operation,
+            Operation::ImageList | Operation::ImageInspect
+        ) {
+            return self.shown_image();
+        }
         let (field, name) = match (self.operation, body) {
             (Operation::ContainerCreate | Operation::ContainerRename, None) => {
                 ("?name", self.parameters.get("name"))
@@ -48,6 +54,15 @@ impl<'p> Pending<'p> {
         if hexadecimal(name) {
             let why = format!("{name}: expected a name that cannot be the beginning of an id");
             self.findings.never(SCOPE_RULE, field, why);
+        }
+    }
+
+    /// An image's manifests come with the containers that run them, those of other owners too.
+    fn shown_image(&mut self) {
+        let manifests = self.parameters.get("manifests");
+        if !matches!(manifests, "" | "0" | "false") {
+            let why = format!("{manifests}: the containers of other owners would be named");
+            self.findings.never(SCOPE_RULE, "?manifests", why);
         }
     }
 
