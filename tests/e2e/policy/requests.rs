@@ -241,7 +241,7 @@ fn read_only(suite: &Suite, name: &str) -> Verdict {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer) = (roles.side(TEAM)?, roles.side(VIEWER)?);
     team.ok("sleeper")?;
-    let read = "docker ps -q | grep -q . && docker inspect $N >/dev/null && docker logs $N && docker top $N >/dev/null && docker images -q | grep -q . && docker version >/dev/null && docker info >/dev/null 2>&1 && echo read";
+    let read = "test -n \"$(docker ps -q)\" && docker inspect $N >/dev/null && docker logs $N && docker top $N >/dev/null && test -n \"$(docker images -q)\" && docker version >/dev/null && docker info >/dev/null 2>&1 && echo read";
     ensure!(viewer.ok(read)? == "read", "read-only must read");
     for command in [
         "docker create $IMAGE true",

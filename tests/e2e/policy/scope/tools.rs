@@ -43,7 +43,7 @@ docker stats --no-stream --format '{{.Name}}' $N
 docker update --memory 64m --memory-swap 64m $N
 docker pause $N; docker unpause $N
 docker rename $N $N-renamed; docker rename $N-renamed $N
-docker diff $N | head -1
+docker diff $N | sed -n 1p
 docker export $N | tar -t | grep -c '^bin/$'
 docker commit $N $N-image >/dev/null; docker run --rm --network none --pull never $N-image cat /etc/hostname >/dev/null; docker rmi -f $N-image >/dev/null
 run --rm $IMAGE sh -c 'echo out; exit 3' || echo "exit $?"
