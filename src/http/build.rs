@@ -185,7 +185,7 @@ fn session_fields(
     let (id, None) = (ids.next()?, ids.next()) else {
         return None;
     };
-    if !builds.claim(Holding::Session, id.to_str().ok()?, owner) {
+    if !builds.is_free(Holding::Session, id.to_str().ok()?, owner) {
         return None;
     }
     let key = fields.get(SHARED_KEY).map(HeaderValue::to_str);

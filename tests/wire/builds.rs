@@ -200,8 +200,10 @@ fn a_session_belongs_to_the_client_that_opened_it_and_keeps_its_files_apart() {
         let mut client =
             TlsClient::connect(bridge.gate.addr, config.clone()).expect("a connection");
         client.send("POST /session HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: s1\r\n\r\n");
-        let head = String::from_utf8(bridge.engine.accept().head()).expect("a head");
+        let mut session = bridge.engine.accept();
+        let head = String::from_utf8(session.head()).expect("a head");
         assert!(head.contains("Sharedkey: dockgate-"), "{head}");
+        session.write(SWITCHED);
         let other = bridge.client("other").await;
         let with = |reference: &str| [solve(reference, "ci/app"), text(5, "s1")].concat();
         other.call(SOLVE, &with("r1")).await.refused("owner: ");
@@ -211,6 +213,39 @@ fn a_session_belongs_to_the_client_that_opened_it_and_keeps_its_files_apart() {
             .call(SOLVE, &with("r2"))
             .await
             .passed();
+    });
+}
+
+fn exists_already(arrived: &Arrived) -> (Vec<u8>, &'static [(&'static str, &'static str)]) {
+    match arrived.path.ends_with("/Session") {
+        true => (Vec::new(), &[("grpc-status", "2")]),
+        false => empty(arrived),
+    }
+}
+
+/// A session that was opened past the gate: its id is free here, and the engine refuses to open it again.
+#[test]
+fn a_session_that_the_engine_does_not_open_is_not_the_clients() {
+    run(async {
+        let bridge = Bridge::start("", exists_already);
+        let config = client_of("one", 7);
+        let mut client =
+            TlsClient::connect(bridge.gate.addr, config.clone()).expect("a connection");
+        client.send("POST /session HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: s1\r\n\r\n");
+        let mut refusing = bridge.engine.accept();
+        refusing.head();
+        refusing.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        let one = bridge.with(config).await;
+        let id = ("x-docker-expose-session-uuid", "s2");
+        let open = head("/moby.buildkit.v1.Control/Session", &[id]);
+        let _ = one.raw(open, &framed(b"opaque")).await;
+        let with = |session: &str| [solve(session, "ci/app"), text(5, session)].concat();
+        let (posted, called) = (with("s1"), with("s2"));
+        let (posted, called) = tokio::join!(one.call(SOLVE, &posted), one.call(SOLVE, &called));
+        posted.refused("owner: ");
+        called.refused("owner: ");
+        let reached = bridge.arrived();
+        assert!(reached.iter().all(|call| call.path != SOLVE), "{reached:?}");
     });
 }
 

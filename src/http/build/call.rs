@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use ::http::header::CONTENT_TYPE;
+use ::http::header::{CONTENT_TYPE, HeaderValue};
 use ::http::request::Parts;
 use ::http::{HeaderMap, Method, Request};
 use buildkit::calls::{self, HistoryRequest};
@@ -30,6 +30,9 @@ const HISTORY_PROBE: &str = "buildx-test-history-api-feature";
 
 /// Field of the limit in a `BuildHistoryRequest`.
 const HISTORY_LIMIT: u32 = 5;
+
+/// Why a session is not opened, or ended.
+const FOREIGN_SESSION: &str = "expected one id of a session that no other client has used";
 
 /// gRPC's PERMISSION_DENIED.
 const DENIED: u8 = 7;
@@ -161,6 +164,8 @@ impl<'a> Caller<'a> {
                 }
                 _ => true,
             };
+            // What the engine refuses is not the client's: it may be somebody else's, opened past the gate.
+            let opened = || self.opened(&head.headers);
             let passage = Passage {
                 path,
                 fields: &head.headers,
@@ -169,6 +174,7 @@ impl<'a> Caller<'a> {
                 judge: (known == Some(Call::ExecProcess)).then_some(&judging),
                 look: matches!(known, Some(Call::ListenHistory | Call::Status))
                     .then_some(&mut look),
+                begin: (known == Some(Call::ControlSession)).then_some(&opened),
                 room: &mut room,
             };
             relay::pass(passage, self.engine.clone(), &mut respond).await
@@ -191,6 +197,16 @@ impl<'a> Caller<'a> {
         let generation = self.shared.generation();
         let client = generation.policy.client_for(&self.entry.identity);
         (generation, client)
+    }
+
+    /// Gives the client the session that the engine has opened by a call.
+    fn opened(&self, fields: &HeaderMap) -> Result<(), Objection> {
+        let id = fields.get(super::SESSION_ID).map(HeaderValue::to_str);
+        let builds = &self.shared.builds;
+        match id {
+            Some(Ok(id)) if builds.claim(Holding::Session, id, &self.owner) => Ok(()),
+            _ => Err(Objection::new("owner", FOREIGN_SESSION)),
+        }
     }
 
     fn owns(&self, session: &str) -> bool {
@@ -276,8 +292,7 @@ impl<'a> Caller<'a> {
         if call == Call::ControlSession
             && super::session_fields(&self.shared.builds, headers, &self.owner).is_none()
         {
-            let detail = "expected one id of a session that no other client has used";
-            return Err(Objection::new("owner", detail));
+            return Err(Objection::new("owner", FOREIGN_SESSION));
         }
         if call.within_build() {
             let mut ids = headers.get_all(BUILD_ID).iter();

@@ -1,7 +1,8 @@
 //! Whose builds and sessions are whose.
 //!
-//! An id belongs to the client (its public key) that named it first: a build by Solve, a session by `POST /session`.
-//! Sessions that were opened past the gate are nobody's, so no Solve can name them. Content of the engine's store may be read
+//! An id belongs to the client (its public key) that named it first: a build by Solve, a session when the engine has opened it for that
+//! client. Sessions that were opened past the gate are nobody's: a client that opens one again is refused by the engine, and a Solve
+//! cannot name it. Content of the engine's store may be read
 //! by each client whose own history has named it. Each client keeps its last [`MOST`] ids of a kind; an id that is forgotten is refused like
 //! any other unknown one.
 
@@ -87,6 +88,11 @@ impl Builds {
         drop(book);
         self.changed.notify_waiters();
         true
+    }
+
+    /// Whether a client could claim an id: a plain one, which is nobody else's.
+    pub fn is_free(&self, holding: Holding, id: &str, owner: &Owner) -> bool {
+        plain(id) && self.owns(holding, id, owner) != Some(false)
     }
 
     /// Whether an id is the client's; `None` if it is nobody's.

@@ -54,6 +54,9 @@ pub(super) type LookAtMessage<'p> = &'p mut (dyn FnMut(Option<&[u8]>) -> bool + 
 /// Whether a message of either goes on; a refusal ends the call.
 type PassMessage<'p> = &'p mut (dyn FnMut(Option<&[u8]>) -> Result<bool, Objection> + Send);
 
+/// Told that the engine has begun to speak in a stream: whether the call may go on.
+pub(super) type BeginStream<'p> = &'p (dyn Fn() -> Result<(), Objection> + Send + Sync);
+
 /// A call on its way.
 pub(super) struct Passage<'p> {
     /// Its path.
@@ -68,6 +71,8 @@ pub(super) struct Passage<'p> {
     pub(super) judge: Option<JudgeMessage<'p>>,
     /// Looks at the messages of the answer.
     pub(super) look: Option<LookAtMessage<'p>>,
+    /// Told when the engine begins to speak.
+    pub(super) begin: Option<BeginStream<'p>>,
     /// What incomplete messages of both may hold.
     pub(super) room: &'p mut [Reservation; 2],
 }
@@ -116,6 +121,7 @@ pub(super) async fn pass(
         upload,
         judge,
         look,
+        begin,
         room,
     } = passage;
     let plain = judge.is_none() && look.is_none() && matches!(upload, Upload::Streamed(_));
@@ -157,7 +163,7 @@ pub(super) async fn pass(
     };
     tokio::pin!(uploading);
     let mut uploaded = false;
-    let answering = answered(answer, respond, look, &mut down_room);
+    let answering = answered(answer, respond, (look, begin), &mut down_room);
     tokio::pin!(answering);
     loop {
         tokio::select! {
@@ -198,7 +204,7 @@ fn request(path: &str, fields: &HeaderMap, plain: bool) -> Result<Request<()>, h
 async fn answered(
     answer: h2::client::ResponseFuture,
     respond: &mut Respond,
-    look: Option<LookAtMessage<'_>>,
+    (look, begin): (Option<LookAtMessage<'_>>, Option<BeginStream<'_>>),
     room: &mut [Reservation; 2],
 ) -> Result<GrpcEnd, Broken> {
     let response = tokio::select! {
@@ -215,6 +221,12 @@ async fn answered(
     let mut down = respond.send_response(response, ended)?;
     if ended {
         return Ok(end);
+    }
+    if let Some(begin) = begin
+        && let Some(data) = received(&mut body, &mut down).await?
+    {
+        begin().map_err(Broken::Refused)?;
+        pass_on(data, &mut body, &mut down).await?;
     }
     let trailers = match look {
         None => stream(&mut body, &mut down).await?,
@@ -271,11 +283,20 @@ async fn stream(
     to: &mut SendStream<Bytes>,
 ) -> Result<Option<HeaderMap>, h2::Error> {
     while let Some(data) = received(from, to).await? {
-        let length = data.len();
-        send(to, data, false).await?;
-        from.flow_control().release_capacity(length)?;
+        pass_on(data, from, to).await?;
     }
     from.trailers().await
+}
+
+/// Sends what was received, and lets its sender send as much again.
+async fn pass_on(
+    data: Bytes,
+    from: &mut RecvStream,
+    to: &mut SendStream<Bytes>,
+) -> Result<(), h2::Error> {
+    let length = data.len();
+    send(to, data, false).await?;
+    from.flow_control().release_capacity(length)
 }
 
 /// The same, one whole message after the other; `pass` says of each whether it goes on.

@@ -24,6 +24,10 @@ use crate::observe::registry::Entry;
 use docker_api::{Hijack, Operation};
 use policy::{BodyLength, ClientRef, Mode, Permitted, Policy};
 
+/// Why a build session is not opened, or ended.
+const FOREIGN_SESSION: &str =
+    "X-Docker-Expose-Session-Uuid: expected one id that no other client has used";
+
 impl<'a> Session<'a> {
     /// Sends the request on and sees it to its end.
     #[expect(clippy::too_many_lines, reason = "sequence")]
@@ -38,6 +42,10 @@ impl<'a> Session<'a> {
             }
         };
         let facts = ready.facts();
+        let sessions = match ready.record.operation {
+            Operation::BuildSession => build::sessions_named(ready.out.head()),
+            _ => Vec::new(),
+        };
         let mut up = OutBuffer::new(std::mem::take(&mut ready.out).into_bytes());
         let (permit, body, record) = (&ready.permit, &ready.body, &mut ready.record);
         loop {
@@ -87,6 +95,11 @@ impl<'a> Session<'a> {
                     return After::LingerAndClose(LINGER.0);
                 }
                 ExchangeEnd::Tunnel(early) => {
+                    if !opened((self.shared, self.entry), &sessions) {
+                        record.refused_by("owner", FOREIGN_SESSION);
+                        record.finish(status, Some(FOREIGN_SESSION));
+                        return After::Drop;
+                    }
                     let judged = record.operation == Operation::BuildGrpc
                         && judges_builds(&self.judged.0.policy, self.judged.1);
                     let switched = Switched {
@@ -198,14 +211,14 @@ impl<'a> Session<'a> {
         let owner = &self.entry.identity.spki;
         let ids = build::sessions_named(out.head());
         let builds = &self.shared.builds;
-        let unclaimed = ids
+        let foreign = ids
             .iter()
-            .filter(|id| !builds.claim(Holding::Session, id, owner));
-        let foreign = unclaimed
-            .clone()
             .any(|id| builds.owns(Holding::Session, id, owner) == Some(false));
         // What cannot have an owner goes on where no build is judged: no judged build can name it.
-        let unclear = ids.len() > 1 || unclaimed.count() > 0;
+        let unclear = ids.len() > 1
+            || ids
+                .iter()
+                .any(|id| !builds.is_free(Holding::Session, id, owner));
         let enforced = self.judged.0.policy.mode(self.judged.1) == Mode::Enforce;
         let judged = judges_builds(&self.judged.0.policy, self.judged.1) && enforced;
         let refused = foreign || unclear && judged;
@@ -215,9 +228,8 @@ impl<'a> Session<'a> {
             }
             return None;
         }
-        let why = "X-Docker-Expose-Session-Uuid: expected one id that no other client has used";
-        record.refused_by("owner", why);
-        Some(Refusal::new(Status::Forbidden, why.to_owned()))
+        record.refused_by("owner", FOREIGN_SESSION);
+        Some(Refusal::new(Status::Forbidden, FOREIGN_SESSION.to_owned()))
     }
 
     async fn connect(&self, permit: &Permitted) -> Result<EngineStream, ConnectError> {
@@ -325,6 +337,16 @@ impl Ready<'_> {
                 && !request.upgrade,
         }
     }
+}
+
+/// Gives the client the sessions that the engine has opened for it; false if one has become another's meanwhile. What the engine
+/// refuses is not the client's: it may be somebody else's, opened past the gate.
+fn opened((shared, entry): (&Shared, &Entry), sessions: &[String]) -> bool {
+    let (builds, owner) = (&shared.builds, &entry.identity.spki);
+    sessions.iter().all(|id| {
+        builds.claim(Holding::Session, id, owner)
+            || builds.owns(Holding::Session, id, owner) != Some(false)
+    })
 }
 
 /// An answer that makes a tunnel of the connection.
