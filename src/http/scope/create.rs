@@ -103,7 +103,7 @@ impl ScopedRequest<'_> {
     }
 
     /// Whether a container came to be of the image that the draft speaks about, with volumes of the owner's alone. One that did not is
-    /// removed, and the draft speaks about the container's image from there on.
+    /// removed, and the draft speaks about the container's image from there on. So is one that cannot be looked at.
     async fn is_as_drafted(
         &self,
         view: &mut OwnerView<'_>,
@@ -112,12 +112,14 @@ impl ScopedRequest<'_> {
     ) -> Result<bool, Halt> {
         let id = text(&parsed(reply)?, "Id").to_owned();
         let path = format!("{}/containers/{}", self.version(), encoded(&id));
-        let made = EngineCall {
-            method: "GET".into(),
-            target: format!("{path}/json"),
-            ..EngineCall::default()
+        let made = match self.inspected(&path).await {
+            Ok(made) => made,
+            Err(halt) => {
+                // What came of this is told, and not whether the removal did.
+                let _ = self.remove(&path).await;
+                return Err(halt);
+            }
         };
-        let made = parsed(&self.call(made).await?)?;
         let config = |key: &str| made.get("Config").and_then(|config| config.get(key));
         let before = draft.body.clone();
         draft.made_of(view, text(&made, "Image"), config("Labels"));
@@ -126,14 +128,35 @@ impl ScopedRequest<'_> {
         if is_covered && draft.body == before {
             return Ok(true);
         }
-        let remove = EngineCall {
+        self.remove(&path).await?;
+        self.unnamed(view, draft, bare).await?;
+        Ok(false)
+    }
+
+    /// What the engine says of a container that it has just made.
+    async fn inspected(&self, path: &str) -> Result<Value, Halt> {
+        let call = EngineCall {
+            method: "GET".into(),
+            target: format!("{path}/json"),
+            ..EngineCall::default()
+        };
+        match self.call(call).await? {
+            reply if reply.status == 200 => parsed(&reply),
+            reply => Err(Halt::Answer(reply)),
+        }
+    }
+
+    /// Removes a container that was made for a draft which it does not fit.
+    async fn remove(&self, path: &str) -> Result<(), Halt> {
+        let call = EngineCall {
             method: "DELETE".into(),
             target: format!("{path}?v=1&force=1"),
             ..EngineCall::default()
         };
-        self.call(remove).await?;
-        self.unnamed(view, draft, bare).await?;
-        Ok(false)
+        match self.call(call).await? {
+            reply if reply.status < 300 || reply.status == 404 => Ok(()),
+            reply => Err(Halt::Answer(reply)),
+        }
     }
 
     /// Containers that are joined: the owner's, by their ids.

@@ -100,7 +100,7 @@ impl ScopedRequest<'_> {
         Ok(Course::Answer(own))
     }
 
-    /// Containers' and images' events carry labels; those of networks and volumes do not, and are left out.
+    /// Events of containers alone: those of images, networks and volumes carry no label of the gate's, and are left out.
     pub(super) fn events(&self, view: &OwnerView<'_>) -> Result<Course, Halt> {
         let mut query = self.query()?;
         let mut filters = Self::filters(&query)?;
