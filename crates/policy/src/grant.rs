@@ -26,6 +26,11 @@ impl LimitGrant {
     /// The least that lets a power pass, if anything in the limits does. The policy's own reader and judge decide on it.
     #[must_use]
     pub fn of(power: &Power) -> Option<LimitGrant> {
+        Self::with_role(power).map(|(grant, _)| grant)
+    }
+
+    /// The same with a role that has this limit alone.
+    fn with_role(power: &Power) -> Option<(LimitGrant, Role)> {
         let (name, value) = power.fact()?;
         let key = LimitKey::from_name(name)?;
         if value.len() > LONGEST || !power.is_public() {
@@ -42,7 +47,8 @@ impl LimitGrant {
             _ => value,
         };
         let grant = LimitGrant { key, text };
-        grant.limits()?.admit(power).then_some(grant)
+        let role = grant.role()?;
+        role.limits.as_ref()?.admit(power).then_some((grant, role))
     }
 
     /// The limits of a role that has this one alone, if the value can be read.
@@ -70,21 +76,9 @@ impl LimitGrant {
         }
     }
 
-    /// The line for a role, where it would not let everything pass.
-    #[must_use]
-    pub fn line(&self, role: &str) -> Option<String> {
-        let everything = ["*", "**", UNLIMITED].contains(&self.text.as_str());
-        (!everything).then(|| {
-            let name = self.key.name();
-            let warning = if self.leads_to_root() { ROOT } else { "" };
-            format!("limits.{name} = {} in role {role}{warning}", self.value())
-        })
-    }
-
-    /// Whether a role that has this one limit, and may make containers, is root on the host.
-    fn leads_to_root(&self) -> bool {
-        let role = self.role();
-        role.is_some_and(|role| risk::limit_leads_to_root(self.key, &role))
+    /// Whether it lets everything pass.
+    fn is_everything(&self) -> bool {
+        ["*", "**", UNLIMITED].contains(&self.text.as_str())
     }
 }
 
@@ -96,8 +90,18 @@ pub fn line(power: &Power, role: &str) -> String {
         let ports: Vec<_> = PROTOCOLS.iter().map(|p| format!("\"*:*/{p}\"")).collect();
         return format!("limits.ports = [{}] in role {role}", ports.join(", "));
     }
-    let grant = LimitGrant::of(power);
-    grant.and_then(|grant| grant.line(role)).unwrap_or_default()
+    let Some((grant, alone)) = LimitGrant::with_role(power) else {
+        return String::new();
+    };
+    if grant.is_everything() {
+        return String::new();
+    }
+    let (name, value) = (grant.key.name(), grant.value());
+    let warning = match risk::limit_leads_to_root(grant.key, &alone) {
+        true => ROOT,
+        false => "",
+    };
+    format!("limits.{name} = {value} in role {role}{warning}")
 }
 
 /// What would pass in place of a refused power, for a denial; empty where the limit is only on or off.
