@@ -47,7 +47,7 @@ fn an_encrypted_ca_key_signs_with_its_passphrase_and_only_with_it() {
     );
     let said = refused(path, &["client", "b"]);
     assert!(
-        said.contains("no terminal to ask") && said.contains("hint: give --passphrase-file FILE"),
+        said.contains("is not a terminal") && said.contains("hint: give --passphrase-file FILE"),
         "{said}"
     );
 

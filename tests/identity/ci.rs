@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,7 +13,7 @@ use enroll::SignerPin;
 use enroll::oidc::{OidcFault, OidcKeys, OidcRule, OidcToken};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use testkit::issuer::{FakeIssuer, now, signed_part};
 use testkit::programs::said;
@@ -287,18 +287,7 @@ fn configure(dir: &Path, keys: &str) {
 }
 
 fn join_as(home: &Path, pin: &str, token: &str) -> Output {
-    let mut child = command(home)
-        .args(["join", pin, "--oidc-token-file", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start dockgate");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // One that refuses early may not read it.
-    let _ = writeln!(stdin, "{token}");
-    drop(stdin);
-    child.wait_with_output().expect("its output")
+    fed(home, &["join", pin, "--oidc-token-file", "-"], token)
 }
 
 /// Waits for the reason of a refusal in the log, where alone it is.
@@ -426,14 +415,8 @@ fn keys_over_https(
     let chain = CertificateDer::pem_file_iter(certs.join("server-cert.pem")).expect("PEM");
     let chain = chain.map(|der| der.expect("PEM")).collect();
     let key = PrivateKeyDer::from_pem_file(certs.join("server-key.pem")).expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a chain");
-    let (config, asked) = (Arc::new(config), Arc::new(AtomicUsize::new(0)));
+    let config = open_to_all(chain, key);
+    let asked = Arc::new(AtomicUsize::new(0));
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let addr = listener.local_addr().expect("an address");
     let count = asked.clone();

@@ -3,13 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 use testkit::programs::said;
 
 use crate::support::*;
@@ -19,19 +18,13 @@ fn impostor(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> (SocketAddr, Receiver<Vec<u8>>) {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a chain");
+    let config = open_to_all(chain, key);
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let addr = listener.local_addr().expect("an address");
     let (tell, told) = channel();
     thread::spawn(move || {
         let (socket, _) = listener.accept().expect("accept");
-        let server = ServerConnection::new(Arc::new(config)).expect("a server");
+        let server = ServerConnection::new(config).expect("a server");
         let mut stream = StreamOwned::new(server, socket);
         let mut recorded = Vec::new();
         // However it ends, what came is what counts.

@@ -4,7 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use testkit::process::ProcessLog;
 use testkit::programs::{dockgate, said};
@@ -13,7 +16,7 @@ use testkit::programs::{dockgate, said};
 pub(crate) struct SignerProcess {
     pub(crate) child: Child,
     pub(crate) addr: SocketAddr,
-    pub(crate) log: std::sync::Arc<ProcessLog>,
+    pub(crate) log: Arc<ProcessLog>,
 }
 
 impl Drop for SignerProcess {
@@ -120,11 +123,15 @@ pub(crate) fn invite(dir: &Path, args: &[&str]) -> String {
     token.trim().to_owned()
 }
 
-/// Joins with the token on standard input; the home of who joined.
+/// Joins with the token on standard input.
 pub(crate) fn join(home: &Path, token: &str, args: &[&str]) -> Output {
+    fed(home, &[&["join", "-"], args].concat(), token)
+}
+
+/// Runs a command that reads a line of standard input.
+pub(crate) fn fed(home: &Path, args: &[&str], line: &str) -> Output {
     use std::io::Write;
     let mut child = command(home)
-        .args(["join", "-"])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -133,9 +140,24 @@ pub(crate) fn join(home: &Path, token: &str, args: &[&str]) -> Output {
         .expect("start dockgate");
     let mut stdin = child.stdin.take().expect("a pipe");
     // One that refuses early may not read it.
-    let _ = writeln!(stdin, "{token}");
+    let _ = writeln!(stdin, "{line}");
     drop(stdin);
     child.wait_with_output().expect("its output")
+}
+
+/// The TLS of a server that asks nobody for a certificate.
+pub(crate) fn open_to_all(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a chain");
+    Arc::new(config)
 }
 
 /// The directory of one that joined as `context`.

@@ -3,12 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 use tempfile::TempDir;
 use testkit::programs::said;
 
@@ -156,14 +155,7 @@ fn hasty(addr: SocketAddr, certs: PathBuf) -> std::sync::mpsc::Receiver<Instant>
         .map(|der| der.expect("a certificate"))
         .collect();
     let key = PrivateKeyDer::from_pem_file(certs.join("signer-key.pem")).expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a chain");
-    let config = Arc::new(config);
+    let config = open_to_all(chain, key);
     let listener = TcpListener::bind(addr).expect("the signer's port");
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

@@ -1,5 +1,7 @@
 //! What the reader accepts, an ordinary protobuf library understands alike.
 
+mod theirs;
+
 use std::collections::BTreeMap;
 
 use buildkit::append::{field, map_entry};
@@ -7,22 +9,7 @@ use buildkit::calls::HistoryRequest;
 use buildkit::{FrontendSolve, Solve, Unreadable, grpc};
 use proptest::prelude::*;
 use prost::Message;
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirPair {
-    #[prost(string, tag = "1")]
-    kind: String,
-    #[prost(btree_map = "string, string", tag = "2")]
-    attributes: BTreeMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirCache {
-    #[prost(message, repeated, tag = "4")]
-    exports: Vec<TheirPair>,
-    #[prost(message, repeated, tag = "5")]
-    imports: Vec<TheirPair>,
-}
+use theirs::{TheirCache, TheirPair};
 
 #[derive(Clone, PartialEq, Message)]
 struct TheirSolve {

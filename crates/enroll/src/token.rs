@@ -73,7 +73,7 @@ impl fmt::Display for SignerAddress {
     }
 }
 
-/// Whom to ask, and how the signer proves itself: a token without id and secret, which is no secret.
+/// The signer to ask, and how it proves itself. It is a token without id and secret, so it may be public.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignerPin {
     /// Whom to ask.

@@ -100,7 +100,7 @@ impl CertsError {
             Self::Unexpected { hint, .. } => hint.as_deref().map(Cow::Borrowed),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some(Cow::Borrowed(
-                    "check the path; where there is no CA yet, `dockgate certs init` makes one",
+                    "check the path, or make a CA with `dockgate certs init`",
                 )),
                 io::ErrorKind::PermissionDenied => Some(Cow::Borrowed(
                     "key files are readable by their owner only: run as that user, or choose another --dir",

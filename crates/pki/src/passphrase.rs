@@ -68,9 +68,9 @@ impl Passphrase {
                 })?;
                 Ok(Zeroizing::new(text.to_owned()))
             }
-            Self::Prompt if !std::io::stdin().is_terminal() => {
-                Err(missing("there is no terminal to ask for its passphrase"))
-            }
+            Self::Prompt if !std::io::stdin().is_terminal() => Err(missing(
+                "its passphrase cannot be asked for: standard input is not a terminal",
+            )),
             Self::Prompt => rpassword::prompt_password(prompt)
                 .map(Zeroizing::new)
                 .map_err(|source| CertsError::io("read a passphrase for", key, source)),

@@ -34,7 +34,7 @@ impl Requester for PrivateKey {
 impl Requester for SubjectPublicKeyInfo {
     fn request(&self) -> Result<Vec<u8>, CertsError> {
         Err(CertsError::refused(
-            "there is no certificate request for this key",
+            "a public key alone cannot make a certificate request",
             "make a certificate with a new key",
         ))
     }

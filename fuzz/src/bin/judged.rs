@@ -2,6 +2,9 @@
 //! what the gate appends has the last word.
 #![no_main]
 
+#[path = "../../../crates/buildkit/tests/theirs/mod.rs"]
+mod theirs;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -10,6 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use policy::build::{Appendix, Build, BuildContext, BuildFacts, DescribedCall};
 use policy::{Policy, Protected};
 use prost::Message;
+use theirs::{TheirCache, TheirPair};
 
 const POLICY: &str = r#"version = 1
 [[client]]
@@ -33,22 +37,6 @@ static BUILD: LazyLock<Build> = LazyLock::new(|| {
     let role = policy.roles.iter().find(|role| role.name == "maker");
     role.and_then(|role| role.build.clone()).expect("a build")
 });
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirPair {
-    #[prost(string, tag = "1")]
-    kind: String,
-    #[prost(btree_map = "string, string", tag = "2")]
-    attributes: BTreeMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirCache {
-    #[prost(message, repeated, tag = "4")]
-    exports: Vec<TheirPair>,
-    #[prost(message, repeated, tag = "5")]
-    imports: Vec<TheirPair>,
-}
 
 #[derive(Clone, PartialEq, Message)]
 struct TheirPolicy {

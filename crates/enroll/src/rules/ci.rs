@@ -11,8 +11,8 @@ use pki::{
 use super::{EnrollRefusal, check_key, line::fresh_key};
 use crate::oidc::ApprovedToken;
 
-/// Signs the certificate for a token. The index has it, and the use of the token with it, before this returns: both are one
-/// line of it. There is no second one, and no renewal.
+/// Signs the certificate for a token. Before this returns, one line of the index records the certificate and the use of the token.
+/// A token gives one certificate, and that certificate is never renewed.
 ///
 /// # Errors
 /// When the token was used, or the request's key cannot be.

@@ -111,7 +111,7 @@ pub struct Details {
 pub struct Constraints {
     /// The kinds of names that are constrained, for people.
     pub kinds: Vec<&'static str>,
-    /// DNS subtrees that are permitted; `None` where there is no such limit.
+    /// DNS subtrees that are permitted; `None` permits all.
     pub permitted_dns: Option<Vec<String>>,
     /// DNS subtrees that are excluded.
     pub excluded_dns: Vec<String>,
@@ -316,7 +316,7 @@ impl Certificate {
     /// otherwise.
     #[must_use]
     pub fn passes_for_self_signed(&self) -> bool {
-        // Where it has none of its own, OpenSSL has nothing to compare its CA's with.
+        // OpenSSL compares the two identifiers only if the certificate has both.
         let other_key = match (&self.authority_key_id, &self.subject_key_id) {
             (Some(of_ca), Some(own)) => of_ca != own,
             _ => false,

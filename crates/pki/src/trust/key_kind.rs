@@ -81,25 +81,17 @@ pub(crate) fn is_usable(spki: &[u8], algorithms: &[&dyn SignatureVerificationAlg
         }
 }
 
-/// Whether `signature` over `message`, by an algorithm with this identifier, is of this key.
+/// Whether the signature of a certificate or a list is of this key, by the algorithm that it names.
 pub(crate) fn verifies(
     spki: &[u8],
     signed: &der::Signed<'_>,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
 ) -> bool {
-    let Some((key_algorithm, bits)) = der::public_key(spki) else {
-        return false;
-    };
-    algorithms
+    let named = algorithms
         .iter()
-        .filter(|it| {
-            it.public_key_alg_id().as_ref() == key_algorithm
-                && it.signature_alg_id().as_ref() == signed.algorithm
-        })
-        .any(|it| {
-            let (message, signature) = (signed.message, signed.signature);
-            it.verify_signature(bits, message, signature).is_ok()
-        })
+        .copied()
+        .filter(|it| it.signature_alg_id().as_ref() == signed.algorithm);
+    verifies_by(spki, signed.message, signed.signature, named)
 }
 
 /// Whether `signature` over `message` is of this key, by any algorithm that its kind has.
@@ -109,13 +101,20 @@ pub(crate) fn verifies_text(
     signature: &[u8],
     algorithms: &[&dyn SignatureVerificationAlgorithm],
 ) -> bool {
+    verifies_by(spki, message, signature, algorithms.iter().copied())
+}
+
+fn verifies_by<'a>(
+    spki: &[u8],
+    message: &[u8],
+    signature: &[u8],
+    algorithms: impl Iterator<Item = &'a dyn SignatureVerificationAlgorithm>,
+) -> bool {
     let Some((key_algorithm, bits)) = der::public_key(spki) else {
         return false;
     };
-    algorithms
-        .iter()
-        .filter(|it| it.public_key_alg_id().as_ref() == key_algorithm)
-        .any(|it| it.verify_signature(bits, message, signature).is_ok())
+    let mut of_this_kind = algorithms.filter(|it| it.public_key_alg_id().as_ref() == key_algorithm);
+    of_this_kind.any(|it| it.verify_signature(bits, message, signature).is_ok())
 }
 
 /// What [`is_usable`] takes, for people.

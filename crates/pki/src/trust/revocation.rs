@@ -77,7 +77,7 @@ impl Revocation {
         })
     }
 
-    /// Whether there is no list at all, so that nothing is asked.
+    /// Whether no list was given. Revocation is not checked then.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty()
