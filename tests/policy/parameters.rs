@@ -13,7 +13,7 @@ fn everything() -> Policy {
 }
 
 /// A plain request for an operation.
-fn target(operation: Operation) -> String {
+pub(crate) fn target(operation: Operation) -> String {
     let path = operation.template();
     let path = path
         .replace("{name}", "x")

@@ -4,7 +4,8 @@ use docker_api::{Operation, OperationKind, Risk};
 use policy::risk::{RootAnswer, reach};
 use policy::{Policy, Role, expand};
 
-use crate::support::{limits, role};
+use crate::parameters::target;
+use crate::support::{Ask, limits, role};
 
 fn built_in(name: &str) -> Role {
     let policy = Policy::parse(
@@ -317,4 +318,76 @@ fn what_cannot_be_known_is_not_called_no() {
     }
     let tag = "allow = [\"image.tag\", \"image.load\"]\n[role.team.limits]\ntags = [\"team/**\"]";
     assert_eq!(answer(&role(tag)), RootAnswer::No);
+}
+
+/// The line that a denial of this operation says.
+fn advice(policy: &Policy, operation: Operation) -> Option<String> {
+    let target = target(operation);
+    match Ask::new(policy, operation.method(), &target).run().0 {
+        Err(denied) if denied.rule == "operation" => Some(denied.grant),
+        _ => None,
+    }
+}
+
+/// The role's text with this line written into it.
+fn with_advice(text: &str, line: &str) -> String {
+    let (line, role) = line.split_once(" in role ").unwrap_or((line, "team"));
+    assert_eq!(role, "team", "{line}");
+    match line.split_once(" and limits.tags") {
+        Some((line, "")) => format!("{line}\n{text}\n[role.team.limits]\ntags = [\"**\"]"),
+        None if line.starts_with('[') => format!("{text}\n{line}"),
+        None if line == "build.classic = true" => text.replace("classic = false", ""),
+        _ => format!("{line}\n{text}"),
+    }
+}
+
+#[test]
+fn the_line_that_a_refused_operation_says_is_read_and_grants_it() {
+    let mut written = 0;
+    for text in [
+        "",
+        "base = \"read-only\"",
+        "base = \"builder\"\n[role.team.limits]\ntags = [\"ci/**\"]\n[role.team.build]\nclassic = false",
+        "scope = \"own\"",
+    ] {
+        let policy = role(text);
+        for operation in Operation::ALL.iter().copied() {
+            let Some(line) = advice(&policy, operation).filter(|line| !line.is_empty()) else {
+                continue;
+            };
+            let policy = role(&with_advice(text, &line));
+            assert_eq!(advice(&policy, operation), None, "{line}");
+            written += 1;
+        }
+    }
+    assert!(written > 200, "{written}");
+}
+
+#[test]
+fn a_refused_tunnel_names_the_table_that_judges_builds() {
+    let policy = role("base = \"builder\"\n[role.team.limits]\ntags = [\"ci/**\"]");
+    for operation in [Operation::BuildGrpc, Operation::BuildSession] {
+        let line = advice(&policy, operation);
+        assert_eq!(line.as_deref(), Some("[role.team.build]"), "{operation}");
+    }
+}
+
+#[test]
+fn no_line_contradicts_the_role_or_names_one_that_cannot_be_written() {
+    let policy = role("base = \"builder\"\ndeny = [\"image.*\"]");
+    assert_eq!(
+        advice(&policy, Operation::ImageList).as_deref(),
+        Some(""),
+        "it is denied by name"
+    );
+    let text = "version = 1\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"read-only\"\n";
+    let policy = Policy::parse("t", text).expect("a policy");
+    assert_eq!(
+        advice(&policy, Operation::ExecCreate).as_deref(),
+        Some("a role of its own with base = \"read-only\" and allow = [\"exec.create\"]")
+    );
+    assert_eq!(
+        advice(&policy, Operation::BuildGrpc).as_deref(),
+        Some("a role of its own with base = \"read-only\" and [role.NAME.build]")
+    );
 }

@@ -5,7 +5,8 @@ use text::escape;
 use crate::limits::{LimitKey, OF_THE_IMAGE, UNLIMITED};
 use crate::power::Power;
 use crate::read::ports::{PROTOCOLS, PUBLISH_ALL};
-use crate::{ImageName, Limits, Policy, Role, risk};
+use crate::{ImageName, Limits, Policy, Role, TAGGING, risk};
+use docker_api::Operation;
 
 /// Longest value that a line is written for.
 const LONGEST: usize = 512;
@@ -102,6 +103,33 @@ pub fn line(power: &Power, role: &str) -> String {
         false => "",
     };
     format!("limits.{name} = {value} in role {role}{warning}")
+}
+
+/// The line that would let an operation pass in a role; empty if none would, or the role says itself that it may not.
+#[must_use]
+pub(crate) fn operation_line(operation: Operation, role: &Role) -> String {
+    let built_in = role.line == 0;
+    // The toggles of the environment have no file that a line could go into.
+    let no_file = built_in && role.toggled;
+    if operation == Operation::Unknown || role.denied.contains(operation) || no_file {
+        return String::new();
+    }
+    let name = if built_in { "NAME" } else { &role.name };
+    let tags = role.limits.as_ref().is_some_and(|it| it.tags.is_none());
+    let line = match operation {
+        // `allow` does not open a tunnel: what is inside is judged, or granted unseen by a key of its own.
+        Operation::BuildSession | Operation::BuildGrpc => format!("[role.{name}.build]"),
+        Operation::ImageBuild if role.build.is_some() => "build.classic = true".to_owned(),
+        _ if tags && TAGGING.contains(&operation) => {
+            format!("allow = [\"{operation}\"] and limits.tags")
+        }
+        _ => format!("allow = [\"{operation}\"]"),
+    };
+    match (built_in, line.starts_with('[')) {
+        (true, _) => format!("a role of its own with base = \"{}\" and {line}", role.base),
+        (false, true) => line,
+        (false, false) => format!("{line} in role {name}"),
+    }
 }
 
 /// What would pass in place of a refused power, for a denial; empty where the limit is only on or off.

@@ -109,6 +109,8 @@ pub struct Role {
     pub line: usize,
     /// Whether docker-socket-proxy's toggles made it, or a part of it.
     pub toggled: bool,
+    /// The operations that its `deny` lists.
+    denied: OperationSet,
     inspected: OperationSet,
 }
 
@@ -166,6 +168,7 @@ impl Role {
             target_check,
             line,
             toggled: false,
+            denied: OperationSet::EMPTY,
             inspected,
         }
     }

@@ -96,11 +96,7 @@ impl<'p> Pending<'p> {
             }
             (operation, _) => format!("{operation} is not among the role's operations"),
         };
-        // No list of operations has one that is not known.
-        let line = match self.operation {
-            Operation::Unknown => String::new(),
-            operation => format!("allow = [\"{operation}\"] in role {}", self.role.name),
-        };
+        let line = grant::operation_line(self.operation, self.role);
         self.outside_scope()
             .or_else(|| self.object("operation", detail, line))
     }

@@ -77,6 +77,7 @@ impl PolicyReader<'_> {
             self.line(at),
         );
         role.build = build;
+        role.denied = denied;
         role.scope = self.scope(table);
         role.toggled = table.contains_key("toggles");
         self.scoped(table, at, &mut role);
