@@ -14,6 +14,7 @@ mod mirror;
 mod oidc;
 mod throttle;
 mod tls;
+mod turns;
 mod upkeep;
 
 use std::io;

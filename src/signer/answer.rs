@@ -2,7 +2,9 @@
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::{Response, StatusCode};
 
 use enroll::EnrollRefusal;
@@ -53,6 +55,11 @@ pub(super) fn refusal(refusal: &EnrollRefusal) -> Response<SignerAnswer> {
         EnrollRefusal::Request(why) => sentence(StatusCode::BAD_REQUEST, why),
         EnrollRefusal::Forbidden(why) => sentence(StatusCode::FORBIDDEN, why),
         EnrollRefusal::Copy { .. } => sentence(StatusCode::FORBIDDEN, &refusal.to_string()),
+        EnrollRefusal::Busy => {
+            let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string());
+            with(&mut response, RETRY_AFTER, "10");
+            response
+        }
         EnrollRefusal::Failed(fault) => {
             error!(error = %error::report(fault), "A certificate cannot be issued");
             let text = "the signer cannot do this now; its log says why";

@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 use super::cas::{CERT, CaStamps, FileStamp, TrustedCas, ca_stamps, own_certificate, stamp};
 use super::external::ExternalCa;
 use super::throttle::Throttle;
+use super::turns::Turns;
 use super::{SignerError, SignerOptions, TrustedIssuers};
 use crate::error;
 
@@ -54,6 +55,8 @@ pub(super) struct Desk {
     index: Mutex<Option<(FileStamp, Arc<Index>)>>,
     serving: RwLock<Arc<ServerConfig>>,
     writing: Mutex<()>,
+    /// Whose turn it is of the requests that write.
+    pub(super) turns: Turns,
     /// What gates are told, as one document; sent whenever it changes.
     pub(super) trust: watch::Sender<Arc<TrustDocument>>,
     pub(super) throttle: Throttle,
@@ -125,6 +128,7 @@ impl Desk {
                 known => known,
             },
             writing: Mutex::default(),
+            turns: Turns::default(),
             trust: watch::Sender::default(),
             throttle: Throttle::default(),
             paths,

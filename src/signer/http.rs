@@ -31,7 +31,6 @@ use tracing::{debug, info};
 use super::answer::{self, SignerAnswer, document, sentence};
 use super::desk::Desk;
 use super::listen::VisitPlace;
-use crate::error;
 use crate::tls::config::algorithms;
 use crate::tls::socket::WideSocket;
 
@@ -147,7 +146,7 @@ impl Visit {
             EnrolVoucher::Invitation(id, secret) => desk.enrol(&id, &secret, &request),
             EnrolVoucher::Token(token) => desk.enrol_by_token(&token, &request),
         };
-        self.issued("Issued a certificate", blocking(work).await)
+        self.issued("Issued a certificate", self.desk.turns.work(work).await)
     }
 
     /// What a request for a first certificate rests on, if it can be used; told before the body is read.
@@ -217,7 +216,7 @@ impl Visit {
         };
         let desk = self.desk.clone();
         let work = move || desk.renew(&leaf, &request);
-        self.issued("Renewed a certificate", blocking(work).await)
+        self.issued("Renewed a certificate", self.desk.turns.work(work).await)
     }
 
     fn issued(
@@ -426,15 +425,4 @@ async fn read(request: Request<Incoming>) -> Result<SigningRequest, RefusedAnswe
     };
     SigningRequest::read(&der, &algorithms().certificates)
         .map_err(|fault| Box::new(answer::refusal(&fault.into())))
-}
-
-/// Work that waits for the disk.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EnrollRefusal> + Send + 'static,
-) -> Result<T, EnrollRefusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| {
-        let fault = pki::CertsError::crypto("issue a certificate", error::report(&panic));
-        Err(EnrollRefusal::Failed(fault))
-    })
 }

@@ -1,8 +1,12 @@
 //! `--signer-command`: a CA whose key is elsewhere signs, and its answer is used only if it is what was asked for.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use testkit::programs::{external, said};
 
@@ -10,9 +14,12 @@ use crate::support::*;
 
 /// Signs with openssl what it is asked, or something else if a file says so.
 const SIGN: &str = r#"#!/usr/bin/env python3
-import json, subprocess, sys, tempfile
+import json, os, subprocess, sys, tempfile
 asked = json.load(sys.stdin)
 mode = open("mode").read().strip() if asked["kind"] == "client" else "good"
+if mode == "wait":
+    os.mkdir("begun")
+    open("hold").read()
 work = tempfile.mkdtemp()
 def write(name, text):
     with open(f"{work}/{name}", "w") as file:
@@ -84,6 +91,20 @@ fn company() -> Option<tempfile::TempDir> {
     fs::set_permissions(dir.path().join("sign"), fs::Permissions::from_mode(0o700)).expect("chmod");
     answers(dir.path(), "good");
     Some(dir)
+}
+
+/// Begins to join.
+fn joining(home: &Path, token: &str) -> Child {
+    let mut child = command(home)
+        .args(["join", "-", "--renew", "none"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("start dockgate");
+    let stdin = child.stdin.take();
+    writeln!(stdin.expect("a pipe"), "{token}").expect("write the token");
+    child
 }
 
 /// What the command answers for clients from now on.
@@ -171,6 +192,41 @@ fn an_answer_that_is_not_what_was_asked_for_is_refused_and_the_invitation_unused
     answers(dir.path(), "good");
     let output = join(home.path(), &token, &["--renew", "none"]);
     assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn who_leaves_while_a_command_signs_for_another_has_not_used_its_invitation() {
+    let Some(dir) = company() else { return };
+    if external("mkfifo", &["--version"]).is_none() {
+        return;
+    }
+    let homes = [(); 2].map(|()| tempfile::tempdir().expect("a home"));
+    let signer = signer(dir.path());
+    let tokens = ["alice", "bob"].map(|name| invite(dir.path(), &[name, "--dir", "state"]));
+    let fifo = dir.path().join("hold");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("start mkfifo").success());
+    // The command reads until this end is closed.
+    let hold = File::options().read(true).write(true).open(&fifo);
+    answers(dir.path(), "wait");
+    let mut alice = joining(homes[0].path(), &tokens[0]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !dir.path().join("begun").exists() {
+        assert!(Instant::now() < deadline, "the command was not started");
+        thread::sleep(Duration::from_millis(5));
+    }
+    answers(dir.path(), "good");
+    let mark = signer.log.mark();
+    let mut bob = joining(homes[1].path(), &tokens[1]);
+    signer.log.said(mark, "A request waits for its turn");
+    let mark = signer.log.mark();
+    bob.kill().expect("kill it");
+    bob.wait().expect("its end");
+    signer.log.said(mark, "A connection to the signer failed");
+    drop(hold);
+    assert!(alice.wait().expect("its end").success());
+    let again = join(homes[1].path(), &tokens[1], &["--renew", "none"]);
+    assert!(again.status.success(), "{}", said(&again));
 }
 
 #[test]

@@ -53,6 +53,9 @@ pub enum EnrollRefusal {
     /// The certificate may not be renewed.
     #[error("{0}")]
     Forbidden(String),
+    /// Others were served until its time was over. Nothing was used up.
+    #[error("the signer is busy with other requests; try again later")]
+    Busy,
     /// Two holders of one certificate have asked for its successor.
     #[error(
         "another key has renewed this certificate before: somebody has a copy of it, or it came out of a backup; all certificates of {name:?} from this line are on hold"
