@@ -1,7 +1,8 @@
 //! Tokens of CI at the signer: whose rules there are, and where the keys of their issuers come from.
 //!
-//! Contract: keys come from the files and addresses of the configuration and from nowhere else. An issuer is asked at most
-//! once in ten seconds, however many tokens name a key that is not known.
+//! Contract: keys come from the files and addresses of the configuration and from nowhere else. An issuer is asked once
+//! at a time, and not within ten seconds after the end of the last question, however many tokens name a key that is not
+//! known. A token whose key is held does not wait for an answer.
 
 mod config;
 mod fetch;
@@ -9,6 +10,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use enroll::oidc::{ApprovedToken, OidcFault, OidcRule, OidcToken};
 use pki::CertsError;
@@ -20,7 +22,7 @@ use source::IssuerKeys;
 #[derive(Debug, Default)]
 pub struct TrustedIssuers {
     rules: Vec<OidcRule>,
-    keys: HashMap<String, IssuerKeys>,
+    keys: HashMap<String, Arc<IssuerKeys>>,
 }
 
 impl TrustedIssuers {

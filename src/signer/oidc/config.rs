@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use enroll::oidc::{DEFAULT_LIFE_SECS, OidcRule};
 use pki::{CertsError, write};
@@ -72,7 +73,7 @@ fn add(issuers: &mut TrustedIssuers, table: OidcTable) -> Result<(), CertsError>
     match issuers.keys.get(&rule.issuer) {
         None => {
             let keys = IssuerKeys::new(source)?;
-            issuers.keys.insert(rule.issuer.clone(), keys);
+            issuers.keys.insert(rule.issuer.clone(), Arc::new(keys));
         }
         Some(known) if *known.source() == source => {}
         Some(_) => {

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use crate::tls::config;
 
 /// For all of it.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why nothing came.
 #[derive(Debug, thiserror::Error)]
