@@ -1,12 +1,12 @@
 //! One GET over https, to an address that the configuration names. No redirect is followed, no proxy used.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use enroll::oidc::OidcKeysFault;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, HOST};
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::error;
 use crate::tls::config;
 
 /// For all of it.
@@ -30,8 +31,10 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) enum FetchFault {
     #[error(transparent)]
     File(#[from] CertsError),
-    #[error("no CA certificates of the system were found; name some with keys-ca")]
-    Roots,
+    #[error("no CA certificates of the system can be used ({0}); name some with keys-ca")]
+    Roots(String),
+    #[error("{0:?} of keys-ca has no CA certificate that can be used")]
+    RootsFile(PathBuf),
     #[error("the connection failed")]
     Connect(#[from] io::Error),
     #[error("TLS cannot be set up")]
@@ -42,8 +45,10 @@ pub(super) enum FetchFault {
     Http(#[from] hyper::Error),
     #[error("the answer is {0}, expected 200")]
     Status(StatusCode),
-    #[error("the answer broke off or is too large")]
-    Body,
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the answer broke off")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the address cannot be asked")]
     Address,
     #[error("the keys cannot be used")]
@@ -80,7 +85,11 @@ async fn exchange(address: &Uri, ca: Option<&Path>, most: usize) -> Result<Vec<u
             return Err(FetchFault::Status(response.status()));
         }
         let body = Limited::new(response.into_body(), most).collect().await;
-        Ok(body.map_err(|_| FetchFault::Body)?.to_bytes().to_vec())
+        let body = body.map_err(|fault| match fault.is::<LengthLimitError>() {
+            true => FetchFault::TooLarge(most),
+            false => FetchFault::Body(fault),
+        })?;
+        Ok(body.to_bytes().to_vec())
     };
     tokio::pin!(answer);
     tokio::select! {
@@ -95,13 +104,22 @@ async fn exchange(address: &Uri, ca: Option<&Path>, most: usize) -> Result<Vec<u
 
 fn client(ca: Option<&Path>) -> Result<ClientConfig, FetchFault> {
     let mut roots = RootCertStore::empty();
-    let trusted = match ca {
-        Some(path) => pem::certificates(path)?,
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    roots.add_parsable_certificates(trusted);
-    if roots.is_empty() {
-        return Err(FetchFault::Roots);
+    match ca {
+        Some(path) => {
+            roots.add_parsable_certificates(pem::certificates(path)?);
+            if roots.is_empty() {
+                return Err(FetchFault::RootsFile(path.to_owned()));
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                let why = found.errors.first().map(|fault| error::report(fault));
+                let why = why.unwrap_or_else(|| "none were found".to_owned());
+                return Err(FetchFault::Roots(why));
+            }
+        }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(config::provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?;
