@@ -4,12 +4,11 @@
 //! certificate in PEM. It has 20 seconds, an environment without secrets, and a process group of its own that is killed
 //! when it has answered, failed, or taken too long.
 
-use std::io::{Read, Write};
+mod talk;
+
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use pki::issue::Authority;
@@ -17,11 +16,10 @@ use pki::requester::LeafSigner;
 use pki::store::Paths;
 use pki::write::{self, Existing, FileMode};
 use pki::{Certificate, CertsError, DenyList, Purpose, pem, timestamp};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use text::escape;
 
+use self::talk::talk;
 use crate::companion::ENVIRONMENT;
 use crate::tls::config;
 
@@ -29,10 +27,10 @@ use crate::tls::config;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The longest answer.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The most of its standard error that the log gets.
-const MAX_COMPLAINT_BYTES: u64 = 1024;
+const MAX_COMPLAINT_BYTES: usize = 1024;
 
 /// How much later than asked a certificate may end: the command reads the clock after the signer.
 const LATER: time::Duration = time::Duration::MINUTE;
@@ -185,38 +183,26 @@ impl SigningCommand {
     fn run(&self, profile: &str) -> Result<Vec<u8>, CertsError> {
         let deadline = Instant::now() + self.deadline;
         let failed = |source| CertsError::io("run", Path::new(&self.words[0]), source);
-        let mut child = self.start().map_err(failed)?;
-        let (stdin, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let text = profile.as_bytes().to_vec();
-        thread::spawn(move || {
-            // A command that does not read has its reason; its answer counts.
-            stdin.and_then(|mut stdin| stdin.write_all(&text).ok())
-        });
-        let answer = collect(stdout, MAX_ANSWER_BYTES + 1);
-        let complaint = collect(stderr, MAX_COMPLAINT_BYTES);
-        let ended = ends(&child, deadline);
-        // All of its group, before its number can be another's.
-        if let Some(group) = pid(&child) {
-            // It may have ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let status = child.wait().map_err(failed)?;
-        let rest = Duration::from_secs(1);
-        let complaint = complaint.recv_timeout(rest).unwrap_or_default();
-        let complaint = String::from_utf8_lossy(&complaint);
+        let child = self.start().map_err(failed)?;
+        let bounds = (MAX_ANSWER_BYTES + 1, MAX_COMPLAINT_BYTES);
+        let end = talk(child, profile.as_bytes(), bounds, deadline).map_err(failed)?;
+        let complaint = String::from_utf8_lossy(&end.complaint);
         let complaint = escape::line(complaint.lines().next().unwrap_or_default()).to_string();
-        if !ended {
+        if !end.in_time {
             let secs = self.deadline.as_secs_f32();
             return Err(self.refuse(&format!("took longer than {secs} seconds and was killed")));
         }
-        if !status.success() {
-            return Err(self.refuse(&format!("failed ({status}): {complaint}")));
+        if !end.status.success() {
+            return Err(self.refuse(&format!("failed ({}): {complaint}", end.status)));
         }
-        let answer = answer.recv_timeout(rest).unwrap_or_default();
-        match answer.len() as u64 > MAX_ANSWER_BYTES {
-            true => Err(self.refuse("has answered with more than 64 KiB")),
-            false => Ok(answer),
+        if end.answer.len() > MAX_ANSWER_BYTES {
+            return Err(self.refuse("has answered with more than 64 KiB"));
+        }
+        match end.whole {
+            true => Ok(end.answer),
+            false => Err(self.refuse(
+                "has ended, but something that it started still has its standard output: it must close it",
+            )),
         }
     }
 }
@@ -277,50 +263,10 @@ fn profile(wanted: &Certificate, request: &[u8]) -> String {
     format!("{profile}\n")
 }
 
-/// Reads a pipe to its end, or to a bound, beside this thread.
-fn collect(pipe: Option<impl Read + Send + 'static>, most: u64) -> Receiver<Vec<u8>> {
-    let (tell, told) = channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.by_ref().take(most).read_to_end(&mut bytes);
-            // The rest is taken and dropped, so that the command can end.
-            let sent = tell.send(bytes);
-            if sent.is_ok() {
-                let _ = std::io::copy(&mut pipe, &mut std::io::sink());
-            }
-        }
-    });
-    told
-}
-
-fn pid(child: &Child) -> Option<Pid> {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
-}
-
-/// Waits until a process has ended or a moment has come; whether it has ended.
-fn ends(child: &Child, deadline: Instant) -> bool {
-    let Some(fd) = pid(child).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-        return false;
-    };
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-        match poll(&mut fds, Some(&wait)) {
-            Ok(0) => return false,
-            Ok(_) => return true,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     fn command(script: &str, deadline: Duration) -> SigningCommand {
@@ -360,6 +306,29 @@ mod tests {
             deadline: long,
         };
         assert!(absent.run("").is_err());
+    }
+
+    #[test]
+    fn a_helper_that_keeps_the_output_of_a_command_is_what_the_refusal_names() {
+        let dir = tempfile::tempdir().expect("create a directory");
+        let file = dir.path().join("pid");
+        // It has left the command's group before that is killed.
+        let helper = format!(
+            "setsid sh -c 'echo $$ > {0}; exec sleep 600'",
+            file.display()
+        );
+        let script = format!("{helper} & until [ -s {} ]; do :; done", file.display());
+        let run = command(&script, Duration::from_secs(20)).run("asked\n");
+        let text = run.expect_err("refused").to_string();
+        let child = std::fs::read_to_string(&file).expect("its child");
+        let child = child
+            .trim()
+            .parse()
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(child.expect("a number"), rustix::process::Signal::KILL)
+            .expect("it still runs");
+        assert!(text.contains("still has its standard output"), "{text}");
     }
 
     #[test]
