@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pki::Certificate;
-use pki::index::IssuedKind;
+use pki::index::{Issued, IssuedKind};
 use pki::pkcs7;
 use pki::request::SigningRequest;
 use rustls::pki_types::CertificateDer;
@@ -31,6 +31,7 @@ use tracing::{debug, info};
 use super::answer::{self, SignerAnswer, document, sentence};
 use super::desk::Desk;
 use super::listen::VisitPlace;
+use super::turns::blocking;
 use crate::tls::config::algorithms;
 use crate::tls::socket::WideSocket;
 
@@ -170,8 +171,13 @@ impl Visit {
         let Some((id, secret)) = basic::read(field.as_bytes()) else {
             return Err(Box::new(answer::unauthorized()));
         };
-        match self.desk.knows(&id, &secret) {
-            Ok(Some(kind)) if !is_of(request, kind) => {
+        let desk = self.desk.clone();
+        let known = blocking(move || {
+            let kind = desk.knows(&id, &secret)?;
+            Ok(kind.map(|kind| (kind, id, secret)))
+        });
+        match known.await {
+            Ok(Some((kind, ..))) if !is_of(request, kind) => {
                 let text = match kind {
                     IssuedKind::Server => {
                         "this invitation is for a gate: use `dockgate join --server`"
@@ -180,14 +186,20 @@ impl Visit {
                 };
                 Err(Box::new(sentence(StatusCode::BAD_REQUEST, text)))
             }
-            Ok(Some(_)) => Ok(EnrolVoucher::Invitation(id, secret)),
+            Ok(Some((_, id, secret))) => Ok(EnrolVoucher::Invitation(id, secret)),
             Ok(None) => Err(Box::new(self.wrong())),
-            Err(fault) => Err(Box::new(answer::refusal(&EnrollRefusal::Failed(fault)))),
+            Err(refusal) => Err(Box::new(answer::refusal(&refusal))),
         }
     }
 
+    /// The certificate in the index that the peer has proved to hold.
+    async fn holder(&self, leaf: &CertificateDer<'static>) -> Result<Issued, EnrollRefusal> {
+        let (desk, leaf) = (self.desk.clone(), leaf.clone());
+        blocking(move || desk.holder(&leaf)).await
+    }
+
     /// The certificate that a renewal follows, if it may be renewed.
-    fn may_renew(
+    async fn may_renew(
         &self,
         request: &Request<Incoming>,
     ) -> Result<CertificateDer<'static>, RefusedAnswer> {
@@ -196,14 +208,14 @@ impl Visit {
             let text = "a renewal needs the certificate that is renewed in the TLS handshake";
             return Err(Box::new(sentence(StatusCode::FORBIDDEN, text)));
         };
-        match self.desk.holder(&leaf) {
+        match self.holder(&leaf).await {
             Ok(_) => Ok(leaf),
             Err(refusal) => Err(Box::new(answer::refusal(&refusal))),
         }
     }
 
     async fn reenrol(&self, mut request: Request<Incoming>) -> Response<SignerAnswer> {
-        let leaf = match self.may_renew(&request) {
+        let leaf = match self.may_renew(&request).await {
             Ok(leaf) => leaf,
             Err(refused) => {
                 drain(request.body_mut()).await;
@@ -292,7 +304,7 @@ impl Visit {
         let Some(leaf) = &self.peer.leaf else {
             return sentence(StatusCode::FORBIDDEN, "this needs a gate's certificate");
         };
-        match self.desk.holder(leaf) {
+        match self.holder(leaf).await {
             Ok(issued)
                 if issued.kind == IssuedKind::Server && issued.is_alive(pki::issue::now()) => {}
             Ok(_) => return sentence(StatusCode::FORBIDDEN, "this needs a gate's certificate"),
