@@ -4,6 +4,7 @@
 //! whatever certificate they are in. It is text with a signature beside it, and the text begins with words that no
 //! certificate or revocation list begins with, so that a signature of one is never good for another.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Certificate, CertsError, DenyList, Serial,
-    index::{DeniedEntry, Index},
+    index::{DeniedEntry, Index, IndexEvent},
     issue::Authority,
     store::Paths,
     trust::verifies_text,
@@ -148,9 +149,40 @@ pub fn target(text: &str) -> Result<DeniedEntry, CertsError> {
 /// Whether a certificate of the index is denied.
 #[must_use]
 pub fn denies(index: &Index, serial: &str, spki_sha256: &str) -> bool {
-    let (_, denied) = index.denied();
-    denied.contains(&DeniedEntry::Serial(serial.to_owned()))
-        || denied.contains(&DeniedEntry::Key(spki_sha256.to_owned()))
+    index.is_denied(&DeniedEntry::Serial(serial.to_owned()))
+        || index.is_denied(&DeniedEntry::Key(spki_sha256.to_owned()))
+}
+
+impl Index {
+    /// What every gate refuses, and how many changes led to it.
+    #[must_use]
+    pub fn denied(&self) -> (u64, BTreeSet<DeniedEntry>) {
+        let (mut number, mut denied) = (0, BTreeSet::new());
+        for event in &self.events {
+            match event {
+                IndexEvent::Denied { what, .. } => _ = denied.insert(what.clone()),
+                IndexEvent::Undenied { what, .. } => _ = denied.remove(what),
+                _ => continue,
+            }
+            number += 1;
+        }
+        (number, denied)
+    }
+
+    /// Whether one entry is denied, without a copy of the others.
+    #[must_use]
+    pub fn is_denied(&self, wanted: &DeniedEntry) -> bool {
+        self.last_word(wanted).unwrap_or(false)
+    }
+
+    /// Whether the last that was said of an entry denies it; nothing if nothing was.
+    fn last_word(&self, wanted: &DeniedEntry) -> Option<bool> {
+        self.events.iter().rev().find_map(|event| match event {
+            IndexEvent::Denied { what, .. } if what == wanted => Some(true),
+            IndexEvent::Undenied { what, .. } if what == wanted => Some(false),
+            _ => None,
+        })
+    }
 }
 
 /// Where a CA's directory has the list.
@@ -199,3 +231,6 @@ pub fn publish(index: &Index, paths: &Paths, authority: &Authority) -> Result<()
     let signed = serde_json::to_vec(&signed).map_err(encoding)?;
     write::write(&path, &signed, FileMode::Public, Existing::Replace)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@
 //! one and is ignored; damage anywhere else is an error that names the line. An event of a kind that this version does not
 //! know is passed over, unless a line says that the whole file has another form.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -230,7 +229,7 @@ pub struct IndexRevocation {
 #[derive(Debug)]
 pub struct Index {
     path: PathBuf,
-    events: Vec<IndexEvent>,
+    pub(crate) events: Vec<IndexEvent>,
 }
 
 impl Index {
@@ -383,21 +382,6 @@ impl Index {
             IndexEvent::Rollover(rollover) => Some(rollover),
             _ => None,
         })
-    }
-
-    /// What every gate refuses, and how many changes led to it.
-    #[must_use]
-    pub fn denied(&self) -> (u64, BTreeSet<DeniedEntry>) {
-        let (mut number, mut denied) = (0, BTreeSet::new());
-        for event in &self.events {
-            match event {
-                IndexEvent::Denied { what, .. } => _ = denied.insert(what.clone()),
-                IndexEvent::Undenied { what, .. } => _ = denied.remove(what),
-                _ => continue,
-            }
-            number += 1;
-        }
-        (number, denied)
     }
 
     /// All invitations, oldest first.

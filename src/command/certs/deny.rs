@@ -25,7 +25,7 @@ pub(super) fn deny(args: &Deny, output: &mut Output<'_>) -> Result<(), CertsErro
     };
     let what = target(text)?;
     let mut store = Store::open(dir)?;
-    let is_denied = store.index.denied().1.contains(&what);
+    let is_denied = store.index.is_denied(&what);
     let at = timestamp(now());
     match (args.lift, is_denied) {
         (false, true) => {
