@@ -11,8 +11,9 @@ use pki::rollover::Authorities;
 use pki::san::San;
 use pki::store::{Grant, Paths, Store, inspect_file, server_name};
 use pki::write::{self, Existing, FileMode};
-use pki::{Certificate, Passphrase, Purpose, TrustStore, timestamp};
+use pki::{Certificate, CertsError, Passphrase, Purpose, TrustStore, timestamp};
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tracing::info;
 
 use super::external::{self, ExternalCa};
@@ -64,8 +65,26 @@ impl TrustedCas {
 }
 
 /// The signer's own certificate in the CA's directory.
-pub(super) const CERT: &str = "signer-cert.pem";
+const CERT: &str = "signer-cert.pem";
 const KEY: &str = "signer-key.pem";
+
+/// The signer's own certificate as it lies there, unless it is missing, due, by another CA or for other names.
+pub(super) fn fitting(
+    paths: &Paths,
+    authorities: &Authorities,
+    names: &[San],
+) -> Result<Option<CertificateDer<'static>>, CertsError> {
+    let (cert, key) = (paths.dir.join(CERT), paths.dir.join(KEY));
+    if !(cert.is_file() && key.is_file()) {
+        return Ok(None);
+    }
+    let (der, info) = inspect_file(&cert)?;
+    let fits = info.uncovered(names).is_empty()
+        && info.sans.iter().all(|san| names.contains(san))
+        && authorities.own().issued(&info)
+        && now() < info.renewal_due();
+    Ok(fits.then_some(der))
+}
 
 /// The signer's own certificate, made if it is missing, due, by another CA or for other names.
 pub(super) fn own_certificate(
@@ -75,20 +94,9 @@ pub(super) fn own_certificate(
 ) -> Result<Arc<ServerConfig>, SignerError> {
     let authority = authorities.own();
     let (cert, key) = (paths.dir.join(CERT), paths.dir.join(KEY));
-    let fits = |info: &Certificate| {
-        info.uncovered(names).is_empty()
-            && info.sans.iter().all(|san| names.contains(san))
-            && info.authority_key_id == authority.info().subject_key_id
-            && now() < info.renewal_due()
-    };
-    let present = (cert.is_file() && key.is_file())
-        .then(|| inspect_file(&cert))
-        .transpose()?;
-    let pair = match present {
-        Some((der, info)) if fits(&info) => {
-            (der, PrivateKey::load(&key, &pki::Passphrase::Absent)?)
-        }
-        _ => {
+    let pair = match fitting(paths, authorities, names)? {
+        Some(der) => (der, PrivateKey::load(&key, &pki::Passphrase::Absent)?),
+        None => {
             let new = PrivateKey::generate(KeyType::P256)?;
             let leaf = Leaf {
                 role: Purpose::Server,

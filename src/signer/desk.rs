@@ -1,29 +1,29 @@
 //! The directory of the CA as the signer works on it: what is asked often is kept and read again when the file has changed;
 //! what is written is written under the directory's lock, one request at a time.
 
+mod care;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use enroll::oidc::ApprovedToken;
 use enroll::rules;
 use enroll::{EnrollRefusal, Secret, SigningRules};
-use pki::crl::{self, IssuedList};
+use pki::crl;
 use pki::denied;
 use pki::identity::sha256;
 use pki::index::{Index, Issued, IssuedKind};
-use pki::issue::{Authority, now};
+use pki::issue::now;
 use pki::request::SigningRequest;
-use pki::rollover;
 use pki::san::San;
-use pki::store::{Paths, Store, inspect_file};
-use pki::write;
-use pki::{Certificate, CertsError, Passphrase, Purpose};
+use pki::store::{Paths, Store};
+use pki::{CertsError, Passphrase, Purpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::cas::{CERT, CaStamps, FileStamp, TrustedCas, ca_stamps, own_certificate, stamp};
+use super::cas::{CaStamps, FileStamp, TrustedCas, ca_stamps, own_certificate, stamp};
 use super::external::ExternalCa;
 use super::throttle::Throttle;
 use super::turns::Turns;
@@ -32,9 +32,6 @@ use crate::error;
 
 /// How many days a revocation list is good for: so long a gate works without the signer.
 const LIST_DAYS: u32 = 7;
-
-/// How often it is signed again.
-const LIST_AGE: time::Duration = time::Duration::days(1);
 
 /// The directory at work.
 pub(super) struct Desk {
@@ -53,7 +50,8 @@ pub(super) struct Desk {
     /// Where the gate is, if the signer was told.
     pub(super) gate: Option<String>,
     index: Mutex<Option<(FileStamp, Arc<Index>)>>,
-    serving: RwLock<Arc<ServerConfig>>,
+    /// What the server's side of a handshake is, and the CAs it presents.
+    serving: RwLock<(Arc<ServerConfig>, Vec<CertificateDer<'static>>)>,
     writing: Mutex<()>,
     /// Whose turn it is of the requests that write.
     pub(super) turns: Turns,
@@ -121,7 +119,7 @@ impl Desk {
         let serving = own_certificate(&paths, &trusted.authorities, &names)?;
         let desk = Self {
             index: Mutex::default(),
-            serving: RwLock::new(serving),
+            serving: RwLock::new((serving, trusted.authorities.certificates())),
             trusted: RwLock::new((stamps, Arc::new(trusted))),
             passphrase: match passphrase {
                 Passphrase::Prompt => Passphrase::Absent,
@@ -148,10 +146,8 @@ impl Desk {
 
     /// The server's side of a handshake.
     pub(super) fn serving(&self) -> Arc<ServerConfig> {
-        self.serving
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        serving.0.clone()
     }
 
     /// The CAs as they were read last.
@@ -176,10 +172,10 @@ impl Desk {
         Ok(Arc::new(read))
     }
 
-    /// Reads the CAs again where their files have changed: a rollover began or ended. Whether there are others now.
-    fn look_at_cas(&self) -> Result<bool, CertsError> {
+    /// Reads the CAs again where their files have changed: a rollover began or ended.
+    fn look_at_cas(&self) -> Result<(), CertsError> {
         if self.knows_cas() {
-            return Ok(false);
+            return Ok(());
         }
         // A process that writes them holds the lock, so what is read here belongs together.
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,15 +183,14 @@ impl Desk {
         let stamps = ca_stamps(&self.paths);
         let read = self.trusted_of(&store)?;
         let mut trusted = self.trusted.write().unwrap_or_else(PoisonError::into_inner);
-        let differ = read.authorities.certificates() != trusted.1.authorities.certificates();
-        if differ {
+        if read.authorities.certificates() != trusted.1.authorities.certificates() {
             info!(
                 ca = read.authorities.current.info().subject,
                 "The CA has changed"
             );
         }
         *trusted = (stamps, read);
-        Ok(differ)
+        Ok(())
     }
 
     /// The CAs and what came with them, for `cacerts`.
@@ -320,6 +315,13 @@ impl Desk {
                 serials = serials.join(","),
                 "A certificate was renewed with two keys: somebody has a copy, or a backup was restored; its line is on hold until `dockgate certs allow` or a new invitation"
             );
+            if self.external.is_some() {
+                warn!(
+                    serials = serials.join(","),
+                    "The CA's key is elsewhere, so gates let these certificates in until they are revoked at the CA"
+                );
+                return renewed;
+            }
             // The index has it; what fails here is tried again by the upkeep.
             for authority in trusted.authorities.iter() {
                 if let Err(fault) = crl::publish(&mut store, authority, LIST_DAYS) {
@@ -330,135 +332,5 @@ impl Desk {
             self.tell_gates();
         }
         renewed
-    }
-
-    /// What has to be done from time to time: the list, the signer's own certificate. Blocks.
-    pub(super) fn look(&self) -> Result<(), CertsError> {
-        if let Some(external) = &self.external {
-            external.take_over(&self.paths)?;
-        }
-        let differ = self.look_at_cas()?;
-        self.renew_own(differ)?;
-        if self.external.is_none() && !self.sign_lists()? {
-            return Ok(());
-        }
-        self.tell_gates();
-        Ok(())
-    }
-
-    /// Signs what gates are told with the CA's key; false where a rollover came between, to which the next look sees.
-    fn sign_lists(&self) -> Result<bool, CertsError> {
-        let trusted = self.trusted();
-        for authority in trusted.authorities.iter() {
-            if self.list_is_due(authority)? {
-                let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut store = Store::open(&self.paths.dir)?;
-                if !self.knows_cas() {
-                    return Ok(false);
-                }
-                let list = crl::publish(&mut store, authority, LIST_DAYS)?;
-                info!(
-                    ca = authority.info().subject,
-                    number = list.number_text,
-                    revoked = list.entries.len(),
-                    "Signed the revocation list"
-                );
-            }
-        }
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = Store::open(&self.paths.dir)?;
-        if !self.knows_cas() {
-            return Ok(false);
-        }
-        rollover::refresh(&store, &trusted.authorities)?;
-        denied::publish(&*self.index()?, &self.paths, &trusted.authorities.current)?;
-        Ok(true)
-    }
-
-    /// A change that others made, such as `certs revoke`.
-    pub(super) fn stamps(&self) -> Vec<FileStamp> {
-        let paths = &self.paths;
-        let own = [&paths.index, &paths.crl, &paths.ca, &paths.ca_key];
-        let external = self.external.iter();
-        let given = external.flat_map(|it| std::iter::once(&it.ca).chain(&it.crl));
-        own.into_iter()
-            .chain(given)
-            .map(|path| stamp(path))
-            .collect()
-    }
-
-    fn list_is_due(&self, authority: &Authority) -> Result<bool, CertsError> {
-        let index = self.index()?;
-        if !self.paths.crl.is_file() {
-            // Where further CAs are trusted, a first list would leave out those that have none.
-            let alone = authority.trusted().count() == 1 && authority.info().self_issued;
-            return Ok(alone || index.revoked().next().is_some());
-        }
-        let lists = IssuedList::read_all(&self.paths.crl)?;
-        let Some((list, _)) = lists.into_iter().find(|(list, _)| list.is_of(authority)) else {
-            return Ok(true);
-        };
-        let listed = |serial: &str| list.entries.iter().any(|entry| entry.serial == serial);
-        let ours = authority.info().subject_key_id.as_ref();
-        let missing = index
-            .revoked()
-            .filter(|it| it.issuer_key_id.is_none() || it.issuer_key_id.as_ref() == ours)
-            .any(|it| index.revocation(&it.serial).is_some() && !listed(&it.serial));
-        let lifted = list
-            .entries
-            .iter()
-            .any(|entry| entry.is_on_hold() && index.is_allowed_again(&entry.serial));
-        let now = now();
-        let old = now - list.signed_at() >= LIST_AGE;
-        let ends = list
-            .next_update
-            .is_none_or(|end| end - now < time::Duration::days(i64::from(LIST_DAYS) - 2));
-        Ok(missing || lifted || old && ends)
-    }
-
-    fn tell_gates(&self) {
-        let text = |path: &Path| {
-            let bytes = write::read(path).ok()?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let document = TrustDocument {
-            ca: self.trusted().authorities.current.trust_pem(),
-            crl: text(&self.paths.crl),
-            denied: text(&denied::path(&self.paths)),
-        };
-        // Lists and CAs that do not belong together would be refused: the next look tells both.
-        if !self.knows_cas() {
-            return;
-        }
-        self.trust.send_if_modified(|known| {
-            let changed = **known != document;
-            if changed {
-                *known = Arc::new(document);
-            }
-            changed
-        });
-    }
-
-    /// Makes the signer's own certificate again if it is due, and presents it with the CAs of now if `differ`.
-    fn renew_own(&self, differ: bool) -> Result<(), CertsError> {
-        let path = self.paths.dir.join(CERT);
-        let trusted = self.trusted();
-        let is_own = |info: &Certificate| {
-            info.authority_key_id == trusted.authorities.own().info().subject_key_id
-        };
-        let fits = |info: &Certificate| now() < info.renewal_due() && is_own(info);
-        let fits = path.is_file() && fits(&inspect_file(&path)?.1);
-        if fits && !differ {
-            return Ok(());
-        }
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let serving = own_certificate(&self.paths, &trusted.authorities, &self.names);
-        let serving =
-            serving.map_err(|error| CertsError::crypto("renew the signer's certificate", error))?;
-        *self.serving.write().unwrap_or_else(PoisonError::into_inner) = serving;
-        if !fits {
-            info!("Renewed the signer's own certificate");
-        }
-        Ok(())
     }
 }

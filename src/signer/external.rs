@@ -59,13 +59,18 @@ impl ExternalCa {
     pub(super) fn take_over(&self, paths: &Paths) -> Result<(), CertsError> {
         write::create_private_dir(&paths.dir)?;
         let crl = self.crl.iter().map(|crl| (crl, &paths.crl));
-        for (from, to) in std::iter::once((&self.ca, &paths.ca)).chain(crl) {
+        let take_over = |(from, to): (&PathBuf, &PathBuf)| {
             let bytes = write::read(from)?;
             if !to.is_file() || write::read(to)? != bytes {
                 write::write(to, &bytes, FileMode::Public, Existing::Replace)?;
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        // One that cannot be read does not keep the other from the gates.
+        let taken: Vec<_> = (std::iter::once((&self.ca, &paths.ca)).chain(crl))
+            .map(take_over)
+            .collect();
+        taken.into_iter().collect()
     }
 }
 
@@ -234,6 +239,10 @@ fn misuse(wanted: &Certificate, got: &Certificate) -> Option<String> {
             timestamp(got.not_after),
             timestamp(wanted.not_after)
         ));
+    }
+    // It would be due at once, so that it is asked for again and again.
+    if got.renewal_due() <= time::OffsetDateTime::now_utc() {
+        return Some("a validity of which less than a third is left".to_owned());
     }
     None
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use enroll::EnrollRefusal;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::error;
 
 use super::desk::Desk;
+use super::turns::blocking;
 use crate::error;
 
 /// How often the files are looked at: others write them too.
@@ -15,26 +17,88 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often all is looked after although nothing has changed.
 const CARE: Duration = Duration::from_secs(600);
 
+/// How soon it is tried again after a fault; each fault that follows doubles it.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often a certificate that a command makes is looked at.
+const OWN: Duration = Duration::from_secs(1);
+
+/// How long to rest: with each fault in a row twice as long, up to a bound.
+struct Rest {
+    good: Duration,
+    next: Duration,
+}
+
+impl Rest {
+    fn of(good: Duration) -> Self {
+        Self { good, next: AGAIN }
+    }
+
+    /// Logs a fault; how long to rest after this outcome.
+    fn after(&mut self, outcome: Result<(), EnrollRefusal>) -> Duration {
+        let Err(fault) = outcome else {
+            self.next = AGAIN;
+            return self.good;
+        };
+        error!(error = %error::report(&fault), "The directory of the CA cannot be looked after");
+        let rest = self.next;
+        self.next = (rest * 2).min(CARE);
+        rest
+    }
+}
+
 /// Runs until dropped.
 pub(super) async fn run(desk: Arc<Desk>) {
+    match desk.is_elsewhere() {
+        true => tokio::join!(watch(desk.clone()), keep_own(desk)).0,
+        false => watch(desk).await,
+    }
+}
+
+/// Looks after the directory whenever one of its files has changed, and from time to time.
+async fn watch(desk: Arc<Desk>) {
     let mut ticker = interval(TICK);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = desk.stamps();
-    let mut cared = Instant::now();
+    let (mut seen, mut cared) = (desk.stamps(), Instant::now());
+    let (mut rests, mut rest) = (Rest::of(CARE), CARE);
     loop {
         ticker.tick().await;
         let stamps = desk.stamps();
-        if stamps == seen && cared.elapsed() < CARE {
+        if stamps == seen && cared.elapsed() < rest {
             continue;
         }
         (seen, cared) = (stamps, Instant::now());
         let at_work = desk.clone();
-        match tokio::task::spawn_blocking(move || at_work.look()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => {
-                error!(error = %error::report(&fault), "The directory of the CA cannot be looked after");
-            }
-            Err(_) => error!("Looking after the directory of the CA panicked"),
-        }
+        rest = rests.after(blocking(move || Ok(at_work.look()?)).await);
+    }
+}
+
+/// Renews the signer's own certificate by the command of the CA, which may take its time: it has a turn as any request, and
+/// revocations do not wait for it.
+async fn keep_own(desk: Arc<Desk>) {
+    let mut rests = Rest::of(OWN);
+    loop {
+        let (asked, at_work) = (desk.clone(), desk.clone());
+        let outcome = match blocking(move || Ok(asked.own_is_due()?)).await {
+            Ok(false) => Ok(()),
+            Ok(true) => desk.turns.work(move || Ok(at_work.renew_own()?)).await,
+            Err(fault) => Err(fault),
+        };
+        sleep(rests.after(outcome)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_followed_by_a_try_after_a_second_and_faults_in_a_row_by_rests_that_grow() {
+        let mut rests = Rest::of(CARE);
+        let fault = || Err(EnrollRefusal::Busy);
+        let secs = [(); 12].map(|()| rests.after(fault()).as_secs());
+        assert_eq!(secs, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
+        assert_eq!(rests.after(Ok(())), CARE);
+        assert_eq!(rests.after(fault()), AGAIN);
     }
 }

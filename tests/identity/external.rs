@@ -8,6 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use testkit::TlsClient;
+use testkit::pki::client_config;
 use testkit::programs::{external, said};
 
 use crate::support::*;
@@ -16,7 +20,8 @@ use crate::support::*;
 const SIGN: &str = r#"#!/usr/bin/env python3
 import json, os, subprocess, sys, tempfile
 asked = json.load(sys.stdin)
-mode = open("mode").read().strip() if asked["kind"] == "client" else "good"
+mode = "mode" if asked["kind"] == "client" else "mode-server"
+mode = open(mode).read().strip() if os.path.exists(mode) else "good"
 if mode == "wait":
     os.mkdir("begun")
     open("hold").read()
@@ -38,7 +43,7 @@ extensions = [
     "basicConstraints=critical,CA:" + ("TRUE" if mode == "ca" else "FALSE"),
     "keyUsage=critical,digitalSignature",
     "extendedKeyUsage=" + ",".join(usage),
-    "authorityKeyIdentifier=keyid",
+    "authorityKeyIdentifier=" + ("issuer:always" if mode == "issuer-number" else "keyid"),
     "subjectKeyIdentifier=hash",
 ]
 if sans:
@@ -227,6 +232,57 @@ fn who_leaves_while_a_command_signs_for_another_has_not_used_its_invitation() {
     assert!(alice.wait().expect("its end").success());
     let again = join(homes[1].path(), &tokens[1], &["--renew", "none"]);
     assert!(again.status.success(), "{}", said(&again));
+}
+
+#[test]
+fn a_command_that_is_down_keeps_no_revocation_from_the_gates_and_is_tried_again() {
+    let Some(dir) = company() else { return };
+    let signer = signer(dir.path());
+    let list = || {
+        let ca = CertificateDer::from_pem_file(dir.path().join("company/ca.pem"));
+        let config = client_config(&[ca.expect("the CA")], None, rustls::DEFAULT_VERSIONS);
+        let mut client = TlsClient::connect(signer.addr, config).expect("connect");
+        client.ask("GET", "/crl").body
+    };
+    let first = list();
+    let mark = signer.log.mark();
+    fs::write(dir.path().join("mode-server"), "failure").expect("break the command");
+    fs::remove_file(dir.path().join("state/signer-cert.pem")).expect("remove it");
+    signer
+        .log
+        .said(mark, "The directory of the CA cannot be looked after");
+    let mark = signer.log.mark();
+    done(dir.path(), &["certs", "crl", "--dir", "company"]);
+    signer.log.said(mark, "What gates are told has changed");
+    let new = pki::pem::read(&fs::read(dir.path().join("company/crl.pem")).expect("the list"));
+    let new = new.expect("a list").swap_remove(0);
+    assert_ne!(list(), first);
+    assert_eq!(list(), *new.der);
+    // It works again, and nothing else changes.
+    let mark = signer.log.mark();
+    fs::remove_file(dir.path().join("mode-server")).expect("mend the command");
+    signer.log.said(mark, "Made the signer's own certificate");
+}
+
+#[test]
+fn a_certificate_without_the_key_identifier_of_its_ca_is_not_made_again_and_again() {
+    let Some(dir) = company() else { return };
+    let home = tempfile::tempdir().expect("a home");
+    fs::write(dir.path().join("mode-server"), "issuer-number").expect("write the mode");
+    let signer = signer(dir.path());
+    // Each of these changes the index, which the signer looks at.
+    for name in ["alice", "bob"] {
+        let mark = signer.log.mark();
+        let token = invite(dir.path(), &[name, "--dir", "state"]);
+        let output = join(home.path(), &token, &["--renew", "none", "--context", name]);
+        assert!(output.status.success(), "{}", said(&output));
+        signer.log.said(mark, "Issued a certificate");
+    }
+    let index = fs::read_to_string(dir.path().join("state/index.jsonl")).expect("the index");
+    let own = index
+        .lines()
+        .filter(|it| it.contains("\"name\":\"signer\""));
+    assert_eq!(own.count(), 1, "{index}");
 }
 
 #[test]

@@ -185,6 +185,14 @@ impl Authority {
         self.elsewhere.is_some()
     }
 
+    /// Whether a certificate says that this CA issued it: by its name and, where the certificate has one, its key identifier.
+    #[must_use]
+    pub fn issued(&self, info: &Certificate) -> bool {
+        info.issuer == self.info.subject
+            && (info.authority_key_id.is_none()
+                || info.authority_key_id == self.info.subject_key_id)
+    }
+
     /// The CA certificate that signs.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate

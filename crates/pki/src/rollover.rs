@@ -121,11 +121,7 @@ impl Authorities {
     /// The one that issued a certificate.
     #[must_use]
     pub fn issuer_of(&self, info: &Certificate) -> Option<&Authority> {
-        self.iter().find(|authority| {
-            info.issuer == authority.info().subject
-                && (info.authority_key_id.is_none()
-                    || info.authority_key_id == authority.info().subject_key_id)
-        })
+        self.iter().find(|authority| authority.issued(info))
     }
 
     /// Every CA certificate of the two, with what the next one certified of the previous one.
