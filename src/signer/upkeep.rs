@@ -1,11 +1,14 @@
 //! What the signer does without being asked: the revocation list, its own certificate, and news for the gates.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use enroll::EnrollRefusal;
+use pki::index::MAX_INDEX_BYTES;
+use pki::store::Paths;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::desk::Desk;
 use super::turns::blocking;
@@ -22,6 +25,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often a certificate that a command makes is looked at.
 const OWN: Duration = Duration::from_secs(1);
+
+/// How often it is said that the index is nearly full.
+const SAID: Duration = Duration::from_secs(3600);
 
 /// How long to rest: with each fault in a row twice as long, up to a bound.
 struct Rest {
@@ -49,10 +55,27 @@ impl Rest {
 
 /// Runs until dropped.
 pub(super) async fn run(desk: Arc<Desk>) {
+    let size = watch_size(Paths::of(desk.dir()).index);
     match desk.is_elsewhere() {
-        true => tokio::join!(watch(desk.clone()), keep_own(desk)).0,
-        false => watch(desk).await,
+        true => tokio::join!(watch(desk.clone()), size, keep_own(desk)).0,
+        false => tokio::join!(watch(desk), size).0,
     }
+}
+
+/// Says when the index comes near the bound at which nothing can be issued any more.
+async fn watch_size(index: PathBuf) {
+    let mut ticker = interval(SAID);
+    loop {
+        ticker.tick().await;
+        let bytes = index.metadata().map_or(0, |it| it.len());
+        if is_nearly_full(bytes) {
+            warn!(path = %index.display(), bytes, bound = MAX_INDEX_BYTES, "The index is more than three quarters full");
+        }
+    }
+}
+
+fn is_nearly_full(bytes: u64) -> bool {
+    bytes > MAX_INDEX_BYTES / 4 * 3
 }
 
 /// Looks after the directory whenever one of its files has changed, and from time to time.
@@ -91,6 +114,12 @@ async fn keep_own(desk: Arc<Desk>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_is_nearly_full_above_three_quarters_of_its_bound() {
+        assert!(!is_nearly_full(0) && !is_nearly_full(48 << 20));
+        assert!(is_nearly_full((48 << 20) + 1) && is_nearly_full(MAX_INDEX_BYTES));
+    }
 
     #[test]
     fn a_fault_is_followed_by_a_try_after_a_second_and_faults_in_a_row_by_rests_that_grow() {

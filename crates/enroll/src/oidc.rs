@@ -9,7 +9,7 @@ mod rule;
 mod token;
 
 pub use keys::{MAX_KEYS_BYTES, OidcKeys, OidcKeysFault};
-pub use rule::{ApprovedToken, DEFAULT_LIFE_SECS, OIDC, OidcRule};
+pub use rule::{ApprovedToken, DEFAULT_LIFE_SECS, OidcRule};
 pub use token::{MAX_OIDC_TOKEN_BYTES, OidcFault, OidcToken, ProvenToken};
 
 /// The token in an `Authorization` field (RFC 6750 §2.1); nothing if the field is of another kind.

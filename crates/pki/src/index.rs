@@ -4,7 +4,11 @@
 //! one and is ignored; damage anywhere else is an error that names the line. An event of a kind that this version does not
 //! know is passed over, unless a line says that the whole file has another form.
 
+mod spent;
+
 use std::path::{Path, PathBuf};
+
+pub use spent::TOKEN;
 
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -15,7 +19,7 @@ use super::{Certificate, CertsError, timestamp, write};
 const FORMAT: u32 = 1;
 
 /// The largest index that is read: some fifty thousand certificates that came by enrolment.
-const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
+pub const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The reason of a revocation that [`IndexEvent::Allowed`] may lift (RFC 5280 §5.3.1).
 pub const HOLD: &str = "certificateHold";
@@ -164,8 +168,17 @@ pub struct Enrolled {
     pub generation: u32,
     /// Its life in seconds, which a renewal has too.
     pub life_secs: u64,
-    /// The certificate in base64: an answer that was lost is given again.
+    /// The certificate in base64: an answer that was lost is given again. What came by a token is not, and is not kept.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub der: String,
+}
+
+impl Enrolled {
+    /// Whether it came by a token of CI, which is good for one certificate and no renewal.
+    #[must_use]
+    pub fn is_by_token(&self) -> bool {
+        self.invitation.starts_with(TOKEN)
+    }
 }
 
 /// A certificate that was signed.
@@ -242,18 +255,26 @@ impl Index {
     }
 
     /// Reads the index for appending, under the directory's lock: half a line can only be what a crash left, and is
-    /// cut off, or the next record would be glued to it.
+    /// cut off, or the next record would be glued to it. Many lines that nobody needs any more are left out too.
     pub fn read_locked(path: &Path) -> Result<Self, CertsError> {
         let bytes = load(path)?;
         let whole = whole_lines(&bytes);
-        let events = parse(path, whole)?;
-        if whole.len() < bytes.len() {
+        let mut events = parse(path, whole)?;
+        let spent = spent::spent(events.iter(), OffsetDateTime::now_utc());
+        if whole.len() < bytes.len() || !spent.is_empty() {
+            let kept = lines(whole).enumerate();
+            let kept = kept.filter(|(place, _)| !spent.contains(place));
+            let kept: Vec<u8> = kept
+                .flat_map(|(_, (_, line))| [line, b"\n"].concat())
+                .collect();
             write::write(
                 path,
-                whole,
+                &kept,
                 write::FileMode::Public,
                 write::Existing::Replace,
             )?;
+            let mut place = 0..;
+            events.retain(|_| place.next().is_none_or(|it| !spent.contains(&it)));
         }
         Ok(Self {
             path: path.into(),
@@ -435,12 +456,14 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
         .map_or(0, |end| end + 1)]
 }
 
+/// The lines that are not empty, with their numbers from 0.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = bytes.split(|&byte| byte == b'\n').enumerate();
+    lines.filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IndexEvent>, CertsError> {
-    let lines = bytes
-        .split(|&byte| byte == b'\n')
-        .enumerate()
-        .filter(|(_, line)| !line.trim_ascii().is_empty());
-    let events: Vec<_> = lines
+    let events: Vec<_> = lines(bytes)
         .map(|(number, line)| {
             serde_json::from_slice(line).map_err(|error| CertsError::Unexpected {
                 path: path.into(),

@@ -444,12 +444,18 @@ impl Store {
                 "a certificate is revoked by its serial number: let the CA draw it at random",
             ));
         }
-        let enrolled = grant.enrolled.as_ref().map(|it| Enrolled {
-            invitation: it.invitation.clone(),
-            predecessor: it.predecessor.clone(),
-            generation: it.generation,
-            life_secs: it.life_secs,
-            der: data_encoding::BASE64.encode(&der),
+        let enrolled = grant.enrolled.as_ref().map(|it| {
+            let mut enrolled = Enrolled {
+                invitation: it.invitation.clone(),
+                predecessor: it.predecessor.clone(),
+                generation: it.generation,
+                life_secs: it.life_secs,
+                der: String::new(),
+            };
+            if !enrolled.is_by_token() {
+                enrolled.der = data_encoding::BASE64.encode(&der);
+            }
+            enrolled
         });
         self.index
             .record(grant.kind, &grant.name, &info, &grant.chosen, enrolled)?;

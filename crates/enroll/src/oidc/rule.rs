@@ -6,9 +6,6 @@ use pki::{CertsError, name};
 
 use crate::rules;
 
-/// How the index says that a certificate came by a token: this, and a digest of the token's issuer and `jti`.
-pub const OIDC: &str = "oidc:";
-
 /// The life of a certificate whose rule does not say.
 pub const DEFAULT_LIFE_SECS: u64 = 3600;
 
@@ -38,7 +35,7 @@ pub struct ApprovedToken {
     pub(crate) organization: Option<String>,
     pub(crate) organizational_unit: Option<String>,
     pub(crate) life_secs: u64,
-    /// What the index keeps of the token: [`OIDC`] and a digest.
+    /// What the index keeps of the token: [`pki::index::TOKEN`] and a digest.
     pub(crate) used_as: String,
 }
 

@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use docker_api::json::{self, Value};
 use pki::identity::sha256;
+use pki::index::TOKEN;
 use time::OffsetDateTime;
 
 use super::keys::{Algorithm, OidcKeys};
-use super::rule::{ApprovedToken, OIDC, OidcRule};
+use super::rule::{ApprovedToken, OidcRule};
 
 /// The longest token that is read; GitHub's and GitLab's have about two KiB.
 pub const MAX_OIDC_TOKEN_BYTES: usize = 8 * 1024;
 
 /// How far the issuer's clock may differ.
 const SKEW_SECS: i64 = 60;
+
+/// The oldest token that is taken, whatever end it says: its use is known for longer than this.
+const MAX_AGE_SECS: i64 = 86_400;
 
 /// Parts of a header that bring a key or point to one, or that have to be understood (RFC 7515 §4.1).
 const FOREIGN: [&str; 6] = ["jku", "jwk", "x5u", "x5c", "crit", "b64"];
@@ -160,6 +164,9 @@ impl ProvenToken {
             () if claims.issued > now + SKEW_SECS => {
                 return Err(OidcFault::Time("it was issued in the future"));
             }
+            () if claims.issued < now - MAX_AGE_SECS => {
+                return Err(OidcFault::Time("it was issued more than a day ago"));
+            }
             () => {}
         }
         let mut of_issuer = rules
@@ -182,7 +189,7 @@ impl ProvenToken {
             organization: rule.organization.clone(),
             organizational_unit: rule.organizational_unit.clone(),
             life_secs: rule.life_secs,
-            used_as: format!("{OIDC}{}", HEXLOWER.encode(&sha256(&id))),
+            used_as: format!("{TOKEN}{}", HEXLOWER.encode(&sha256(&id))),
         })
     }
 }

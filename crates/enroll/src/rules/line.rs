@@ -16,7 +16,6 @@ use pki::{
 use time::{Duration, OffsetDateTime};
 
 use super::{EnrollRefusal, SigningRules, authenticate, check_key};
-use crate::oidc::OIDC;
 use crate::token::Secret;
 
 /// Signs the first certificate of a line. The index has it, and the use of the invitation with it, before this returns:
@@ -109,7 +108,7 @@ pub fn renew(
         .clone();
     let unreadable = || CertsError::crypto("read a certificate of the index", "it is damaged");
     let line = held.enrolled.clone().ok_or_else(unreadable)?;
-    if line.invitation.starts_with(OIDC) {
+    if line.is_by_token() {
         return Err(forbidden(
             "this certificate came by a token of CI and does not renew: ask again with a new token",
         ));
