@@ -99,7 +99,9 @@ fn gate(args: &JoinArgs, token: &JoinCredential, output: &mut Output<'_>) -> Res
     }
     let joined = block_on(enrolment::join(&home, token, args.key_type, None))??;
     let trusted = block_on(trust::ask(&home, &mut trust::Heard::default(), false))?;
-    trusted?;
+    if let Some(fault) = trusted?.refused {
+        return Err(fault.into());
+    }
     tell(&joined, &home, output);
     let dir = shell_word(&args.dir.to_string_lossy()).into_owned();
     output.next(format!("dockgate serve --enrolled {dir}"));

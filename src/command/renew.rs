@@ -89,10 +89,14 @@ async fn following(home: &Home, interval: Duration, changed: &impl Fn()) {
     let mut failing = false;
     trust::follow(home, interval, |outcome| match outcome {
         Ok(news) => {
-            if std::mem::take(&mut failing) {
-                info!("The signer answers again");
+            match &news.refused {
+                Some(fault) if !std::mem::replace(&mut failing, true) => {
+                    warn!(error = %error::report(fault), "A part of the signer's news cannot be taken; what it told last of this stays in force");
+                }
+                None if std::mem::take(&mut failing) => info!("The signer answers again"),
+                _ => {}
             }
-            if *news {
+            if news.changed {
                 info!("The signer told whom to trust");
                 changed();
             }

@@ -40,6 +40,17 @@ struct TrustNews {
 #[derive(Debug, Default)]
 pub struct Heard {
     tag: Option<String>,
+    /// Whether a part of it was refused, so that it is looked at again.
+    refused: bool,
+}
+
+/// What became of news.
+#[derive(Debug, Default)]
+pub struct TakenNews {
+    /// Whether anything differs on disk.
+    pub changed: bool,
+    /// Why a part could not be taken. The others were.
+    pub refused: Option<EnrolError>,
 }
 
 /// The directory of what a gate trusts.
@@ -48,11 +59,11 @@ pub fn dir(home: &Home) -> PathBuf {
     home.dir().join("trust")
 }
 
-/// Asks for news on a connection of its own until `heard` has some; whether anything has changed on disk.
+/// Asks for news on a connection of its own until `heard` has some, and takes what can be taken.
 ///
 /// # Errors
-/// When the signer cannot be reached or proved, has refused, or says what cannot be taken.
-pub async fn ask(home: &Home, heard: &mut Heard, hold: bool) -> Result<bool, EnrolError> {
+/// When the signer cannot be reached or proved, has refused, or says what cannot be read at all.
+pub async fn ask(home: &Home, heard: &mut Heard, hold: bool) -> Result<TakenNews, EnrolError> {
     let state = home.state()?;
     let signer = SignerAddress::parse(&state.signer);
     let signer = signer.ok_or(EnrolError::Answer("a signer's address that is not one"))?;
@@ -75,22 +86,29 @@ pub async fn ask(home: &Home, heard: &mut Heard, hold: bool) -> Result<bool, Enr
         .send_patiently(request, HOLD + Duration::from_secs(20))
         .await?;
     match answer.status {
-        StatusCode::NOT_MODIFIED => return Ok(false),
+        StatusCode::NOT_MODIFIED => {
+            // What was refused may be good by now: clocks are set.
+            if heard.refused {
+                heard.tag = None;
+            }
+            return Ok(TakenNews::default());
+        }
         StatusCode::OK => {}
         _ => return Err(answer.refused()),
     }
     let news: TrustNews = serde_json::from_slice(&answer.body)
         .map_err(|_| EnrolError::Answer("news that cannot be read"))?;
-    let changed = take(&dir(home), &news, OffsetDateTime::now_utc())?;
+    let taken = take(&dir(home), &news, OffsetDateTime::now_utc())?;
+    heard.refused = taken.refused.is_some();
     heard.tag = answer.tag;
-    Ok(changed)
+    Ok(taken)
 }
 
 /// Follows the signer; `tell` is called with each outcome. Runs until dropped.
 pub async fn follow(
     home: &Home,
     interval: Duration,
-    mut tell: impl FnMut(&Result<bool, EnrolError>),
+    mut tell: impl FnMut(&Result<TakenNews, EnrolError>),
 ) {
     let mut heard = Heard::default();
     let mut first = true;
@@ -100,7 +118,7 @@ pub async fn follow(
         tell(&outcome);
         // A signer that holds the question is asked again at once; one that does not, or has a fault, after the interval.
         let pause = match outcome {
-            Ok(changed) if changed || std::mem::take(&mut first) => Duration::ZERO,
+            Ok(news) if news.changed || std::mem::take(&mut first) => Duration::ZERO,
             _ => jittered(interval).saturating_sub(asked.elapsed()),
         };
         tokio::time::sleep(pause).await;
@@ -115,33 +133,51 @@ fn jittered(interval: Duration) -> Duration {
     interval + interval * u32::from(byte[0]) / 1024
 }
 
-/// Puts news on disk, if they can be taken; whether anything differs.
-fn take(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> Result<bool, EnrolError> {
+/// Puts news on disk. Each list is proved by itself, so one that is refused does not keep the other from being taken.
+fn take(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> Result<TakenNews, EnrolError> {
     let cas = blocks(&news.ca, "CERTIFICATE");
     let cas: Vec<_> = cas.into_iter().map(CertificateDer::from).collect();
-    let path = dir.join("crl.pem");
-    let lists = match news.crl.as_deref() {
-        Some(text) => lists(&path, text, now)?,
-        None => Vec::new(),
-    };
-    let trust = config::trust_store(&cas, lists, pki::DenyList::default()).map_err(|_| {
-        EnrolError::Answer("CA certificates or a revocation list that cannot be read")
-    })?;
-    if trust.lists().iter().any(|(_, how)| *how == Use::NoIssuer) {
-        return Err(EnrolError::Answer(
-            "a revocation list that none of its CAs signed",
-        ));
-    }
+    config::trust_store(&cas, Vec::new(), pki::DenyList::default())
+        .map_err(|_| EnrolError::Answer("CA certificates that cannot be read"))?;
+    let (denied_path, path) = (dir.join("denied.json"), dir.join("crl.pem"));
     let denied = news.denied.as_deref();
-    let denied = denied.map(|text| denied_news(&dir.join("denied.json"), text, &cas));
-    let denied = denied.transpose()?.flatten();
+    let denied = denied.map(|text| denied_news(&denied_path, text, &cas));
+    let crl = news.crl.as_deref();
+    let crl = crl.map(|text| lists_of(&path, text, &cas, now).map(|()| text));
     write::create_private_dir(dir)?;
-    let denied = denied.map(|text| put(&dir.join("denied.json"), text));
-    let denied = denied.transpose()?;
-    let crl = news.crl.as_deref().map(|text| put(&path, text));
-    let crl = crl.transpose()?;
-    let ca = put(&dir.join("ca.pem"), &news.ca)?;
-    Ok(ca || crl == Some(true) || denied == Some(true))
+    let mut taken = TakenNews::default();
+    match denied.transpose() {
+        Ok(None | Some(None)) => {}
+        Ok(Some(Some(text))) => taken.changed |= put(&denied_path, text)?,
+        Err(fault) => taken.refused = Some(fault),
+    }
+    match crl.transpose() {
+        Ok(crl) => {
+            taken.changed |= crl.map_or(Ok(false), |text| put(&path, text))?;
+            taken.changed |= put(&dir.join("ca.pem"), &news.ca)?;
+        }
+        // CAs are taken with the lists that they came with alone.
+        Err(fault) => taken.refused = Some(fault),
+    }
+    Ok(taken)
+}
+
+/// That the revocation lists in a text can be taken.
+fn lists_of(
+    path: &Path,
+    text: &str,
+    cas: &[CertificateDer<'static>],
+    now: OffsetDateTime,
+) -> Result<(), EnrolError> {
+    let lists = lists(path, text, now)?;
+    let trust = config::trust_store(cas, lists, pki::DenyList::default())
+        .map_err(|_| EnrolError::Answer("a revocation list that cannot be read"))?;
+    match trust.lists().iter().any(|(_, how)| *how == Use::NoIssuer) {
+        true => Err(EnrolError::Answer(
+            "a revocation list that none of its CAs signed",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The contents of the blocks of one label.
@@ -238,6 +274,22 @@ mod tests {
     use pki::key::KeyType;
     use pki::store::Store;
 
+    /// Takes news of which no part is refused; whether anything differs.
+    fn taken(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> bool {
+        let taken = take(dir, news, now).expect("news");
+        assert!(taken.refused.is_none(), "{:?}", taken.refused);
+        taken.changed
+    }
+
+    /// Why a part of news, or all, cannot be taken.
+    fn refused(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> String {
+        let fault = match take(dir, news, now) {
+            Ok(taken) => taken.refused.expect("refused"),
+            Err(fault) => fault,
+        };
+        fault.to_string()
+    }
+
     /// A CA with two lists of its own, the first before the second.
     fn news() -> [TrustNews; 2] {
         let dir = tempfile::tempdir().expect("create a directory");
@@ -261,15 +313,11 @@ mod tests {
             tempfile::tempdir().expect("create a directory"),
         );
         let ([first, second], [foreign, _]) = (news(), news());
-        assert!(take(dir.path(), &first, now).expect("the first"));
-        assert!(!take(dir.path(), &first, now).expect("the same"));
-        assert!(take(dir.path(), &second, now).expect("the next"));
+        assert!(taken(dir.path(), &first, now));
+        assert!(!taken(dir.path(), &first, now));
+        assert!(taken(dir.path(), &second, now));
         let kept = std::fs::read(dir.path().join("crl.pem")).expect("the list");
-        let refused = |news: &TrustNews, now| {
-            take(dir.path(), news, now)
-                .expect_err("refused")
-                .to_string()
-        };
+        let refused = |news: &TrustNews, now| refused(dir.path(), news, now);
         assert!(refused(&first, now).contains("older than the one in force"));
         let crossed = TrustNews {
             ca: second.ca.clone(),
@@ -316,8 +364,8 @@ mod tests {
         let first = denying("0a", &authority);
         let second = denying("0b", &authority);
         let crossed = denying("0c", &foreign);
-        assert!(take(to.path(), &second, now).expect("the second"));
-        assert!(!take(to.path(), &second, now).expect("the same"));
+        assert!(taken(to.path(), &second, now));
+        assert!(!taken(to.path(), &second, now));
         let path = to.path().join("denied.json");
         let kept = std::fs::read(&path).expect("the list");
         let list = TravelledDenyList::read(&kept).expect("a list");
@@ -338,7 +386,7 @@ mod tests {
             ),
             (&changed("{", "["), "not a deny list"),
         ] {
-            let said = take(to.path(), news, now).expect_err(why).to_string();
+            let said = refused(to.path(), news, now);
             assert!(said.contains(why), "{said}");
             assert_eq!(std::fs::read(&path).expect("the list"), kept, "{why}");
         }
@@ -348,7 +396,7 @@ mod tests {
             ca: second.ca.clone(),
             crl: None,
         };
-        assert!(!take(to.path(), &without, now).expect("no list"));
+        assert!(!taken(to.path(), &without, now));
         assert_eq!(std::fs::read(&path).expect("the list"), kept);
     }
 
@@ -359,13 +407,60 @@ mod tests {
             tempfile::tempdir().expect("create a directory"),
         );
         let [first, _] = news();
-        take(dir.path(), &first, now).expect("the first");
+        taken(dir.path(), &first, now);
         let without = TrustNews {
             ca: first.ca.clone(),
             crl: None,
             denied: None,
         };
-        assert!(!take(dir.path(), &without, now).expect("no list"));
+        assert!(!taken(dir.path(), &without, now));
         assert!(dir.path().join("crl.pem").is_file());
+    }
+
+    #[test]
+    fn a_list_that_is_refused_does_not_keep_the_other_from_a_gate() {
+        let (now, to) = (
+            OffsetDateTime::now_utc(),
+            tempfile::tempdir().expect("create a directory"),
+        );
+        let ca = tempfile::tempdir().expect("create a directory");
+        let mut store = Store::open(ca.path()).expect("open it");
+        let authority = default_authority(KeyType::P256).expect("a CA");
+        // Each change denies one more and signs both lists again.
+        let news = ["0a", "0b"].map(|serial| {
+            let what = pki::index::DeniedEntry::Serial(serial.into());
+            let at = pki::timestamp(now);
+            let event = pki::index::IndexEvent::Denied { at, what };
+            store.index.append(event).expect("deny it");
+            denied::publish(&store.index, &store.paths, &authority).expect("sign it");
+            crl::publish(&mut store, &authority, 7).expect("a list");
+            let text = |path: &Path| Some(std::fs::read_to_string(path).expect("the list"));
+            TrustNews {
+                ca: authority.trust_pem(),
+                crl: text(&store.paths.crl),
+                denied: text(&denied::path(&store.paths)),
+            }
+        });
+        let mixed = |crl: usize, denied: usize| TrustNews {
+            ca: news[0].ca.clone(),
+            crl: news[crl].crl.clone(),
+            denied: news[denied].denied.clone(),
+        };
+        for (in_force, new) in [(mixed(0, 1), mixed(1, 0)), (mixed(1, 0), mixed(0, 1))] {
+            let dir = to.path().join(format!("{:?}", in_force.crl == news[0].crl));
+            assert!(taken(&dir, &in_force, now));
+            let outcome = take(&dir, &new, now).expect("a part of it");
+            let fault = outcome.refused.expect("the other part").to_string();
+            assert!(fault.contains("older than the one in force"), "{fault}");
+            assert!(outcome.changed);
+            let has = |name: &str| Some(std::fs::read_to_string(dir.join(name)).expect("a list"));
+            assert_eq!(
+                (has("crl.pem"), has("denied.json")),
+                (news[1].crl.clone(), news[1].denied.clone())
+            );
+            // Nothing is written again, and the fault is told again.
+            let again = take(&dir, &new, now).expect("a part of it");
+            assert!(!again.changed && again.refused.is_some());
+        }
     }
 }

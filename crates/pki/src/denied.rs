@@ -25,8 +25,8 @@ use super::{
 /// What is signed begins with this.
 const PREFIX: &str = "dockgate deny list 1\n";
 
-/// The largest number of entries.
-const MAX_ENTRIES: usize = 100_000;
+/// The largest number of entries: with it the list has half of what a gate takes as an answer.
+pub const MAX_ENTRIES: usize = 25_000;
 
 /// The list as text.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl TravelledDenyList {
         let text = signed.list.strip_prefix(PREFIX).ok_or(damaged)?;
         let text: DeniedText = serde_json::from_str(text).map_err(|_| damaged)?;
         if text.serials.len() + text.spki_sha256.len() > MAX_ENTRIES {
-            return Err("a deny list of more than 100,000 entries");
+            return Err("a deny list of more than 25,000 entries");
         }
         let serials = text.serials.iter().map(|it| Serial::from_str(it).ok());
         let keys = text.spki_sha256.iter().map(|it| digest(it));
@@ -185,6 +185,20 @@ impl Index {
     }
 }
 
+/// That one more entry can be denied.
+///
+/// # Errors
+/// When the list is full.
+pub fn has_room(index: &Index) -> Result<(), CertsError> {
+    match index.denied().1.len() < MAX_ENTRIES {
+        true => Ok(()),
+        false => Err(CertsError::refused(
+            format!("the deny list is full: it has {MAX_ENTRIES} entries"),
+            "take off those whose certificates have ended, with --lift",
+        )),
+    }
+}
+
 /// Where a CA's directory has the list.
 #[must_use]
 pub fn path(paths: &Paths) -> std::path::PathBuf {
@@ -208,18 +222,20 @@ pub fn publish(index: &Index, paths: &Paths, authority: &Authority) -> Result<()
         }
     }
     let encoding = |source: serde_json::Error| CertsError::crypto("encode the deny list", source);
+    let path = path(paths);
+    let present = match path.is_file() {
+        true => serde_json::from_slice::<SignedText>(&write::read(&path)?).ok(),
+        false => None,
+    };
+    let number = number_after(number, present.as_ref(), &serials, &keys);
     let text = DeniedText {
         number,
         serials,
         spki_sha256: keys,
     };
     let list = PREFIX.to_owned() + &serde_json::to_string(&text).map_err(encoding)?;
-    let path = path(paths);
-    if path.is_file() {
-        let signed: Option<SignedText> = serde_json::from_slice(&write::read(&path)?).ok();
-        if signed.is_some_and(|it| it.list == list && it.by == authority.info().sha256) {
-            return Ok(());
-        }
+    if present.is_some_and(|it| it.list == list && it.by == authority.info().sha256) {
+        return Ok(());
     }
     let signature = authority.key().sign(list.as_bytes());
     let signature = signature.map_err(|source| CertsError::crypto("sign the deny list", source))?;
@@ -230,6 +246,25 @@ pub fn publish(index: &Index, paths: &Paths, authority: &Authority) -> Result<()
     };
     let signed = serde_json::to_vec(&signed).map_err(encoding)?;
     write::write(&path, &signed, FileMode::Public, Existing::Replace)
+}
+
+/// The number of a list: that of the index, or where the index came out of a backup, more than the list that is there, if it
+/// differs. Gates refuse a list with a lower number.
+fn number_after(
+    indexed: u64,
+    present: Option<&SignedText>,
+    serials: &[String],
+    keys: &[String],
+) -> u64 {
+    let present = present.and_then(|it| it.list.strip_prefix(PREFIX));
+    let present = present.and_then(|text| serde_json::from_str::<DeniedText>(text).ok());
+    let Some(present) = present else {
+        return indexed;
+    };
+    match present.serials == serials && present.spki_sha256 == keys {
+        true => indexed.max(present.number),
+        false => indexed.max(present.number.saturating_add(1)),
+    }
 }
 
 #[cfg(test)]

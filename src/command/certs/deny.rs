@@ -4,7 +4,7 @@ use crate::cli::certs::Deny;
 use crate::command::output::Output;
 use pki::{
     CertsError,
-    denied::target,
+    denied::{has_room, target},
     index::{DeniedEntry, Index, IndexEvent},
     issue::now,
     store::{Paths, Store},
@@ -41,10 +41,13 @@ pub(super) fn deny(args: &Deny, output: &mut Output<'_>) -> Result<(), CertsErro
                 ),
             ));
         }
-        (false, false) => store.index.append(IndexEvent::Denied {
-            at,
-            what: what.clone(),
-        })?,
+        (false, false) => {
+            has_room(&store.index)?;
+            store.index.append(IndexEvent::Denied {
+                at,
+                what: what.clone(),
+            })?;
+        }
         (true, true) => store.index.append(IndexEvent::Undenied {
             at,
             what: what.clone(),
