@@ -291,6 +291,43 @@ fn a_rollover_that_is_killed_leaves_a_directory_that_signs_and_is_begun_again() 
 }
 
 #[test]
+fn what_a_rollover_that_was_cut_short_leaves_behind_is_not_the_next_ca_and_does_not_stay() {
+    let dir = directory();
+    let file = |name: &str| dir.path().join("certs").join(name);
+    let paths = pki::store::Paths::of(&dir.path().join("certs"));
+    let leaves = || {
+        let index = pki::index::Index::read(&paths.index).expect("the index");
+        let info = inspect(&file("server-cert.pem"));
+        pki::rollover::should_leave(&paths, &index, &info, pki::issue::now())
+    };
+    // Cut short before the key of the next CA is in force: nothing leaves a CA that does not go.
+    std::fs::copy(file("ca.pem"), file("previous-ca.pem")).expect("copy it");
+    std::fs::copy(file("ca-key.pem"), file("previous-ca-key.pem")).expect("copy it");
+    assert!(!leaves());
+    done(dir.path(), &["certs", "rollover", "--wait", "1s"]);
+    assert!(leaves());
+    // Cut short before the next CA's own files are removed.
+    let first = inspect(&file("ca.pem"));
+    std::fs::copy(file("ca.pem"), file("next-ca.pem")).expect("copy it");
+    std::fs::copy(file("ca-key.pem"), file("next-ca-key.pem")).expect("copy it");
+    done(dir.path(), &["certs", "rollover", "--finish", "--force"]);
+    for name in ["next-ca.pem", "next-ca-key.pem"] {
+        assert!(!file(name).exists(), "{name}");
+    }
+    // Not even where they are left all the same.
+    std::fs::copy(file("ca.pem"), file("next-ca.pem")).expect("copy it");
+    std::fs::copy(file("ca-key.pem"), file("next-ca-key.pem")).expect("copy it");
+    done(dir.path(), &["certs", "rollover", "--wait", "1s"]);
+    assert_ne!(inspect(&file("ca.pem")).sha256, first.sha256);
+    let both = pki::rollover::Authorities::load(&paths, &Passphrase::Absent).expect("the CAs");
+    assert_eq!(both.current.trusted().count(), 2);
+    assert_eq!(
+        both.previous().expect("the previous CA").info().sha256,
+        first.sha256
+    );
+}
+
+#[test]
 fn the_next_key_is_encrypted_like_the_one_before_and_a_ca_of_somebody_else_is_not_replaced() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("word"), "a passphrase\n").expect("write it");

@@ -171,8 +171,15 @@ pub fn should_leave(paths: &Paths, index: &Index, info: &Certificate, now: Offse
     if !previous.is_file() {
         return false;
     }
+    // A rollover that was cut short has not begun: another key has to be in force.
+    let goes = || {
+        let key = |path: &std::path::Path| write::read(path).ok();
+        let (going, current) = (key(&previous_key(paths)), key(&paths.ca_key));
+        going.is_some() && current.is_some() && going != current
+    };
     inspect_file(&previous).is_ok_and(|(_, ca)| {
-        info.authority_key_id == ca.subject_key_id
+        goes()
+            && info.authority_key_id == ca.subject_key_id
             && left(index, &ca, now)
                 .iter()
                 .all(|it| it.kind != IssuedKind::Client)
@@ -208,7 +215,7 @@ pub fn begin(
             "get the next CA from there, and put both certificates into the CA file of each gate",
         ));
     }
-    let next = next(&paths, passphrase, wanted)?;
+    let next = next(&paths, &current, passphrase, wanted)?;
     let cross = next.certify(&current)?;
     let key = write::read(&paths.ca_key)?;
     put(&previous_key(&paths), &key, FileMode::Secret)?;
@@ -248,12 +255,17 @@ fn next_key(paths: &Paths) -> PathBuf {
 /// The next CA: the one that a rollover made which was cut short, or a new one.
 fn next(
     paths: &Paths,
+    current: &Authority,
     passphrase: &Passphrase,
     wanted: &NextCa<'_>,
 ) -> Result<Authority, CertsError> {
     let (ca, key) = (next_ca(paths), next_key(paths));
     if ca.is_file() && key.is_file() {
-        return Authority::load(&ca, &key, passphrase);
+        let next = Authority::load(&ca, &key, passphrase)?;
+        // One that was cut short at its end has left the CA that is in force.
+        if next.certificate() != current.certificate() {
+            return Ok(next);
+        }
     }
     let name = match wanted.name {
         Some(name) => name.to_owned(),
@@ -331,8 +343,10 @@ pub fn finish(store: &mut Store, passphrase: &Passphrase) -> Result<Authority, C
     }
     let bundle = pem::encode_certificates(kept);
     put(&paths.ca, bundle.as_bytes(), FileMode::Public)?;
-    remove(&previous_key(&paths))?;
-    remove(&previous_ca(&paths))?;
+    // The beginning may have been cut short before it removed these.
+    for path in [next_key, next_ca, previous_key, previous_ca] {
+        remove(&path(&paths))?;
+    }
     paths.authority(passphrase)
 }
 
