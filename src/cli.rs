@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -240,7 +241,24 @@ pub fn command() -> clap::Command {
 pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+    let matches = command().try_get_matches_from(args);
+    Cli::from_arg_matches(&matches.map_err(explained)?)
+}
+
+/// An error with a better tip than the nearest spelling, where one is known.
+fn explained(mut error: clap::Error) -> clap::Error {
+    let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string);
+    if error.kind() == ErrorKind::UnknownArgument
+        && unknown.is_some_and(|name| name == "--policy" || name == "-p")
+        && usage.is_some_and(|usage| usage.contains("dockgate policy "))
+    {
+        let tip = "the policy file is named without an option, as the first argument";
+        error.remove(ContextKind::SuggestedArg);
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
 }
 
 #[cfg(test)]
@@ -258,6 +276,30 @@ mod tests {
             let path = [path, &[sub.get_name().to_owned()]].concat();
             walk(sub, &path, look);
         }
+    }
+
+    #[test]
+    fn an_option_for_the_policy_file_is_answered_with_its_place() {
+        for words in [
+            "explain --policy a.toml GET /_ping",
+            "check --policy a.toml",
+        ] {
+            let words = ["dockgate", "policy"].into_iter().chain(words.split(' '));
+            let error = parse(words).expect_err("no such option").to_string();
+            assert!(
+                error.contains("the policy file is named without an option"),
+                "{error}"
+            );
+            assert!(!error.contains("similar"), "{error}");
+        }
+        // Another option keeps the tip of the nearest spelling, and `serve` has this one.
+        let error = parse(["dockgate", "policy", "check", "a.toml", "--jso"]);
+        let error = error.expect_err("no such option").to_string();
+        assert!(
+            error.contains("--json") && !error.contains("without an option"),
+            "{error}"
+        );
+        assert!(parse(["dockgate", "serve", "--policy", "a.toml"]).is_ok());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! How an error is told: itself and its causes in one line.
 
 use std::error::Error;
+use std::io;
+use std::path::Path;
 
 use crate::net::words;
 use text::escape;
@@ -28,5 +30,87 @@ fn in_words(source: &(dyn Error + 'static)) -> String {
         (Some(tls), _) => words::tls_error(tls),
         (_, Some(io)) => words::io_error(io),
         _ => source.to_string(),
+    }
+}
+
+/// What a file that could not be opened was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileUse {
+    /// To be read; it has to be there.
+    Read,
+    /// To be written; its directory has to be there.
+    Write,
+}
+
+/// What to do about a file that could not be opened, where that can be known.
+#[must_use]
+pub fn file_hint(path: &Path, error: &io::Error, wanted: FileUse) -> Option<String> {
+    let word = |path: &Path| escape::shell_word(&path.to_string_lossy()).into_owned();
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = parent.unwrap_or(Path::new("."));
+    Some(match (error.kind(), wanted) {
+        (io::ErrorKind::NotFound, FileUse::Write) if !dir.exists() => {
+            format!("make its directory: `mkdir -p {}`", word(dir))
+        }
+        (io::ErrorKind::NotFound, FileUse::Read) if !dir.exists() => {
+            format!("is the path right? there is no directory {}", word(dir))
+        }
+        (io::ErrorKind::NotFound, FileUse::Read) => {
+            format!("is the name right? `ls {}` shows what is there", word(dir))
+        }
+        (io::ErrorKind::PermissionDenied, _) => {
+            let user = rustix::process::geteuid().as_raw();
+            let (verb, whose) = match wanted {
+                FileUse::Read => ("read it", path),
+                FileUse::Write if path.exists() => ("write it", path),
+                FileUse::Write => ("write there", dir),
+            };
+            format!(
+                "let user {user} {verb}: `chown {user} {}`, or run dockgate as the owner",
+                word(whose)
+            )
+        }
+        (io::ErrorKind::IsADirectory, FileUse::Read) => BIND_MOUNT.to_owned(),
+        (io::ErrorKind::IsADirectory, FileUse::Write) => "name a file in it".to_owned(),
+        (io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory, _) => {
+            "a part of the path is a file: expected directories".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// How a directory comes to be where a file was meant.
+pub const BIND_MOUNT: &str = "Docker makes a directory where the source of a bind mount is missing: remove it and create the file first";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_opened_is_told_with_what_helps() {
+        let dir = tempfile::tempdir().expect("create a temporary directory");
+        let here = dir.path().join("it's here");
+        std::fs::write(&here, "").expect("write");
+        let hint = |path: &Path, kind: io::ErrorKind, wanted| {
+            file_hint(path, &kind.into(), wanted).unwrap_or_default()
+        };
+        let denied = io::ErrorKind::PermissionDenied;
+        let user = rustix::process::geteuid().as_raw();
+        let name = escape::shell_word(&here.to_string_lossy()).into_owned();
+        for (verb, wanted) in [("read", FileUse::Read), ("write", FileUse::Write)] {
+            let told = hint(&here, denied, wanted);
+            assert_eq!(
+                told,
+                format!(
+                    "let user {user} {verb} it: `chown {user} {name}`, or run dockgate as the owner"
+                )
+            );
+        }
+        // What is not there yet is a matter of its directory.
+        let told = hint(&dir.path().join("new"), denied, FileUse::Write);
+        let place = format!("write there: `chown {user} {}`", dir.path().display());
+        assert!(told.contains(&place), "{told}");
+        // A full disk has no such advice.
+        assert_eq!(hint(&here, io::ErrorKind::StorageFull, FileUse::Write), "");
     }
 }

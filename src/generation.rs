@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
 use crate::config::Config;
+use crate::error::{FileUse, file_hint};
 use crate::finding::Finding;
 use crate::observe::expiry::{Date, Subject};
 use crate::tls::config::{Material, Trust, TrustError};
@@ -114,6 +115,9 @@ pub fn told(error: &PolicyError) -> Vec<(String, Option<String>)> {
         return faults.iter().map(told).collect();
     }
     let text = crate::error::report(error);
+    if let PolicyError::Read { path, source, .. } = error {
+        return vec![(text, file_hint(path, source, FileUse::Read))];
+    }
     vec![match text.split_once("\nhint: ") {
         Some((text, hint)) => (text.to_owned(), Some(hint.to_owned())),
         None => (text, None),
@@ -239,6 +243,13 @@ fn writable(dir: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+}
+
+/// Whether a file could be made at a path: its directory has to be there.
+pub(crate) fn writable_beside(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = parent.unwrap_or(Path::new("."));
+    access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
 }
 
 /// The findings on the policy; empty where there is none.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::cage::{AccountError, CageError};
 use crate::config::listen::Listen;
+use crate::error::{FileUse, file_hint};
 use crate::generation::GenerationFault;
 use crate::net::holder;
 use crate::observe::control::BindError;
@@ -72,6 +73,10 @@ impl StartError {
             Self::Certs(error) => error.hint().map(Into::into),
             Self::Generation(fault) => fault.hint(),
             Self::Account(error) => error.hint(),
+            Self::Audit { path, source } => file_hint(path, source, FileUse::Write),
+            Self::Control(BindError::System { path, source }) => {
+                file_hint(path, source, FileUse::Write)
+            }
             Self::Cage(_) => Some("`--unsafe-no-cage` does without it".to_owned()),
             Self::Bind { listen, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 listen.port().and_then(in_use_by)

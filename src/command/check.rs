@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use rustix::fs::{Access, OFlags, access};
+use rustix::fs::OFlags;
 use time::OffsetDateTime;
 
 use crate::cage::{self, Account, KeptPlaces};
@@ -26,6 +26,7 @@ use crate::config::{self, AuditSink, Config};
 use crate::engine::ask::AskError;
 use crate::engine::diagnose::diagnose;
 use crate::engine::ping::{PingError, ping_and_wait};
+use crate::error::{FileUse, file_hint};
 use crate::finding::{Finding, Severity};
 use crate::generation;
 use crate::net;
@@ -225,17 +226,16 @@ fn audit(path: &Path) -> Finding {
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path);
     let outcome = match opened {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-            let dir = parent.unwrap_or(Path::new("."));
-            access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
-        }
+        Err(err) if err.kind() == io::ErrorKind::NotFound => generation::writable_beside(path),
         other => other.map(drop),
     };
-    let path = path.display();
+    let name = path.display();
     match outcome {
-        Ok(()) => Finding::ok(format!("audit records can be written to {path}")),
-        Err(err) => Finding::fatal(format!("audit records cannot be written to {path}: {err}")),
+        Ok(()) => Finding::ok(format!("audit records can be written to {name}")),
+        Err(err) => Finding {
+            hint: file_hint(path, &err, FileUse::Write),
+            ..Finding::fatal(format!("audit records cannot be written to {name}: {err}"))
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! `dockgate serve`: from the configuration to a gate that runs until it is told to stop.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
@@ -147,7 +148,24 @@ fn told(strength: Option<Strength>) {
 /// Longest wait for the engine at the start, which does not depend on it.
 const ENGINE_DEADLINE: Duration = Duration::from_secs(1);
 
+/// Tells the log and the person who started the gate what it does. On one screen the sentences of the person are enough.
 fn announce(app: &App, engine: &HealthFinding, output: &mut Output<'_>) {
+    let to_stdout = app.config().audit == Some(AuditSink::Stdout);
+    if to_stdout || !output.is_terminal() || !std::io::stderr().is_terminal() {
+        log_start(app, engine);
+    }
+    // Where the audit goes to standard output, nothing else does.
+    if to_stdout {
+        output.stand_aside();
+    }
+    for line in banner::lines(app, engine) {
+        output.row(line);
+    }
+    output.flush();
+}
+
+/// The same for the log.
+fn log_start(app: &App, engine: &HealthFinding) {
     for address in app.addresses() {
         info!(addr = %address, upstream = %app.config().upstream.display(), "Listening");
     }
@@ -186,14 +204,6 @@ fn announce(app: &App, engine: &HealthFinding, output: &mut Output<'_>) {
             }
         }
     }
-    // Where the audit goes to standard output, nothing else does.
-    if app.config().audit == Some(AuditSink::Stdout) {
-        output.stand_aside();
-    }
-    for line in banner::lines(app, engine) {
-        output.row(line);
-    }
-    output.flush();
 }
 
 fn format(format: LogFormat) -> logging::Format {

@@ -138,6 +138,7 @@ fn option(key: &'static Key) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true"),
-        _ => arg,
+        // So that `-1` is refused as the number that it is.
+        _ => arg.allow_negative_numbers(true),
     }
 }

@@ -7,6 +7,7 @@ use crate::config::origin::Origin;
 use crate::config::resolve::Resolver;
 use crate::config::search::{self, Places};
 use crate::config::{AutoCerts, EnrollSettings, EnrolledGate, TlsPaths, listen, value};
+use text::escape::shell_word;
 
 /// Where the certificates come from.
 #[derive(Default)]
@@ -189,6 +190,24 @@ fn found(r: &mut Resolver, places: &Places, crl: Vec<PathBuf>) -> Option<TlsPath
 }
 
 fn nothing_found(places: &Places) -> ConfigProblem {
+    if let Some((dir, has, lacks)) = places.find_some_certs() {
+        let shown = dir.display();
+        let message = format!(
+            "no certificates: {shown} has {}, and lacks {}",
+            has.join(" and "),
+            lacks.join(" and ")
+        );
+        let problem = ConfigProblem::new(Origin::Default, message);
+        let option = shell_word(&dir.to_string_lossy()).into_owned();
+        let (cert, key) = (search::GUIDE.cert, search::GUIDE.key);
+        return problem.hint(
+            if lacks.iter().all(|name| [cert, key].contains(name)) {
+                format!("`dockgate certs server --force --dir {option}` makes the pair again; --san names the host as clients call it")
+            } else {
+                format!("put {} there, or name all three: tlscacert, tlscert and tlskey", lacks.join(" and "))
+            },
+        );
+    }
     let message = format!(
         "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in {}",
         places.describe_certs()

@@ -60,7 +60,10 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Parsed {
             format!("not valid TOML: {}", err.message().replace('\n', ", ")),
         )
     };
-    let problems: Vec<_> = errors.iter().take(5).map(fault).collect();
+    let mut problems: Vec<_> = errors.iter().map(fault).collect();
+    // What follows the first on a line is most often a consequence.
+    problems.dedup_by(|next, first| next.origin == first.origin);
+    problems.truncate(5);
     let mut reading = FileReading {
         path,
         text,

@@ -72,6 +72,17 @@ impl Places {
         })
     }
 
+    /// The first directory that has the server's certificate or key without the rest: what it has, and what it lacks.
+    pub fn find_some_certs(&self) -> Option<(&Path, Vec<&'static str>, Vec<&'static str>)> {
+        self.certs.iter().find_map(|(dir, layout)| {
+            let there = |name: &&'static str| dir.join(name).exists();
+            let names = [layout.ca, layout.cert, layout.key];
+            let (has, lacks) = names.into_iter().partition(there);
+            let is_begun = [layout.cert, layout.key].iter().any(there);
+            is_begun.then_some((dir.as_path(), has, lacks))
+        })
+    }
+
     /// For the error message: what was looked for.
     pub fn describe_certs(&self) -> String {
         let line = |(dir, l): &(PathBuf, Layout)| {

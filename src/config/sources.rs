@@ -7,11 +7,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::config::args::ServeArgs;
-use crate::config::error::ConfigProblem;
+use crate::config::error::{ConfigProblem, Wrong};
 use crate::config::layer::{self, Layer};
 use crate::config::origin::Origin;
 use crate::config::search::Places;
 use crate::config::{daemon_json, file};
+use crate::error::{FileUse, file_hint};
 use text::escape;
 
 /// The environment as text. What is not UTF-8 is dropped unless it is ours.
@@ -129,8 +130,8 @@ impl Sources {
     fn contents(&mut self, path: &Path, origin: &Origin, flag: &str) -> Option<Vec<u8>> {
         match read_bounded(path) {
             Ok(bytes) => Some(bytes),
-            Err(message) => {
-                self.unread(unreadable(origin, flag, path, &message));
+            Err(wrong) => {
+                self.unread(unreadable(origin, flag, path, wrong));
                 None
             }
         }
@@ -142,7 +143,8 @@ impl Sources {
     }
 }
 
-fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> ConfigProblem {
+fn unreadable(origin: &Origin, flag: &str, path: &Path, wrong: Wrong) -> ConfigProblem {
+    let Wrong { message, hint } = wrong;
     let who = match origin {
         Origin::Flag => format!("--{flag} "),
         Origin::Env(name) => format!("{name}="),
@@ -154,25 +156,29 @@ fn unreadable(origin: &Origin, flag: &str, path: &Path, message: &str) -> Config
     } else {
         origin.clone()
     };
-    ConfigProblem::new(
-        origin,
-        format!(
-            "{who}{}: {message}",
-            escape::quoted(&path.to_string_lossy())
-        ),
-    )
+    let text = format!(
+        "{who}{}: {message}",
+        escape::quoted(&path.to_string_lossy())
+    );
+    ConfigProblem {
+        hint,
+        ..ConfigProblem::new(origin, text)
+    }
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Wrong> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| {
             file.take(file::MAX_BYTES as u64 + 1)
                 .read_to_end(&mut bytes)
         })
-        .map_err(|err| format!("cannot read it: {err}"))?;
+        .map_err(|err| Wrong {
+            message: format!("cannot read it: {err}"),
+            hint: file_hint(path, &err, FileUse::Read),
+        })?;
     if bytes.len() > file::MAX_BYTES {
-        return Err(format!("larger than {} bytes", file::MAX_BYTES));
+        return Err(format!("larger than {} bytes", file::MAX_BYTES).into());
     }
     Ok(bytes)
 }

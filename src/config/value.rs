@@ -38,7 +38,7 @@ pub fn time(text: &str) -> Result<Duration, Wrong> {
             "m" | "min" => 60_000,
             "h" => 3_600_000,
             "d" => 86_400_000,
-            "" if !number.is_empty() => {
+            "" if number.bytes().any(|digit| digit != b'0') => {
                 return Err(wrong().hint(format!("write {:?} for seconds", format!("{text}s"))));
             }
             _ => return Err(wrong()),

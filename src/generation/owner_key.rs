@@ -1,11 +1,13 @@
 //! The file of the key that makes owners' labels unguessable: made once with mode 0600, and shared by the gates of one engine.
 
+use std::error::Error;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::writable_beside;
 use crate::config::Config;
+use crate::error::{FileUse, file_hint};
 use crate::finding::Finding;
 use pki::write::{self, Existing, FileMode};
 use policy::Policy;
@@ -18,12 +20,12 @@ pub enum OwnerKeyError {
     #[error("role {0:?} has a scope, and owner-key is not set")]
     Unset(String),
     /// The file cannot be read or written.
-    #[error("owner key file {path:?}")]
+    #[error("owner key file")]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<pki::CertsError>,
     },
     /// Others can read it.
     #[error("owner key file {path:?} has mode {mode:04o}, expected 0600")]
@@ -51,7 +53,10 @@ impl OwnerKeyError {
             Self::Content(_) => Some(
                 "take the file from a backup: with another key nobody owns what was made before".into(),
             ),
-            Self::File { .. } => None,
+            Self::File { path, source } => {
+                let refused = source.source()?.downcast_ref()?;
+                file_hint(path, refused, FileUse::Write)
+            }
         }
     }
 }
@@ -92,10 +97,8 @@ pub(super) fn read(config: &Config, policy: &Policy) -> Result<Option<OwnerKey>,
             None => Ok(None),
         };
     };
-    let metadata = fs::metadata(path).map_err(|e: io::Error| OwnerKeyError::File {
-        path: path.clone(),
-        source: Box::new(e),
-    })?;
+    let metadata = fs::metadata(path)
+        .map_err(|error| failed(path)(pki::CertsError::io("read", path, error)))?;
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         let path = path.clone();
@@ -112,14 +115,15 @@ pub(super) fn findings(config: &Config, policy: &Policy) -> Vec<Finding> {
     if let Some(path) = &config.owner_key
         && path.symlink_metadata().is_err()
     {
-        return match super::writable(path.parent().unwrap_or(Path::new("."))) {
-            Ok(()) => vec![Finding::ok(format!(
+        return vec![match writable_beside(path) {
+            Ok(()) => Finding::ok(format!(
                 "owner key {path:?} will be made at the first start"
-            ))],
-            Err(err) => vec![Finding::fatal(format!(
-                "owner key {path:?} cannot be made: {err}"
-            ))],
-        };
+            )),
+            Err(err) => Finding {
+                hint: file_hint(path, &err, FileUse::Write),
+                ..Finding::fatal(format!("owner key {path:?} cannot be made: {err}"))
+            },
+        }];
     }
     match read(config, policy) {
         Ok(_) => Vec::new(),

@@ -306,7 +306,7 @@ fn a_wrong_flag_exits_2_and_anything_else_78() {
         .unwrap_err();
     assert_eq!(
         err.to_string(),
-        "--config-file \"/nowhere.toml\": cannot read it: No such file or directory (os error 2)"
+        "--config-file \"/nowhere.toml\": cannot read it: No such file or directory (os error 2)\nhint: is the name right? `ls /` shows what is there"
     );
     assert_eq!(err.exit_code(), 78);
 }

@@ -105,6 +105,9 @@ impl CertsError {
                 io::ErrorKind::PermissionDenied => Some(Cow::Borrowed(
                     "key files are readable by their owner only: run as that user, or choose another --dir",
                 )),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    Some(Cow::Borrowed("a file is in its place: name a directory"))
+                }
                 _ => None,
             },
             Self::Locked { .. } => Some(Cow::Borrowed(

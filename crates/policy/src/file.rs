@@ -97,6 +97,11 @@ impl PolicyReader<'_> {
     }
 
     fn policy(&mut self, table: &DeTable<'_>) -> Option<Policy> {
+        if table.is_empty() {
+            let expected = "nothing is in it, expected `version = 1` and `[[client]]` entries";
+            self.fault(0, expected.to_owned(), None);
+            return None;
+        }
         self.known(
             table,
             &["version", "mode", "max_body", "client", "role"],

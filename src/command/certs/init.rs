@@ -1,10 +1,13 @@
 //! `certs init` and `certs server`.
 
+use std::fs;
+
 use super::{authorities, dir_option, names, server_names};
 use crate::cli::certs::{Init, Server};
 use crate::command::output::Output;
 use pki::{
     CertsError, Passphrase, Purpose,
+    crl::IssuedList,
     issue::{Authority, Days, SERVER_DAYS, default_ca_name, now},
     key::PrivateKey,
     name,
@@ -75,8 +78,29 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
     };
     let made = store.make_server(&authority, &grant, &sans, days, args.key_type, existing)?;
     describe_server(output, &store.paths, &made);
+    drop_previous_list(&store.paths, &authority, output)?;
     output.next(format!("dockgate certs client NAME{}", dir_option(dir)));
     output.line(format!("then: {}", serve_line(&store.paths)));
+    Ok(())
+}
+
+/// Removes the revocation list of a CA that was replaced: a gate that reads it would let no client of the new one in.
+fn drop_previous_list(
+    paths: &Paths,
+    authority: &Authority,
+    output: &mut Output<'_>,
+) -> Result<(), CertsError> {
+    let Ok(lists) = IssuedList::read_all(&paths.crl) else {
+        return Ok(());
+    };
+    if lists.iter().any(|(list, _)| list.is_of(authority)) {
+        return Ok(());
+    }
+    fs::remove_file(&paths.crl).map_err(|error| CertsError::io("remove", &paths.crl, error))?;
+    output.line(format!(
+        "removed {}, the revocation list of the previous CA",
+        paths.crl.display()
+    ));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::error::{BIND_MOUNT, FileUse, file_hint};
 use pki::pem::Damage;
 
 /// What a file was named for.
@@ -104,18 +105,20 @@ impl FileError {
         let path = self.path.display();
         Some(match (&self.problem, self.role) {
             (TlsProblem::Unreadable(err), _) if err.kind() == io::ErrorKind::PermissionDenied => {
-                let user = rustix::process::geteuid().as_raw();
-                format!("let user {user} read it: `chown {user} {path}`, or run dockgate as the owner")
+                return file_hint(&self.path, err, FileUse::Read);
             }
             (TlsProblem::Unreadable(_), role) if role.is_clients() => {
                 "name --tlscacert, --tlscert and --tlskey, or set DOCKER_CERT_PATH; `dockgate certs client NAME` on the server makes them".into()
             }
             (TlsProblem::Unreadable(_), FileRole::Crl) => "make one with `dockgate certs crl`".into(),
             (TlsProblem::Unreadable(_), _) => "make certificates with `dockgate certs init`, or name the file".into(),
-            (TlsProblem::Directory, _) => {
-                "Docker makes a directory where the source of a bind mount is missing: remove it and create the file first".into()
+            (TlsProblem::Directory, _) => BIND_MOUNT.into(),
+            (TlsProblem::Empty | TlsProblem::NotPem, FileRole::Crl) => {
+                "move it away; `dockgate certs crl` signs it again".into()
             }
-            (TlsProblem::Empty | TlsProblem::NotPem, FileRole::ClientCa) => "create one with `dockgate certs init`".into(),
+            (TlsProblem::Empty | TlsProblem::NotPem, FileRole::ClientCa) => {
+                "take it from a backup; `dockgate certs init --force` makes a new CA in its place, and no client's certificate is good any more".into()
+            }
             (TlsProblem::Der, role) if role.is_key() => format!("convert it: `openssl pkey -inform der -in {path} -out key.pem`"),
             (TlsProblem::Der, _) => format!("convert it: `openssl x509 -inform der -in {path} -out cert.pem`"),
             (TlsProblem::Encrypted, _) => format!(
@@ -131,7 +134,7 @@ impl FileError {
                 "the two come from different runs: take cert.pem and key.pem from the same bundle".into()
             }
             (TlsProblem::KeyMismatch(_), _) => {
-                "the two come from different runs: name the pair that was made together, or renew with `dockgate certs renew server`".into()
+                "the two come from different runs: name the pair that was made together, or make both again with `dockgate certs renew server --new-key`".into()
             }
             (TlsProblem::WrongLabel(label), role) if label.contains("PRIVATE KEY") && !role.is_key() => {
                 "were two files swapped? keep keys out of reach of clients".into()
