@@ -120,6 +120,18 @@ impl EngineStream {
         net::poll_write(&self.socket, cx, data)
     }
 
+    /// Writes some of these pieces, in order.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        net::poll_write_vectored(&self.socket, cx, pieces)
+    }
+
     /// Ends the write side: the end of a tunnel's stdin, or a client that went away.
     pub fn end(&self) {
         // It can only fail when the engine has closed already.

@@ -13,16 +13,17 @@ mod io;
 mod owners;
 mod relay;
 mod report;
+mod segments;
 
 use std::future::poll_fn;
 use std::time::Duration;
 
 use ::http::header::{HeaderMap, HeaderName, HeaderValue};
-use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::Reason;
 use h2::server::SendResponse;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outgoing::Outgoing;
 use super::shared::Shared;
@@ -31,6 +32,7 @@ use crate::observe::registry::Entry;
 use call::{Caller, Served};
 use io::{ClientIo, EngineIo};
 pub use owners::{Builds, Holding};
+use segments::Segments;
 
 use super::client::ClientStream;
 use crate::engine::EngineStream;
@@ -52,7 +54,6 @@ const BROKEN: u32 = 1000;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Bridges one connection until an end; `early` is what the engine sent together with its 101.
-#[expect(clippy::too_many_lines, reason = "sequence")]
 pub async fn bridge(
     shared: &Shared,
     entry: &Entry,
@@ -64,21 +65,31 @@ pub async fn bridge(
         engine,
         early: early.into(),
     };
+    let client = ClientIo {
+        client,
+        meter: &entry.meter,
+    };
+    bridge_between(shared, entry, client, engine).await
+}
+
+/// The same over any two connections.
+#[expect(clippy::too_many_lines, reason = "sequence")]
+pub async fn bridge_between<C, E>(shared: &Shared, entry: &Entry, client: C, engine: E) -> TunnelEnd
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    E: AsyncRead + AsyncWrite + Unpin,
+{
     let connecting = h2::client::Builder::new()
         .enable_push(false)
         .initial_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .max_header_list_size(HEADERS)
         .max_send_buffer_size(WINDOWS.0 as usize)
-        .handshake::<_, Bytes>(engine)
+        .handshake::<_, Segments>(engine)
         .await;
     let (engine, mut connection) = match connecting {
         Ok(both) => both,
         Err(e) => return TunnelEnd::EngineFailed(failure(e)),
-    };
-    let client = ClientIo {
-        client,
-        meter: &entry.meter,
     };
     let mut accepting = h2::server::Builder::new()
         .initial_window_size(WINDOWS.0)
@@ -87,7 +98,7 @@ pub async fn bridge(
         .max_concurrent_streams(CALLS)
         .max_concurrent_reset_streams(CALLS as usize)
         .max_send_buffer_size(WINDOWS.0 as usize)
-        .handshake::<_, Bytes>(client);
+        .handshake::<_, Segments>(client);
     let mut server = tokio::select! {
         accepted = &mut accepting => match accepted {
             Ok(server) => server,
@@ -100,12 +111,8 @@ pub async fn bridge(
     let mut broken = 0;
     let end = loop {
         tokio::select! {
-            accepted = server.accept() => match accepted {
-                Some(Ok((request, respond))) => calls.push(caller.serve(request, respond)),
-                Some(Err(e)) => break TunnelEnd::Client(failure(e)),
-                None => break TunnelEnd::Client(std::io::ErrorKind::UnexpectedEof.into()),
-            },
-            ended = &mut connection => break engine_ended(ended),
+            // The calls first: what was read goes on before more is, and no call is taken while others are done.
+            biased;
             Some(served) = calls.next(), if !calls.is_empty() => {
                 broken += u32::from(served == Served::BrokeOff);
                 if broken > BROKEN {
@@ -113,6 +120,12 @@ pub async fn bridge(
                     break TunnelEnd::Client(std::io::Error::other(why));
                 }
             }
+            accepted = server.accept() => match accepted {
+                Some(Ok((request, respond))) => calls.push(caller.serve(request, respond)),
+                Some(Err(e)) => break TunnelEnd::Client(failure(e)),
+                None => break TunnelEnd::Client(std::io::ErrorKind::UnexpectedEof.into()),
+            },
+            ended = &mut connection => break engine_ended(ended),
         }
     };
     drop(calls);
@@ -146,7 +159,7 @@ fn namespace(owner: &[u8; 32]) -> String {
 }
 
 /// The side of a call that answers.
-type Respond = SendResponse<Bytes>;
+type Respond = SendResponse<Segments>;
 
 /// The field in which a client names the session it opens.
 const SESSION_ID: &str = "x-docker-expose-session-uuid";

@@ -4,7 +4,7 @@
 //! whose size the callers bound; bulk bytes are lent straight from rustls and never copied here.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -109,6 +109,18 @@ impl ClientStream {
     /// When the connection failed.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.tls).poll_write(cx, data)
+    }
+
+    /// The same of several pieces, in order.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.tls).poll_write_vectored(cx, pieces)
     }
 
     /// Writes out what [`Self::poll_write`] could not.

@@ -18,6 +18,7 @@ use super::held::{self, NotHeld};
 use super::owners::{Holding, Owner};
 use super::relay::{self, BUILD_ID, Broken, Passage, Upload};
 use super::report::CallRecord;
+use super::segments::Segments;
 use crate::generation::Generation;
 use crate::http::shared::Shared;
 use crate::limits::{MemoryBudget, Reservation};
@@ -47,7 +48,7 @@ const UNAVAILABLE: u8 = 14;
 pub(super) struct Caller<'a> {
     shared: &'a Shared,
     entry: &'a Entry,
-    engine: SendRequest<Bytes>,
+    engine: SendRequest<Segments>,
     owner: Owner,
     namespace: String,
     room: Arc<MemoryBudget>,
@@ -83,7 +84,7 @@ enum Way {
 }
 
 impl<'a> Caller<'a> {
-    pub(super) fn new(shared: &'a Shared, entry: &'a Entry, engine: SendRequest<Bytes>) -> Self {
+    pub(super) fn new(shared: &'a Shared, entry: &'a Entry, engine: SendRequest<Segments>) -> Self {
         let owner = entry.identity.spki;
         Self {
             shared,

@@ -1,6 +1,7 @@
 //! Passes one call on: the engine gets a request of the gate's own making, and what it answers comes back.
 
 use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use ::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE, USER_AGENT};
 use ::http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -12,6 +13,7 @@ use h2::{Reason, RecvStream, SendStream};
 use super::Respond;
 use super::call::Served;
 use super::held;
+use super::segments::Segments;
 use crate::limits::Reservation;
 use policy::build::Objection;
 
@@ -31,8 +33,8 @@ const FIELDS: &[&str] = &[
 /// Fields that go on too where no message of the call is looked at: those would come compressed.
 const ENCODING: &[&str] = &["grpc-accept-encoding", "grpc-encoding"];
 
-/// Bytes sent at once.
-const CHUNK: usize = 64 * 1024;
+/// Bytes sent at once, if as many have come. Clients send frames of 16 KiB, and the engine takes larger ones.
+const CHUNK: usize = 128 * 1024;
 
 /// Bytes of the engine's message about a failure that are looked at.
 const MOST_MESSAGE: usize = 4096;
@@ -111,7 +113,7 @@ impl From<Reason> for Broken {
 #[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) async fn pass(
     passage: Passage<'_>,
-    mut engine: SendRequest<Bytes>,
+    mut engine: SendRequest<Segments>,
     respond: &mut Respond,
 ) -> Result<GrpcEnd, Broken> {
     let Passage {
@@ -139,7 +141,7 @@ pub(super) async fn pass(
     let mut down_room = [client_room.beside(), all_room.beside()];
     let uploading = async {
         match upload {
-            Upload::Judged(body) => send(&mut up, body, true).await.map_err(Broken::Http),
+            Upload::Judged(body) => send(&mut up, body.into(), true).await.map_err(Broken::Http),
             Upload::Streamed(mut body) => {
                 let sent = match judge {
                     None => stream(&mut body, &mut up).await.map_err(Broken::Http),
@@ -152,7 +154,7 @@ pub(super) async fn pass(
                     }
                 };
                 match sent {
-                    Ok(_) => Ok(up.send_data(Bytes::new(), true)?),
+                    Ok(_) => Ok(up.send_data(Segments::default(), true)?),
                     Err(e) => {
                         up.send_reset(Reason::CANCEL);
                         Err(e)
@@ -240,7 +242,7 @@ async fn answered(
             end = GrpcEnd::of(&trailers);
             down.send_trailers(trailers)?;
         }
-        None => down.send_data(Bytes::new(), true)?,
+        None => down.send_data(Segments::default(), true)?,
     }
     Ok(end)
 }
@@ -280,7 +282,7 @@ fn decoded(message: &str) -> String {
 /// Moves a body as fast as its receiver takes it; its trailers.
 async fn stream(
     from: &mut RecvStream,
-    to: &mut SendStream<Bytes>,
+    to: &mut SendStream<Segments>,
 ) -> Result<Option<HeaderMap>, h2::Error> {
     while let Some(data) = received(from, to).await? {
         pass_on(data, from, to).await?;
@@ -288,21 +290,35 @@ async fn stream(
     from.trailers().await
 }
 
-/// Sends what was received, and lets its sender send as much again.
+/// Sends what was received, with what has come behind it meanwhile, and lets its sender send as much again.
 async fn pass_on(
     data: Bytes,
     from: &mut RecvStream,
-    to: &mut SendStream<Bytes>,
+    to: &mut SendStream<Segments>,
 ) -> Result<(), h2::Error> {
-    let length = data.len();
-    send(to, data, false).await?;
+    let mut gathered = Segments::from(data);
+    while gathered.len() < CHUNK
+        && let Some(more) = poll_fn(|cx| at_hand(from, cx)).await
+    {
+        gathered.push(more?);
+    }
+    let length = gathered.len();
+    send(to, gathered, false).await?;
     from.flow_control().release_capacity(length)
+}
+
+/// The next bytes of a body if they have come; `None` at its end too.
+fn at_hand(from: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    match from.poll_data(cx) {
+        Poll::Ready(data) => Poll::Ready(data),
+        Poll::Pending => Poll::Ready(None),
+    }
 }
 
 /// The same, one whole message after the other; `pass` says of each whether it goes on.
 async fn messages(
     from: &mut RecvStream,
-    to: &mut SendStream<Bytes>,
+    to: &mut SendStream<Segments>,
     pass: PassMessage<'_>,
     room: &mut [Reservation; 2],
 ) -> Result<Option<HeaderMap>, Broken> {
@@ -319,7 +335,7 @@ async fn messages(
         }
         held::grow(room, held.waiting())
             .map_err(|_| bad(&"too much waits for judgement already"))?;
-        send(to, passed.into(), false).await?;
+        send(to, Bytes::from(passed).into(), false).await?;
         from.flow_control().release_capacity(data.len())?;
     }
     match held.waiting() {
@@ -331,7 +347,7 @@ async fn messages(
 /// The next bytes of a body; `None` at its end.
 async fn received(
     from: &mut RecvStream,
-    to: &mut SendStream<Bytes>,
+    to: &mut SendStream<Segments>,
 ) -> Result<Option<Bytes>, h2::Error> {
     tokio::select! {
         data = from.data() => data.transpose(),
@@ -340,14 +356,18 @@ async fn received(
 }
 
 /// Sends bytes within the receiver's window.
-async fn send(to: &mut SendStream<Bytes>, mut data: Bytes, end: bool) -> Result<(), h2::Error> {
+async fn send(
+    to: &mut SendStream<Segments>,
+    mut data: Segments,
+    end: bool,
+) -> Result<(), h2::Error> {
     while !data.is_empty() {
         to.reserve_capacity(data.len().min(CHUNK));
         let room = match poll_fn(|cx| to.poll_capacity(cx)).await {
             Some(room) => room?,
             None => return Err(Reason::CANCEL.into()),
         };
-        let part = data.split_to(room.min(data.len()));
+        let part = data.take_first(room);
         let last = end && data.is_empty();
         to.send_data(part, last)?;
     }
