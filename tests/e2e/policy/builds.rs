@@ -3,6 +3,7 @@
 mod debugged;
 mod fetched;
 mod stored;
+mod together;
 
 use std::fs;
 use std::process::Command;
@@ -31,6 +32,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("policy_judged_sources__are_those_that_are_listed", sources),
         case("policy_judged_powers__are_those_that_are_listed", powers),
         case("policy_judged_caches__are_the_clients_own", others),
+        case(
+            "policy_judged_together__two_clients_build_at_once_and_neither_sees_the_other",
+            together::together,
+        ),
         case("policy_judged_history__is_the_clients_own", histories),
         case(
             "policy_judged_frontends__are_the_engines_where_the_role_says_so",
