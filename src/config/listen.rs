@@ -61,7 +61,7 @@ impl fmt::Display for Listen {
 /// Reads the address of a signer: `tcp://ADDRESS:PORT`, or `tcp://:PORT` for every address.
 ///
 /// # Errors
-/// When it is none.
+/// When it is not an address with a port.
 pub fn signer(text: &str) -> Result<SocketAddr, Wrong> {
     let text = text.trim();
     let rest = text.strip_prefix("tcp://").unwrap_or(text);

@@ -72,7 +72,7 @@ impl Trust {
     /// Builds a generation.
     ///
     /// # Errors
-    /// When a CA certificate cannot serve as trust anchor, there is none, a CRL cannot be read, or the key does not fit.
+    /// When a CA certificate cannot serve as trust anchor, no CA is given, a CRL cannot be read, or the key does not fit.
     pub fn build(material: Material) -> Result<Self, TrustError> {
         let provider = Arc::new(provider());
         let chain = &material.cert_chain;

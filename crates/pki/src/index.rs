@@ -246,7 +246,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Reads the index; none is an empty one. A half-written last line is left out: another process may be writing it.
+    /// Reads the index; a missing file is an empty index. A half-written last line is left out: another process may be writing it.
     pub fn read(path: &Path) -> Result<Self, CertsError> {
         Ok(Self {
             path: path.into(),

@@ -233,7 +233,7 @@ impl ClientRef {
 /// How long a request's body is, as far as its head tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// There is none.
+    /// The request has no body.
     Empty,
     /// `Content-Length`, bytes.
     Exact(u64),

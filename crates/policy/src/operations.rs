@@ -70,7 +70,7 @@ impl FromIterator<Operation> for OperationSet {
 /// An unknown operation is never matched.
 ///
 /// # Errors
-/// Why the pattern is none, with the nearest operation's name if one is near; a pattern that matches nothing is an error.
+/// Why the pattern is wrong, with the nearest operation's name if one is near; a pattern that matches nothing is an error.
 pub fn expand(pattern: &str) -> Result<OperationSet, String> {
     let (name, class) = match pattern.split_once(':') {
         Some((name, class)) => (name, Some(class)),

@@ -207,8 +207,7 @@ fn switch_like(value: &str) -> bool {
         .any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// The toggle that `key`, which is none, was most likely meant to be, if any is near: another number or case, one letter, or
-/// an `ALLOW_` left out.
+/// The toggle that an unknown name probably meant: it differs in number, case or one letter, or lacks `ALLOW_`.
 fn meant(key: &str) -> Option<&'static str> {
     let upper = key.to_ascii_uppercase();
     let singular = |name: &str| name.strip_suffix('S').unwrap_or(name).len();
@@ -260,7 +259,7 @@ pub fn set<K: AsRef<str>, V: AsRef<str>>(
 /// privileged containers and host paths.
 ///
 /// # Errors
-/// [`PolicyError::Toggle`] for a value that is neither, a name that is none, or a tunnel, which cannot be looked into.
+/// [`PolicyError::Toggle`] for a value that is neither, an unknown name, or a tunnel, which cannot be looked into.
 pub fn from_env<K, V>(
     variables: impl IntoIterator<Item = (K, V)>,
 ) -> Result<Option<Policy>, PolicyError>

@@ -50,7 +50,7 @@ pub(super) type Owned = HashMap<String, Option<Maker>>;
 /// What the client does not see.
 ///
 /// # Errors
-/// If a path is none, or a maker is no certificate.
+/// If a path cannot be read as one, or a maker is not a certificate.
 pub(super) fn hidden(
     policy: &Policy,
     client: ClientRef,

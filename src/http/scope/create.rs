@@ -264,7 +264,7 @@ fn taken(name: &str) -> Halt {
     Halt::Refused(Status::Conflict, message)
 }
 
-/// A value as an object; what is none becomes an empty one.
+/// A value as an object; any other kind of value becomes an empty object.
 fn object(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = json!({});

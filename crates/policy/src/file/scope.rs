@@ -202,7 +202,7 @@ const PRUNES: [(Operation, &[Operation]); 3] = [
 ];
 
 impl PolicyReader<'_> {
-    /// The prunes that come with what a role may remove, without those that it denies. A pattern that is none is a fault already.
+    /// The prunes that come with what a role may remove, without those that it denies. A wrong pattern is a fault already.
     fn prunes(&mut self, table: &DeTable<'_>, role: &Role) -> crate::OperationSet {
         let removes = PRUNES.iter().filter(|(op, _)| role.allowed.contains(*op));
         let prunes: crate::OperationSet =

@@ -243,7 +243,7 @@ pub(crate) fn beside(both: Most, memory: Most) -> Most {
     }
 }
 
-/// The least of what NanoCpus, CpuQuota with CpuPeriod, and CpusetCpus leave; `otherwise` is what none of them means.
+/// The least of what NanoCpus, CpuQuota with CpuPeriod, and CpusetCpus leave; `otherwise` if no field is set.
 fn cpus(of: &Value<'_>, otherwise: Most) -> ResourceUse {
     let update = otherwise == Most::Unchanged;
     let here = |field, most| ResourceUse { field, most };

@@ -23,7 +23,7 @@ pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
 
 /// A `Binds` string: `source:destination[:options]`, as the engine's Linux parser splits it.
 pub(super) fn bind(spec: &str, field: &str, out: &mut Findings<'_>) {
-    // One part more than a bind has says that it is none.
+    // A fourth part shows that the text is not a bind.
     let parts: Vec<&str> = spec.splitn(4, ':').collect();
     let (source, options) = match parts[..] {
         // A destination alone: an anonymous volume.

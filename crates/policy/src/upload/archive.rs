@@ -71,7 +71,7 @@ impl Archive {
             dockerfile
         };
         let mut wanted = vec![components(path.as_bytes())?];
-        // Where there is none of the usual name, the builder looks for it in lower case.
+        // If there is no `Dockerfile`, the builder looks for `dockerfile`.
         if wanted[0] == [b"Dockerfile"] {
             wanted.push(vec![b"dockerfile".to_vec()]);
         }
@@ -170,7 +170,7 @@ impl Archive {
         match keep {
             Keep::Nothing => {}
             Keep::Dockerfile => judge(&kept)?,
-            // An empty one is none, to Go.
+            // The engine takes an empty value for a missing one.
             Keep::Name => self.name = filled(text(&kept)),
             Keep::Target => self.target = filled(text(&kept)),
             Keep::Records => self.records(&kept)?,
