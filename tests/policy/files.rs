@@ -27,7 +27,14 @@ fn every_fault_has_its_line_and_a_suggestion() {
             "policy.toml:2: unknown key \"clent\" in the file\nhint: did you mean \"client\"?",
         ),
         ("version = 2\n", "policy.toml:1: version: expected 1"),
-        ("", "version is missing, expected `version = 1`"),
+        (
+            "mode = \"report\"\n",
+            "version is missing, expected `version = 1`",
+        ),
+        (
+            "# nothing yet\n",
+            "nothing is in it, expected `version = 1` and `[[client]]` entries",
+        ),
         ("version = 1\n", "no `[[client]]` entry"),
         (
             "version = 1\n[[client]]\nmatch = { cn = \"a\" }\nrole = \"opertor\"\n",
