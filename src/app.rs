@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::cage::{Account, Cage, Strength};
 use crate::cli::ServeArgs;
-use crate::config::{AuditFailure, AuditSink, Config, RunAs};
+use crate::config::{AuditFailure, AuditSink, Config, RunAs, listen};
 use crate::connection::{Bounds, Front};
 use crate::engine::Upstream;
 use crate::generation::{self, Generation};
@@ -205,7 +205,7 @@ struct Sockets {
 impl Sockets {
     fn bind(config: &Config) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
-        for listen in &config.listen {
+        for listen in &listen::looked_up(&config.listen)? {
             let bound = bind::bind(listen).map_err(|source| StartError::Bind {
                 listen: listen.clone(),
                 source,

@@ -2,7 +2,7 @@
 //!
 //! Landlock leaves it the directories of its own files and takes everything else of the file system, every new TCP connection
 //! and listener, and signals to others. A filter of system calls takes starting programs, sockets of other families, and what
-//! only administrators do. Nothing gains privileges, and no core is dumped. Each holds for the calling thread and for threads
+//! only administrators do. Of root's capabilities one stays, nothing gains privileges, and no core is dumped. Each holds for the calling thread and for threads
 //! that it starts from then on: [`Cage::enter`] comes after everything is bound and read, and before the first thread.
 //!
 //! It is best effort by kernel: [`Strength`] says what is in force. A container's profile may withhold it.
@@ -24,6 +24,7 @@ use landlock::{
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use crate::config::Config;
 
@@ -68,7 +69,10 @@ pub enum CageError {
     Landlock(#[from] RulesetError),
     /// Core dumps cannot be turned off.
     #[error("core dumps cannot be turned off")]
-    Cores(#[from] rustix::io::Errno),
+    Cores(#[source] rustix::io::Errno),
+    /// Capabilities cannot be given up.
+    #[error("the capabilities of root cannot be given up")]
+    Capabilities(#[source] rustix::io::Errno),
 }
 
 impl Cage {
@@ -84,9 +88,11 @@ impl Cage {
                 current: none,
                 maximum: none,
             },
-        )?;
+        )
+        .map_err(CageError::Cores)?;
         // Neither is its memory for other processes of its user to read (ptrace(2)).
-        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(CageError::Cores)?;
+        give_up_capabilities().map_err(CageError::Capabilities)?;
         let places = KeptPlaces::of(config);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
@@ -115,6 +121,23 @@ pub fn strength() -> Strength {
             landlock: None,
             calls: false,
         },
+    }
+}
+
+/// Leaves of root's capabilities the one by which root opens files and sockets of others: certificates may be somebody else's, and
+/// so may the engine's socket.
+fn give_up_capabilities() -> rustix::io::Result<()> {
+    let held = capabilities(None)?;
+    let kept = held.effective & CapabilitySet::DAC_OVERRIDE;
+    let left = CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    // A service manager that has left none may refuse to change them.
+    match held == left {
+        true => Ok(()),
+        false => set_capabilities(None, left),
     }
 }
 

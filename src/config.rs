@@ -200,7 +200,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
 /// What to listen on. Certificates that name nothing but this machine (`local`) are served on this machine alone.
 fn addresses(r: &mut Resolver, local: bool, notes: &mut Vec<String>) -> Vec<Listen> {
     let listed = r.list("hosts", |text, _| listen::parse(text));
-    let listen = listen::reconcile(listed.into_iter().flatten().collect());
+    let listen = listen::reconcile(listed);
     if local && r.origin("hosts").is_none() {
         r.record("hosts", Listen::LOCAL.to_string(), Origin::Default);
         notes.push(format!("{LOCAL_ONLY}: {OPENS}"));

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::listen::Listen;
+use crate::config::listen::{self, Listen};
 use crate::listener;
 
 /// Binds what `serve` listens on; `check` asks the same.
@@ -25,6 +25,12 @@ pub(crate) fn bind(listen: &Listen) -> io::Result<Vec<TcpListener>> {
                 }
                 other => Ok(vec![other?]),
             }
+        }
+        Listen::Named { .. } => {
+            let found = listen::looked_up(std::slice::from_ref(listen));
+            let found = found.map_err(io::Error::other)?;
+            let bound: io::Result<Vec<_>> = found.iter().map(bind).collect();
+            Ok(bound?.into_iter().flatten().collect())
         }
         Listen::Systemd { name } => inherited(name.as_deref()),
     }

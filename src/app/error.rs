@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::cage::{AccountError, CageError};
-use crate::config::listen::Listen;
+use crate::config::listen::{HostNameError, Listen};
 use crate::error::{FileUse, file_hint};
 use crate::generation::GenerationFault;
 use crate::net::holder;
@@ -29,6 +29,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A host name to listen on has no address.
+    #[error(transparent)]
+    Lookup(#[from] HostNameError),
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}")]
     Bind {
@@ -61,7 +64,11 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Certs(_) | Self::Generation(_) | Self::Audit { .. } | Self::Account(_) => 78,
+            Self::Certs(_)
+            | Self::Generation(_)
+            | Self::Audit { .. }
+            | Self::Account(_)
+            | Self::Lookup(_) => 78,
             Self::Bind { .. } | Self::Metrics { .. } | Self::Control(_) | Self::Cage(_) => 1,
         }
     }

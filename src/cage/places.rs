@@ -62,25 +62,11 @@ pub struct KeptPlaces {
     places: Vec<(PathBuf, PlaceRight)>,
     /// Device and inode of what may be read, as it was when the cage was made.
     readable: Vec<(u64, u64)>,
-    /// Addresses to listen on are named, so that a reload looks names up.
-    pub(super) resolves: bool,
     /// The addresses of this host's interfaces are looked at.
     pub(super) interfaces: bool,
+    /// Certificates are written, whose modes are set as they are made.
+    pub(super) keeps: bool,
 }
-
-/// What the C library reads to look up names.
-const RESOLVER: &[&str] = &[
-    "/etc/hosts",
-    "/etc/resolv.conf",
-    "/etc/nsswitch.conf",
-    "/etc/host.conf",
-    "/etc/gai.conf",
-    "/etc/ld.so.cache",
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-];
 
 /// What tells of interfaces, besides the process's own directory.
 const INTERFACES: &[&str] = &["/sys/class/net", "/sys/devices"];
@@ -93,20 +79,12 @@ impl KeptPlaces {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let mut kept = Self {
-            resolves: config
-                .settings
-                .iter()
-                .any(|setting| setting.name == "hosts" && names_a_host(&setting.value)),
             interfaces: config.auto_certs.is_some(),
+            keeps: config.auto_certs.is_some(),
             ..Self::default()
         };
         for path in SYSTEM {
             kept.grant(Path::new(path), PlaceRight::Read);
-        }
-        if kept.resolves {
-            for path in RESOLVER {
-                kept.grant(Path::new(path), PlaceRight::Read);
-            }
         }
         if kept.interfaces {
             for path in INTERFACES {
@@ -152,8 +130,8 @@ impl KeptPlaces {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let own = |path: &Path| {
-            let system = SYSTEM.iter().chain(RESOLVER).chain(INTERFACES);
-            !system.map(Path::new).any(|other| other == path)
+            let mut system = SYSTEM.iter().chain(INTERFACES).map(Path::new);
+            !system.any(|other| other == path)
         };
         self.all()
             .filter(|(path, _)| own(path) && path.exists())
@@ -217,16 +195,6 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files
 }
 
-/// Whether an address to listen on is a name, among those written.
-fn names_a_host(hosts: &str) -> bool {
-    hosts.split(',').any(|host| {
-        let host = host.trim().strip_prefix("tcp://").unwrap_or_default();
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        let host = host.trim_matches(|c| c == '[' || c == ']');
-        !host.is_empty() && host.parse::<std::net::IpAddr>().is_err()
-    })
-}
-
 /// A path as it is written and as it is, links followed.
 fn spellings(path: &Path) -> Vec<PathBuf> {
     let written = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -248,28 +216,4 @@ fn parent(path: &Path) -> &Path {
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_among_the_addresses_are_told_from_numbers() {
-        for numbers in [
-            "tcp://:2376",
-            "tcp://10.0.0.1:2376,tcp://[::1]:2376",
-            "fd://",
-            "tcp://127.0.0.1",
-        ] {
-            assert!(!names_a_host(numbers), "{numbers}");
-        }
-        for names in [
-            "tcp://gate.example.com:2376",
-            "tcp://:2376,tcp://localhost",
-            "tcp://gate",
-        ] {
-            assert!(names_a_host(names), "{names}");
-        }
-    }
 }

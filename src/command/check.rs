@@ -84,12 +84,8 @@ fn findings(config: &Config, offline: bool) -> Vec<Finding> {
     let (mut running, mut listening) = (Running::Nobody, Vec::new());
     if !offline {
         running = Running::ask(config);
-        let bound = config
-            .listen
-            .iter()
-            .flat_map(|listen| running.listening(listen));
-        let metrics = config.metrics.map(|address| running.metrics(address));
-        listening = bound.chain(metrics).collect();
+        listening = running.listening(&config.listen);
+        listening.extend(config.metrics.map(|address| running.metrics(address)));
     }
     let mut findings: Vec<Finding> = config.notes.iter().map(Finding::warning).collect();
     findings.extend(user(config));

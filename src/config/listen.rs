@@ -1,6 +1,7 @@
 //! Where to listen: `-H`/`--host` URLs in dockerd's notation.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::config::error::Wrong;
@@ -23,6 +24,13 @@ pub enum Listen {
         /// Bind with `IPV6_V6ONLY`: the address is a specific IPv6 one, or IPv4 has a listener of its own on this port.
         only_v6: bool,
     },
+    /// The addresses of a host name, which [`looked_up`] finds when they are bound. A reload does not look.
+    Named {
+        /// The host name.
+        host: String,
+        /// The TCP port.
+        port: u16,
+    },
     /// Sockets passed in by the service manager (`LISTEN_FDS`).
     Systemd {
         /// Descriptor number or `FileDescriptorName`; all of them when nothing is named.
@@ -41,7 +49,7 @@ impl Listen {
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Any { port } => Some(*port),
+            Self::Any { port } | Self::Named { port, .. } => Some(*port),
             Self::Tcp { addr, .. } => Some(addr.port()),
             Self::Systemd { .. } => None,
         }
@@ -53,6 +61,9 @@ impl fmt::Display for Listen {
         match self {
             Self::Any { port } => write!(f, "tcp://:{port}"),
             Self::Tcp { addr, .. } => write!(f, "tcp://{addr}"),
+            // An address with a zone has colons of its own.
+            Self::Named { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Named { host, port } => write!(f, "tcp://{host}:{port}"),
             Self::Systemd { name } => write!(f, "fd://{}", name.as_deref().unwrap_or_default()),
         }
     }
@@ -73,10 +84,67 @@ pub fn signer(text: &str) -> Result<SocketAddr, Wrong> {
     }
 }
 
-/// Reads one URL. A host name may stand for several addresses; each is listened on.
+/// A host name among the addresses to listen on that leads to none.
+#[derive(Debug, thiserror::Error)]
+pub enum HostNameError {
+    /// The name service does not say.
+    #[error("cannot look up the host name {host:?} of {listen}")]
+    Failed {
+        /// The name.
+        host: String,
+        /// The address as configured.
+        listen: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It has no address.
+    #[error("the host name {host:?} of {listen} has no address")]
+    Empty {
+        /// The name.
+        host: String,
+        /// The address as configured.
+        listen: Listen,
+    },
+}
+
+/// Puts the addresses of host names in their place. A name may have several; each is listened on.
 ///
-/// Blocks while the name is looked up.
-pub fn parse(text: &str) -> Result<Vec<Listen>, Wrong> {
+/// Blocks while names are looked up. That is done before the cage, in which there is no name service.
+///
+/// # Errors
+/// When a name leads to no address.
+pub fn looked_up(listen: &[Listen]) -> Result<Vec<Listen>, HostNameError> {
+    let mut found = Vec::new();
+    for one in listen {
+        let Listen::Named { host, port } = one else {
+            found.push(one.clone());
+            continue;
+        };
+        let (host, listen) = (host.clone(), one.clone());
+        let addresses = match (host.as_str(), *port).to_socket_addrs() {
+            Ok(addresses) => addresses,
+            Err(source) => {
+                return Err(HostNameError::Failed {
+                    host,
+                    listen,
+                    source,
+                });
+            }
+        };
+        let before = found.len();
+        found.extend(addresses.map(|addr| Listen::Tcp {
+            addr,
+            only_v6: false,
+        }));
+        if found.len() == before {
+            return Err(HostNameError::Empty { host, listen });
+        }
+    }
+    Ok(reconcile(found))
+}
+
+/// Reads one URL.
+pub fn parse(text: &str) -> Result<Listen, Wrong> {
     let text = text.trim();
     let expected = "expected tcp://ADDRESS:PORT, tcp://[IPV6]:PORT, tcp://:PORT or fd://";
     let (scheme, rest) = match text.split_once("://") {
@@ -86,11 +154,11 @@ pub fn parse(text: &str) -> Result<Vec<Listen>, Wrong> {
     };
     match scheme {
         "tcp" => tcp(rest.strip_suffix('/').unwrap_or(rest)),
-        "fd" => Ok(vec![Listen::Systemd {
+        "fd" => Ok(Listen::Systemd {
             name: Some(rest)
                 .filter(|name| !name.is_empty() && *name != "*")
                 .map(str::to_owned),
-        }]),
+        }),
         "unix" => Err(Wrong::from("dockgate listens on tcp only")
             .hint("the engine's socket is named with --upstream unix:///PATH")),
         "http" | "https" => Err(Wrong::from(expected).hint(format!("write \"tcp://{rest}\""))),
@@ -143,33 +211,25 @@ pub fn reconcile(listen: Vec<Listen>) -> Vec<Listen> {
     kept
 }
 
-fn tcp(rest: &str) -> Result<Vec<Listen>, Wrong> {
+fn tcp(rest: &str) -> Result<Listen, Wrong> {
     let (host, port) = split_port(rest)?;
     if host.is_empty() {
-        return Ok(vec![Listen::Any { port }]);
+        return Ok(Listen::Any { port });
     }
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![Listen::Tcp {
+        return Ok(Listen::Tcp {
             addr: SocketAddr::new(ip, port),
             only_v6: false,
-        }]);
+        });
     }
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '%' | ':');
     if !host.chars().all(valid) {
         return Err("expected a host name or an address before the port".into());
     }
-    let found: Vec<Listen> = (host, port)
-        .to_socket_addrs()
-        .map_err(|err| Wrong::from(format!("cannot look up the host name {host:?}: {err}")))?
-        .map(|addr| Listen::Tcp {
-            addr,
-            only_v6: false,
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(format!("the host name {host:?} has no address").into());
-    }
-    Ok(found)
+    Ok(Listen::Named {
+        host: host.to_owned(),
+        port,
+    })
 }
 
 fn split_port(rest: &str) -> Result<(&str, u16), Wrong> {
@@ -213,32 +273,56 @@ mod tests {
         }
     }
 
+    fn named(host: &str, port: u16) -> Listen {
+        let host = host.to_owned();
+        Listen::Named { host, port }
+    }
+
     #[test]
-    fn each_notation_is_understood() {
-        assert_eq!(
-            parse("tcp://0.0.0.0:2376"),
-            Ok(vec![tcp("0.0.0.0:2376", false)])
-        );
-        assert_eq!(
-            parse("tcp://127.0.0.1"),
-            Ok(vec![tcp("127.0.0.1:2376", false)])
-        );
-        assert_eq!(parse("tcp://[::1]:99/"), Ok(vec![tcp("[::1]:99", false)]));
-        assert_eq!(parse("tcp://[::]"), Ok(vec![tcp("[::]:2376", false)]));
-        assert_eq!(parse("tcp://:1234"), Ok(vec![Listen::Any { port: 1234 }]));
-        assert_eq!(parse("tcp://"), Ok(vec![Listen::Any { port: 2376 }]));
-        assert_eq!(parse("fd://"), Ok(vec![Listen::Systemd { name: None }]));
-        assert_eq!(
-            parse("fd://web"),
-            Ok(vec![Listen::Systemd {
-                name: Some("web".into())
-            }])
-        );
+    fn each_notation_is_understood_and_names_are_not_looked_up() {
+        let web = Some("web".to_owned());
+        for (text, wanted) in [
+            ("tcp://0.0.0.0:2376", tcp("0.0.0.0:2376", false)),
+            ("tcp://127.0.0.1", tcp("127.0.0.1:2376", false)),
+            ("tcp://[::1]:99/", tcp("[::1]:99", false)),
+            ("tcp://[::]", tcp("[::]:2376", false)),
+            ("tcp://:1234", Listen::Any { port: 1234 }),
+            ("tcp://", Listen::Any { port: 2376 }),
+            ("tcp://localhost:1", named("localhost", 1)),
+            (
+                "tcp://no-such-host.invalid",
+                named("no-such-host.invalid", 2376),
+            ),
+            ("tcp://[fe80::1%lo]:5", named("fe80::1%lo", 5)),
+            ("fd://", Listen::Systemd { name: None }),
+            ("fd://web", Listen::Systemd { name: web }),
+        ] {
+            assert_eq!(parse(text).as_ref(), Ok(&wanted), "{text}");
+            // What is shown is read again.
+            assert_eq!(parse(&wanted.to_string()), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_becomes_its_addresses_once_and_one_without_is_an_error() {
+        let listen = [
+            named("localhost", 1),
+            Listen::Any { port: 2 },
+            tcp("127.0.0.1:1", false),
+        ];
+        let found = looked_up(&listen).expect("localhost has an address");
+        assert!(found.contains(&Listen::Any { port: 2 }), "{found:?}");
+        let own = found.iter().filter(|one| one.port() == Some(1));
+        let own: Vec<_> = own.map(ToString::to_string).collect();
+        assert!(own.contains(&"tcp://127.0.0.1:1".to_owned()), "{own:?}");
+        let once: std::collections::BTreeSet<_> = own.iter().collect();
+        assert_eq!(once.len(), own.len(), "{own:?}");
+
+        let error = looked_up(&[named("no-such-host.invalid", 7)]).expect_err("no address");
+        let text = error.to_string();
         assert!(
-            parse("tcp://localhost:1")
-                .unwrap()
-                .iter()
-                .all(|l| matches!(l, Listen::Tcp { addr, .. } if addr.ip().is_loopback()))
+            text.contains("\"no-such-host.invalid\" of tcp://no-such-host.invalid:7"),
+            "{text}"
         );
     }
 

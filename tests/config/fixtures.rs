@@ -160,8 +160,6 @@ proptest! {
 
     #[test]
     fn no_value_of_any_setting_panics(index in 0..KEYS.len(), value in "(tcp://|fd://|unix://|)[ -~µ✓]{0,24}") {
-        // Host names would be looked up; everything that can be read without the name service is tried.
-        prop_assume!(KEYS[index].name != "hosts" || !value.starts_with("tcp://") || !value.chars().any(char::is_alphabetic));
         let dir = TempDir::new().unwrap();
         let env = vec![(OsString::from(KEYS[index].env()), OsString::from(&value))];
         let _ = config::load_within(&ServeArgs::default(), env, &Places::below(dir.path(), dir.path(), None));

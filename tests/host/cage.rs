@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
 use socket2::{Domain, Socket, Type};
@@ -15,11 +16,12 @@ use dockgate::cage::Cage;
 use dockgate::config::args::ServeArgs;
 use dockgate::config::search::Places;
 use dockgate::config::{self, Config};
+use rustix::fs::{AtFlags, XattrFlags};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::Pki;
 use testkit::gate::{ByFile, Files, replace};
-use testkit::programs::{dockgate, missing, said};
+use testkit::programs::{dockgate, finished, missing, said};
 
 const POLICY: &str = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"monitor\"\n";
 
@@ -219,14 +221,49 @@ fn inside_no_other_address_is_reached_or_listened_on() {
         assert_eq!(none.kind(), ErrorKind::WouldBlock);
     });
 
-    // With a name among the addresses, names are looked up again; connections are refused all the same.
+    // A name among the addresses was looked up before the cage: nothing of the name service is left in it.
     let named = Place::new(&[("hosts", "tcp://localhost:2376")]);
     named.inside(|_| {
-        UdpSocket::bind("127.0.0.1:0").expect("a socket for DNS");
-        fs::read("/etc/hosts").expect("what names are looked up in");
+        refused(UdpSocket::bind("127.0.0.1:0"));
+        refused(File::open("/etc/hosts"));
+        refused(File::open("/etc/resolv.conf"));
         refused(TcpStream::connect(addr));
-        refused(File::open("/etc/shadow"));
     });
+}
+
+#[test]
+fn inside_modes_owners_times_and_attributes_stay_as_they_are() {
+    let place = Place::new(&[]);
+    let audit = place.path("audit/audit.jsonl");
+    create(&audit).expect("before the cage");
+    let modes = |path: &Path| {
+        let metadata = fs::metadata(path).expect("a file");
+        (metadata.mode(), metadata.uid(), metadata.mtime())
+    };
+    let other = place.path("elsewhere/file");
+    let before = [&audit, &other].map(|path| modes(path));
+    let set_user_id = fs::Permissions::from_mode(0o4755);
+    place.inside(|_| {
+        for path in [&audit, &other] {
+            // The bit by which others run a file as its owner is the worst of them.
+            refused(fs::set_permissions(path, set_user_id.clone()));
+            refused(chown(path, Some(1), Some(1)));
+            refused(lchown(path, Some(1), None));
+            let now = rustix::fs::Timestamps {
+                last_access: rustix::fs::Timespec::default(),
+                last_modification: rustix::fs::Timespec::default(),
+            };
+            let times = rustix::fs::utimensat(rustix::fs::CWD, path, &now, AtFlags::empty());
+            refused(times.map_err(io::Error::from));
+            let attribute = rustix::fs::setxattr(path, "user.a", b"b", XattrFlags::empty());
+            refused(attribute.map_err(io::Error::from));
+        }
+        let open = create(&audit).expect("its own file");
+        refused(open.set_permissions(set_user_id.clone()));
+        refused(fchown(&open, Some(1), Some(1)));
+        refused(open.set_modified(std::time::SystemTime::UNIX_EPOCH));
+    });
+    assert_eq!([&audit, &other].map(|path| modes(path)), before);
 }
 
 #[test]
@@ -286,6 +323,13 @@ fn every_thread_of_a_running_gate_is_in_the_cage_unless_it_is_turned_off() {
     }
     let filters = of_each_thread(process, "Seccomp");
     assert!(filters.iter().all(|value| value == "2"), "{filters:?}");
+    // Of root's capabilities the one by which it opens what others own (CAP_DAC_OVERRIDE, bit 1).
+    for set in ["CapPrm", "CapEff"] {
+        let held = of_each_thread(process, set);
+        let is_left =
+            |value: &String| u64::from_str_radix(value, 16).is_ok_and(|set| set & !2 == 0);
+        assert!(held.iter().all(is_left), "{set}: {held:?}");
+    }
     let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("its limits");
     let cores = limits
         .lines()
@@ -369,6 +413,44 @@ fn a_reload_reads_files_that_moved_within_the_cage_and_says_why_it_does_not_read
     let gate = Files::new().start("unsafe-no-cage = true\n");
     gate.configure(&format!("unsafe-no-cage = true\n{elsewhere}"));
     assert_eq!(reload(&gate), None);
+}
+
+#[test]
+fn a_gate_that_listens_on_a_name_looks_it_up_at_the_start_and_reloads_without_a_name_service() {
+    let named = "hosts = [\"tcp://localhost:0\"]\n";
+    let gate = Files::new().start(named);
+    let addr = gate.said(0, "Listening")["addr"].to_string();
+    assert!(
+        addr.contains("127.0.0.1:") || addr.contains("[::1]:"),
+        "{addr}"
+    );
+    assert_eq!(reload(&gate), None);
+    // Nor is one that is written later looked up: addresses change with the next start.
+    gate.configure("hosts = [\"tcp://no-such-host.invalid:0\"]\n");
+    assert_eq!(reload(&gate), None);
+    drop(gate);
+
+    // At a start it must lead somewhere, as `check` says.
+    let files = Files::new();
+    Files::configure(
+        files.dir.path(),
+        "hosts = [\"tcp://no-such-host.invalid:0\"]\n",
+    );
+    let config = files.path("dockgate.toml");
+    for command in ["serve", "check"] {
+        let output = finished(
+            dockgate()
+                .args([command, "--config-file"])
+                .arg(&config)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped()),
+        );
+        let text = said(&output).replace('\\', "");
+        let why =
+            "cannot look up the host name \"no-such-host.invalid\" of tcp://no-such-host.invalid:0";
+        assert!(text.contains(why), "{command}: {text}");
+        assert_eq!(output.status.code(), Some(78), "{command}: {text}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::app::bind;
 use crate::config::Config;
-use crate::config::listen::Listen;
+use crate::config::listen::{self, Listen};
 use crate::finding::Finding;
 use crate::net::holder;
 use crate::observe::admin;
@@ -68,20 +68,25 @@ impl Running {
         })
     }
 
-    /// Binds and lets go, as `serve` binds.
-    pub(crate) fn listening(&self, listen: &Listen) -> Vec<Finding> {
-        if let Listen::Systemd { .. } = listen {
-            return vec![Finding::ok(format!(
-                "{listen} will be passed in by systemd"
-            ))];
+    /// Looks names up, binds and lets go, as `serve` does.
+    pub(crate) fn listening(&self, listen: &[Listen]) -> Vec<Finding> {
+        match listen::looked_up(listen) {
+            Ok(listen) => listen.iter().map(|one| self.bound(one)).collect(),
+            Err(error) => vec![Finding::fatal(crate::error::report(&error))],
         }
-        vec![match bind::bind(listen) {
+    }
+
+    fn bound(&self, listen: &Listen) -> Finding {
+        if let Listen::Systemd { .. } = listen {
+            return Finding::ok(format!("{listen} will be passed in by systemd"));
+        }
+        match bind::bind(listen) {
             Ok(_) => Finding::ok(format!("{listen} can be listened on")),
             Err(err) => {
                 let port = listen.port().unwrap_or_default();
                 self.unbound(&listen.to_string(), port, self.has(listen), &err)
             }
-        }]
+        }
     }
 
     pub(super) fn metrics(&self, address: SocketAddr) -> Finding {
@@ -112,6 +117,7 @@ impl Running {
                     || *own == SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)).to_string()
             }
             Listen::Tcp { addr, .. } => *own == addr.to_string(),
+            Listen::Named { .. } => false,
             Listen::Systemd { .. } => true,
         })
     }
@@ -120,11 +126,8 @@ impl Running {
     /// configuration, and not another one with the same control socket.
     fn has_all(&self, config: &Config) -> bool {
         let fixed = |listen: &&Listen| listen.port() != Some(0);
-        config
-            .listen
-            .iter()
-            .filter(fixed)
-            .all(|listen| self.has(listen))
+        listen::looked_up(&config.listen)
+            .is_ok_and(|listen| listen.iter().filter(fixed).all(|listen| self.has(listen)))
     }
 
     fn unbound(&self, listen: &str, port: u16, is_its: bool, err: &io::Error) -> Finding {

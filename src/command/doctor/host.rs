@@ -67,11 +67,7 @@ fn walk(report: &mut Report, config: &Config) {
     let now = OffsetDateTime::now_utc();
     // Before the user is another: as `serve` does it.
     let running = check::Running::ask(config);
-    let listening: Vec<_> = config
-        .listen
-        .iter()
-        .flat_map(|listen| running.listening(listen))
-        .collect();
+    let listening = running.listening(&config.listen);
     let _healthy = report.note("files", exposure::findings(config))
         && report.note("user", check::user(config))
         && report.note("socket", check::engine(&config.upstream))
