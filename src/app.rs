@@ -266,6 +266,7 @@ fn shared(config: &Config, house: House, generation: Generation) -> Result<Share
         },
         builds: crate::http::build::Builds::default(),
         owners: crate::http::scope::OwnerLocks::default(),
+        made: crate::http::scope::MadeContainers::default(),
         pending_bodies: Arc::new(MemoryBudget::new(config.limits.pending_bodies)),
         metrics: Arc::default(),
         draining: tokio_util::sync::CancellationToken::new(),

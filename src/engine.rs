@@ -1,6 +1,6 @@
 //! The Docker socket: one connection at most for each client connection, made when its first request may go on.
 //!
-//! There is no pool to share. A client that goes away takes its engine connection along, which is how the engine learns to
+//! There is no pool to share, but for the gate's own questions (`ask`). A client that goes away takes its engine connection along, which is how the engine learns to
 //! cancel a build, a wait or an event stream.
 
 pub mod ask;

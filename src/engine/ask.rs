@@ -1,5 +1,7 @@
-//! One HTTP exchange of the gate's own over a unix socket, on a connection that ends with it: with the engine, and with an
-//! authorization plugin, which speaks the same way.
+//! One HTTP exchange of the gate's own over a unix socket: with the engine, and with an authorization plugin, which speaks the same way.
+//!
+//! Most have a connection that ends with them. What only reads may go on one that is kept: each worker keeps a few, since a new
+//! connection costs the engine more than the answer.
 
 use std::error::Error as _;
 use std::io;
@@ -7,15 +9,41 @@ use std::path::Path;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyperlocal::UnixConnector;
 use tokio::time::{Instant, sleep};
 
 use crate::limits::{NoRoom, Reservation};
 use crate::net::BACKLOG_RETRY;
+
+/// How long a connection without an exchange is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Most connections without an exchange that one worker keeps.
+const MOST_IDLE: usize = 2;
+
+type SocketClient = Client<UnixConnector, Full<Bytes>>;
+
+thread_local! {
+    /// The connections of this worker. The socket's path is a part of what they are found by.
+    static KEPT: SocketClient = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MOST_IDLE)
+        .build(UnixConnector);
+}
+
+/// Which connection an exchange goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeWire {
+    /// One of its own.
+    Own,
+    /// One that was kept, if there is one. Only for what may be asked twice: a kept one may have ended unnoticed, and is not trusted.
+    Kept,
+}
 
 /// An exchange without a complete answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,22 +81,64 @@ pub async fn ask(
     limit: usize,
     room: Option<&mut Reservation>,
 ) -> Result<(StatusCode, Vec<u8>), AskError> {
-    let answer = ask_whole(socket, patience, request, limit, room).await?;
+    let own = ExchangeWire::Own;
+    let answer = ask_whole((socket, own), patience, request, limit, room).await?;
     Ok((answer.status(), answer.into_body()))
 }
 
-/// The same, with the fields of the answer's head.
+/// The same, with the fields of the answer's head, on the connection that is wanted.
 ///
 /// # Errors
 /// Those of [`ask`].
 pub async fn ask_whole(
-    socket: &Path,
+    (socket, wire): (&Path, ExchangeWire),
     patience: Duration,
     request: Request<Full<Bytes>>,
     limit: usize,
     mut room: Option<&mut Reservation>,
 ) -> Result<Response<Vec<u8>>, AskError> {
-    let (head, mut from) = send(socket, patience, request).await?.into_parts();
+    if wire == ExchangeWire::Kept {
+        let kept = KEPT.with(Client::clone);
+        let asked = send(socket, patience, request.clone(), &kept).await;
+        let answer = match asked {
+            Ok(answer) => whole(answer, limit, room.as_deref_mut()).await,
+            Err(error) => Err(error),
+        };
+        // The engine may have ended it, by a restart or for its own reasons.
+        if !matches!(answer, Err(AskError::Http(_) | AskError::Body(_))) {
+            return answer;
+        }
+    }
+    let answer = send(socket, patience, request, &unkept()).await?;
+    whole(answer, limit, room).await
+}
+
+/// Sends `request` on a connection of its own, which ends with the answer's body.
+///
+/// # Errors
+/// When the socket cannot be opened, or no head comes.
+pub async fn begin(
+    socket: &Path,
+    patience: Duration,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, AskError> {
+    send(socket, patience, request, &unkept()).await
+}
+
+/// A client whose connections end with their exchange.
+fn unkept() -> SocketClient {
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .retry_canceled_requests(false)
+        .build(UnixConnector)
+}
+
+async fn whole(
+    answer: Response<Incoming>,
+    limit: usize,
+    mut room: Option<&mut Reservation>,
+) -> Result<Response<Vec<u8>>, AskError> {
+    let (head, mut from) = answer.into_parts();
     let mut body = Vec::new();
     while let Some(frame) = from.frame().await {
         let Ok(data) = frame.map_err(AskError::Body)?.into_data() else {
@@ -89,16 +159,13 @@ async fn send(
     socket: &Path,
     patience: Duration,
     request: Request<Full<Bytes>>,
-) -> Result<Response<hyper::body::Incoming>, AskError> {
+    client: &SocketClient,
+) -> Result<Response<Incoming>, AskError> {
     let (mut head, body) = request.into_parts();
     // The client finds the socket in the URI, and sends path and query of it.
     let mut uri = Uri::from(hyperlocal::Uri::new(socket, "/")).into_parts();
     uri.path_and_query = head.uri.path_and_query().cloned();
     head.uri = Uri::from_parts(uri)?;
-    let client = Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
-        .retry_canceled_requests(false)
-        .build(UnixConnector);
     let deadline = Instant::now() + patience;
     loop {
         let request = Request::from_parts(head.clone(), body.clone());

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{HeaderMap, Request, Response};
 use tokio::time::timeout;
 
 use super::Upstream;
-use super::ask::{AskError, ask, ask_whole};
+use super::ask::{AskError, ExchangeWire, ask_whole, begin};
 use crate::limits::Reservation;
 use policy::Permitted;
 
@@ -66,7 +66,7 @@ pub struct EngineReply {
 }
 
 impl Upstream {
-    /// `GET target`, on a connection of its own; answers status and body, which `room` has room for.
+    /// `GET target`, on a connection that may be kept; answers status and body, which `room` has room for.
     ///
     /// # Errors
     /// When there is no complete answer within 10 s and 8 MiB, or no room for it.
@@ -78,18 +78,19 @@ impl Upstream {
         let request = Request::get(target)
             .header(HOST, "docker")
             .body(Full::<Bytes>::default())?;
-        let asked = ask(self.path(), self.connect_timeout, request, LIMIT, room);
+        let place = (self.path(), ExchangeWire::Kept);
+        let asked = ask_whole(place, self.connect_timeout, request, LIMIT, room);
         match timeout(DEADLINE, asked).await {
             Ok(answer) => {
-                let (status, body) = answer?;
-                Ok((status.as_u16(), body))
+                let answer = answer?;
+                Ok((answer.status().as_u16(), answer.into_body()))
             }
             Err(_) => Err(LookupError::TimedOut(DEADLINE)),
         }
     }
 
-    /// Sends a request that the policy has permitted, on a connection of its own, and takes the whole answer, which `room` has room
-    /// for.
+    /// Sends a request that the policy has permitted, and takes the whole answer, which `room` has room for. What changes something
+    /// goes on a connection of its own, so that it is never sent twice.
     ///
     /// # Errors
     /// When there is no complete answer within 10 minutes and 8 MiB, or no room for it.
@@ -99,6 +100,10 @@ impl Upstream {
         call: EngineCall,
         room: &mut Reservation,
     ) -> Result<EngineReply, LookupError> {
+        let wire = match call.method.as_str() {
+            "GET" | "HEAD" => ExchangeWire::Kept,
+            _ => ExchangeWire::Own,
+        };
         let mut request = Request::builder()
             .method(call.method.as_str())
             .uri(call.target)
@@ -108,7 +113,7 @@ impl Upstream {
         }
         let request = request.body(Full::new(Bytes::from(call.body)))?;
         let asked = ask_whole(
-            self.path(),
+            (self.path(), wire),
             self.connect_timeout,
             request,
             LIMIT,
@@ -118,17 +123,44 @@ impl Upstream {
             Ok(answer) => answer?,
             Err(_) => return Err(LookupError::TimedOut(PATIENCE)),
         };
-        let fields = answer.headers().iter().filter_map(|(name, value)| {
-            let framing = matches!(
-                name.as_str(),
-                "connection" | "content-length" | "keep-alive" | "transfer-encoding" | "upgrade"
-            );
-            (!framing).then_some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        });
         Ok(EngineReply {
             status: answer.status().as_u16(),
-            fields: fields.collect(),
+            fields: fields(answer.headers()),
             body: answer.into_body(),
         })
     }
+
+    /// `GET target`, which the policy has permitted; the body comes as the engine sends it, and its connection ends with it.
+    ///
+    /// # Errors
+    /// When no head comes.
+    pub async fn stream(
+        &self,
+        _permit: &Permitted,
+        target: &str,
+    ) -> Result<(EngineReply, Incoming), LookupError> {
+        let request = Request::get(target)
+            .header(HOST, "docker")
+            .body(Full::<Bytes>::default())?;
+        let answer = begin(self.path(), self.connect_timeout, request).await?;
+        let (head, body) = Response::into_parts(answer);
+        let reply = EngineReply {
+            status: head.status.as_u16(),
+            fields: fields(&head.headers),
+            body: Vec::new(),
+        };
+        Ok((reply, body))
+    }
+}
+
+/// The fields of an answer's head, without those of the connection and of the framing.
+fn fields(of: &HeaderMap) -> Vec<(String, String)> {
+    let fields = of.iter().filter_map(|(name, value)| {
+        let framing = matches!(
+            name.as_str(),
+            "connection" | "content-length" | "keep-alive" | "transfer-encoding" | "upgrade"
+        );
+        (!framing).then_some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    });
+    fields.collect()
 }

@@ -12,7 +12,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::runtime;
 use tokio::time::timeout;
 
-use super::ask::{AskError, ask_whole};
+use super::ask::{AskError, ExchangeWire, ask_whole};
 
 /// Bytes of an answer that are read; it says `OK`.
 const LIMIT: usize = 4 << 10;
@@ -84,7 +84,13 @@ pub async fn ping(socket: &Path, deadline: Duration) -> Result<PingAnswer, PingE
         .header(HOST, "docker")
         .body(Full::<Bytes>::default())?;
     // A full accept queue is not waited for: the caller wants to know how the engine is now.
-    let asked = ask_whole(socket, Duration::ZERO, request, LIMIT, None);
+    let asked = ask_whole(
+        (socket, ExchangeWire::Own),
+        Duration::ZERO,
+        request,
+        LIMIT,
+        None,
+    );
     match timeout(deadline, asked).await {
         Err(_) => Err(PingError::Silent(deadline)),
         Ok(Err(AskError::Connect(error))) => Err(PingError::Connect(error)),

@@ -92,8 +92,8 @@ pub fn ensure(config: &Config) -> Result<(), OwnerKeyError> {
 /// Reads the key; `None` where none is configured, which no policy with a scope may have.
 pub(super) fn read(config: &Config, policy: &Policy) -> Result<Option<OwnerKey>, OwnerKeyError> {
     let Some(path) = &config.owner_key else {
-        return match scoped(policy) {
-            Some(role) => Err(OwnerKeyError::Unset(role)),
+        return match policy.scoped_role() {
+            Some(role) => Err(OwnerKeyError::Unset(role.name.clone())),
             None => Ok(None),
         };
     };
@@ -135,14 +135,4 @@ pub(super) fn findings(config: &Config, policy: &Policy) -> Vec<Finding> {
             }]
         }
     }
-}
-
-/// The first role that has a scope and is used.
-fn scoped(policy: &Policy) -> Option<String> {
-    let roles = policy
-        .clients
-        .iter()
-        .filter_map(|client| policy.roles.get(client.role));
-    let mut scoped = roles.filter(|role| role.scope.is_some());
-    scoped.next().map(|role| role.name.clone())
 }

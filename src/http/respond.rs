@@ -133,16 +133,30 @@ impl Refusal {
 /// The head of an answer of the engine's that the gate has in its hands; a body of its length follows, unless `is_head`.
 #[must_use]
 pub fn head(reply: &EngineReply, is_head: bool, connection: Option<&str>) -> Vec<u8> {
+    let bodiless = is_head || matches!(reply.status, 204 | 304);
+    let length = format!("Content-Length: {}\r\n", reply.body.len());
+    let framing = if bodiless { "" } else { &length };
+    head_with(reply, framing, connection)
+}
+
+/// The head of an answer of the engine's whose body comes bit by bit: in chunks, or up to the end of the connection.
+#[must_use]
+pub fn stream_head(reply: &EngineReply, in_chunks: bool, connection: Option<&str>) -> Vec<u8> {
+    let framing = match in_chunks {
+        true => "Transfer-Encoding: chunked\r\n",
+        false => "",
+    };
+    head_with(reply, framing, connection)
+}
+
+fn head_with(reply: &EngineReply, framing: &str, connection: Option<&str>) -> Vec<u8> {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
     for (name, value) in &reply.fields {
         head.push_str(&format!("{}: {value}\r\n", title(name)));
     }
-    let bodiless = is_head || matches!(status.as_u16(), 204 | 304);
-    if !bodiless {
-        head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
-    }
+    head.push_str(framing);
     if let Some(option) = connection {
         head.push_str(&format!("Connection: {option}\r\n"));
     }

@@ -6,11 +6,15 @@
 
 mod budget;
 mod create;
+pub mod events;
 mod ghost;
 mod joined;
+mod listed;
 mod lists;
 mod locks;
+mod made;
 mod objects;
+mod prune;
 pub mod usage;
 mod view;
 
@@ -29,6 +33,7 @@ use policy::scope::parameters::{QueryPairs, encoded};
 use policy::scope::{ObjectKind, ObjectOwner, RoleScope, ScopeAction};
 
 pub use locks::OwnerLocks;
+pub use made::MadeContainers;
 pub use view::OwnerView;
 
 /// A client whose role has a scope.
@@ -47,6 +52,8 @@ pub enum Course {
     Forward,
     /// It goes on with another target.
     Retarget(String),
+    /// It asks for events by this target, and those of the owner's containers come back.
+    Events(String),
     /// It has been performed, and this is the answer.
     Answer(EngineReply),
 }

@@ -3,6 +3,7 @@
 mod authorize;
 mod body;
 mod decide;
+mod events;
 mod forward;
 mod heads;
 mod scoped;

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Builds;
-use super::scope::OwnerLocks;
+use super::scope::{MadeContainers, OwnerLocks};
 use crate::engine::Upstream;
 use crate::generation::Generation;
 use crate::house::House;
@@ -51,6 +51,8 @@ pub struct Shared {
     pub builds: Builds,
     /// The locks of clients whose roles have a scope.
     pub owners: OwnerLocks,
+    /// Which containers their owners are known to have made.
+    pub made: MadeContainers,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gate drains: idle connections close, requests in flight are the last of theirs.

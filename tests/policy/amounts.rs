@@ -535,3 +535,61 @@ fn a_denial_says_the_line_that_would_allow_it_where_one_may() {
         .denied("operation");
     assert_eq!(denied.grant, "allow = [\"exec.create\"] in role team");
 }
+
+#[test]
+fn a_denial_of_an_unnamed_amount_says_the_option_and_the_default_that_would_name_one() {
+    let policy = limits("memory = \"512m\"\ncpus = 1.5\npids = 100");
+    let create = |body: &str, rule: &str| {
+        let body = format!("{{\"Image\":\"busybox\",\"HostConfig\":{{{body}}}}}");
+        let ask = Ask::new(&policy, "POST", "/v1.51/containers/create").body(&body);
+        ask.denied(rule).to_string()
+    };
+    for (body, rule, option) in [
+        ("", "memory", "--memory"),
+        (r#""Memory":1,"MemorySwap":-1"#, "memory", "--memory-swap"),
+        (r#""Memory":1"#, "cpus", "--cpus"),
+        (r#""Memory":1,"NanoCpus":1"#, "pids", "--pids-limit"),
+    ] {
+        let text = create(body, rule);
+        let said = format!("; name an amount with {option}");
+        assert!(text.ends_with(&said), "{body}: {text}");
+    }
+    // An amount that is named and too large, or what no option bounds, has no such advice.
+    for (body, rule) in [
+        (r#""Memory":1073741824"#, "memory"),
+        (r#""Memory":1,"CpuRealtimeRuntime":1"#, "cpus"),
+    ] {
+        let text = create(body, rule);
+        assert!(!text.contains("name an amount"), "{body}: {text}");
+    }
+    // A role with a scope may also give it to who asks for nothing; the line works as it is printed.
+    let scoped = |budget: &str, default: &str| {
+        role(&format!(
+            "scope = \"own\"\nbase = \"deployer\"\n{default}[role.team.shared]\nnetworks = [\"bridge\"]\n[role.team.budget]\n{budget}[role.team.limits]\ntags = [\"t/**\"]\nmemory = \"512m\"\ncpus = 1.5\n"
+        ))
+    };
+    for (budget, line) in [
+        ("", "default.memory = \"512m\" in role team"),
+        (
+            "memory = \"256m\"\n",
+            "default.memory = \"256m\" in role team",
+        ),
+    ] {
+        let policy = scoped(budget, "");
+        let body = r#"{"Image":"busybox","HostConfig":{"NanoCpus":1}}"#;
+        let denied = Ask::new(&policy, "POST", "/v1.51/containers/create")
+            .body(body)
+            .denied("memory");
+        assert_eq!(denied.grant, line);
+        let line = line.replace(" in role team", "\n");
+        let policy = scoped(budget, &line);
+        let _ = Ask::new(&policy, "POST", "/v1.51/containers/create")
+            .body(body)
+            .allowed();
+    }
+    let policy = scoped("", "default.memory = \"1m\"\n");
+    let denied = Ask::new(&policy, "POST", "/v1.51/containers/create")
+        .body(r#"{"Image":"busybox"}"#)
+        .denied("cpus");
+    assert_eq!(denied.grant, "default.cpus = 1.5 in role team");
+}

@@ -820,3 +820,66 @@ fn redaction_changes_values_and_nothing_else() {
         "{said}"
     );
 }
+
+#[test]
+fn an_empty_item_of_a_list_is_a_fault() {
+    for limit in [
+        "volumes", "networks", "names", "devices", "groups", "runtimes", "sysctls",
+    ] {
+        let text = faults(&format!(
+            "base = \"operator\"\n[role.team.limits]\n{limit} = [\"a\", \"\"]"
+        ));
+        let said = format!("{limit}: expected a name");
+        assert!(
+            text.contains(&said) && text.contains("an empty list"),
+            "{text}"
+        );
+        let _ = role(&format!(
+            "base = \"operator\"\n[role.team.limits]\n{limit} = []"
+        ));
+    }
+}
+
+#[test]
+fn labels_are_matched_as_the_engine_matches_them() {
+    let filters = ListFilters::parse(r#"{"label!":["a","b=1"],"none!":[]}"#).expect("filters");
+    let matches = |labels: &[(&str, &'static str)]| {
+        filters.match_labels("label!", |name| {
+            let found = labels.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| *value)
+        })
+    };
+    assert!(matches(&[("a", ""), ("b", "1"), ("c", "")]));
+    assert!(!matches(&[("a", ""), ("b", "2")]) && !matches(&[("b", "1")]) && !matches(&[]));
+    assert!(filters.has("label!") && filters.has("none!") && !filters.has("label"));
+    assert!(filters.match_labels("none!", |_| None));
+}
+
+#[test]
+fn a_list_is_told_apart_as_one_container_is() {
+    let key = OwnerKey::new([7; 32]);
+    let owner = |name: &str| {
+        ObjectOwner::of(OwnedBy::Certificate, &cn(name), "entry", &key).expect("an owner")
+    };
+    let (alice, bob) = (owner("alice"), owner("bob"));
+    let mut by = policy::scope::MadeBy::new(&alice);
+    for _ in 0..2 {
+        for image in ["sha256:1", "sha256:2"] {
+            let code = alice.of_image(image);
+            for (owner, of_image, image, made) in [
+                (Some(alice.label()), Some(&*code), image, true),
+                (Some(alice.label()), Some(&*code), "sha256:3", false),
+                (Some(alice.label()), None, image, false),
+                (Some(bob.label()), Some(&*code), image, false),
+                (None, Some(&*code), image, false),
+            ] {
+                assert_eq!(by.made(owner, of_image, image), made, "{owner:?} {image}");
+                assert_eq!(
+                    alice.made(owner, of_image, image),
+                    made,
+                    "{owner:?} {image}"
+                );
+            }
+        }
+    }
+}

@@ -10,7 +10,8 @@ use pki::identity::Identity;
 
 use super::build::{BuildFacts, build_key};
 use super::findings::{Findings, Powers, Unresolved};
-use super::limits::LimitKey;
+use super::grant;
+use super::limits::{LimitKey, UNLIMITED};
 use super::power::printable;
 use super::read::parameters::Parameters;
 use super::read::{self, Presence};
@@ -130,6 +131,13 @@ pub struct Denied {
 const MOST_NAMES: usize = 256;
 
 impl Denied {
+    /// The option that names the amount which the request leaves open, where that is what was denied.
+    fn unnamed_amount(&self) -> Option<&'static str> {
+        let (field, value) = self.detail.split_once('=')?;
+        let is_open = value == UNLIMITED;
+        is_open.then(|| grant::option_for(self.rule, field))?
+    }
+
     /// Names the certificate where that is what was denied: no entry matches it.
     pub fn name_certificate(&mut self, identity: &Identity) {
         if self.rule == NO_CLIENT {
@@ -156,6 +164,9 @@ impl fmt::Display for Denied {
             f.write_str(" (allowed: ")?;
             printable(f, &self.allowed)?;
             f.write_str(")")?;
+        }
+        if let Some(option) = self.unnamed_amount() {
+            write!(f, "; name an amount with {option}")?;
         }
         if !self.grant.is_empty() {
             f.write_str("; to allow it: ")?;

@@ -2,9 +2,10 @@
 
 use text::escape;
 
-use crate::limits::{LimitKey, OF_THE_IMAGE, UNLIMITED};
+use crate::limits::{self, LimitKey, OF_THE_IMAGE, UNLIMITED};
 use crate::power::Power;
 use crate::read::ports::{PROTOCOLS, PUBLISH_ALL};
+use crate::scope::budget::Resource;
 use crate::{ImageName, Limits, Policy, Role, TAGGING, risk};
 use docker_api::Operation;
 
@@ -86,7 +87,7 @@ impl LimitGrant {
 /// The line that would let a power pass in a role, with what comes with it in one request; empty if none would, or only
 /// one that lets everything pass.
 #[must_use]
-pub fn line(power: &Power, role: &str) -> String {
+pub(crate) fn line(power: &Power, role: &str) -> String {
     if power.key() == Some(LimitKey::Ports) && power.field.ends_with(PUBLISH_ALL) {
         let ports: Vec<_> = PROTOCOLS.iter().map(|p| format!("\"*:*/{p}\"")).collect();
         return format!("limits.ports = [{}] in role {role}", ports.join(", "));
@@ -130,6 +131,64 @@ pub(crate) fn operation_line(operation: Operation, role: &Role) -> String {
         (false, true) => line,
         (false, false) => format!("{line} in role {name}"),
     }
+}
+
+/// The line that would let a power pass in a role: of its limits, or of what it gives to a container that asks for nothing.
+#[must_use]
+pub fn line_in(power: &Power, role: &Role) -> String {
+    match line(power, &role.name) {
+        nothing if nothing.is_empty() => default_line(power, role).unwrap_or_default(),
+        line => line,
+    }
+}
+
+/// The default for a create that names no amount of what the role bounds. Roles with a scope alone have defaults.
+fn default_line(power: &Power, role: &Role) -> Option<String> {
+    let (scope, limits) = (role.scope.as_ref()?, role.limits.as_ref()?);
+    let key = power.key()?;
+    let (resource, most) = match key {
+        LimitKey::Memory => (Resource::Memory, limits.memory.most()?),
+        LimitKey::Cpus => (Resource::Cpus, limits.cpus.most()?),
+        LimitKey::Pids => (Resource::Pids, limits.pids.most()?),
+        _ => return None,
+    };
+    if power.value != UNLIMITED || power.field != format!("HostConfig.{}", resource.field()) {
+        return None;
+    }
+    let most = scope
+        .budget
+        .granted
+        .get(resource)
+        .map_or(most, |of_all| of_all.min(most));
+    let value = match resource {
+        Resource::Memory => escape::toml(&limits::bytes(most)),
+        Resource::Cpus => limits::cpus(most),
+        Resource::Pids => most.to_string(),
+    };
+    Some(format!(
+        "default.{} = {value} in role {}",
+        key.name(),
+        role.name
+    ))
+}
+
+/// The option of the docker CLI that names an amount, where a field names none.
+pub(crate) fn option_for(rule: &str, field: &str) -> Option<&'static str> {
+    let is_service = field.starts_with("TaskTemplate");
+    Some(match (LimitKey::from_name(rule)?, is_service) {
+        (LimitKey::Memory, false) if (field.ends_with("MemorySwap") || field == "?memswap") => {
+            "--memory-swap"
+        }
+        (LimitKey::Memory, false) => "--memory",
+        (LimitKey::Memory, true) if field.ends_with("MemoryBytes") => "--limit-memory",
+        (LimitKey::Cpus, _) if field.ends_with("CpuRealtimeRuntime") => return None,
+        (LimitKey::Cpus, false) if field.starts_with('?') => "--cpu-quota",
+        (LimitKey::Cpus, false) => "--cpus",
+        (LimitKey::Cpus, true) => "--limit-cpu",
+        (LimitKey::Pids, false) => "--pids-limit",
+        (LimitKey::Pids, true) => "--limit-pids",
+        _ => return None,
+    })
 }
 
 /// What would pass in place of a refused power, for a denial; empty where the limit is only on or off.

@@ -46,7 +46,7 @@ pub use error::{PolicyError, PolicyFault};
 pub use fetch::{Host, HostPattern};
 pub use file::{nearest, pin};
 pub use findings::Powers;
-pub use grant::{LimitGrant, line as grant_line};
+pub use grant::{LimitGrant, line_in as grant_line};
 pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
 pub use limits::{
@@ -257,6 +257,14 @@ pub struct Request<'r> {
 }
 
 impl Policy {
+    /// The first role with a scope that a client has: the gate needs a key for the labels of its owners.
+    #[must_use]
+    pub fn scoped_role(&self) -> Option<&Role> {
+        let clients = self.clients.iter();
+        let mut roles = clients.filter_map(|client| self.roles.get(client.role));
+        roles.find(|role| role.scope.is_some())
+    }
+
     /// Reads a policy file.
     ///
     /// # Errors

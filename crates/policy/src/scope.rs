@@ -18,7 +18,7 @@ pub use claim::is_own_label;
 pub(crate) use claim::{OWN_LABELS, claims, hexadecimal, may_be_own_label};
 pub(crate) use crossings::crossings;
 pub use crossings::share_a_path;
-pub use owner::{IMAGE_LABEL, OWNER_LABEL, ObjectOwner, OwnerError, OwnerKey};
+pub use owner::{IMAGE_LABEL, MadeBy, OWNER_LABEL, ObjectOwner, OwnerError, OwnerKey};
 
 use crate::limits::glob;
 

@@ -326,6 +326,12 @@ fn table(
             line => lines.push(format!("warning line {line}: {warning}")),
         }
     }
+    if let Some(role) = policy.scoped_role() {
+        lines.push(format!(
+            "note: role {} has a scope, so `serve` needs owner-key, a file that it makes at its first start",
+            role.name
+        ));
+    }
     let roles = policy.roles.iter().filter(|role| role.line > 0).count();
     lines.push(format!(
         "{}{}, {}",
@@ -371,5 +377,11 @@ fn json(policy: &Policy, reaches: &[Option<Reach>], warnings: &[(usize, String)]
         .map(|(line, text)| json!({ "line": line, "text": text }))
         .collect();
     let strangers = json!({ "root": of_unmatched(policy).into_iter().collect::<Vec<_>>() });
-    json!({ "clients": clients, "strangers": strangers, "warnings": warnings }).to_string()
+    let needs: Vec<_> = policy
+        .scoped_role()
+        .map(|_| "owner-key")
+        .into_iter()
+        .collect();
+    json!({ "clients": clients, "strangers": strangers, "warnings": warnings, "needs": needs })
+        .to_string()
 }

@@ -337,7 +337,7 @@ fn limits_rows(policy: &Policy, client: ClientRef, asked: &Powers) -> Vec<Vec<St
         let verdict = if ok { "ok  " } else { "DENY" };
         let text = format!("{:<18} {verdict}  {power}{allowed}", power.rule());
         rows.push(vec![head.to_owned(), text]);
-        let line = grant_line(power, &role.name);
+        let line = grant_line(power, role);
         if !ok && !line.is_empty() {
             let text = format!("{:<18} hint  {line} would allow it", "");
             rows.push(vec![String::new(), text]);

@@ -1,25 +1,14 @@
 //! An owner's budget: what all its containers were granted is summed by one list, under the owner's lock.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::create::CreateDraft;
-use super::view::OwnerView;
+use super::view::{OwnerView, text};
 use super::{Halt, ScopedRequest};
 use policy::scope::RoleScope;
 use policy::scope::budget::{self, Amounts, Overdrawn, OwnerBudget, RESOURCES, Resource};
-
-/// What the owner of a container, or of several, was granted: by the labels that a create stamps.
-pub(super) fn stamped(labels: Option<&Value>) -> Amounts {
-    let mut amounts = Amounts::default();
-    for resource in RESOURCES {
-        let label = labels.and_then(|labels| labels.get(resource.label()));
-        let amount = label
-            .and_then(Value::as_str)
-            .and_then(|text| text.parse().ok());
-        amounts.set(resource, amount);
-    }
-    amounts
-}
 
 impl From<Overdrawn> for Halt {
     fn from(why: Overdrawn) -> Self {
@@ -66,15 +55,16 @@ impl ScopedRequest<'_> {
         if !counts_containers(scope) {
             return Ok(());
         }
-        let containers = view.listed("/containers/json", &[("all", "1")]).await?;
         // What others run from an image with labels of the owner's is not the owner's.
-        let listed = containers.as_array().map(Vec::as_slice).unwrap_or_default();
-        let containers: Vec<_> = listed.iter().filter(|c| view.made_listed(c)).collect();
-        let mut used = Amounts::default();
-        for container in &containers {
-            used.add(&stamped(container.get("Labels")));
-        }
-        let count = containers.len() as u64;
+        let (count, used) = view
+            .of_made(|containers| {
+                let mut used = Amounts::default();
+                for container in containers {
+                    used.add(&container.granted());
+                }
+                (containers.len() as u64, used)
+            })
+            .await?;
         budget::counts("containers", scope.budget.containers, count, 1)?;
         for resource in RESOURCES {
             budget::fits(resource, &scope.budget, &used, &granted)?;
@@ -93,7 +83,12 @@ impl ScopedRequest<'_> {
         let labels = container
             .get("Config")
             .and_then(|config| config.get("Labels"));
-        budget::lowers(&body, budget, &stamped(labels)).map_err(Halt::Budget)
+        let label = |resource: Resource| labels?.get(resource.label())?.as_str()?.parse().ok();
+        let mut granted = Amounts::default();
+        for resource in RESOURCES {
+            granted.set(resource, label(resource));
+        }
+        budget::lowers(&body, budget, &granted).map_err(Halt::Budget)
     }
 
     /// Whether the owner may have one more network.
@@ -101,34 +96,63 @@ impl ScopedRequest<'_> {
         let Some(most) = view.client.scope.budget.networks else {
             return Ok(());
         };
-        let listed = view.listed("/networks", &[]).await?;
+        let listed = view.listed("/networks").await?;
         let used = listed.as_array().map_or(0, Vec::len) as u64;
         Ok(budget::counts("networks", Some(most), used, 1)?)
     }
 }
 
-/// How many volumes an owner has of those it may have: counted when the first one is to be made.
-#[derive(Clone, Copy, Debug, Default)]
+/// The volumes that an owner has of those it may have: listed once for a request, under the owner's lock.
+#[derive(Debug, Default)]
 pub(super) struct VolumeRoom {
-    used: Option<u64>,
+    own: Option<HashSet<String>>,
+    /// Those that will get a name when the container is made.
+    unnamed: u64,
 }
 
 impl VolumeRoom {
-    /// Takes one more.
-    pub(super) async fn take(&mut self, view: &OwnerView<'_>) -> Result<(), Halt> {
-        let Some(most) = view.client.scope.budget.volumes else {
+    /// The names of the owner's; `None` where nothing bounds them.
+    async fn own(&mut self, view: &OwnerView<'_>) -> Result<Option<&mut HashSet<String>>, Halt> {
+        if view.client.scope.budget.volumes.is_none() {
+            return Ok(None);
+        }
+        if self.own.is_none() {
+            let listed = view.listed("/volumes").await?;
+            let volumes = listed.get("Volumes").and_then(Value::as_array);
+            let names = volumes.into_iter().flatten().map(|v| text(v, "Name"));
+            self.own = Some(names.map(str::to_owned).collect());
+        }
+        Ok(self.own.as_mut())
+    }
+
+    /// Whether a volume of this name is the owner's, as far as the list that the budget needs says so.
+    pub(super) async fn has(&mut self, view: &OwnerView<'_>, name: &str) -> Result<bool, Halt> {
+        let own = self.own(view).await?;
+        Ok(own.is_some_and(|own| own.contains(name)))
+    }
+
+    /// Whether there is room for one more.
+    pub(super) async fn fits(&mut self, view: &OwnerView<'_>) -> Result<(), Halt> {
+        let unnamed = self.unnamed;
+        let most = view.client.scope.budget.volumes;
+        let Some(own) = self.own(view).await? else {
             return Ok(());
         };
-        let used = match self.used {
-            Some(used) => used,
-            None => {
-                let listed = view.listed("/volumes", &[]).await?;
-                let volumes = listed.get("Volumes").and_then(Value::as_array);
-                volumes.map_or(0, Vec::len) as u64
-            }
-        };
-        budget::counts("volumes", Some(most), used, 1)?;
-        self.used = Some(used + 1);
+        let used = unnamed.saturating_add(own.len() as u64);
+        Ok(budget::counts("volumes", most, used, 1)?)
+    }
+
+    /// Takes one more, which has no name yet.
+    pub(super) async fn take(&mut self, view: &OwnerView<'_>) -> Result<(), Halt> {
+        self.fits(view).await?;
+        self.unnamed += 1;
         Ok(())
+    }
+
+    /// One more has been made.
+    pub(super) fn made(&mut self, name: &str) {
+        if let Some(own) = &mut self.own {
+            own.insert(name.to_owned());
+        }
     }
 }

@@ -95,6 +95,11 @@ impl ScopedRequest<'_> {
                 || is_known
                 || self.is_as_drafted(view, &mut draft, &reply).await?;
             if is_done {
+                if reply.status == 201 {
+                    let id = parsed(&reply)?;
+                    let owner = view.client.owner.label();
+                    self.shared.made.learn(text(&id, "Id"), owner);
+                }
                 return Ok(draft.ghosts.put_back(reply));
             }
         }
@@ -218,8 +223,16 @@ impl ScopedRequest<'_> {
         let mut body = self.tree()?;
         stamp(&mut body["Labels"], view);
         let _lock = self.lock(view).await;
-        if view.client.scope.budget.volumes.is_some() && !self.exists(view, &body).await? {
-            VolumeRoom::default().take(view).await?;
+        let name = text(&body, "Name");
+        let mut room = VolumeRoom::default();
+        let is_new = name.is_empty() || !room.has(view, name).await?;
+        if is_new && let Err(full) = room.fits(view).await {
+            // One that exists costs nothing, and the engine's answer says whose it is.
+            let exists =
+                !name.is_empty() && !matches!(view.volume(name).await?, VolumeSight::Missing);
+            if !exists {
+                return Err(full);
+            }
         }
         let target = self.target("", &self.suffix());
         let reply = self.perform(target, body.to_string().into_bytes()).await?;
@@ -231,14 +244,6 @@ impl ScopedRequest<'_> {
             }
         }
         Ok(Course::Answer(reply))
-    }
-
-    /// Whether a volume that is to be made is there already, and costs nothing.
-    async fn exists(&self, view: &mut OwnerView<'_>, body: &Value) -> Result<bool, Halt> {
-        match text(body, "Name") {
-            "" => Ok(false),
-            name => Ok(!matches!(view.volume(name).await?, VolumeSight::Missing)),
-        }
     }
 
     async fn volume_call(

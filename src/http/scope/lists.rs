@@ -1,9 +1,9 @@
 //! Lists, prunes and events: narrowed by the engine itself, through the one `filters` parameter that goes on.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::ghost::Ghosts;
+use super::listed::made_alone;
 use super::objects::{parsed, reduce, written};
 use super::view::{OwnerView, text};
 use super::{Course, Halt, ObjectKind, ScopedRequest, Status};
@@ -14,7 +14,7 @@ use policy::scope::filters::ListFilters;
 use policy::scope::parameters::QueryPairs;
 
 impl ScopedRequest<'_> {
-    fn filters(query: &QueryPairs) -> Result<ListFilters, Halt> {
+    pub(super) fn filters(query: &QueryPairs) -> Result<ListFilters, Halt> {
         ListFilters::parse(query.get("filters"))
             .map_err(|e| Halt::Refused(Status::BadRequest, format!("filters: {e}")))
     }
@@ -54,11 +54,16 @@ impl ScopedRequest<'_> {
         }
         query.set("filters", &filters.to_json());
         let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
-        let reply = self.perform(target, Vec::new()).await?;
+        let mut reply = self.perform(target, Vec::new()).await?;
         if is_missing || reply.status != 200 {
             return Ok(Course::Answer(ghosts.put_back(reply)));
         }
-        Ok(Course::Answer(made_alone(view, reply)?))
+        let made = made_alone(view, &reply.body)
+            .map_err(|e| Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}")))?;
+        if let Some(body) = made {
+            reply.body = body;
+        }
+        Ok(Course::Answer(reply))
     }
 
     /// What is shared has no label of the owner's, so it comes by a second list.
@@ -107,7 +112,7 @@ impl ScopedRequest<'_> {
         filters.add("label", IMAGE_LABEL);
         query.set("filters", &filters.to_json());
         let query = Self::narrowed(&query, view)?;
-        Ok(Course::Retarget(self.target("", &query.to_suffix())))
+        Ok(Course::Events(self.target("", &query.to_suffix())))
     }
 
     /// Under the owner's lock, since a volume that was just made for a container is not used yet.
@@ -117,32 +122,12 @@ impl ScopedRequest<'_> {
         kind: ObjectKind,
     ) -> Result<Course, Halt> {
         let _lock = self.lock(view).await;
-        let query = self.query()?;
-        let mut query = Self::narrowed(&query, view)?;
         if kind == ObjectKind::Container {
-            Self::removes_own_alone(view).await?;
-            let mut filters = Self::filters(&query)?;
-            filters.add("label", IMAGE_LABEL);
-            query.set("filters", &filters.to_json());
+            return self.prune_containers(view).await;
         }
+        let query = Self::narrowed(&self.query()?, view)?;
         let target = self.target("", &query.to_suffix());
         Ok(Course::Answer(self.perform(target, Vec::new()).await?))
-    }
-
-    /// Whether nothing would be removed that has the owner's label of its image alone. The engine takes an object out that has all
-    /// labels of `label!`, so that what others made cannot be kept out by it.
-    async fn removes_own_alone(view: &OwnerView<'_>) -> Result<(), Halt> {
-        let listed = view.listed("/containers/json", &[("all", "1")]).await?;
-        let containers = listed.as_array().into_iter().flatten();
-        let is_in_doubt = containers.into_iter().any(|container| {
-            let labels = container.get("Labels").unwrap_or(&Value::Null);
-            labels.get(IMAGE_LABEL).is_some() && !view.made_listed(container)
-        });
-        if !is_in_doubt {
-            return Ok(());
-        }
-        let message = "somebody else runs an image that carries labels of yours; remove containers by their names";
-        Err(Halt::Refused(Status::Conflict, message.to_owned()))
     }
 
     /// Images and build caches are nobody's, so a prune removes none of them. It is answered, since `docker system prune` stops at
@@ -159,26 +144,6 @@ impl ScopedRequest<'_> {
             body: body.into_bytes(),
         })
     }
-}
-
-/// A list of containers without those that have the owner's label of their image. The others stay as the engine wrote them.
-fn made_alone(view: &OwnerView<'_>, mut reply: EngineReply) -> Result<EngineReply, Halt> {
-    let wrong = |e: serde_json::Error| {
-        Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}"))
-    };
-    let items: Vec<&RawValue> = serde_json::from_slice(&reply.body).map_err(wrong)?;
-    let mut kept = Vec::with_capacity(items.len());
-    for item in &items {
-        let container: Value = serde_json::from_str(item.get()).map_err(wrong)?;
-        if view.made_listed(&container) {
-            kept.push(item.get());
-        }
-    }
-    if kept.len() < items.len() {
-        let body = format!("[{}]\n", kept.join(","));
-        reply.body = body.into_bytes();
-    }
-    Ok(reply)
 }
 
 /// The objects in a list: networks come as an array, volumes in a member.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::budget::stamped;
-use super::view::text;
+use super::listed::containers;
 use crate::error;
 use crate::generation::Generation;
 use crate::http::shared::Shared;
@@ -15,7 +14,7 @@ use crate::observe::control::{OwnerAmounts, OwnerUse, Owners};
 use pki::identity::Identity;
 use policy::scope::budget::{Amounts, OwnerBudget, Resource};
 use policy::scope::parameters::encoded;
-use policy::scope::{IMAGE_LABEL, OWNER_LABEL, ObjectOwner, OwnedBy};
+use policy::scope::{OWNER_LABEL, ObjectOwner, OwnedBy};
 
 /// What of one owner was found.
 #[derive(Default)]
@@ -24,11 +23,6 @@ struct OwnerFound {
     containers: u64,
     volumes: u64,
     networks: u64,
-}
-
-/// What a container's labels say of its image.
-fn of_image(labels: Option<&Value>) -> Option<&str> {
-    labels.and_then(|labels| labels.get(IMAGE_LABEL)?.as_str())
 }
 
 /// Asks the engine for everything that has an owner. `live` are the clients that are connected: their roles say which budgets hold.
@@ -42,38 +36,36 @@ pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<Owners, St
         return Ok(Owners::default());
     };
     let mut found: BTreeMap<String, OwnerFound> = BTreeMap::new();
-    let lists = [
-        ("/containers/json?all=1&", ""),
-        ("/volumes?", "/Volumes"),
-        ("/networks?", ""),
-    ];
-    for (path, at) in lists {
-        let list = listed(shared, path).await?;
-        for item in list
-            .pointer(at)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            let labels = item.get("Labels");
-            let label = labels
-                .and_then(|labels| labels.get(OWNER_LABEL))
-                .and_then(Value::as_str);
-            let Some(owner) = label.and_then(|label| key.verified(label)) else {
+    let body = listed(shared, "/containers/json?all=1&").await?;
+    let list = containers(&body).map_err(|e| format!("the engine's answer: {e}"))?;
+    for container in &list {
+        let owner = container.owner().and_then(|label| key.verified(label));
+        let made = owner
+            .filter(|owner| owner.made(container.owner(), container.of_image(), container.image()));
+        if let Some(owner) = made {
+            let owner = found.entry(owner.value().to_owned()).or_default();
+            owner.containers += 1;
+            owner.granted.add(&container.granted());
+        }
+    }
+    for (path, at) in [("/volumes?", "/Volumes"), ("/networks?", "")] {
+        let list: Value = serde_json::from_slice(&listed(shared, path).await?)
+            .map_err(|e| format!("the engine's answer: {e}"))?;
+        let items = list.pointer(at).and_then(Value::as_array);
+        for item in items.into_iter().flatten() {
+            let label = item
+                .get("Labels")
+                .and_then(|labels| labels.get(OWNER_LABEL));
+            let owner = label
+                .and_then(Value::as_str)
+                .and_then(|label| key.verified(label));
+            let Some(owner) = owner else {
                 continue;
             };
-            let is_container = path.starts_with("/containers/");
-            if is_container && !owner.made(label, of_image(labels), text(item, "ImageID")) {
-                continue;
-            }
             let owner = found.entry(owner.value().to_owned()).or_default();
-            match path.as_bytes().get(1) {
-                Some(b'c') => {
-                    owner.containers += 1;
-                    owner.granted.add(&stamped(labels));
-                }
-                Some(b'v') => owner.volumes += 1,
-                _ => owner.networks += 1,
+            match at {
+                "" => owner.networks += 1,
+                _ => owner.volumes += 1,
             }
         }
     }
@@ -102,14 +94,14 @@ pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<Owners, St
     })
 }
 
-async fn listed(shared: &Shared, path: &str) -> Result<Value, String> {
+async fn listed(shared: &Shared, path: &str) -> Result<Vec<u8>, String> {
     let filters = encoded(&format!("{{\"label\":{{\"{OWNER_LABEL}\":true}}}}"));
     let target = format!("{path}filters={filters}");
     let mut room = Reservation::new(&shared.pending_bodies);
     let asked = shared.upstream.get(&target, Some(&mut room)).await;
     let (status, body) = asked.map_err(|e| error::report(&e))?;
     match status {
-        200 => serde_json::from_slice(&body).map_err(|e| format!("the engine's answer: {e}")),
+        200 => Ok(body),
         status => Err(format!("the engine answered {status}")),
     }
 }

@@ -94,11 +94,8 @@ impl<'v> OwnerView<'v> {
         name: &str,
     ) -> Result<Option<SeenObject>, LookupError> {
         let target = format!("/containers/{}/json", encoded(name));
-        let mut found = self.inspected(&target, "Id").await?.filter(|found| {
-            let config = found.tree.get("Config");
-            let labels = config.and_then(|config| config.get("Labels"));
-            self.made(labels, text(&found.tree, "Image"))
-        });
+        let mut found = self.inspected(&target, "Id").await?;
+        found = found.filter(|found| self.made_it(found));
         if found.is_none() && may_be_prefix(name) {
             let ids = self.own_containers().await?;
             found = match only(&ids, name) {
@@ -110,6 +107,8 @@ impl<'v> OwnerView<'v> {
             };
         }
         Ok(found.map(|found| {
+            let owner = self.client.owner.label();
+            self.shared.made.learn(&found.id, owner);
             self.own.push(found.id.clone());
             SeenObject {
                 is_own: true,
@@ -124,6 +123,28 @@ impl<'v> OwnerView<'v> {
             return Ok(Some(name.to_owned()));
         }
         Ok(self.container(name).await?.map(|found| found.id))
+    }
+
+    /// Whether the owner made the container with this full id, as far as that can be told of one that is gone.
+    pub(super) async fn has_made(&mut self, id: &str) -> Result<bool, LookupError> {
+        let owner = self.client.owner.label();
+        if self.shared.made.knows(id, owner) {
+            return Ok(true);
+        }
+        let found = self
+            .inspected(&format!("/containers/{id}/json"), "Id")
+            .await?;
+        let is_made = found.is_some_and(|found| found.id == id && self.made_it(&found));
+        if is_made {
+            self.shared.made.learn(id, owner);
+        }
+        Ok(is_made)
+    }
+
+    fn made_it(&self, found: &SeenObject) -> bool {
+        let config = found.tree.get("Config");
+        let labels = config.and_then(|config| config.get("Labels"));
+        self.made(labels, text(&found.tree, "Image"))
     }
 
     /// The exec instance of an id, and the container it is in, if that is the owner's.
@@ -152,7 +173,7 @@ impl<'v> OwnerView<'v> {
         if !may_be_prefix(name) {
             return Ok(None);
         }
-        let listed = self.listed("/networks", &[]).await?;
+        let listed = self.listed("/networks").await?;
         let ids = ids(&listed);
         Ok(match only(&ids, name) {
             Some(id) => {
@@ -179,20 +200,6 @@ impl<'v> OwnerView<'v> {
         })
     }
 
-    /// The full ids of all containers of the owner's.
-    pub(super) async fn own_containers(&self) -> Result<Vec<String>, LookupError> {
-        let mut listed = self.listed("/containers/json", &[("all", "1")]).await?;
-        if let Some(containers) = listed.as_array_mut() {
-            containers.retain(|container| self.made_listed(container));
-        }
-        Ok(ids(&listed))
-    }
-
-    /// Whether a container of a list is one that the owner made.
-    pub(super) fn made_listed(&self, container: &Value) -> bool {
-        self.made(container.get("Labels"), text(container, "ImageID"))
-    }
-
     /// Whether a container with these labels is one that the owner made, and not one that has them of its image.
     fn made(&self, labels: Option<&Value>, image: &str) -> bool {
         let label = |key: &str| labels.and_then(|labels| labels.get(key)?.as_str());
@@ -200,12 +207,18 @@ impl<'v> OwnerView<'v> {
         owner.made(label(OWNER_LABEL), label(IMAGE_LABEL), image)
     }
 
-    /// A list of the owner's objects.
-    pub(super) async fn listed(
+    /// A list of the owner's networks or volumes.
+    pub(super) async fn listed(&self, path: &str) -> Result<Value, LookupError> {
+        let (status, body) = self.asked_for(path, &[]).await?;
+        serde_json::from_slice(&body).map_err(|_| LookupError::Answer(status))
+    }
+
+    /// The engine's list of the objects with the owner's label.
+    pub(super) async fn asked_for(
         &self,
         path: &str,
         parameters: &[(&str, &str)],
-    ) -> Result<Value, LookupError> {
+    ) -> Result<(u16, Vec<u8>), LookupError> {
         let mut filters = ListFilters::default();
         filters.add("label", &self.client.owner.filter());
         let mut target = format!("{path}?filters={}", encoded(&filters.to_json()));
@@ -215,7 +228,7 @@ impl<'v> OwnerView<'v> {
         let mut room = Reservation::new(&self.shared.pending_bodies);
         let (status, body) = self.shared.upstream.get(&target, Some(&mut room)).await?;
         match status {
-            200 => serde_json::from_slice(&body).map_err(|_| LookupError::Answer(status)),
+            200 => Ok((status, body)),
             status => Err(LookupError::Answer(status)),
         }
     }

@@ -70,6 +70,9 @@ impl<'a> Session<'a> {
                 ready.out.retarget(&target);
                 None
             }
+            Ok(Course::Events(target)) => {
+                Some(Box::pin(self.events(&client, ready, &target)).await)
+            }
             Ok(Course::Answer(reply)) | Err(Halt::Answer(reply)) => {
                 ready.record.answered(sent, Some(Instant::now()));
                 Some(self.answer(ready, reply).await)
@@ -114,13 +117,13 @@ impl<'a> Session<'a> {
         self.refuse_ready(ready, decide::refusal(denied)).await
     }
 
-    async fn refuse_ready(&mut self, ready: &mut Ready<'a>, refusal: Refusal) -> After {
+    pub(super) async fn refuse_ready(&mut self, ready: &mut Ready<'a>, refusal: Refusal) -> After {
         let is_head = ready.record.method == "HEAD";
         Box::pin(self.finish_refused(refusal, is_head, &ready.body, &mut ready.record)).await
     }
 
     /// Sends an answer that the gate has in its hands, once the authorization plugin has seen it.
-    async fn answer(&mut self, ready: &mut Ready<'a>, reply: EngineReply) -> After {
+    pub(super) async fn answer(&mut self, ready: &mut Ready<'a>, reply: EngineReply) -> After {
         if let Some(authorization) = self.authorization.take() {
             let head = respond::head(&reply, false, None);
             let framing = Framing::length(reply.body.len() as u64);

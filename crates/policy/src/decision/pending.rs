@@ -179,7 +179,7 @@ impl<'p> Pending<'p> {
         let limits = self.role.limits.as_ref()?;
         let refused = self.findings.refused()?;
         let allowed = grant::allowed(limits, refused);
-        let grant = grant::line(refused, &self.role.name);
+        let grant = grant::line_in(refused, self.role);
         let (rule, detail) = (refused.rule(), refused.to_string());
         let status = if self.findings.is_in_doubt() {
             DenialStatus::BadGateway

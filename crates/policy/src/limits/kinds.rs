@@ -116,9 +116,17 @@ words! {
     Fields;
 }
 
+/// An item of a list of texts; an empty one would fit nothing that has a name.
+fn named(text: &str, expected: &str) -> Result<String, ValueProblem> {
+    match text.is_empty() {
+        true => Err(expected.into()),
+        false => Ok(text.to_owned()),
+    }
+}
+
 impl AnyLimit for Words {
     fn read(&mut self, from: &mut Values<'_, '_>) {
-        self.0 = from.each(|text| Ok(text.to_owned()));
+        self.0 = from.each(|text| named(text, "expected a name; an empty list lets nothing pass"));
     }
 
     fn admits(&self, power: &Power) -> bool {
@@ -136,7 +144,12 @@ impl AnyLimit for Words {
 
 impl AnyLimit for Globs {
     fn read(&mut self, from: &mut Values<'_, '_>) {
-        self.0 = from.each(|text| Ok(text.to_owned()));
+        self.0 = from.each(|text| {
+            named(
+                text,
+                "expected a name in which `*` is any text; an empty list lets nothing pass",
+            )
+        });
     }
 
     fn admits_everything(&self) -> bool {

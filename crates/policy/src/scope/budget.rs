@@ -6,6 +6,7 @@ use std::fmt;
 
 use docker_api::json::Value;
 
+use crate::grant::option_for;
 use crate::read::resources::{Most, Resources, beside};
 
 /// What is counted of containers, in the order of messages.
@@ -214,10 +215,15 @@ pub fn granted(
             Most::Of(amount) => amounts.set(resource, Some(amount)),
             _ if budget.granted.get(resource).is_none() => {}
             _ => {
-                return Err(format!(
+                let mut text = format!(
                     "HostConfig.{}: expected a limit, since all of an owner's are summed",
                     part.field
-                ));
+                );
+                if let Some(option) = option_for(resource.name(), part.field) {
+                    let name = resource.name();
+                    text += &format!("; name one with {option}, or give the role default.{name}");
+                }
+                return Err(text);
             }
         }
     }

@@ -58,6 +58,21 @@ impl ListFilters {
         values.insert(value.to_owned(), true);
     }
 
+    /// Whether a key is there, with values or without.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Whether labels have all values of a key, as the engine compares them: `name` or `name=value`. True of a key without values.
+    #[must_use]
+    pub fn match_labels<'l>(&self, key: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        self.values(key).all(|value| match value.split_once('=') {
+            Some((name, value)) => label(name) == Some(value),
+            None => label(value).is_some(),
+        })
+    }
+
     /// The values of a key.
     pub fn values(&self, key: &str) -> impl Iterator<Item = &str> {
         let values = self.0.get(key).into_iter().flatten();

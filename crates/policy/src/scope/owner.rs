@@ -1,5 +1,6 @@
 //! Who owns what a client creates, and the label that says so.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -169,6 +170,41 @@ impl ObjectOwner {
     #[must_use]
     pub fn filter(&self) -> String {
         format!("{OWNER_LABEL}={}", self.label)
+    }
+}
+
+/// Tells what an owner made in a list of containers. Most are of a few images, and each image's label is made once.
+#[derive(Debug)]
+pub struct MadeBy<'o> {
+    owner: &'o ObjectOwner,
+    of_images: HashMap<String, String>,
+}
+
+impl<'o> MadeBy<'o> {
+    /// For the containers of `owner`.
+    #[must_use]
+    pub fn new(owner: &'o ObjectOwner) -> MadeBy<'o> {
+        MadeBy {
+            owner,
+            of_images: HashMap::new(),
+        }
+    }
+
+    /// What [`ObjectOwner::made`] says.
+    pub fn made(&mut self, owner: Option<&str>, of_image: Option<&str>, image: &str) -> bool {
+        let (Some(owner), Some(of_image)) = (owner, of_image) else {
+            return false;
+        };
+        if owner != self.owner.label {
+            return false;
+        }
+        if let Some(known) = self.of_images.get(image) {
+            return known == of_image;
+        }
+        let made = self.owner.of_image(image);
+        let is_made = made == of_image;
+        self.of_images.insert(image.to_owned(), made);
+        is_made
     }
 }
 

@@ -134,23 +134,35 @@ impl ScopedRequest<'_> {
         name: &str,
         mut volume: Value,
     ) -> Result<(), Halt> {
-        match view.volume(name).await? {
-            VolumeSight::Seen(_) => return Ok(()),
-            VolumeSight::Taken => return Err(taken(name)),
-            VolumeSight::Missing => {}
+        if draft.room.has(view, name).await? {
+            return Ok(());
         }
-        draft.room.take(view).await?;
+        // Where the list says that it is not the owner's, making it says whose it is.
+        let is_listed = view.client.scope.budget.volumes.is_some();
+        let fits = draft.room.fits(view).await;
+        if !is_listed || fits.is_err() || view.client.scope.shares_volume(name) {
+            match view.volume(name).await? {
+                VolumeSight::Seen(_) => return Ok(()),
+                VolumeSight::Taken => return Err(taken(name)),
+                VolumeSight::Missing => {}
+            }
+        }
+        fits?;
         volume["Name"] = json!(name);
         stamp(&mut volume["Labels"], view);
         let reply = self
             .volume_call("POST", None, volume.to_string().into_bytes())
             .await?;
-        if reply.status != 201 {
-            return Err(Halt::Answer(reply));
+        match reply.status {
+            201 => {}
+            // Somebody else's, of another driver.
+            409 => return Err(taken(name)),
+            _ => return Err(Halt::Answer(reply)),
         }
         if !view.is_own(parsed(&reply)?.get("Labels")) {
             return Err(taken(name));
         }
+        draft.room.made(name);
         draft.made.push(name.to_owned());
         Ok(())
     }
