@@ -316,29 +316,6 @@ fn check_prints_json() {
 }
 
 #[test]
-fn check_says_that_a_scope_needs_a_key_file() {
-    let desk = Desk::new();
-    let scoped = POLICY.replace("[role.team]", "[role.team]\nscope = \"own\"");
-    let scoped = scoped.replace("images =", "tags = [\"t/**\"]\nimages =");
-    desk.file("scoped.toml", &scoped);
-    let note = "note: role team has a scope, so `serve` needs owner-key";
-    for (file, is_scoped) in [("policy.toml", false), ("scoped.toml", true)] {
-        let text = desk
-            .run(&format!("check {file}"), "")
-            .expect("a policy")
-            .text;
-        assert_eq!(text.contains(note), is_scoped, "{text}");
-        let json = desk
-            .run(&format!("check {file} --json"), "")
-            .expect("a policy")
-            .text;
-        let said: Value = serde_json::from_str(&json).expect("JSON");
-        let needs = said["needs"].as_array().expect("a list");
-        assert_eq!(needs.contains(&"owner-key".into()), is_scoped, "{said}");
-    }
-}
-
-#[test]
 fn check_prints_the_faults_of_a_file_as_json_too() {
     let desk = Desk::new();
     desk.file(

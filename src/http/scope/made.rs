@@ -9,11 +9,11 @@ const MOST: usize = 8192;
 /// Who made a container, by its full id.
 #[derive(Debug, Default)]
 pub struct MadeContainers {
-    known: Mutex<Known>,
+    known: Mutex<MadeBook>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct MadeBook {
     owners: HashMap<Arc<str>, Arc<str>>,
     /// The ids in the order in which they came.
     ids: VecDeque<Arc<str>>,

@@ -93,18 +93,18 @@ impl<'v> OwnerView<'v> {
         &mut self,
         name: &str,
     ) -> Result<Option<SeenObject>, LookupError> {
-        let target = format!("/containers/{}/json", encoded(name));
-        let mut found = self.inspected(&target, "Id").await?;
-        found = found.filter(|found| self.made_it(found));
+        let mut found = None;
+        if !is_prefix(name) {
+            let target = format!("/containers/{}/json", encoded(name));
+            found = self.inspected(&target, "Id").await?;
+            found = found.filter(|found| self.made_it(found));
+        }
         if found.is_none() && may_be_prefix(name) {
             let ids = self.own_containers().await?;
-            found = match only(&ids, name) {
-                Some(id) => {
-                    self.inspected(&format!("/containers/{id}/json"), "Id")
-                        .await?
-                }
-                None => None,
-            };
+            if let Some(id) = only(&ids, name) {
+                let target = format!("/containers/{id}/json");
+                found = self.inspected(&target, "Id").await?;
+            }
         }
         Ok(found.map(|found| {
             let owner = self.client.owner.label();
@@ -164,7 +164,8 @@ impl<'v> OwnerView<'v> {
     /// The network that a name, an id or the beginning of one means.
     pub(super) async fn network(&mut self, name: &str) -> Result<Option<SeenObject>, LookupError> {
         let target = format!("/networks/{}", encoded(name));
-        if let Some(found) = self.inspected(&target, "Id").await? {
+        let asks = !is_prefix(name) || self.client.scope.shares_network(name);
+        if asks && let Some(found) = self.inspected(&target, "Id").await? {
             let is_own = self.is_own(found.tree.get("Labels"));
             if is_own || self.client.scope.shares_network(&found.name) {
                 return Ok(Some(SeenObject { is_own, ..found }));
@@ -265,6 +266,9 @@ impl<'v> OwnerView<'v> {
     }
 }
 
+/// Digits from which on a name that is hexadecimal is refused in a scope.
+const LEAST_ID: usize = 4;
+
 /// The text of a member; empty if it has none.
 pub(super) fn text<'t>(tree: &'t Value, key: &str) -> &'t str {
     tree.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -273,7 +277,13 @@ pub(super) fn text<'t>(tree: &'t Value, key: &str) -> &'t str {
 /// Whether a text may be the beginning of an id. The engine compares them as they are written.
 fn may_be_prefix(name: &str) -> bool {
     let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(digit)
+    (1..64).contains(&name.len()) && name.bytes().all(digit)
+}
+
+/// Whether it is the beginning of an id and nothing else: no object of an owner's has such a name. The engine is not asked about it,
+/// since the time of its answer would tell whether another's id begins so.
+fn is_prefix(name: &str) -> bool {
+    may_be_prefix(name) && name.len() >= LEAST_ID
 }
 
 /// The one id that begins so.

@@ -1,6 +1,7 @@
 //! Cases of `policy test` that say who made what a request names.
 
-use super::Desk;
+use super::{Desk, POLICY};
+use serde_json::Value;
 
 #[test]
 fn a_case_says_who_made_what_the_request_names() {
@@ -44,5 +45,28 @@ fn a_case_says_who_made_what_the_request_names() {
     ] {
         desk.file("odd.jsonl", odd);
         assert!(desk.run("test own.toml odd.jsonl", "").is_err(), "{odd}");
+    }
+}
+
+#[test]
+fn check_says_that_a_scope_needs_a_key_file() {
+    let desk = Desk::new();
+    let scoped = POLICY.replace("[role.team]", "[role.team]\nscope = \"own\"");
+    let scoped = scoped.replace("images =", "tags = [\"t/**\"]\nimages =");
+    desk.file("scoped.toml", &scoped);
+    let note = "note: role team has a scope, so `serve` needs owner-key";
+    for (file, is_scoped) in [("policy.toml", false), ("scoped.toml", true)] {
+        let text = desk
+            .run(&format!("check {file}"), "")
+            .expect("a policy")
+            .text;
+        assert_eq!(text.contains(note), is_scoped, "{text}");
+        let json = desk
+            .run(&format!("check {file} --json"), "")
+            .expect("a policy")
+            .text;
+        let said: Value = serde_json::from_str(&json).expect("JSON");
+        let needs = said["needs"].as_array().expect("a list");
+        assert_eq!(needs.contains(&"owner-key".into()), is_scoped, "{said}");
     }
 }

@@ -13,6 +13,10 @@ pub(crate) fn cases() -> Vec<Case> {
             "policy_scope_budget_race__sixteen_creates_and_one_place",
             race,
         ),
+        Case::new(
+            "policy_scope_budget_kinds__creates_of_all_kinds_at_once",
+            kinds,
+        ),
     ]
 }
 
@@ -231,6 +235,66 @@ fn race(suite: &Suite, name: &str) -> Verdict {
         owners
             .alice
             .ok("docker rm -f $(docker ps -aq) >/dev/null")?;
+    }
+    owners.finish()
+}
+
+/// All ways to a volume, a network and memory at once: what comes of them is within the budget, and what would fit is taken.
+fn kinds(suite: &Suite, name: &str) -> Verdict {
+    let owners = Owners::start(
+        suite,
+        name,
+        "[role.own.shared]\nnetworks = [\"none\"]\n[role.own.budget]\nvolumes = 2\nnetworks = 1\nmemory = \"64MiB\"\n[role.own.default]\nmemory = \"16MiB\"\n",
+    )?;
+    let create = "/v1.45/containers/create";
+    let alice = &owners.alice;
+    let named = |at: usize| format!("{}-{at}", alice.prefix);
+    for _ in 0..3 {
+        let ask = |at: usize| match at % 6 {
+            0 => answered(alice, "POST", create, &body(r#","Binds":["/a"]"#)),
+            1 => answered(
+                alice,
+                "POST",
+                create,
+                &body(&format!(r#","Binds":["{}:/a"]"#, named(at))),
+            ),
+            2 => answered(alice, "POST", "/volumes/create", "{}"),
+            3 => answered(
+                alice,
+                "POST",
+                "/volumes/create",
+                &format!(r#"{{"Name":"{}"}}"#, named(at)),
+            ),
+            4 => answered(
+                alice,
+                "POST",
+                "/networks/create",
+                &format!(r#"{{"Name":"{}"}}"#, named(at)),
+            ),
+            _ => answered(alice, "POST", create, &body(r#","Memory":33554432"#)),
+        };
+        let asked = thread::scope(|scope| {
+            let asked: Vec<_> = (0..24).map(|at| scope.spawn(move || ask(at))).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, Verdict<(u16, String)>>| {
+                let joined = thread.join();
+                joined.unwrap_or_else(|_| Err("a thread panicked".into()))
+            };
+            asked.into_iter().map(join).collect::<Verdict<Vec<_>>>()
+        })?;
+        ensure!(
+            asked.iter().all(|(status, _)| matches!(status, 201 | 403)),
+            "{asked:?}"
+        );
+        let have = alice.ok(
+            "docker volume ls -q | wc -l; docker network ls -q --filter driver=bridge | wc -l",
+        )?;
+        ensure!(have == "2\n1", "volumes and networks: {have}, {asked:?}");
+        let memory = alice.ok(
+            "docker inspect -f '{{.HostConfig.Memory}}' $(docker ps -aq) | awk '{ sum += $1 } END { print sum / 1048576 }'",
+        )?;
+        let memory: u64 = memory.parse().map_err(|_| format!("memory: {memory}"))?;
+        ensure!(memory <= 64, "memory: {memory} MiB, {asked:?}");
+        alice.ok("docker rm -fv $(docker ps -aq) >/dev/null; docker volume prune -af >/dev/null; docker network prune -f >/dev/null")?;
     }
     owners.finish()
 }

@@ -83,15 +83,18 @@ fn look_ups(suite: &Suite, name: &str) -> Verdict {
     }
     let named = |host: &str| body(&host.replace("NAME", &alice.prefix));
     let binds = named(r#","Binds":["NAME-a:/a","NAME-b:/b"]"#);
+    let volume = format!(r#"{{"Name":"{}-d"}}"#, alice.prefix);
     let mounts = named(r#","Mounts":[{"Type":"volume","Source":"NAME-a","Target":"/a"}]"#);
-    // A list asks once. A create asks for the image and for what the owner has, and once for each object it names; making volumes
-    // asks for the volumes that there are.
+    // A list asks once. A create asks for the image and for what the owner has, and once for each object it names; where volumes
+    // have a budget, once for all that are named.
     for (method, target, body, more) in [
         ("GET", "/v1.45/containers/json?all=1", String::new(), 0),
         ("GET", "/v1.45/events?until=1", String::new(), 0),
         ("POST", CREATE, body(""), 2),
-        ("POST", CREATE, binds.clone(), 2 + 2 + 1),
-        ("POST", CREATE, binds, 2 + 2),
+        ("POST", CREATE, binds.clone(), 2 + 1),
+        ("POST", CREATE, binds, 2 + 1),
+        ("POST", CREATE, named(r#","Binds":["/c"]"#), 2 + 1),
+        ("POST", "/v1.45/volumes/create", volume, 1),
         ("POST", CREATE, mounts, 2 + 1),
     ] {
         let (status, asked) = asked(&tap, alice, method, target, &body)?;
