@@ -118,6 +118,7 @@ fn shared() -> Shared {
         pending_bodies: Arc::new(MemoryBudget::new(64 << 20)),
         builds: Default::default(),
         owners: Default::default(),
+        made: Default::default(),
         metrics: Arc::default(),
         draining: Default::default(),
         generation: Current::new(Generation::clone(&GENERATION)),
