@@ -65,6 +65,9 @@ impl Companion {
         for san in &enroll.sans {
             command.args(["--san", san, "--server-san", san]);
         }
+        if let Some(path) = &enroll.config {
+            command.arg("--config").arg(path);
+        }
         let account = config
             .user
             .as_ref()

@@ -232,6 +232,13 @@ pub fn certificates(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
     if let Err(fault) = built {
         findings.extend(fault.findings());
     }
+    findings.extend(paths.unread_list().map(|list| {
+        let list = list.display();
+        Finding::warning(format!(
+            "{list} lies beside the CA and is not read: what it revokes is let in"
+        ))
+        .hint(format!("name it: --tlscrl {list}"))
+    }));
     findings
 }
 

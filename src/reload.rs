@@ -177,7 +177,10 @@ impl Reloader {
         };
         self.changing = None;
         match found {
-            FoundFiles::Unchanged => Ok(Reloaded::default()),
+            FoundFiles::Unchanged => Ok(Reloaded {
+                unread_list: self.config.tls_paths().unread_list(),
+                ..Reloaded::default()
+            }),
             FoundFiles::Changing(digest) => {
                 self.changing = Some(digest);
                 Ok(Reloaded::default())
@@ -241,6 +244,7 @@ impl Reloader {
             changed,
             next_start: next_start.into_iter().map(str::to_owned).collect(),
             cut,
+            unread_list: self.config.tls_paths().unread_list(),
         }
     }
 

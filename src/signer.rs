@@ -8,6 +8,7 @@ mod answer;
 mod cas;
 mod desk;
 mod external;
+mod figures;
 mod http;
 mod listen;
 mod mirror;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::listener;
 use desk::Desk;
+pub use desk::LIST_DAYS;
 pub use external::ExternalCa;
 pub use mirror::Mirror;
 pub use oidc::TrustedIssuers;
@@ -58,6 +60,8 @@ pub struct SignerOptions {
     pub passphrase: Passphrase,
     /// A CA whose key is elsewhere, in place of the directory's.
     pub external: Option<ExternalCa>,
+    /// The file that gets the metrics.
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// What `dockgate invite` has to know of a signer.
@@ -67,6 +71,9 @@ pub struct SignerAbout {
     pub address: String,
     /// The names in its certificate.
     pub names: Vec<String>,
+    /// Whether a command signs for the CA, so that revocation lists come from elsewhere.
+    #[serde(default)]
+    pub elsewhere: bool,
 }
 
 impl SignerAbout {
@@ -150,6 +157,7 @@ impl Signer {
         let about = SignerAbout {
             address: address.to_string(),
             names: names.iter().map(ToString::to_string).collect(),
+            elsewhere: options.external.is_some(),
         };
         let desk = Desk::open(options, names)?;
         about.write(desk.dir())?;
@@ -181,6 +189,7 @@ impl Signer {
         tokio::select! {
             () = shutdown => Ok(()),
             () = upkeep::run(self.desk.clone()) => Ok(()),
+            () = figures::keep(self.desk.clone()) => Ok(()),
             () = listen::accept(listener, self.desk) => Ok(()),
         }
     }

@@ -6,7 +6,6 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::number::days;
-use pki::CRL_DAYS;
 use pki::key::KeyType;
 
 /// The names of the kinds of key, from the one list of them.
@@ -95,9 +94,9 @@ pub struct Allow {
     /// Which CA signs the list.
     #[command(flatten)]
     pub ca: CaArgs,
-    /// Days until the list expires
-    #[arg(long, value_parser = days, value_name = "N", default_value_t = CRL_DAYS)]
-    pub crl_days: u32,
+    /// Days until the list expires (default: 60, and 7 beside a signer)
+    #[arg(long, value_parser = days, value_name = "N")]
+    pub crl_days: Option<u32>,
 }
 
 /// `certs rollover`
@@ -349,9 +348,9 @@ pub struct Revoke {
     /// Why
     #[arg(long, value_enum, default_value_t)]
     pub reason: Reason,
-    /// Days until the revocation list expires
-    #[arg(long, value_parser = days, value_name = "N", default_value_t = CRL_DAYS)]
-    pub crl_days: u32,
+    /// Days until the revocation list expires (default: 60, and 7 beside a signer)
+    #[arg(long, value_parser = days, value_name = "N")]
+    pub crl_days: Option<u32>,
 }
 
 /// `certs crl`
@@ -360,9 +359,9 @@ pub struct Crl {
     /// Which CA signs.
     #[command(flatten)]
     pub ca: CaArgs,
-    /// Days until the revocation list expires
-    #[arg(long, value_parser = days, value_name = "N", default_value_t = CRL_DAYS)]
-    pub days: u32,
+    /// Days until the revocation list expires (default: 60, and 7 beside a signer)
+    #[arg(long, value_parser = days, value_name = "N")]
+    pub days: Option<u32>,
 }
 
 /// `certs bundle`

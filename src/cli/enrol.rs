@@ -72,6 +72,9 @@ pub struct SignerArgs {
     /// File whose first line is the passphrase of the CA key; without it a terminal is asked
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+    /// File that gets metrics every 15 seconds, for the textfile collector of Prometheus' node exporter
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
     /// trace, debug, info, warn or error
     #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,

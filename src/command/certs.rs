@@ -4,9 +4,11 @@ use std::path::Path;
 
 use crate::cli::certs::{CaArgs, CertsArgs, CertsCommand};
 use crate::command::output::{Exit, Failure, Output};
+use crate::signer::{LIST_DAYS, SignerAbout};
 use pki::{
-    Certificate, CertsError, Passphrase,
+    CRL_DAYS, Certificate, CertsError, Passphrase,
     issue::Authority,
+    requester::LeafSigner,
     rollover::Authorities,
     san::{self, San},
     store::{Grant, Paths},
@@ -62,8 +64,39 @@ fn authorities(args: &CaArgs, paths: &Paths) -> Result<Authorities, CertsError> 
                 paths.option()
             ),
         )),
+        _ if is_elsewhere(paths)? => {
+            Authority::elsewhere(&paths.ca, Box::new(NoSigner)).map(Authorities::alone)
+        }
         _ => Authorities::load(paths, &passphrase),
     }
+}
+
+/// Whether a command signs for the CA of a directory, as its signer has said.
+fn is_elsewhere(paths: &Paths) -> Result<bool, CertsError> {
+    let about = SignerAbout::read(&paths.dir)?;
+    Ok(!paths.ca_key.is_file() && about.is_some_and(|it| it.elsewhere))
+}
+
+/// Signs nothing, where only a signer's command can.
+#[derive(Debug)]
+struct NoSigner;
+
+impl LeafSigner for NoSigner {
+    fn sign(&self, _: &Certificate, _: &[u8]) -> Result<Vec<u8>, CertsError> {
+        Err(CertsError::refused(
+            "the CA's key is elsewhere, and only the signer has the command that signs with it",
+            "make an invitation with `dockgate invite`",
+        ))
+    }
+}
+
+/// How many days a revocation list is good for: with a signer beside it as many as the signer's own.
+fn list_days(asked: Option<u32>, paths: &Paths) -> Result<u32, CertsError> {
+    let signer = SignerAbout::read(&paths.dir)?.is_some();
+    Ok(asked.unwrap_or(match signer {
+        true => LIST_DAYS,
+        false => CRL_DAYS,
+    }))
 }
 
 /// The names of a server, those given and the loopback ones, or this host's; and the grant that goes with them.

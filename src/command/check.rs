@@ -30,9 +30,13 @@ use crate::error::{FileUse, file_hint};
 use crate::finding::{Finding, Severity};
 use crate::generation;
 use crate::net;
+use crate::signer::TrustedIssuers;
+use enroll::rules::SignerFigures;
 use pki::Validity;
 use pki::crl::IssuedList;
-use text::escape;
+use pki::index::Index;
+use pki::store::{Paths, inspect_file};
+use text::{counted, escape};
 
 pub(crate) use addresses::Running;
 
@@ -131,6 +135,24 @@ pub(crate) fn signing(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
                 .hint("start as root with user = \"dockgate\", or leave unsafe-no-cage out"),
         });
     }
+    found.extend(config.enroll.iter().filter_map(|it| members(&it.dir, now)));
+    let rules = config.enroll.as_ref().and_then(|it| it.config.as_ref());
+    // The signer keeps the rights that the gate gives up.
+    if let Some(path) = rules.filter(|_| config.user.is_none()) {
+        found.push(match TrustedIssuers::read(path) {
+            Ok(_) => Finding::ok(format!(
+                "the signer can use the rules of {}",
+                path.display()
+            )),
+            Err(fault) => Finding {
+                hint: fault.hint().map(Into::into),
+                ..Finding::fatal(format!(
+                    "the signer cannot use its configuration: {}",
+                    crate::error::report(&fault)
+                ))
+            },
+        });
+    }
     if let Some(gate) = &config.enrolled {
         found.push(match IssuedList::read(&gate.dir.join("trust/crl.pem")) {
             Err(error) => Finding::warning(format!(
@@ -138,8 +160,52 @@ pub(crate) fn signing(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
             )),
             Ok(list) => until(list.validity(), now),
         });
+        found.extend(overdue(&gate.dir, now));
     }
     found
+}
+
+/// Who has joined, who is invited, and who has not renewed; nothing where the index cannot be read.
+fn members(dir: &Path, now: OffsetDateTime) -> Option<Finding> {
+    let index = Index::read(&Paths::of(dir).index).ok()?;
+    let figures = SignerFigures::of(&index, now);
+    let members: usize = figures.members.values().sum();
+    let text = format!(
+        "{} of the signer and {} open",
+        counted(members, "member"),
+        counted(figures.open_invitations, "invitation")
+    );
+    if figures.overdue.is_empty() {
+        return Some(Finding::ok(text));
+    }
+    let names = figures
+        .overdue
+        .iter()
+        .map(|it| format!("{} ends {}", it.name, it.not_after));
+    let text = format!(
+        "{text}; {} not renewed in time",
+        counted(figures.overdue.len(), "certificate")
+    );
+    let finding =
+        Finding::warning(text).hint("run `dockgate renew` where each is used, and see its timer");
+    Some(finding.details(names.take(8)))
+}
+
+/// That the certificate of an enrolled gate was not renewed although it was due long ago.
+fn overdue(dir: &Path, now: OffsetDateTime) -> Option<Finding> {
+    let (_, own) = inspect_file(&dir.join("gate/cert.pem")).ok()?;
+    let due = own.renewal_due();
+    if now < due + (own.not_after - due) / 2 {
+        return None;
+    }
+    let text = format!(
+        "the gate's certificate was due for renewal at {} and ends at {}",
+        pki::timestamp(due),
+        pki::timestamp(own.not_after)
+    );
+    Some(Finding::warning(text).hint(
+        "the log of the process beside the gate says why; `dockgate renew DIR` tries at once",
+    ))
 }
 
 /// How long an enrolled gate lets clients in without its signer.

@@ -15,6 +15,7 @@ use crate::command::output::{Exit, Failure, Output};
 use crate::config;
 use crate::observe::control::client::ControlClient;
 use crate::observe::control::{Kick, Kicked, Reloaded};
+use text::escape;
 
 /// For one answer of the gate.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -145,6 +146,12 @@ fn print_reloaded(output: &mut Output<'_>, reloaded: &Reloaded) {
     for name in &reloaded.next_start {
         output.line(format!(
             "setting {name} changed: takes effect at the next start"
+        ));
+    }
+    if let Some(list) = &reloaded.unread_list {
+        let list = escape::quoted(&list.to_string_lossy());
+        output.note(format!(
+            "{list} lies beside the CA and is not read: name it with --tlscrl"
         ));
     }
     for cut in &reloaded.cut {

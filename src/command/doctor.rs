@@ -78,8 +78,18 @@ pub fn run(
                     format!("{}: {message}", escape::quoted(target)),
                 )
             })?;
-            let directory = DockerEnv(&env).certificates();
-            client::examine(&target, &args.serve, &directory, timeout)
+            let (directory, context) = DockerEnv(&env).certificates_for(&target);
+            let mut report = Report::default();
+            if let Some(name) = context {
+                let text = format!(
+                    "the docker context {} is for this address: with its certificates",
+                    escape::quoted(&name)
+                );
+                report.note("docker", [Finding::ok(text)]);
+            }
+            let examined = client::examine(&target, &args.serve, &directory, timeout);
+            report.steps.extend(examined.steps);
+            report
         }
     };
     if args.json {

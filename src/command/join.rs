@@ -14,6 +14,7 @@ use crate::enrolment::{self, EnrolError, JoinCredential, Joined, block_on, timer
 use enroll::oidc::MAX_OIDC_TOKEN_BYTES;
 use enroll::{Secret, SignerAddress, SignerPin, Token};
 use pki::index::IssuedKind;
+use pki::store::inspect_file;
 use pki::{CertsError, timestamp};
 use text::escape::shell_word;
 
@@ -124,6 +125,7 @@ fn person(
     // Before the invitation is used: it is good once.
     context.is_free()?;
     let home = context.home();
+    let before = inspect_file(&home.files().join("cert.pem"));
     let joined = block_on(enrolment::join(
         &home,
         token,
@@ -144,6 +146,15 @@ fn person(
     context.write(&gate)?;
     let current = context.choose()?;
     tell(&joined, &home, output);
+    if let Ok((_, before)) = before
+        && before.not_after > pki::issue::now()
+    {
+        output.line(format!(
+            "  replaced     the certificate of {}, which was good until {}; with --context NAME a host can have two",
+            before.subject,
+            timestamp(before.not_after)
+        ));
+    }
     output.line(format!("  context      {name}, for {gate}"));
     match token {
         JoinCredential::Invitation(_) => renewal(args, &joined, &home, &name, output),

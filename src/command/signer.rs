@@ -59,6 +59,9 @@ fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
                 mirror.look()?;
             }
             output.line(format!("signer listens on {address}, tokens name {says}"));
+            if args.san.is_empty() && args.address.is_none() && !args.attached {
+                output.line("that is this machine's own name: where clients use another one, start with --san NAME");
+            }
             if !args.attached {
                 let option = super::certs::dir_option(&args.dir);
                 output.next(format!("dockgate invite NAME{option}"));
@@ -116,6 +119,7 @@ fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
         });
     Ok(SignerOptions {
         external,
+        metrics_file: args.metrics_file.clone(),
         issuers,
         dir: args.dir.clone(),
         listen: listen::signer(&args.listen).map_err(|_| {

@@ -29,6 +29,7 @@ pub(super) fn choose(
 ) -> ChosenCertificates {
     let auto = r.optional_path("auto-certs", value::path);
     let enroll = r.optional("enroll", listen::signer);
+    let rules = r.optional_path("enroll-config", value::path);
     let enrolled = r.optional_path("enrolled", value::path);
     let interval = r.value("trust-interval", value::time);
     let sans = r.list("sans", |text, _| san(text));
@@ -40,6 +41,7 @@ pub(super) fn choose(
         .collect();
 
     if let Some(dir) = enrolled {
+        without_signer(r, rules.is_some());
         let others = explicit.iter().chain(auto.as_ref().map(|_| &"auto-certs"));
         alone(r, "enrolled", others.copied().next());
         return of_gate(r, EnrolledGate { dir, interval }, crl);
@@ -50,13 +52,25 @@ pub(super) fn choose(
             r.record(name, String::new(), Origin::Found(dir.clone()));
         }
         return match enroll {
-            Some(listen) => beside_signer(EnrollSettings { dir, listen, sans }, crl),
-            None => ChosenCertificates {
-                auto_certs: Some(AutoCerts { dir, sans, crl }),
-                ..ChosenCertificates::default()
-            },
+            Some(listen) => {
+                let enroll = EnrollSettings {
+                    dir,
+                    listen,
+                    sans,
+                    config: rules,
+                };
+                beside_signer(enroll, crl)
+            }
+            None => {
+                without_signer(r, rules.is_some());
+                ChosenCertificates {
+                    auto_certs: Some(AutoCerts { dir, sans, crl }),
+                    ..ChosenCertificates::default()
+                }
+            }
         };
     }
+    without_signer(r, rules.is_some() && enroll.is_none());
     if enroll.is_some() {
         let origin = r.origin("enroll").cloned().unwrap_or(Origin::Default);
         r.problems.push(
@@ -71,6 +85,21 @@ pub(super) fn choose(
     ChosenCertificates {
         tls,
         ..ChosenCertificates::default()
+    }
+}
+
+/// That a configuration of the signer is not given without a signer.
+fn without_signer(r: &mut Resolver, is_configured: bool) {
+    if is_configured {
+        let origin = r
+            .origin("enroll-config")
+            .cloned()
+            .unwrap_or(Origin::Default);
+        let text = "enroll-config is set without enroll, which starts the signer that reads it";
+        r.problems.push(
+            ConfigProblem::new(origin, text)
+                .hint("set enroll = \"tcp://:2377\" with auto-certs, or give the file to `dockgate signer --config FILE`"),
+        );
     }
 }
 

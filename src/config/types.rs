@@ -196,6 +196,16 @@ pub struct TlsPaths {
     pub crl_if_present: Option<PathBuf>,
 }
 
+impl TlsPaths {
+    /// A `crl.pem` beside the CA's file that nothing names, so that it is not read.
+    #[must_use]
+    pub fn unread_list(&self) -> Option<PathBuf> {
+        let path = self.ca.with_file_name("crl.pem");
+        let is_unread = self.crl.is_empty() && self.crl_if_present.is_none() && path.is_file();
+        is_unread.then_some(path)
+    }
+}
+
 /// Certificates that the gate makes for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutoCerts {
@@ -216,6 +226,8 @@ pub struct EnrollSettings {
     pub listen: SocketAddr,
     /// Names for the signer and for the gate's certificate beyond those found out.
     pub sans: Vec<String>,
+    /// Its configuration: whose tokens of CI it takes.
+    pub config: Option<PathBuf>,
 }
 
 impl EnrollSettings {

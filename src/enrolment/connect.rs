@@ -1,6 +1,7 @@
 //! One connection to a signer, which has to prove itself before anything is sent.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use enroll::message::{GATE_HEADER, MAX_BODY_BYTES};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::ETAG;
+use hyper::header::{DATE, ETAG, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use pki::key::PrivateKey;
@@ -18,6 +19,8 @@ use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, Error};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -26,6 +29,9 @@ use tokio_rustls::TlsConnector;
 use super::{EnrolError, client_config};
 use crate::tls::config;
 use crate::tls::signatures::delegate_signatures;
+
+/// How far the signer's clock may differ without a warning.
+const SKEW: time::Duration = time::Duration::MINUTE;
 
 /// For looking up the name and connecting.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -154,6 +160,7 @@ impl SignerLine {
             let body = Limited::new(body, ANSWER_BYTES).collect().await;
             let body =
                 body.map_err(|_| EnrolError::Answer("an answer that is too large or broke off"))?;
+            warn_of_skew(head.headers.get(DATE));
             let text = |name: &str| {
                 let value = head.headers.get(name)?.to_str().ok()?;
                 Some(value.to_owned())
@@ -168,6 +175,27 @@ impl SignerLine {
         let late = |_| EnrolError::TimedOut(self.signer.clone());
         timeout(patience, exchange).await.map_err(late)?
     }
+}
+
+/// Says once when the clocks differ: certificates seem not yet valid then, or end early.
+fn warn_of_skew(date: Option<&HeaderValue>) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let skew = date.and_then(|it| skew(it.to_str().ok()?, OffsetDateTime::now_utc()));
+    let Some(skew) = skew.filter(|it| it.abs() > SKEW) else {
+        return;
+    };
+    if !SAID.swap(true, Ordering::Relaxed) {
+        let seconds = skew.whole_seconds();
+        tracing::warn!(
+            seconds,
+            "The signer's clock differs from the one here: certificates may seem not yet valid or end early"
+        );
+    }
+}
+
+/// How far the clock of an answer is ahead.
+fn skew(date: &str, now: OffsetDateTime) -> Option<time::Duration> {
+    Some(OffsetDateTime::parse(date, &Rfc2822).ok()? - now)
 }
 
 impl Drop for SignerLine {
@@ -261,4 +289,19 @@ impl ServerCertVerifier for SignerVerifier {
     }
 
     delegate_signatures!(algorithms: supported);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_an_answer_is_compared_with_the_one_here() {
+        let now = OffsetDateTime::from_unix_timestamp(784_111_777).expect("a time");
+        let of = |date: &str| skew(date, now).map(time::Duration::whole_seconds);
+        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
+        assert_eq!(of("Sun, 06 Nov 1994 08:51:37 GMT"), Some(120));
+        assert_eq!(of("Sun, 06 Nov 1994 07:49:37 GMT"), Some(-3600));
+        assert_eq!(of("yesterday"), None);
+    }
 }

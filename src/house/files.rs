@@ -73,7 +73,8 @@ impl Survey {
         for dir in enroll.chain(config.enrolled.iter().map(|gate| &gate.dir)) {
             survey.add(dir, Extent::Directory);
         }
-        for file in &config.files {
+        let rules = config.enroll.iter().filter_map(|it| it.config.as_ref());
+        for file in config.files.iter().chain(rules) {
             survey.add(file, Extent::File);
         }
         if let Some(AuditSink::File(file)) = &config.audit {

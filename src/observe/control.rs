@@ -7,6 +7,7 @@ pub mod client;
 pub mod server;
 mod socket;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -150,6 +151,9 @@ pub struct Reloaded {
     pub next_start: Vec<String>,
     /// The connections that were cut, as they were then.
     pub cut: Vec<CutConnection>,
+    /// A revocation list beside the CA's file that the configuration does not name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_list: Option<PathBuf>,
 }
 
 /// A connection that a reload cut.

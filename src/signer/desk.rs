@@ -3,7 +3,7 @@
 
 mod care;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use enroll::oidc::ApprovedToken;
@@ -31,7 +31,7 @@ use super::{SignerError, SignerOptions, TrustedIssuers};
 use crate::error;
 
 /// How many days a revocation list is good for: so long a gate works without the signer.
-const LIST_DAYS: u32 = 7;
+pub const LIST_DAYS: u32 = 7;
 
 /// The directory at work.
 pub(super) struct Desk {
@@ -58,6 +58,8 @@ pub(super) struct Desk {
     /// What gates are told, as one document; sent whenever it changes.
     pub(super) trust: watch::Sender<Arc<TrustDocument>>,
     pub(super) throttle: Throttle,
+    /// The file that gets the metrics.
+    pub(super) metrics_file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -100,6 +102,7 @@ impl Desk {
             issuers,
             passphrase,
             external,
+            metrics_file,
             ..
         } = options;
         let paths = Paths::of(&dir);
@@ -129,6 +132,7 @@ impl Desk {
             turns: Turns::default(),
             trust: watch::Sender::default(),
             throttle: Throttle::default(),
+            metrics_file,
             paths,
             rules,
             issuers,

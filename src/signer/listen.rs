@@ -146,3 +146,31 @@ async fn serve(
         Err(_) => debug!(client.addr = %peer, "The handshake did not finish in time"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_or_one_network_of_ipv6_has_half_of_the_places_and_gives_them_back() {
+        let shares = Arc::<AddressShares>::default();
+        let of =
+            |net: u16, host: u16| network(IpAddr::from([0x2001, 0xdb8, 0, net, 0, 0, 0, host]));
+        let most = u16::try_from(PER_ADDRESS).expect("a small number");
+        let taken: Vec<_> = (0..most)
+            .map_while(|host| shares.take(of(1, host)))
+            .collect();
+        assert_eq!(taken.len(), PER_ADDRESS);
+        assert!(shares.take(of(1, 9999)).is_none());
+        assert!(shares.take(of(2, 0)).is_some());
+        let v4 = IpAddr::from([192, 0, 2, 1]);
+        let mapped = network(IpAddr::from([0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201]));
+        let four: Vec<_> = (0..most).map_while(|_| shares.take(mapped)).collect();
+        assert_eq!(four.len(), PER_ADDRESS);
+        assert!(shares.take(network(v4)).is_none());
+        drop(taken);
+        assert!(shares.take(of(1, 0)).is_some());
+        drop(four);
+        assert!(shares.0.lock().expect("the table").is_empty());
+    }
+}

@@ -362,6 +362,29 @@ fn a_job_joins_with_its_token_once_and_for_as_long_as_the_rule_says() {
 }
 
 #[test]
+fn a_gate_that_starts_its_signer_gives_it_the_rules_for_tokens() {
+    let issuer = FakeIssuer::new(ISSUER);
+    let (dir, home) = (
+        tempfile::tempdir().expect("a directory"),
+        tempfile::tempdir().expect("a home"),
+    );
+    let keys = dir.path().join("keys.json");
+    fs::write(&keys, issuer.keys()).expect("write the keys");
+    configure(dir.path(), &format!("keys = {keys:?}"));
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let options = [
+        ["--auto-certs", &path("certs")],
+        ["--enroll", "tcp://127.0.0.1:0"],
+        ["--enroll-config", &path("signer.toml")],
+        ["--san", "localhost"],
+    ];
+    let _gate = crate::fleet::gate(&options.concat(), |_| {});
+    let claims = issuer.claims(AUDIENCE, "job-1");
+    let output = join_as(home.path(), &pin(dir.path()), &issuer.sign("rsa", &claims));
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn a_signer_without_rules_takes_no_token_and_a_gate_gets_none_by_token() {
     let issuer = FakeIssuer::new(ISSUER);
     let (dir, home) = (directory(), tempfile::tempdir().expect("a home"));

@@ -65,7 +65,7 @@ sys.stdout.write(openssl(
 "#;
 
 /// A signer whose CA is the one in `company`, of which it has no key.
-fn signer(dir: &Path) -> SignerProcess {
+pub(crate) fn signer(dir: &Path) -> SignerProcess {
     SignerProcess::start(
         dir,
         &[
@@ -81,7 +81,7 @@ fn signer(dir: &Path) -> SignerProcess {
     )
 }
 
-fn company() -> Option<tempfile::TempDir> {
+pub(crate) fn company() -> Option<tempfile::TempDir> {
     external("openssl", &["version"])?;
     external("python3", &["--version"])?;
     let dir = tempfile::tempdir().expect("create a temporary directory");

@@ -280,6 +280,23 @@ fn settings_that_contradict_each_other_stop_the_gate() {
     assert!(
         check(&["--auto-certs", "a", "--enroll", "2377"]).contains("expected tcp://ADDRESS:PORT")
     );
+    for args in [
+        &["--auto-certs", "a", "--enroll-config", "rules"][..],
+        &["--enrolled", "b", "--enroll-config", "rules"],
+    ] {
+        assert!(check(args).contains("enroll-config is set without enroll"));
+    }
+    let both = [
+        "--auto-certs",
+        "a",
+        "--enroll",
+        "tcp://:2377",
+        "--enroll-config",
+        "rules",
+    ];
+    assert!(check(&both).contains("cannot use its configuration"));
+    std::fs::write(dir.path().join("rules"), "").expect("write it");
+    assert!(check(&both).contains("can use the rules of"));
     let fresh = check(&["--auto-certs", "a", "--enroll", "tcp://:2377"]);
     assert!(
         fresh.contains("the signer will make certificates"),

@@ -1,7 +1,7 @@
 //! The signer's answers on the wire: EST as RFC 7030 and RFC 8951 have it, statuses, bounds.
 
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,6 +81,25 @@ impl Bench {
 const ENROL: &str = "/.well-known/est/simpleenroll";
 const RENEW: &str = "/.well-known/est/simplereenroll";
 const PKCS10: (&str, &str) = ("Content-Type", "application/pkcs10");
+
+/// Asks for a certificate; its fingerprint if one came. A signer that is killed meanwhile gives none.
+pub(crate) fn enrolled(addr: SocketAddr, ca: &Path, token: &Token) -> Option<String> {
+    let ca = CertificateDer::from_pem_file(ca).expect("the CA");
+    let config = client_config(&[ca], None, rustls::DEFAULT_VERSIONS);
+    let mut client = TlsClient::connect(addr, config).ok()?;
+    let (field, body) = (basic::write(&token.id, &token.secret), body(&key()));
+    let head = format!(
+        "POST {ENROL} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}: {}\r\nAuthorization: {}\r\n\r\n",
+        body.len(),
+        PKCS10.0,
+        PKCS10.1,
+        *field,
+    );
+    client.try_send(format!("{head}{body}")).ok()?;
+    let answer = client.try_answer().ok()?;
+    let certificates = pkcs7::decode(&message::decode(&answer.body)?)?;
+    (answer.status == 200).then(|| pki::fingerprint(&certificates[0]))
+}
 
 fn key() -> PrivateKey {
     PrivateKey::generate(KeyType::P256).expect("a key")

@@ -106,8 +106,8 @@ fn each_setting_that_takes_a_restart_is_named() {
         if key.change == SettingChange::Live {
             continue;
         }
-        // These two ask for other certificates than the gate here has, so no reload would get as far.
-        if ["enroll", "enrolled"].contains(&key.name) {
+        // These ask for other certificates than the gate here has, so no reload would get as far.
+        if ["enroll", "enroll-config", "enrolled"].contains(&key.name) {
             continue;
         }
         let value = match key.name {

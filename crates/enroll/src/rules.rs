@@ -1,10 +1,12 @@
 //! What an invitation is good for, and how a line of certificates goes on.
 
 mod ci;
+mod figures;
 mod invitation;
 mod line;
 
 pub use ci::redeem_token;
+pub use figures::SignerFigures;
 pub use invitation::{InvitationState, NewInvitation, authenticate, invite, state, withdraw};
 pub(crate) use invitation::{MAX_LIFE_SECS, check_name};
 pub use line::{allow, find, redeem, renew};

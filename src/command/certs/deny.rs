@@ -1,5 +1,6 @@
 //! `certs deny`: what every gate of a signer refuses, whatever the revocation lists say.
 
+use super::is_elsewhere;
 use crate::cli::certs::Deny;
 use crate::command::output::Output;
 use pki::{
@@ -57,7 +58,10 @@ pub(super) fn deny(args: &Deny, output: &mut Output<'_>) -> Result<(), CertsErro
         true => format!("{} is not denied any more", words(&what)),
         false => format!("denied {}", words(&what)),
     });
-    output.line("the signer of this directory signs the list and tells its gates; gates without a signer have deny-serials and deny-spki-sha256");
+    output.line(match is_elsewhere(&store.paths)? {
+        true => "the CA's key is elsewhere, so that no list is signed: its renewal alone ends; gates have deny-serials and deny-spki-sha256",
+        false => "the signer of this directory signs the list and tells its gates; gates without a signer have deny-serials and deny-spki-sha256",
+    });
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::dir_option;
+use super::{dir_option, is_elsewhere};
 use crate::cli::certs::List;
 use crate::command::output::Output;
 use pki::{
@@ -13,6 +13,7 @@ use pki::{
     crl::IssuedList,
     index::{Index, Issued, IssuedKind},
     issue::now,
+    pem,
     store::{Paths, inspect_file},
     timestamp,
 };
@@ -135,7 +136,15 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
             paths.crl.display(),
             unlisted.join(", ")
         ));
-        output.next(format!("dockgate certs crl{}", dir_option(&args.dir.dir)));
+        match is_elsewhere(&paths)? {
+            true => output.line("the CA's key is elsewhere: revoke them there"),
+            false => output.next(format!("dockgate certs crl{}", dir_option(&args.dir.dir))),
+        }
+    }
+    if rows.iter().any(|row| row.status == "old-ca") {
+        output.line(
+            "old-ca: the CA that issued it was replaced, so no gate of the new one lets it in",
+        );
     }
     if let Some(crl) = &crl {
         let until = crl.next_update.as_deref().unwrap_or("no date");
@@ -165,17 +174,28 @@ fn rows(
     now: OffsetDateTime,
 ) -> Result<Vec<Row>, CertsError> {
     let index = Index::read(&paths.index)?;
-    let revoked = |serial: &str| {
-        if crl.is_some_and(|crl| crl.entries.iter().any(|entry| entry.serial == serial)) {
-            return Some("revoked");
+    let in_force = cas(paths)?;
+    // A CA that was replaced has no list any more, and nobody lets its certificates in.
+    let is_gone = |issuer: Option<&String>| {
+        issuer.is_some_and(|it| !in_force.is_empty() && !in_force.contains(it))
+    };
+    let revoked = |serial: &str, issuer: Option<&String>| {
+        let listed = |crl: &IssuedList| crl.entries.iter().any(|entry| entry.serial == serial);
+        let revoked = index.revocation(serial).is_some();
+        match () {
+            () if crl.is_some_and(listed) => Some("revoked"),
+            () if is_gone(issuer) && revoked => Some("revoked"),
+            () if is_gone(issuer) => Some("old-ca"),
+            () if revoked => Some("unlisted"),
+            () => None,
         }
-        index.revocation(serial).map(|_| "unlisted")
     };
     let mut rows = Vec::new();
     for (kind, name, path) in present(paths) {
         // A file that cannot be read is not hidden: the command fails and says which.
         let (_, info) = inspect_file(&path)?;
-        let status = status(&info, revoked(&info.serial), now);
+        let issuer = info.authority_key_id.as_ref().filter(|_| !info.is_ca);
+        let status = status(&info, revoked(&info.serial, issuer), now);
         rows.push(Row {
             name,
             kind,
@@ -206,7 +226,16 @@ fn rows(
             () if now >= issued_validity(issued, end).renewal_due() => "due",
             () => "ok",
         };
-        let status = revoked(&issued.serial).unwrap_or(status);
+        let issuer = match issued.kind {
+            // Its own: who issued a CA does not say whether it is in force.
+            IssuedKind::Ca => None,
+            _ => issued.issuer_key_id.as_ref(),
+        };
+        let status = match revoked(&issued.serial, issuer) {
+            Some("old-ca") if status == "expired" => status,
+            Some(told) => told,
+            None => status,
+        };
         rows.push(Row {
             name: issued.name.clone(),
             kind: issued.kind,
@@ -227,6 +256,16 @@ fn rows(
         });
     }
     Ok(rows)
+}
+
+/// The key identifiers of the CAs that are in force in a directory; empty if it has no CA's certificate.
+fn cas(paths: &Paths) -> Result<Vec<String>, CertsError> {
+    if !paths.ca.is_file() {
+        return Ok(Vec::new());
+    }
+    let cas = pem::certificates(&paths.ca)?;
+    let read = cas.iter().filter_map(|der| Certificate::read(der).ok());
+    Ok(read.filter_map(|ca| ca.subject_key_id).collect())
 }
 
 /// From when until when a certificate of the index is good.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{authorities, dir_option, list::present};
+use super::{authorities, dir_option, list::present, list_days};
 use crate::cli::certs::Renew;
 use crate::command::output::Output;
 use pki::{
@@ -64,6 +64,8 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
             wanted.push(target);
         }
     }
+    // During a rollover the server stays with the previous CA until no client is left that trusts it alone.
+    wanted.sort_by_key(|target| target.kind == IssuedKind::Server);
     if wanted.is_empty() && !crl_due {
         output.line("nothing is due");
         return Ok(());
@@ -79,8 +81,9 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
         }
     }
     if crl_due {
+        let days = list_days(None, &store.paths)?;
         for authority in authorities.iter() {
-            let list = crl::publish(&mut store, authority, pki::CRL_DAYS)?;
+            let list = crl::publish(&mut store, authority, days)?;
             output.line(format!(
                 "signed {} again, number {}",
                 store.paths.crl.display(),

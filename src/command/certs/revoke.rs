@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::authorities;
+use super::{authorities, list_days};
 use crate::cli::certs::{Allow, Crl as CrlArgs, Revoke};
 use crate::command::output::Output;
 use enroll::rules::{self, InvitationState};
@@ -19,9 +19,22 @@ use pki::{
 pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let authorities = authorities(&args.ca, &store.paths)?;
-    publishable(&store, &authorities, args.crl_days)?;
+    let days = list_days(args.crl_days, &store.paths)?;
+    // Where the CA's key is elsewhere, so is its list.
+    let elsewhere = authorities.current.is_elsewhere();
+    if !elsewhere {
+        publishable(&store, &authorities, days)?;
+    }
     let serials = serials(args, &store, &authorities)?;
+    let invited = serials
+        .iter()
+        .any(|serial| came_by_invitation(serial, &store));
     let what = args.target.as_deref().unwrap_or("server");
+    let done = match elsewhere {
+        true => "ended the renewal of",
+        false => "revoked",
+    };
+    let mut ended = Vec::new();
     for serial in serials {
         let known = store.index.revocation(&serial);
         if let Some(revoked) = known.filter(|it| it.reason != HOLD) {
@@ -37,12 +50,25 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
             reason: args.reason.word().into(),
             issuer_key_id: issuer(&serial, &store, &authorities),
         }))?;
-        output.line(format!("revoked {what}, serial {serial}"));
+        output.line(format!("{done} {what}, serial {serial}"));
+        ended.push(serial);
     }
-    let lists = publish(&mut store, &authorities, args.crl_days)?;
     uninvite(what, &mut store, output)?;
+    if elsewhere {
+        let serials = ended.join(", ");
+        output.line(format!(
+            "the CA's key is elsewhere, so gates let it in until the CA's own list has it: revoke there {serials}"
+        ));
+        return Ok(());
+    }
+    let lists = publish(&mut store, &authorities, days)?;
     describe(output, &store, &lists);
-    if args.server {
+    if args.server && invited {
+        output.line(format!(
+            "clients do not read revocation lists: stop that gate, and invite it again with `dockgate invite NAME --server --san HOST{}`",
+            store.paths.option()
+        ));
+    } else if args.server {
         output.line(format!(
             "clients do not read revocation lists: make another pair with `dockgate certs server --force{}`",
             store.paths.option()
@@ -54,11 +80,19 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
 pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let authorities = authorities(&args.ca, &store.paths)?;
-    publishable(&store, &authorities, args.crl_days)?;
+    let days = list_days(args.crl_days, &store.paths)?;
+    let elsewhere = authorities.current.is_elsewhere();
+    if !elsewhere {
+        publishable(&store, &authorities, days)?;
+    }
     for serial in rules::allow(&mut store, &args.name, now())? {
         output.line(format!("{}, serial {serial}, is good again", args.name));
     }
-    let lists = publish(&mut store, &authorities, args.crl_days)?;
+    if elsewhere {
+        output.line("the CA's key is elsewhere: if the CA has revoked it, it has to lift that too");
+        return Ok(());
+    }
+    let lists = publish(&mut store, &authorities, days)?;
     describe(output, &store, &lists);
     Ok(())
 }
@@ -66,9 +100,16 @@ pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsEr
 pub(super) fn crl(args: &CrlArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     let mut store = Store::open(&args.ca.dir.dir)?;
     let authorities = authorities(&args.ca, &store.paths)?;
-    let lists = publish(&mut store, &authorities, args.days)?;
+    let days = list_days(args.days, &store.paths)?;
+    let lists = publish(&mut store, &authorities, days)?;
     describe(output, &store, &lists);
     Ok(())
+}
+
+/// Whether a certificate was asked for over the network.
+fn came_by_invitation(serial: &str, store: &Store) -> bool {
+    let mut issued = store.index.issued();
+    issued.any(|it| it.serial == serial && it.enrolled.is_some())
 }
 
 /// Whether each CA's list can be signed, asked before anything is recorded.
@@ -220,7 +261,11 @@ fn by_name(
     let now = now();
     let is_ours = |issued: &Issued| {
         let mut ours = authorities.iter();
-        ours.any(|it| it.info().subject_key_id == issued.issuer_key_id)
+        ours.any(|it| {
+            it.info().subject_key_id == issued.issuer_key_id
+                // A CA elsewhere may leave it out.
+                || it.is_elsewhere() && issued.issuer_key_id.is_none()
+        })
     };
     let mut serials: Vec<_> = store
         .index

@@ -10,8 +10,12 @@ use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 
+use crate::command::doctor::client::DoctorTarget;
 use crate::finding::Finding;
 use text::escape;
+
+/// How many contexts are looked at.
+const MOST_CONTEXTS: usize = 1000;
 
 /// Longest file of docker's that is read.
 const LONGEST: u64 = 1 << 20;
@@ -43,6 +47,8 @@ struct CliConfig {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ContextMeta {
+    #[serde(default)]
+    name: String,
     #[serde(default)]
     endpoints: ContextEndpoints,
 }
@@ -84,6 +90,29 @@ impl DockerEnv<'_> {
     pub(super) fn certificates(&self) -> PathBuf {
         self.var("DOCKER_CERT_PATH")
             .unwrap_or_else(|| self.directory())
+    }
+
+    /// The certificates for an address: of the docker context for it, where `DOCKER_CERT_PATH` names no others; the name of
+    /// that context. Of several it is the first by name.
+    pub(super) fn certificates_for(&self, address: &DoctorTarget) -> (PathBuf, Option<String>) {
+        let own = (self.certificates(), None);
+        if self.var("DOCKER_CERT_PATH").is_some() {
+            return own;
+        }
+        let contexts = self.directory().join("contexts");
+        let listed = std::fs::read_dir(contexts.join("meta"));
+        let mut fitting: Vec<_> = (listed.into_iter().flatten().flatten().take(MOST_CONTEXTS))
+            .filter_map(|entry| {
+                let bytes = read(&entry.path().join("meta.json")).ok()??;
+                let meta: ContextMeta = serde_json::from_slice(&bytes).ok()?;
+                let host = DoctorTarget::parse(&meta.endpoints.docker?.host).ok()?;
+                let directory = contexts.join("tls").join(entry.file_name()).join("docker");
+                (host == *address && directory.is_dir()).then_some((meta.name, directory))
+            })
+            .collect();
+        fitting.sort();
+        let found = fitting.into_iter().next();
+        found.map_or(own, |(name, directory)| (directory, Some(name)))
     }
 
     /// What docker would use.

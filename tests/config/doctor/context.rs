@@ -9,8 +9,12 @@ use dockgate::command::doctor;
 use dockgate::command::output::Output;
 
 fn said(env: &[(&str, &Path)]) -> (u8, String) {
+    said_of(None, env)
+}
+
+fn said_of(target: Option<&str>, env: &[(&str, &Path)]) -> (u8, String) {
     let args = DoctorArgs {
-        target: None,
+        target: target.map(Into::into),
         json: false,
         timeout: "1s".into(),
         serve: ServeArgs::default(),
@@ -116,4 +120,30 @@ fn a_configuration_of_docker_that_cannot_be_read_is_said() {
         code == 1 && text.contains("config.json cannot be read"),
         "{text}"
     );
+}
+
+#[test]
+fn an_address_is_examined_with_the_certificates_of_the_context_for_it() {
+    let home = tempfile::tempdir().expect("a directory");
+    with_context(home.path(), "default", "tcp://gate.example:2376");
+    let tls = home.path().join(".docker/contexts/tls").join(far());
+    let env = [("HOME", home.path())];
+    let uses = |text: &str| text.contains(&tls.display().to_string());
+    // A context without certificates is none for it.
+    let (_, text) = said_of(Some("tcp://gate.example:2376"), &env);
+    assert!(!uses(&text), "{text}");
+    fs::create_dir_all(tls.join("docker")).expect("its directory");
+    for target in ["tcp://gate.example:2376", "gate.example"] {
+        let (code, text) = said_of(Some(target), &env);
+        assert_eq!(code, 1, "{text}");
+        assert!(uses(&text) && text.contains("context \"far\""), "{text}");
+    }
+    let (_, text) = said_of(Some("tcp://other.example:2376"), &env);
+    assert!(!uses(&text), "{text}");
+    let mine = home.path().join("mine");
+    let (_, text) = said_of(
+        Some("tcp://gate.example:2376"),
+        &[("HOME", home.path()), ("DOCKER_CERT_PATH", &mine)],
+    );
+    assert!(!uses(&text) && text.contains("mine"), "{text}");
 }

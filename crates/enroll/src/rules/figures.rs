@@ -1,0 +1,70 @@
+//! How a signer fares, read off its index: for metrics, `check` and `doctor`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pki::index::{HOLD, Index, Issued, IssuedKind};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{InvitationState, state};
+
+/// What is counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SignerFigures<'i> {
+    /// Invitations that can be used.
+    pub open_invitations: usize,
+    /// How many hold a certificate that renews itself and is alive, by kind: people, gates.
+    pub members: BTreeMap<IssuedKind, usize>,
+    /// Certificates of CI that are alive.
+    pub by_token: usize,
+    /// Certificates that are alive and on hold because somebody has a copy.
+    pub on_hold: usize,
+    /// The certificates whose holders should have renewed them long ago.
+    pub overdue: Vec<&'i Issued>,
+}
+
+impl<'i> SignerFigures<'i> {
+    /// Those of an index at a moment.
+    #[must_use]
+    pub fn of(index: &'i Index, now: OffsetDateTime) -> Self {
+        let mut figures = Self {
+            open_invitations: index
+                .invitations()
+                .filter(|it| state(index, it, now) == InvitationState::Open)
+                .count(),
+            ..Self::default()
+        };
+        let renewed: BTreeSet<&str> = index
+            .issued()
+            .filter_map(|it| it.enrolled.as_ref()?.predecessor.as_deref())
+            .collect();
+        for issued in index.issued().filter(|it| it.is_alive(now)) {
+            let Some(enrolled) = &issued.enrolled else {
+                continue;
+            };
+            let revocation = index.revocation(&issued.serial);
+            let is_last = !renewed.contains(issued.serial.as_str());
+            match revocation {
+                Some(it) if it.reason == HOLD => figures.on_hold += 1,
+                Some(_) => {}
+                None if enrolled.is_by_token() => figures.by_token += 1,
+                None if is_last => {
+                    *figures.members.entry(issued.kind).or_default() += 1;
+                    if is_overdue(issued, now) {
+                        figures.overdue.push(issued);
+                    }
+                }
+                None => {}
+            }
+        }
+        figures
+    }
+}
+
+/// Whether half of the time is over that is left for the renewal, which is due after two thirds of the life.
+fn is_overdue(issued: &Issued, now: OffsetDateTime) -> bool {
+    let at = OffsetDateTime::parse(&issued.at, &Rfc3339);
+    let (Ok(at), Some(end)) = (at, issued.ends()) else {
+        return false;
+    };
+    now >= at + (end - at) * 5 / 6
+}
