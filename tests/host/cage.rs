@@ -1,5 +1,7 @@
 //! The cage: what is left from inside, what a running gate has, and what becomes of files that move.
 
+mod signer;
+
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};

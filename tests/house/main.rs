@@ -148,6 +148,26 @@ fn the_pure_crates_have_no_runtime_and_no_command_line() {
 }
 
 #[test]
+fn the_signer_knows_no_engine() {
+    let places = [
+        "src/signer",
+        "src/signer.rs",
+        "src/command/signer.rs",
+        "crates/enroll",
+    ];
+    let files = places.iter().flat_map(|it| sources(&root().join(it)));
+    for file in files {
+        let code = code(&file);
+        let known: Vec<_> = ["engine", "net", "http", "generation", "plugin"]
+            .into_iter()
+            .filter(|it| imports(&code).contains(*it))
+            .collect();
+        assert!(known.is_empty(), "{}: {known:?}", file.display());
+        assert!(!code.contains("UnixStream"), "{}", file.display());
+    }
+}
+
+#[test]
 fn a_type_name_has_one_meaning_in_the_whole_workspace() {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in sources(&root().join("src"))

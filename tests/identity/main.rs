@@ -7,6 +7,7 @@ mod fleet;
 mod impostor;
 mod joining;
 mod losses;
+mod pages;
 mod programs;
 mod protocol;
 mod rollover;

@@ -21,6 +21,9 @@ use crate::token::Secret;
 /// Words that `dockgate invite` and `certs` understand otherwise.
 const RESERVED: [&str; 6] = ["list", "revoke", "ca", "server", "crl", "signer"];
 
+/// The most names of one certificate.
+const MAX_SANS: usize = 64;
+
 /// The longest time that an invitation is good for.
 const MAX_TTL_SECS: u64 = 30 * 86_400;
 /// The most certificates that one invitation is good for.
@@ -140,6 +143,12 @@ fn check(store: &Store, wanted: &NewInvitation<'_>) -> Result<(), CertsError> {
                 "--uses is from 1 to 10000, --ttl at most 30d, --life at most 825d",
             );
         }
+    }
+    if wanted.sans.len() > MAX_SANS {
+        return refuse(
+            format!("{} names for one certificate", wanted.sans.len()),
+            "a certificate has at most 64: make further invitations",
+        );
     }
     if wanted.kind == IssuedKind::Client {
         store.grant_client(given, wanted.existing)?;

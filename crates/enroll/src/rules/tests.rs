@@ -146,8 +146,16 @@ fn a_gate_gets_a_servers_certificate_alone_and_never_a_name_of_the_signer() {
     assert!(got.permits(Purpose::Server) && !got.permits(Purpose::Client));
     assert_eq!(got.sans, gate);
     let mut store = Store::open(dir.path()).expect("open it");
+    let many: Vec<_> = (0..65).map(|it| san(&format!("n{it}.example"))).collect();
+    let wide = NewInvitation {
+        sans: &many[..64],
+        name: "wide",
+        ..wanted.clone()
+    };
+    invite(&mut store, &wide).expect("as many names as there may be");
     for (sans, name) in [
-        (&[san("signer.example")][..], "other"),
+        (&many[..], "other"),
+        (&[san("signer.example")], "other"),
         (&[san("a.inner.example")], "other"),
         (&[san("*.inner.example")], "other"),
         (&[], "other"),
