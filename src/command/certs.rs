@@ -7,7 +7,8 @@ use crate::command::output::{Exit, Failure, Output};
 use crate::signer::{LIST_DAYS, SignerAbout};
 use pki::{
     CRL_DAYS, Certificate, CertsError, Passphrase,
-    issue::Authority,
+    crl::IssuedList,
+    issue::{Authority, now},
     requester::LeafSigner,
     rollover::Authorities,
     san::{self, San},
@@ -90,13 +91,22 @@ impl LeafSigner for NoSigner {
     }
 }
 
-/// How many days a revocation list is good for: with a signer beside it as many as the signer's own.
+/// The age of a list that a signer has not signed again, although it does so daily: none runs any more.
+const NO_SIGNER: time::Duration = time::Duration::days(2);
+
+/// How many days a revocation list is good for: with a signer at work beside it as many as the signer's own.
 fn list_days(asked: Option<u32>, paths: &Paths) -> Result<u32, CertsError> {
-    let signer = SignerAbout::read(&paths.dir)?.is_some();
-    Ok(asked.unwrap_or(match signer {
-        true => LIST_DAYS,
-        false => CRL_DAYS,
-    }))
+    if let Some(days) = asked {
+        return Ok(days);
+    }
+    let is_signed = || {
+        let list = IssuedList::read(&paths.crl);
+        list.is_ok_and(|it| now() - it.signed_at() < NO_SIGNER)
+    };
+    match SignerAbout::read(&paths.dir)?.is_some() && is_signed() {
+        true => Ok(LIST_DAYS),
+        false => Ok(CRL_DAYS),
+    }
 }
 
 /// The names of a server, those given and the loopback ones, or this host's; and the grant that goes with them.

@@ -1,6 +1,7 @@
 //! What commands say about a CA's certificates when a signer, a rollover or a CA elsewhere makes the plain answer wrong.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 use testkit::programs::said;
@@ -9,7 +10,7 @@ use crate::external::{company, signer};
 use crate::support::*;
 
 /// Joins as a context of its own; where its files are.
-fn member(home: &std::path::Path, dir: &str, ca: &std::path::Path, name: &str) -> String {
+fn member(home: &Path, dir: &str, ca: &Path, name: &str) -> String {
     let token = invite(ca, &[name, "--dir", dir]);
     let output = join(home, &token, &["--renew", "none", "--context", name]);
     assert!(output.status.success(), "{}", said(&output));
@@ -130,9 +131,17 @@ fn a_revocation_beside_a_signer_is_good_for_as_long_as_the_signers_own_lists() {
     assert_eq!(days(), 7);
     done(dir, &["certs", "crl"]);
     assert_eq!(days(), 7);
+    done(dir, &["certs", "rollover"]);
+    assert_eq!(days(), 7);
     drop(signer);
+    done(dir, &["certs", "rollover", "--finish", "--force"]);
+    assert_eq!(days(), 7);
     done(dir, &["certs", "crl", "--days", "30"]);
     assert_eq!(days(), 30);
+    // One that ran long ago, or never signed a list, renews none.
+    std::fs::remove_file(dir.join("certs/crl.pem")).expect("remove it");
+    done(dir, &["certs", "crl"]);
+    assert_eq!(days(), 60);
 }
 
 #[test]
@@ -194,7 +203,7 @@ fn a_second_join_for_a_host_says_which_certificate_it_replaces() {
 }
 
 /// Makes the certificates of a name in the index older, as if they had been issued these many days ago.
-fn age(dir: &std::path::Path, name: &str, days: i64) {
+fn age(dir: &Path, name: &str, days: i64) {
     let path = dir.join("certs/index.jsonl");
     let text = std::fs::read_to_string(&path).expect("the index");
     let older = |line: &str| {
@@ -248,6 +257,15 @@ fn metrics_check_and_doctor_count_members_and_name_who_does_not_renew() {
         page.contains("dockgate_signer_list_expiry_timestamp_seconds 1"),
         "{page}"
     );
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/signer.md");
+    let reference = std::fs::read_to_string(reference).expect("the reference");
+    let named = page.lines().filter_map(|it| it.strip_prefix("# TYPE "));
+    for name in named.filter_map(|it| it.split(' ').next()) {
+        assert!(
+            reference.contains(&format!("`{name}")),
+            "{name} is not on the page"
+        );
+    }
     let check = [
         "check",
         "--offline",
@@ -266,6 +284,6 @@ fn metrics_check_and_doctor_count_members_and_name_who_does_not_renew() {
     assert!(!said.contains("bob ends "), "{said}");
 }
 
-fn said_of(dir: &std::path::Path, args: &[&str]) -> String {
+fn said_of(dir: &Path, args: &[&str]) -> String {
     said(&run(dir, args))
 }

@@ -119,7 +119,7 @@ fn publishable(store: &Store, authorities: &Authorities, days: u32) -> Result<()
         .try_for_each(|authority| crl::publishable(store, authority, days).map(drop))
 }
 
-fn publish(
+pub(super) fn publish(
     store: &mut Store,
     authorities: &Authorities,
     days: u32,

@@ -1,10 +1,11 @@
 //! `certs rollover`: a new CA for a whole fleet without a gap.
 
+use super::list_days;
 use crate::cli::certs::RolloverArgs;
 use crate::command::output::Output;
 use enroll::rules::{self, InvitationState};
 use pki::{
-    Certificate, CertsError, Passphrase,
+    CRL_DAYS, Certificate, CertsError, Passphrase,
     index::{Invitation, Issued, IssuedKind},
     issue::now,
     name,
@@ -61,7 +62,9 @@ fn begin(
         days: args.ca_days,
         wait_secs: args.wait,
     };
+    let days = list_days(None, &store.paths)?;
     let authorities = rollover::begin(store, passphrase, &wanted)?;
+    lists(store, &authorities, days)?;
     let next = authorities.current.info();
     output.line(format!(
         "made the next CA, {}, good until {}",
@@ -152,11 +155,22 @@ fn finish(
             ));
         }
     }
-    let current = rollover::finish(store, passphrase)?;
-    output.line(format!("{} alone is trusted now", current.info().subject));
+    let days = list_days(None, &store.paths)?;
+    let current = Authorities::alone(rollover::finish(store, passphrase)?);
+    lists(store, &current, days)?;
+    let current = current.current.info();
+    output.line(format!("{} alone is trusted now", current.subject));
     if let Some(previous) = previous {
         output.line(format!("the key of {} is destroyed", previous.subject));
     }
     output.next("dockgate reload, at each gate that has no signer");
+    Ok(())
+}
+
+/// Signs the lists for as long as the signer beside them does, which would leave them as they are.
+fn lists(store: &mut Store, authorities: &Authorities, days: u32) -> Result<(), CertsError> {
+    if days != CRL_DAYS && store.paths.crl.is_file() {
+        super::revoke::publish(store, authorities, days)?;
+    }
     Ok(())
 }
