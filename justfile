@@ -24,6 +24,10 @@ test-engine ENGINE='unpacked' *ARGS:
 bench *ARGS:
     bench/measure {{ ARGS }}
 
+# The picture in the README, from a real session (root).
+picture *ARGS:
+    bench/first-minute {{ ARGS }}
+
 # The packages of a release build, proved in a clean Debian (root).
 package:
     cargo build --locked --release

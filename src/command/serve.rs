@@ -153,6 +153,9 @@ fn announce(app: &App, engine: &HealthFinding, output: &mut Output<'_>) {
     let to_stdout = app.config().audit == Some(AuditSink::Stdout);
     if to_stdout || !output.is_terminal() || !std::io::stderr().is_terminal() {
         log_start(app, engine);
+    } else {
+        // What is logged already comes before the banner, not in the middle of it.
+        logging::flush();
     }
     // Where the audit goes to standard output, nothing else does.
     if to_stdout {

@@ -92,3 +92,63 @@ fn a_first_client_is_offered_where_the_policy_lets_it_do_something_alone() {
         "{unknown}"
     );
 }
+
+/// `serve` on a terminal of its own, which `script` makes and writes down.
+struct OnTerminal {
+    script: std::process::Child,
+}
+
+impl Drop for OnTerminal {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.script);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.script.wait();
+    }
+}
+
+#[test]
+fn on_one_terminal_the_log_is_for_people_and_repeats_nothing_of_the_banner() {
+    for (no_color, colored) in [(false, true), (true, false)] {
+        let dir = tempfile::tempdir().expect("create a temporary directory");
+        let written = dir.path().join("terminal");
+        let line = format!(
+            "exec {} serve -H tcp://127.0.0.1:0 --control-socket off --upstream unix:///nowhere/docker.sock --auto-certs {}",
+            testkit::programs::binary().display(),
+            dir.path().join("certs").display()
+        );
+        let mut command = std::process::Command::new("script");
+        command.env_clear().env("TERM", "xterm");
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        command.args(["-q", "-e", "-f", "-c", &line]).arg(&written);
+        command.stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::null());
+        let script = match command.spawn() {
+            Ok(script) => script,
+            Err(_) => return testkit::programs::missing("script"),
+        };
+        let _ended = OnTerminal { script };
+        let text = eventually(|| {
+            let text = fs::read_to_string(&written).unwrap_or_default();
+            let whole = text.contains("docker ps");
+            if whole { Ok(text) } else { Err(text) }
+        });
+        let times = |words: &str| text.matches(words).count();
+        assert_eq!(times("/nowhere/docker.sock does not exist"), 1, "{text}");
+        assert_eq!(times("report only: everything is forwarded"), 1, "{text}");
+        assert_eq!((times("Listening"), times("{\"")), (0, 0), "{text}");
+        // What is logged comes first, in lines for people.
+        let cage = text.lines().position(|line| line.contains("In the cage"));
+        let banner = text.lines().position(|line| line.contains("  listening "));
+        assert!(cage.is_some() && cage < banner, "{text}");
+        let cage = text.lines().find(|line| line.contains("In the cage"));
+        let cage = cage.expect("found above");
+        assert_eq!(cage.contains("\u{1b}[2m"), colored, "{text}");
+        let clock = cage.replace("\u{1b}[2m", "").replace("\u{1b}[0m", "");
+        assert!(
+            clock.get(8..9) == Some(" ") && clock.get(2..3) == Some(":"),
+            "{text}"
+        );
+    }
+}

@@ -5,8 +5,10 @@
 mod columns;
 mod count;
 pub mod escape;
+mod ids;
 mod nearest;
 
 pub use columns::{Align, columns};
 pub use count::counted;
+pub use ids::short_ids;
 pub use nearest::{likeness, nearest, nearest_of};

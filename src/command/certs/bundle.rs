@@ -150,6 +150,23 @@ pub(crate) fn address(given: Option<&str>, paths: &Paths) -> String {
     format!("tcp://{}:2376", remote.as_deref().unwrap_or("HOST"))
 }
 
+/// The address for a client on this machine: localhost if the server's certificate is for this host and names it, since a gate
+/// without `-H` listens there alone; else as [`address`].
+pub(crate) fn address_from_here(given: Option<&str>, paths: &Paths) -> String {
+    let sans = inspect_file(&paths.server_cert)
+        .map(|(_, info)| info.sans)
+        .unwrap_or_default();
+    let local = San::Dns("localhost".to_owned());
+    let here = pki::san::of_this_host();
+    let is_other = |san: &San| matches!(san, San::Dns(_) | San::Ip(_)) && !here.contains(san);
+    match given {
+        None if sans.contains(&local) && !sans.iter().any(is_other) => {
+            "tcp://localhost:2376".to_owned()
+        }
+        given => address(given, paths),
+    }
+}
+
 /// The paste-ready line that makes a Docker context out of a client's files in `dir`.
 pub(crate) fn context_line(name: &str, address: &str, dir: &str) -> String {
     let name: String = name

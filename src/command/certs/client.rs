@@ -59,7 +59,7 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         key_type: args.key_type,
     };
     let (made, key) = store.sign_client(authority, &grant, &request)?;
-    let address = bundle::address(args.host.as_deref(), &store.paths);
+    let address = bundle::address_from_here(args.host.as_deref(), &store.paths);
     if args.stdout {
         output.stand_aside();
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::observe::control::{Connection, OwnerAmounts, Owners};
 use policy::scope::budget::Resource;
-use text::{Align, columns, escape};
+use text::{Align, columns, escape, short_ids};
 
 use crate::command::output::Output;
 
@@ -136,7 +136,8 @@ pub(super) fn sentence(c: &Connection) -> String {
         } else {
             "in"
         };
-        text.push_str(&format!(", {what} {operation} {}", plain(path)));
+        let path = plain(&short_ids(path));
+        text.push_str(&format!(", {what} {operation} {path}"));
         for call in &c.calls {
             text.push_str(&format!(", {}", plain(call)));
         }
@@ -146,7 +147,7 @@ pub(super) fn sentence(c: &Connection) -> String {
         text.push_str(&format!(
             "; its process {} goes on in container {}",
             left.pid,
-            plain(&left.container)
+            plain(&short_ids(&left.container))
         ));
     }
     text
@@ -155,7 +156,8 @@ pub(super) fn sentence(c: &Connection) -> String {
 /// The path, or inside a build the call that asks for most.
 fn target(c: &Connection) -> String {
     let call = c.calls.iter().max_by_key(|call| call.len());
-    field(call.or(c.path.as_ref()).map(String::as_str))
+    let path = c.path.as_deref().map(short_ids);
+    field(call.map(String::as_str).or(path.as_deref()))
 }
 
 fn field(text: Option<&str>) -> String {
@@ -254,7 +256,7 @@ mod tests {
         let text = lines(&[connection()], None).join("\n");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0].find("STATE"), lines[1].find("tunnel"), "{text}");
-        assert!(lines[1].contains("/v1.51/exec/fff") && lines[1].contains("…"));
+        assert!(lines[1].contains(" /exec/ffffffffffff/start "));
         assert!(
             lines[1].contains("/start")
                 && lines[1].contains("3m05s")

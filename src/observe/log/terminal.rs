@@ -2,12 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use text::escape;
+use text::{escape, short_ids};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
-
-/// Hexadecimal digits of an id that are shown, as docker shows them.
-const SHORT: usize = 12;
 
 const RED: &str = "31";
 const YELLOW: &str = "33";
@@ -72,7 +69,7 @@ fn request(parts: &Parts, paint: &mut Paint<'_>) {
     paint.plain(format_args!(
         " {client} {} {}",
         parts.operation,
-        short(&parts.path)
+        short_ids(&parts.path)
     ));
     match (parts.status, parts.message.as_str()) {
         (_, "Session started") => paint.plain(format_args!(" started")),
@@ -114,7 +111,7 @@ fn other(parts: &Parts, level: Level, paint: &mut Paint<'_>) {
         ("reason", &parts.reason),
     ] {
         if !value.is_empty() {
-            paint.plain(format_args!(" {key}={}", short(value)));
+            paint.plain(format_args!(" {key}={}", short_ids(value)));
         }
     }
     paint.plain(format_args!("{}", parts.rest));
@@ -131,26 +128,6 @@ fn took(millis: f64) -> String {
         0.0..3_600_000.0 => format!("{:.0}m", millis / 6e4),
         _ => format!("{:.0}h", millis / 3.6e6),
     }
-}
-
-/// The path without its version, and with its long ids cut short.
-fn short(path: &str) -> String {
-    let is_version = |part: &str| {
-        part.strip_prefix('v')
-            .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
-    };
-    let is_id = |part: &str| part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit());
-    let mut out = String::new();
-    for (at, part) in path.split('/').enumerate() {
-        if at == 1 && is_version(part) && part.len() > 1 {
-            continue;
-        }
-        if at > 0 {
-            out.push('/');
-        }
-        out.push_str(if is_id(part) { &part[..SHORT] } else { part });
-    }
-    out
 }
 
 impl Parts {
@@ -172,7 +149,11 @@ impl Parts {
             "reason" => &mut self.reason,
             "error" => &mut self.error,
             // The JSON has these.
-            "conn.id" | "req.id" | "method" | "role" => return,
+            "conn.id" | "req.id" | "method" | "role" | "busy" | "bytes.in" | "bytes.out" => return,
+            "exec.container" => {
+                let _ = write!(self.rest, " exec.container={}", short_ids(&value));
+                return;
+            }
             name => {
                 let _ = write!(self.rest, " {name}={value}");
                 return;
@@ -281,6 +262,24 @@ mod tests {
         );
         assert!(
             lines(true, say).starts_with("\u{1b}[2m12:00:04\u{1b}[0m\u{1b}[33m warning:\u{1b}[0m ")
+        );
+    }
+
+    #[test]
+    fn a_container_that_is_named_beside_a_cut_is_short_too() {
+        let id = "3f4e8a1d9c7b".repeat(6)[..64].to_owned();
+        let said = lines(false, || {
+            warn!(
+                client.id = "ada",
+                op = "exec.start",
+                path = format!("/v1.51/exec/{id}/start"),
+                exec.container = id,
+                "Connection cut"
+            );
+        });
+        assert_eq!(
+            said,
+            "12:00:04 warning: Connection cut client=ada op=exec.start path=/exec/3f4e8a1d9c7b/start exec.container=3f4e8a1d9c7b\n"
         );
     }
 
