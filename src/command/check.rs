@@ -154,7 +154,10 @@ pub(crate) fn signing(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
         });
     }
     if let Some(gate) = &config.enrolled {
-        found.push(match IssuedList::read(&gate.dir.join("trust/crl.pem")) {
+        let list = IssuedList::read(&gate.dir.join("trust/crl.pem"));
+        let signed = list.as_ref().ok().map(IssuedList::signed_at);
+        found.extend(signed.and_then(|signed| ahead(signed, now)));
+        found.push(match list {
             Err(error) => Finding::warning(format!(
                 "no revocation list came from the signer yet: {error}"
             )),
@@ -163,6 +166,19 @@ pub(crate) fn signing(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
         found.extend(overdue(&gate.dir, now));
     }
     found
+}
+
+/// That the signer's clock is ahead of the one here: what it signed is from the future.
+fn ahead(signed: OffsetDateTime, now: OffsetDateTime) -> Option<Finding> {
+    let by = signed - now;
+    (by > time::Duration::MINUTE).then(|| {
+        Finding::warning(format!(
+            "the clock here is {} seconds behind the signer's: its revocation list was signed at {}",
+            by.whole_seconds(),
+            pki::timestamp(signed)
+        ))
+        .hint("set the clocks of both: `timedatectl set-ntp true`")
+    })
 }
 
 /// Who has joined, who is invited, and who has not renewed; nothing where the index cannot be read.
@@ -345,4 +361,19 @@ pub(crate) fn engine(path: &Path) -> Vec<Finding> {
         ))
         .hint("is it the engine's socket? `journalctl -u docker` may say more"),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_from_the_future_says_that_the_clocks_differ() {
+        let now = time::macros::datetime!(2026-11-30 00:00 UTC);
+        for seconds in [-86_400, 0, 60] {
+            assert!(ahead(now + time::Duration::seconds(seconds), now).is_none());
+        }
+        let found = ahead(now + time::Duration::seconds(61), now).expect("a finding");
+        assert!(found.text.contains("61 seconds behind"), "{}", found.text);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pki::index::{HOLD, Index, Issued, IssuedKind};
+use pki::index::{HOLD, Index, Invitation, Issued, IssuedKind};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{InvitationState, state};
@@ -26,13 +26,17 @@ impl<'i> SignerFigures<'i> {
     /// Those of an index at a moment.
     #[must_use]
     pub fn of(index: &'i Index, now: OffsetDateTime) -> Self {
+        // What can only be told by the whole index is asked of few.
+        let in_time = index.invitations().filter(|it| {
+            let end = OffsetDateTime::parse(&it.expires, &Rfc3339);
+            end.is_ok_and(|end| now < end)
+        });
+        let is_open = |it: &&Invitation| state(index, it, now) == InvitationState::Open;
         let mut figures = Self {
-            open_invitations: index
-                .invitations()
-                .filter(|it| state(index, it, now) == InvitationState::Open)
-                .count(),
+            open_invitations: in_time.filter(is_open).count(),
             ..Self::default()
         };
+        let revoked: BTreeSet<&str> = index.revoked().map(|it| it.serial.as_str()).collect();
         let renewed: BTreeSet<&str> = index
             .issued()
             .filter_map(|it| it.enrolled.as_ref()?.predecessor.as_deref())
@@ -41,7 +45,10 @@ impl<'i> SignerFigures<'i> {
             let Some(enrolled) = &issued.enrolled else {
                 continue;
             };
-            let revocation = index.revocation(&issued.serial);
+            let revocation = match revoked.contains(issued.serial.as_str()) {
+                true => index.revocation(&issued.serial),
+                false => None,
+            };
             let is_last = !renewed.contains(issued.serial.as_str());
             match revocation {
                 Some(it) if it.reason == HOLD => figures.on_hold += 1,
