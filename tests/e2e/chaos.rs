@@ -1,6 +1,7 @@
 //! What goes wrong around a gate, one thing after the other, on one gate and an engine of its own. After each of them `docker run` works,
-//! memory is back within a tenth of what it was, and the audit has no gap.
+//! memory is back within a tenth of what it was, and the audit has no gap. `bench/soak` repeats it all for an hour.
 
+mod clock;
 mod faults;
 
 use std::collections::BTreeMap;
@@ -11,10 +12,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use dockgate::observe::audit::{Event, Record};
+use rustix::process::Signal;
 
 use crate::support::client::Side;
 use crate::support::engine::Engine;
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, dockgate};
 use crate::support::process::Process;
 use crate::support::suite::{Case, Suite};
 use crate::support::{Context, Verdict, ensure};
@@ -40,6 +42,14 @@ pub(crate) fn cases() -> Vec<Case> {
             needs,
             run: |suite, name| all(suite, name, faults::FEW, &faults::of_the_host()),
         },
+        Case {
+            name: "chaos_clock__steps_back_and_forth_and_beyond_certificates",
+            needs: &["DOCKERD", "CONTAINERD", "CURL", "FAKETIME"],
+            run: |suite, name| {
+                let clock = clock::SetClock::beside(suite, &suite.scratch(name)?)?;
+                all_by(suite, name, faults::FEW, &clock::steps(), Some(clock))
+            },
+        },
     ]
 }
 
@@ -55,6 +65,8 @@ struct Chaos<'a> {
     /// Where the gate's certificates are.
     files: PathBuf,
     disk: Disk,
+    /// The gate's clock, where it is not the machine's.
+    clock: Option<clock::SetClock>,
     /// The gate's resident memory, in KiB, once it has served.
     memory: u64,
 }
@@ -88,15 +100,35 @@ impl Disk {
 
 /// Runs them in turn on a gate of their own.
 fn all(suite: &Suite, name: &str, warm: usize, faults: &[Fault]) -> Verdict {
+    all_by(suite, name, warm, faults, None)
+}
+
+fn all_by(
+    suite: &Suite,
+    name: &str,
+    warm: usize,
+    faults: &[Fault],
+    clock: Option<clock::SetClock>,
+) -> Verdict {
     suite.gate()?;
-    let chaos = Chaos::start(suite, name, warm)?;
-    for (what, fault) in faults {
-        let began = Instant::now();
-        fault(&chaos).map_err(|why| format!("{what}: {why}"))?;
-        chaos
-            .is_well()
-            .map_err(|why| format!("after {what}: {why}"))?;
-        eprintln!("e2e: chaos: {what}: {:.1} s", began.elapsed().as_secs_f64());
+    let chaos = Chaos::start(suite, name, warm, clock)?;
+    let start = Instant::now();
+    for round in 1.. {
+        for (what, fault) in faults {
+            let began = Instant::now();
+            fault(&chaos).map_err(|why| format!("{what}, round {round}: {why}"))?;
+            chaos
+                .is_well()
+                .map_err(|why| format!("after {what}, round {round}: {why}"))?;
+            eprintln!("e2e: chaos: {what}: {:.1} s", began.elapsed().as_secs_f64());
+        }
+        if start.elapsed() >= Suite::soak() {
+            break;
+        }
+        let now = chaos.gate.memory()?.0;
+        let began = chaos.memory;
+        eprintln!("e2e: chaos: {name}, round {round}: {now} KiB of memory, {began} at the start");
+        chaos.rotate()?;
     }
     chaos.side.clean();
     chaos.engine.stop();
@@ -104,12 +136,18 @@ fn all(suite: &Suite, name: &str, warm: usize, faults: &[Fault]) -> Verdict {
 }
 
 impl<'a> Chaos<'a> {
-    fn start(suite: &'a Suite, name: &str, warm: usize) -> Verdict<Self> {
+    fn start(
+        suite: &'a Suite,
+        name: &str,
+        warm: usize,
+        clock: Option<clock::SetClock>,
+    ) -> Verdict<Self> {
         let directory = suite.scratch(name)?;
         let engine = Engine::start(&suite.tools, &directory.join("engine"))?;
         engine.import_image(&suite.tools, &directory)?;
         let files = directory.join("files");
         fs::create_dir_all(&files).context("make a directory")?;
+        // The directory of the clock as well, which the gate's cage leaves it.
         let copy = |from: &Path, to: &str| fs::copy(from, files.join(to)).context("copy a file");
         copy(&suite.pki.ca, "ca.pem")?;
         copy(&suite.pki.server_cert, "cert.pem")?;
@@ -122,10 +160,15 @@ impl<'a> Chaos<'a> {
             "--max-connections-per-client",
             "11000",
         ];
-        let gate = Gate::start_with(
-            &files.join("ca.pem"),
-            &files.join("cert.pem"),
-            &files.join("key.pem"),
+        let paths = ["ca.pem", "cert.pem", "key.pem"].map(|file| files.join(file));
+        let [ca, cert, key] = paths.each_ref().map(PathBuf::as_path);
+        let mut command = dockgate();
+        if let Some(clock) = &clock {
+            clock.govern(&mut command);
+        }
+        let gate = Gate::start_under(
+            command,
+            &[("--tlscacert", ca), ("--tlscert", cert), ("--tlskey", key)],
             &engine.socket,
             &[&many[..], &["--audit", &audit, "--reload-interval", "off"]].concat(),
         )?;
@@ -137,6 +180,7 @@ impl<'a> Chaos<'a> {
             side,
             files,
             disk,
+            clock,
             memory: 0,
         };
         // What the gate takes once, for as many connections as it has had, is no part of what a fault takes.
@@ -144,6 +188,18 @@ impl<'a> Chaos<'a> {
         chaos.runs()?;
         chaos.memory = chaos.settled()?;
         Ok(chaos)
+    }
+
+    /// Has the gate begin a new audit, so that a disk of this size is enough for any number of rounds.
+    fn rotate(&self) -> Verdict {
+        let (audit, old) = (self.disk.audit(), self.disk.0.join("audit.old"));
+        fs::rename(&audit, &old).context("move the audit away")?;
+        self.gate.signal(Signal::HUP);
+        within(PATIENCE, || {
+            ensure!(audit.exists(), "no new audit after a rotation");
+            Ok(())
+        })?;
+        fs::remove_file(&old).context("remove the old audit")
     }
 
     fn runs(&self) -> Verdict {
@@ -205,12 +261,11 @@ fn whole(audit: &Path) -> Verdict {
     let mut requests: BTreeMap<u64, BTreeMap<u64, bool>> = BTreeMap::new();
     for line in text.lines() {
         let record: Record = serde_json::from_str(line).context(&format!("read {line}"))?;
-        let number = |part: Option<&str>| part.and_then(|part| u64::from_str_radix(part, 16).ok());
-        let mut parts = record.request.split('-');
-        let (connection, request) = (number(parts.next()), number(parts.next()));
-        let (Some(connection), Some(request)) = (connection, request) else {
-            return Err(format!("the request's id: {line}"));
-        };
+        let parts = record.request.split_once('-');
+        let (connection, request) = parts.ok_or(format!("the request's id: {line}"))?;
+        let connection =
+            u64::from_str_radix(connection, 16).context(&format!("read the id of {line}"))?;
+        let request = request.parse().context(&format!("read the id of {line}"))?;
         let ended = requests
             .entry(connection)
             .or_default()

@@ -80,7 +80,16 @@ impl Gate {
         socket: &Path,
         extra: &[&str],
     ) -> Verdict<Self> {
-        let mut command = dockgate();
+        Self::start_under(dockgate(), files, socket, extra)
+    }
+
+    /// The same with a command of the caller's, which has an environment.
+    pub(crate) fn start_under(
+        mut command: Command,
+        files: &[(&str, &Path)],
+        socket: &Path,
+        extra: &[&str],
+    ) -> Verdict<Self> {
         command.args(["serve", "-H", "tcp://127.0.0.1:0", "--metrics", "off"]);
         if !extra.contains(&"--control-socket") {
             command.args(["--control-socket", "off"]);

@@ -138,7 +138,14 @@ impl Suite {
 
     /// How long the longest scenario may take.
     pub(crate) fn limit(&self) -> Duration {
-        LIMIT + Duration::from_secs(self.big_mib / SLOWEST_MIB_PER_SEC)
+        LIMIT + Duration::from_secs(self.big_mib / SLOWEST_MIB_PER_SEC) + Self::soak()
+    }
+
+    /// How long a scenario that can be repeated is repeated: `bench/soak` sets it.
+    pub(crate) fn soak() -> Duration {
+        let minutes = env::var("DOCKGATE_SOAK_MINUTES").ok();
+        let minutes = minutes.and_then(|text| text.parse().ok());
+        Duration::from_secs(60 * minutes.unwrap_or(0))
     }
 
     /// A new directory of that name.

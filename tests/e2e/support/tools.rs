@@ -75,6 +75,7 @@ const NAMES: &[(&str, &str, &[&str])] = &[
     ("BOLLARD", "", &[]),
     ("REGISTRY", "docker-registry", &[]),
     ("GIT", "git", &[]),
+    ("FAKETIME", "faketime", &[]),
 ];
 
 impl Tools {
