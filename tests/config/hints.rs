@@ -1,6 +1,8 @@
 //! Advice leads somewhere: a command that a message prints is one that dockgate has, and it mends what the message is about.
 //! `tests/certs/hints.rs` has the advice of `certs`.
 
+mod doctor;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
