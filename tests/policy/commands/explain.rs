@@ -313,3 +313,25 @@ fn a_record_that_is_older_than_a_limit_cannot_be_judged_by_it() {
         3
     );
 }
+
+#[test]
+fn a_refusal_that_came_from_what_the_gate_knew_then_is_not_said_to_be_allowed_now() {
+    let desk = Desk::new();
+    let facts = [("images", "registry.example.com/team/app:1")];
+    for (rule, code, words) in [
+        ("owner", 2, "the rule owner depends on what the gate knew"),
+        ("budget", 2, "the rule budget depends on what the gate knew"),
+        ("binds", 0, "decision   allow, by this policy"),
+    ] {
+        let mut refused = super::records::create("ci", &facts);
+        refused.request = "7f3a".into();
+        refused.decision = dockgate::observe::audit::Decision::Deny;
+        refused.rule = Some(rule.into());
+        super::records::audit(&desk, &[refused]);
+        let said = desk
+            .run("explain policy.toml --audit audit.jsonl --request 7f3a", "")
+            .expect("an answer");
+        assert_eq!(said.code, code, "{}", said.text);
+        assert!(said.text.contains(words), "{words:?} in\n{}", said.text);
+    }
+}

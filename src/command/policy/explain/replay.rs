@@ -20,7 +20,10 @@ pub(super) fn run(
 ) -> Result<PolicyOutcome, PolicyError> {
     let policy = Policy::read(&args.file)?;
     let (record, count) = find(audit, request)?;
-    let verdict = replayed(&policy, &record).2;
+    let verdict = match replayed(&policy, &record).2 {
+        Verdict::Allow if of_that_moment(&record).is_some() => Verdict::Unknown,
+        verdict => verdict,
+    };
     let code = match verdict.allowed() {
         Some(true) => 0,
         Some(false) => 3,
@@ -37,6 +40,21 @@ pub(super) fn run(
             audit.display()
         )),
     })
+}
+
+/// The rule of a refusal that came from what the gate knew at that moment, which no policy and no record holds.
+fn of_that_moment(record: &Record) -> Option<&str> {
+    const RULES: [&str; 6] = [
+        "audit",
+        "authz-plugin",
+        "budget",
+        "history",
+        "limit",
+        "owner",
+    ];
+    let rule = record.rule.as_deref()?;
+    let is_refused = matches!(record.decision, Decision::Deny | Decision::WouldDeny);
+    (is_refused && RULES.contains(&rule)).then_some(rule)
 }
 
 /// The last request with an id, and how many have it.
@@ -94,10 +112,12 @@ fn lines(args: &ExplainArgs, policy: &Policy, record: &Record, verdict: &Verdict
     ]);
     let mut lines = columns(&rows, &[]);
     if *verdict == Verdict::Unknown {
-        lines.push(
-            "hint: the record does not say all that a limit needs; give the request itself to `policy explain`"
-                .to_owned(),
-        );
+        lines.push(match of_that_moment(record) {
+            Some(rule) => format!(
+                "hint: the policy allows it; the rule {rule} depends on what the gate knew at that moment"
+            ),
+            None => "hint: the record does not say all that a limit needs; give the request itself to `policy explain`".to_owned(),
+        });
     }
     lines
 }
