@@ -43,8 +43,12 @@ const CALLS: u32 = 128;
 /// Bytes of a call's headers.
 const HEADERS: u32 = 16 * 1024;
 
-/// Bytes that may be under way in one call, and in all calls of a connection, in each direction.
+/// Bytes of answers that may be under way in one call, and in all calls of a connection.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
+
+/// The same of what clients send. Wider windows are opened again less often, which costs a write each time; the connection's is
+/// the bound, and leaves something to other calls where one does not move.
+const CLIENT_WINDOWS: (u32, u32) = (1024 * 1024, 1280 * 1024);
 
 /// Calls of one connection that may break off before their end, most often because the client gives them up: to open calls and
 /// give them up costs a client next to nothing, and the gate and the engine a judgement each. buildx gives up a few in a build.
@@ -92,8 +96,8 @@ where
         Err(e) => return TunnelEnd::EngineFailed(failure(e)),
     };
     let mut accepting = h2::server::Builder::new()
-        .initial_window_size(WINDOWS.0)
-        .initial_connection_window_size(WINDOWS.1)
+        .initial_window_size(CLIENT_WINDOWS.0)
+        .initial_connection_window_size(CLIENT_WINDOWS.1)
         .max_header_list_size(HEADERS)
         .max_concurrent_streams(CALLS)
         .max_concurrent_reset_streams(CALLS as usize)
@@ -111,7 +115,7 @@ where
     let mut broken = 0;
     let end = loop {
         tokio::select! {
-            // The calls first: what was read goes on before more is, and no call is taken while others are done.
+            // What was read goes on before more is, and no call is taken while others are done.
             biased;
             Some(served) = calls.next(), if !calls.is_empty() => {
                 broken += u32::from(served == Served::BrokeOff);
@@ -120,12 +124,12 @@ where
                     break TunnelEnd::Client(std::io::Error::other(why));
                 }
             }
+            ended = &mut connection => break engine_ended(ended),
             accepted = server.accept() => match accepted {
                 Some(Ok((request, respond))) => calls.push(caller.serve(request, respond)),
                 Some(Err(e)) => break TunnelEnd::Client(failure(e)),
                 None => break TunnelEnd::Client(std::io::ErrorKind::UnexpectedEof.into()),
             },
-            ended = &mut connection => break engine_ended(ended),
         }
     };
     drop(calls);

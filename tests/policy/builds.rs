@@ -617,6 +617,27 @@ fn operations_of_the_clients_own_need_the_key() {
     );
 }
 
+/// What the engine has by a digest it takes from its store, so the name is all that can be judged.
+#[test]
+fn a_digest_makes_no_name_listed_and_a_listed_name_has_any_digest() {
+    let build = build("");
+    let digest = format!("sha256:{}", "a1".repeat(32));
+    for (name, listed) in [
+        ("docker.io/library/any", true),
+        ("docker.io/library/any:1", true),
+        ("registry.example.com/private", false),
+        ("docker.io/private/any", false),
+    ] {
+        let image = format!("docker-image://{name}@{digest}");
+        assert_eq!(build.lists(&image), listed, "{image}");
+    }
+    let image = format!("docker-image://docker.io/library/any@{digest}");
+    let definition = message(1, &message(3, &text(1, &image)));
+    let entry = [text(1, "base"), message(2, &definition)].concat();
+    allowed(judge(&build, &[message(10, &entry)]));
+    refused(judge(&build, &[message(2, &definition)]), "raw_llb");
+}
+
 #[test]
 fn cache_mounts_stay_in_the_clients_namespace() {
     let mount = |id: &str| {

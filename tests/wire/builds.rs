@@ -6,8 +6,8 @@ use std::io::Write;
 
 use buildkit::append::map_entry;
 use support::{
-    Arrived, Bridge, HISTORY, PING, READ, SOLVE, STATUS, SWITCHED, TRACE, UPGRADE, empty, framed,
-    head, message, run, solve, text,
+    Arrived, Bridge, Calls, HISTORY, PING, READ, SOLVE, STATUS, SWITCHED, TRACE, UPGRADE, empty,
+    framed, head, message, run, solve, text,
 };
 use testkit::TlsClient;
 use testkit::gate::client_of;
@@ -342,16 +342,47 @@ fn the_history_shows_a_client_its_own_builds_and_their_content() {
     });
 }
 
+fn zipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).expect("compress");
+    let bytes = encoder.finish().expect("compress");
+    let mut body = framed(&bytes);
+    body[0] = 1;
+    body
+}
+
+/// The engine would read one of several, and another reader another one.
+#[test]
+fn a_call_has_one_content_type_and_one_encoding() {
+    run(async {
+        let bridge = Bridge::start("", empty);
+        let calls = bridge.client("one").await;
+        let asked = solve("ref", "ci/app");
+        for (name, first, other, part) in [
+            (
+                "content-type",
+                "application/grpc",
+                "application/grpc+json",
+                "content type",
+            ),
+            (
+                "grpc-encoding",
+                "gzip",
+                "identity",
+                "compressed in an unknown way",
+            ),
+        ] {
+            let twice = head(SOLVE, &[(name, first), (name, other)]);
+            calls.raw(twice, &zipped(&asked)).await.refused(part);
+        }
+        assert!(bridge.arrived().is_empty());
+        let once = head(SOLVE, &[("grpc-encoding", "gzip")]);
+        calls.raw(once, &zipped(&asked)).await.passed();
+    });
+}
+
 #[test]
 fn a_judged_message_is_one_within_its_bound() {
-    let zipped = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(bytes).expect("compress");
-        let bytes = encoder.finish().expect("compress");
-        let mut body = framed(&bytes);
-        body[0] = 1;
-        body
-    };
     run(async {
         let bridge = Bridge::start("", empty);
         let calls = bridge.client("one").await;
@@ -549,6 +580,49 @@ fn ps_shows_what_a_solve_asks_for() {
             ]
         );
         drop(answer);
+    });
+}
+
+/// The bytes that four calls of one connection may send before any is taken, once that is `at_least` so many.
+async fn windows(calls: &Calls, at_least: usize) -> (usize, Vec<Call>) {
+    const MORE: usize = 16 * 1024 * 1024;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut ready = calls.send.clone().ready().await.expect("a connection");
+        let trace = ready.send_request(head(TRACE, &[]), false);
+        let (answer, mut up) = trace.expect("a stream");
+        up.reserve_capacity(MORE);
+        open.push((answer, up));
+    }
+    let mut total = 0;
+    std::future::poll_fn(|cx| {
+        for (_, up) in &mut open {
+            while let std::task::Poll::Ready(more) = up.poll_capacity(cx) {
+                more.expect("a stream").expect("capacity");
+            }
+        }
+        total = open.iter().map(|(_, up)| up.capacity()).sum();
+        match total >= at_least {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    (total, open)
+}
+
+type Call = (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>);
+
+#[test]
+fn what_a_connection_may_send_untaken_is_bounded_and_one_call_does_not_use_it_up() {
+    const ALL: usize = 1280 * 1024;
+    const EACH: usize = 1024 * 1024;
+    run(async {
+        let bridge = Bridge::start("", empty);
+        let calls = bridge.client("one").await;
+        let (all, open) = windows(&calls, ALL).await;
+        assert_eq!(all, ALL);
+        assert!(open.iter().all(|(_, up)| up.capacity() <= EACH));
     });
 }
 

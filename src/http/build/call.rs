@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use ::http::header::{CONTENT_TYPE, HeaderValue};
+use ::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use ::http::request::Parts;
 use ::http::{HeaderMap, Method, Request};
 use buildkit::calls::{self, HistoryRequest};
@@ -31,6 +31,9 @@ const HISTORY_PROBE: &str = "buildx-test-history-api-feature";
 
 /// Field of the limit in a `BuildHistoryRequest`.
 const HISTORY_LIMIT: u32 = 5;
+
+/// How a call's messages are compressed.
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Why a session is not opened, or ended.
 const FOREIGN_SESSION: &str = "expected one id of a session that no other client has used";
@@ -261,8 +264,8 @@ impl<'a> Caller<'a> {
         };
         match (way, known) {
             (Way::Hold, Some(call)) => {
-                let gzip = head.headers.get("grpc-encoding");
-                let gzip = gzip.is_some_and(|encoding| encoding.as_bytes() == b"gzip");
+                let gzip =
+                    only(&head.headers, &ENCODING).is_some_and(|encoding| encoding == "gzip");
                 let held = self.hold(judge, call, body, gzip, room, record).await;
                 held.map(Upload::Judged)
             }
@@ -277,7 +280,7 @@ impl<'a> Caller<'a> {
         judge: &Judge<'_>,
         headers: &HeaderMap,
     ) -> Result<Way, Objection> {
-        let grpc = headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        let grpc = only(headers, &CONTENT_TYPE).is_some_and(|kind| {
             matches!(
                 kind.as_bytes(),
                 b"application/grpc" | b"application/grpc+proto"
@@ -286,7 +289,7 @@ impl<'a> Caller<'a> {
         if !grpc {
             return Err(Objection::new(
                 "call",
-                "the content type is not application/grpc",
+                "the content type is not application/grpc alone",
             ));
         }
         judge.build.call(call)?;
@@ -296,11 +299,7 @@ impl<'a> Caller<'a> {
             return Err(Objection::new("owner", FOREIGN_SESSION));
         }
         if call.within_build() {
-            let mut ids = headers.get_all(BUILD_ID).iter();
-            let id = match (ids.next(), ids.next()) {
-                (Some(id), None) => id.to_str().ok(),
-                _ => None,
-            };
+            let id = only(headers, &BUILD_ID).and_then(|id| id.to_str().ok());
             let own = match id {
                 Some(id) => self.waits(Holding::Build, id).await,
                 None => false,
@@ -485,6 +484,15 @@ impl<'a> Caller<'a> {
                 allowed: "history = \"all\"".into(),
             }),
         }
+    }
+}
+
+/// The value of a field that a call has once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        _ => None,
     }
 }
 

@@ -140,6 +140,7 @@ async fn switched(mut client: Tls, engine: &Engine) -> (Calls, UnixStream) {
     assert!(head.starts_with(b"HTTP/1.1 101"), "{head:?}");
     let (send, connection) = h2::client::Builder::new()
         .initial_window_size(1 << 20)
+        .max_send_buffer_size(8 << 20)
         .handshake(client)
         .await
         .expect("HTTP/2");
