@@ -15,6 +15,7 @@ pub mod certs;
 pub mod enrol;
 mod number;
 pub mod policy;
+pub mod store;
 
 pub use crate::config::args::{ControlArgs, ServeArgs};
 

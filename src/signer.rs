@@ -13,6 +13,7 @@ mod http;
 mod listen;
 mod mirror;
 mod oidc;
+mod store;
 mod throttle;
 mod tls;
 mod turns;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use enroll::{SignerAddress, SigningRules};
 use pki::CertsError;
 use pki::Passphrase;
+use pki::place::StorePlace;
 use pki::san::{self, San};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,7 @@ pub use desk::LIST_DAYS;
 pub use external::ExternalCa;
 pub use mirror::Mirror;
 pub use oidc::TrustedIssuers;
+pub use store::store_place;
 
 /// The file in which a signer tells `dockgate invite` where it is.
 const ABOUT: &str = "signer.json";
@@ -42,8 +45,8 @@ const ABOUT: &str = "signer.json";
 /// What a signer is started with.
 #[derive(Debug)]
 pub struct SignerOptions {
-    /// The directory of the CA.
-    pub dir: PathBuf,
+    /// The directory of the CA, and where its index is.
+    pub place: StorePlace,
     /// Where to listen.
     pub listen: SocketAddr,
     /// The names and addresses that its clients use; those of this host if empty.

@@ -6,6 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::number::days;
+use super::store::StoreArgs;
 use pki::key::KeyType;
 
 /// The names of the kinds of key, from the one list of them.
@@ -66,6 +67,9 @@ pub struct DirArgs {
         env = "DOCKGATE_CERTS_DIR"
     )]
     pub dir: PathBuf,
+    /// Where the index is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// Which CA signs.

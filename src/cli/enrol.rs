@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::certs::{DirArgs, key_type};
 use super::number::number;
+use super::store::StoreArgs;
 use crate::config::value;
 use pki::key::KeyType;
 
@@ -39,6 +40,9 @@ pub struct SignerArgs {
         env = "DOCKGATE_CERTS_DIR"
     )]
     pub dir: PathBuf,
+    /// Where the index is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Address to listen on: tcp://ADDR:PORT, or tcp://:PORT for every address
     #[arg(long, value_name = "URL", default_value = "tcp://:2377")]
     pub listen: String,
@@ -79,7 +83,7 @@ pub struct SignerArgs {
     #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
     /// Make a CA, a server certificate and a first client when there are none, and renew the server's
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, conflicts_with = "store")]
     pub auto: bool,
     /// Names for the server certificate of --auto
     #[arg(long, hide = true, value_name = "NAME", requires = "auto")]

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use crate::cli::certs::{CaArgs, CertsArgs, CertsCommand};
+use crate::cli::certs::{CaArgs, CertsArgs, CertsCommand, DirArgs};
 use crate::command::output::{Exit, Failure, Output};
-use crate::signer::{LIST_DAYS, SignerAbout};
+use crate::signer::{LIST_DAYS, SignerAbout, store_place};
 use pki::{
     CRL_DAYS, Certificate, CertsError, Passphrase,
     crl::IssuedList,
     issue::{Authority, now},
+    place::StorePlace,
     requester::LeafSigner,
     rollover::Authorities,
     san::{self, San},
@@ -123,6 +124,11 @@ fn server_names(given: &[String]) -> Result<(Vec<San>, Grant), CertsError> {
         }
     }
     Ok((sans, Grant::server()))
+}
+
+/// Where the index of a directory is.
+pub(super) fn place(dir: &DirArgs) -> Result<StorePlace, CertsError> {
+    store_place(&dir.dir, &dir.store)
 }
 
 /// `--dir` as later commands need it: left out where it is the default.

@@ -2,15 +2,16 @@
 
 use serde::Serialize;
 
+use super::certs::place;
 use crate::cli::enrol::{InviteArgs, InviteCommand, InviteList, InviteRevoke};
 use crate::command::output::{Exit, Failure, Output};
 use crate::signer::SignerAbout;
 use enroll::rules::{self, InvitationState, NewInvitation};
 use enroll::{SignerAddress, SignerPin, Token};
-use pki::index::{Index, IssuedKind};
+use pki::index::IssuedKind;
 use pki::issue::now;
 use pki::san::{self, San};
-use pki::store::{Paths, Store, inspect_file};
+use pki::store::{Paths, inspect_file};
 use pki::write::Existing;
 use pki::{CertsError, name};
 use text::Align;
@@ -33,7 +34,8 @@ fn invite(args: &InviteArgs, output: &mut Output<'_>) -> Result<(), CertsError> 
             .map_or(Ok(()), |value| name::check_attribute(option, value))?;
     }
     let dir = &args.dir.dir;
-    let paths = Paths::of(dir);
+    let place = place(&args.dir)?;
+    let paths = place.paths()?;
     let about = SignerAbout::read(dir)?;
     let signer = address(args, about.as_ref(), &paths)?;
     let ca = paths
@@ -73,7 +75,7 @@ fn invite(args: &InviteArgs, output: &mut Output<'_>) -> Result<(), CertsError> 
         existing: Existing::from_force(args.force),
         signer: &own,
     };
-    let (invitation, secret) = rules::invite(&mut Store::open(dir)?, &wanted)?;
+    let (invitation, secret) = rules::invite(&mut place.open()?, &wanted)?;
     let token = Token {
         signer,
         ca_sha256: ca.details.sha256,
@@ -151,7 +153,7 @@ struct InvitationRow {
 }
 
 fn list(args: &InviteList, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let index = Index::read(&Paths::of(&args.dir.dir).index)?;
+    let index = place(&args.dir)?.index()?;
     let rows: Vec<_> = index
         .invitations()
         .map(|it| (rules::state(&index, it, now()), it))
@@ -193,7 +195,7 @@ fn list(args: &InviteList, output: &mut Output<'_>) -> Result<(), CertsError> {
 }
 
 fn revoke(args: &InviteRevoke, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = Store::open(&args.dir.dir)?;
+    let mut store = place(&args.dir)?.open()?;
     let open: Vec<String> = store
         .index
         .invitations()

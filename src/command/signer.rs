@@ -7,7 +7,9 @@ use crate::command::output::{Exit, Failure, Output};
 use crate::config::{LogLevel, listen};
 use crate::observe::log as logging;
 use crate::shutdown::{Asked, Signals};
-use crate::signer::{ExternalCa, Mirror, Signer, SignerError, SignerOptions, TrustedIssuers};
+use crate::signer::{
+    ExternalCa, Mirror, Signer, SignerError, SignerOptions, TrustedIssuers, store_place,
+};
 use enroll::{SignerAddress, SigningRules};
 use pki::{CertsError, Passphrase, auto, san};
 
@@ -45,7 +47,15 @@ fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     if args.auto {
         care(args)?;
     }
-    let signer = Signer::build(options(args)?)?;
+    let options = options(args)?;
+    if args.auto && options.place.store().is_some() {
+        return Err(CertsError::refused(
+            format!("{:?} has joined a store, and --auto-certs keeps its index in the directory", args.dir),
+            "start `dockgate signer` as a service of its own for it, and give the gate its certificates with `dockgate serve --enrolled`",
+        )
+        .into());
+    }
+    let signer = Signer::build(options)?;
     let (address, says) = (signer.listens_on(), signer.about().address.clone());
     super::memory::give_back();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,7 +131,7 @@ fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
         external,
         metrics_file: args.metrics_file.clone(),
         issuers,
-        dir: args.dir.clone(),
+        place: store_place(&args.dir, &args.store)?,
         listen: listen::signer(&args.listen).map_err(|_| {
             CertsError::refused(
                 format!("--listen {:?} is not an address to listen on", args.listen),

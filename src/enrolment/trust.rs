@@ -353,7 +353,7 @@ mod tests {
             let at = pki::timestamp(now);
             let event = pki::index::IndexEvent::Denied { at, what };
             store.index.append(event).expect("deny it");
-            denied::publish(&store.index, &store.paths, by).expect("sign it");
+            denied::publish(&mut store, by).expect("sign it");
             let text = std::fs::read_to_string(denied::path(&store.paths));
             TrustNews {
                 ca: authority.trust_pem(),
@@ -432,7 +432,7 @@ mod tests {
             let at = pki::timestamp(now);
             let event = pki::index::IndexEvent::Denied { at, what };
             store.index.append(event).expect("deny it");
-            denied::publish(&store.index, &store.paths, &authority).expect("sign it");
+            denied::publish(&mut store, &authority).expect("sign it");
             crl::publish(&mut store, &authority, 7).expect("a list");
             let text = |path: &Path| Some(std::fs::read_to_string(path).expect("the list"));
             TrustNews {

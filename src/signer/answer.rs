@@ -8,7 +8,8 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 use enroll::EnrollRefusal;
-use tracing::error;
+use pki::CertsError;
+use tracing::{debug, error};
 
 use crate::error;
 
@@ -58,6 +59,14 @@ pub(super) fn refusal(refusal: &EnrollRefusal) -> Response<SignerAnswer> {
         EnrollRefusal::Busy => {
             let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string());
             with(&mut response, RETRY_AFTER, "10");
+            response
+        }
+        EnrollRefusal::Failed(fault @ CertsError::Unavailable { .. }) => {
+            // That the store is lost is logged once, and not for each request.
+            debug!(error = %error::report(fault), "A request has to wait for the store");
+            let text = "the signer's store cannot be used now; try again soon";
+            let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
+            with(&mut response, RETRY_AFTER, "5");
             response
         }
         EnrollRefusal::Failed(fault) => {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use pki::issue::{Days, Leaf, Sans, SubjectName, now};
 use pki::key::{KeyType, PrivateKey};
+use pki::place::StorePlace;
 use pki::rollover::Authorities;
 use pki::san::San;
-use pki::store::{Grant, Paths, Store, inspect_file, server_name};
+use pki::store::{Grant, Paths, inspect_file, server_name};
 use pki::write::{self, Existing, FileMode};
 use pki::{Certificate, CertsError, Passphrase, Purpose, TrustStore, timestamp};
 use rustls::ServerConfig;
@@ -88,10 +89,11 @@ pub(super) fn fitting(
 
 /// The signer's own certificate, made if it is missing, due, by another CA or for other names.
 pub(super) fn own_certificate(
-    paths: &Paths,
+    place: &StorePlace,
     authorities: &Authorities,
     names: &[San],
 ) -> Result<Arc<ServerConfig>, SignerError> {
+    let paths = &Paths::of(place.dir());
     let authority = authorities.own();
     let (cert, key) = (paths.dir.join(CERT), paths.dir.join(KEY));
     let pair = match fitting(paths, authorities, names)? {
@@ -109,7 +111,7 @@ pub(super) fn own_certificate(
                 days: Days::UpTo(SIGNER_DAYS),
                 rsa: false,
             };
-            let mut store = Store::open(&paths.dir)?;
+            let mut store = place.open()?;
             let made = store.sign(authority, &leaf, &new, &Grant::signer())?;
             let pem = new.to_pem()?;
             write::write(&key, pem.as_bytes(), FileMode::Secret, Existing::Replace)?;

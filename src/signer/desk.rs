@@ -4,6 +4,7 @@
 mod care;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use enroll::oidc::ApprovedToken;
@@ -14,6 +15,7 @@ use pki::denied;
 use pki::identity::sha256;
 use pki::index::{Index, Issued, IssuedKind};
 use pki::issue::now;
+use pki::place::StorePlace;
 use pki::request::SigningRequest;
 use pki::san::San;
 use pki::store::{Paths, Store};
@@ -35,6 +37,9 @@ pub const LIST_DAYS: u32 = 7;
 
 /// The directory at work.
 pub(super) struct Desk {
+    place: StorePlace,
+    /// What was last heard of a store that others share.
+    news: AtomicI64,
     paths: Paths,
     /// Whose certificates are signed here, and of which state of the files that is.
     trusted: RwLock<(CaStamps, Arc<TrustedCas>)>,
@@ -96,7 +101,7 @@ impl TrustDocument {
 impl Desk {
     pub(super) fn open(options: SignerOptions, names: Vec<San>) -> Result<Self, SignerError> {
         let SignerOptions {
-            dir,
+            place,
             gate,
             rules,
             issuers,
@@ -105,21 +110,21 @@ impl Desk {
             metrics_file,
             ..
         } = options;
-        let paths = Paths::of(&dir);
         if let Some(external) = &external {
-            external.take_over(&paths)?;
+            external.take_over(&Paths::of(place.dir()))?;
         }
+        let paths = place.paths()?;
         if !paths.ca.is_file() {
             let option = paths.option();
             return Err(CertsError::refused(
-                format!("there is no CA in {dir:?}"),
+                format!("there is no CA in {:?}", paths.dir),
                 format!("make one with `dockgate certs init{option}`"),
             )
             .into());
         }
         let stamps = ca_stamps(&paths);
         let trusted = TrustedCas::load(&paths, &passphrase, external.as_ref())?;
-        let serving = own_certificate(&paths, &trusted.authorities, &names)?;
+        let serving = own_certificate(&place, &trusted.authorities, &names)?;
         let desk = Self {
             index: Mutex::default(),
             serving: RwLock::new((serving, trusted.authorities.certificates())),
@@ -134,6 +139,8 @@ impl Desk {
             throttle: Throttle::default(),
             metrics_file,
             paths,
+            place,
+            news: AtomicI64::new(0),
             rules,
             issuers,
             external,
@@ -183,7 +190,7 @@ impl Desk {
         }
         // A process that writes them holds the lock, so what is read here belongs together.
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = Store::open(&self.paths.dir)?;
+        let store = self.place.open()?;
         let stamps = ca_stamps(&self.paths);
         let read = self.trusted_of(&store)?;
         let mut trusted = self.trusted.write().unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +211,9 @@ impl Desk {
 
     /// The index as it is now.
     pub(super) fn index(&self) -> Result<Arc<Index>, CertsError> {
+        if self.place.store().is_some() {
+            return self.place.index().map(Arc::new);
+        }
         let mut kept = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamp(&self.paths.index);
         if let Some((of, index)) = kept.as_ref()
@@ -267,7 +277,7 @@ impl Desk {
         request: &SigningRequest,
     ) -> Result<Vec<u8>, EnrollRefusal> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut store = Store::open(&self.paths.dir)?;
+        let mut store = self.place.open()?;
         let trusted = self.trusted_of(&store)?;
         let der = rules::redeem(
             &mut store,
@@ -287,7 +297,7 @@ impl Desk {
         request: &SigningRequest,
     ) -> Result<Vec<u8>, EnrollRefusal> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut store = Store::open(&self.paths.dir)?;
+        let mut store = self.place.open()?;
         let trusted = self.trusted_of(&store)?;
         let cas = &trusted.authorities;
         let authority = cas.signs(Purpose::Client, &store.index, now());
@@ -302,7 +312,7 @@ impl Desk {
     ) -> Result<Vec<u8>, EnrollRefusal> {
         self.holder(leaf)?;
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut store = Store::open(&self.paths.dir)?;
+        let mut store = self.place.open()?;
         let digest = pki::fingerprint(leaf);
         let trusted = self.trusted_of(&store)?;
         let renewed = rules::renew(

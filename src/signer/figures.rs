@@ -77,7 +77,7 @@ fn page(desk: &Desk) -> Result<String, CertsError> {
             &[("", end)],
         );
     }
-    let bytes = paths.index.metadata().map_or(0, |it| it.len());
+    let bytes = desk.index_bytes()?;
     page.gauge("index_bytes", "Size of the index.", &[("", bytes)]);
     page.gauge(
         "index_bytes_max",

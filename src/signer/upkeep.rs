@@ -1,14 +1,12 @@
 //! What the signer does without being asked: the revocation list, its own certificate, and news for the gates.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use enroll::EnrollRefusal;
 use pki::index::MAX_INDEX_BYTES;
-use pki::store::Paths;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::desk::Desk;
 use super::turns::blocking;
@@ -53,23 +51,61 @@ impl Rest {
     }
 }
 
+/// How often a store is asked that others share.
+const NEWS: Duration = Duration::from_millis(200);
+
 /// Runs until dropped.
 pub(super) async fn run(desk: Arc<Desk>) {
-    let size = watch_size(Paths::of(desk.dir()).index);
-    match desk.is_elsewhere() {
-        true => tokio::join!(watch(desk.clone()), size, keep_own(desk)).0,
-        false => tokio::join!(watch(desk), size).0,
+    let size = watch_size(desk.clone());
+    let keeping = async {
+        match desk.is_elsewhere() {
+            true => keep_own(desk.clone()).await,
+            false => std::future::pending().await,
+        }
+    };
+    let following = async {
+        match desk.has_company() {
+            true => follow(desk.clone()).await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::join!(watch(desk.clone()), size, keeping, following).0;
+}
+
+/// Asks a store that others share for news.
+async fn follow(desk: Arc<Desk>) {
+    let mut lost = false;
+    loop {
+        let asked = desk.clone();
+        let outcome = blocking(move || Ok(asked.ask_store()?)).await;
+        match outcome {
+            Ok(()) if lost => {
+                info!("The store answers again");
+                desk.forget_news();
+                lost = false;
+            }
+            Ok(()) => {}
+            Err(fault) if !lost => {
+                error!(error = %error::report(&fault), "The store is lost: nothing is signed until it answers");
+                lost = true;
+            }
+            Err(_) => {}
+        }
+        sleep(if lost { AGAIN } else { NEWS }).await;
     }
 }
 
 /// Says when the index comes near the bound at which nothing can be issued any more.
-async fn watch_size(index: PathBuf) {
+async fn watch_size(desk: Arc<Desk>) {
     let mut ticker = interval(SAID);
     loop {
         ticker.tick().await;
-        let bytes = index.metadata().map_or(0, |it| it.len());
-        if is_nearly_full(bytes) {
-            warn!(path = %index.display(), bytes, bound = MAX_INDEX_BYTES, "The index is more than three quarters full");
+        let asked = desk.clone();
+        // What a store that is lost has to say comes with its return.
+        if let Ok(bytes) = blocking(move || Ok(asked.index_bytes()?)).await
+            && is_nearly_full(bytes)
+        {
+            warn!(dir = %desk.dir().display(), bytes, bound = MAX_INDEX_BYTES, "The index is more than three quarters full");
         }
     }
 }

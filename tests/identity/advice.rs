@@ -73,7 +73,7 @@ fn with_a_ca_elsewhere_revoke_and_allow_do_what_can_be_done_here_and_say_the_res
 
 #[test]
 fn after_a_rollover_no_certificate_of_the_old_ca_is_called_unlisted() {
-    let dir = directory();
+    let dir = directory_alone();
     let dir = dir.path();
     for name in ["alice", "bob"] {
         done(dir, &["certs", "client", name]);
@@ -115,7 +115,7 @@ fn after_a_rollover_no_certificate_of_the_old_ca_is_called_unlisted() {
 
 #[test]
 fn a_revocation_beside_a_signer_is_good_for_as_long_as_the_signers_own_lists() {
-    let (dir, home) = (directory(), tempfile::tempdir().expect("a home"));
+    let (dir, home) = (directory_alone(), tempfile::tempdir().expect("a home"));
     let dir = dir.path();
     let days = || {
         let list = pki::crl::IssuedList::read(&dir.join("certs/crl.pem")).expect("the list");
@@ -146,7 +146,7 @@ fn a_revocation_beside_a_signer_is_good_for_as_long_as_the_signers_own_lists() {
 
 #[test]
 fn a_gate_that_was_invited_is_replaced_by_an_invitation_and_a_server_of_files_by_files() {
-    let (dir, home) = (directory(), tempfile::tempdir().expect("a home"));
+    let (dir, home) = (directory_alone(), tempfile::tempdir().expect("a home"));
     let (dir, home) = (dir.path(), home.path());
     let _signer = SignerProcess::start(dir, &[]);
     let token = invite(dir, &["docker2", "--server", "--san", "docker2.example"]);
@@ -161,7 +161,7 @@ fn a_gate_that_was_invited_is_replaced_by_an_invitation_and_a_server_of_files_by
 
 #[test]
 fn a_signer_that_was_given_no_name_says_so() {
-    let dir = directory();
+    let dir = directory_alone();
     for (options, says) in [(&[][..], true), (&["--san", "localhost"][..], false)] {
         let mut child = command(dir.path())
             .args(["signer", "--listen", "tcp://127.0.0.1:0"])
@@ -185,7 +185,7 @@ fn a_signer_that_was_given_no_name_says_so() {
 
 #[test]
 fn a_second_join_for_a_host_says_which_certificate_it_replaces() {
-    let (dir, home) = (directory(), tempfile::tempdir().expect("a home"));
+    let (dir, home) = (directory_alone(), tempfile::tempdir().expect("a home"));
     let _signer = SignerProcess::start(dir.path(), &[]);
     let joins = |name: &str| {
         let token = invite(dir.path(), &[name]);
@@ -224,7 +224,7 @@ fn age(dir: &Path, name: &str, days: i64) {
 
 #[test]
 fn metrics_check_and_doctor_count_members_and_name_who_does_not_renew() {
-    let (dir, home) = (directory(), tempfile::tempdir().expect("a home"));
+    let (dir, home) = (directory_alone(), tempfile::tempdir().expect("a home"));
     let dir = dir.path();
     let signer = SignerProcess::start(dir, &[]);
     for name in ["alice", "bob"] {

@@ -18,7 +18,7 @@ use crate::support::*;
 #[test]
 fn a_signer_that_is_killed_while_it_issues_has_every_answered_certificate_in_its_index() {
     const USES: usize = 10_000;
-    let dir = directory();
+    let dir = directory_alone();
     let uses = USES.to_string();
     let mut answered = BTreeSet::new();
     let mut token = None;
@@ -96,7 +96,7 @@ fn small_disk(home: &Path) -> Option<(std::process::Child, PathBuf)> {
 
 #[test]
 fn a_full_disk_refuses_and_uses_nothing_up() {
-    let dir = directory();
+    let dir = directory_alone();
     let Some((mut keeper, disk)) = small_disk(dir.path()) else {
         return;
     };

@@ -2,6 +2,8 @@
 
 mod advice;
 mod ci;
+#[cfg(feature = "postgres")]
+mod database;
 mod external;
 mod fleet;
 mod impostor;
@@ -11,6 +13,8 @@ mod pages;
 mod programs;
 mod protocol;
 mod rollover;
+#[cfg(feature = "postgres")]
+mod shared;
 mod support;
 mod timer;
 mod travel;

@@ -78,8 +78,8 @@ impl Bench {
     }
 }
 
-const ENROL: &str = "/.well-known/est/simpleenroll";
-const RENEW: &str = "/.well-known/est/simplereenroll";
+pub(crate) const ENROL: &str = "/.well-known/est/simpleenroll";
+pub(crate) const RENEW: &str = "/.well-known/est/simplereenroll";
 const PKCS10: (&str, &str) = ("Content-Type", "application/pkcs10");
 
 /// Asks for a certificate; its fingerprint if one came. A signer that is killed meanwhile gives none.
@@ -101,17 +101,17 @@ pub(crate) fn enrolled(addr: SocketAddr, ca: &Path, token: &Token) -> Option<Str
     (answer.status == 200).then(|| pki::fingerprint(&certificates[0]))
 }
 
-fn key() -> PrivateKey {
+pub(crate) fn key() -> PrivateKey {
     PrivateKey::generate(KeyType::P256).expect("a key")
 }
 
-fn body(key: &PrivateKey) -> String {
+pub(crate) fn body(key: &PrivateKey) -> String {
     message::encode(&SigningRequest::make(key).expect("a request"))
 }
 
 /// The one certificate in an answer, with its key.
 #[track_caller]
-fn credential(name: &str, key: &PrivateKey, answer: &HttpAnswer) -> Credential {
+pub(crate) fn credential(name: &str, key: &PrivateKey, answer: &HttpAnswer) -> Credential {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(
         answer.header("content-type"),
@@ -384,7 +384,6 @@ fn many_join_at_once_and_each_has_its_own_certificate() {
         .collect();
     let count = |status| answers.iter().filter(|it| **it == status).count();
     assert_eq!((count(200), count(401)), (40, 8), "{answers:?}");
-    let index =
-        pki::index::Index::read(&bench.dir.path().join("certs/index.jsonl")).expect("the index");
+    let index = index(bench.dir.path());
     assert_eq!(index.issued().filter(|it| it.name == "ci").count(), 40);
 }

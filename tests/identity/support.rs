@@ -29,8 +29,37 @@ impl Drop for SignerProcess {
 /// A directory with a CA in `certs`.
 pub(crate) fn directory() -> TempDir {
     let dir = tempfile::tempdir().expect("create a temporary directory");
+    let init = ["certs", "init", "--san", "localhost"];
+    match database() {
+        Some(url) => done(dir.path(), &[&init[..], &["--store", &url]].concat()),
+        None => done(dir.path(), &init),
+    };
+    dir
+}
+
+/// The same with the index in the directory, on whatever the suite runs: the test looks at the index as a file.
+pub(crate) fn directory_alone() -> TempDir {
+    let dir = tempfile::tempdir().expect("create a temporary directory");
     done(dir.path(), &["certs", "init", "--san", "localhost"]);
     dir
+}
+
+/// The URL of a new store, where the suite is asked to run on PostgreSQL.
+fn database() -> Option<String> {
+    std::env::var_os(testkit::postgres::WANTED)?;
+    let server = testkit::postgres::postgres()?;
+    Some(server.url(&server.create()))
+}
+
+/// The index of a directory, wherever it is.
+pub(crate) fn index(dir: &Path) -> pki::index::Index {
+    let place = dockgate::signer::store_place(&dir.join("certs"), &Default::default());
+    place.and_then(|it| it.index()).expect("the index")
+}
+
+/// The same as text.
+pub(crate) fn index_text(dir: &Path) -> String {
+    format!("{:?}", index(dir))
 }
 
 impl SignerProcess {

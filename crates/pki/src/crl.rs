@@ -11,9 +11,10 @@ use super::{
     issue::{Authority, now},
     pem,
     resign::{CRL_ISSUER, resign},
+    shared::SharedDocument,
     store::Store,
     timestamp,
-    write::{self, Existing, FileMode},
+    write::{self, Existing},
 };
 use crate::trust::{RevocationList, Validity};
 use text::escape::shell_word;
@@ -72,7 +73,21 @@ impl IssuedList {
 
     /// Reads the lists of a PEM or DER file, at least one, each with its bytes.
     pub fn read_all(path: &Path) -> Result<Vec<(Self, Vec<u8>)>, CertsError> {
-        let bytes = write::read(path)?;
+        Self::parse_all(path, &write::read(path)?)
+    }
+
+    /// Whether it is of the same CA as another, with a higher number.
+    pub(crate) fn is_later_than(&self, other: &Self) -> bool {
+        let bare = |number: &[u8]| {
+            let zeros = number.iter().take_while(|byte| **byte == 0).count();
+            number[zeros..].to_vec()
+        };
+        let (own, other_number) = (bare(&self.number), bare(&other.number));
+        self.issuer == other.issuer && (own.len(), &own) > (other_number.len(), &other_number)
+    }
+
+    /// Reads the lists of the bytes of a file, or of a copy of it.
+    pub(crate) fn parse_all(path: &Path, bytes: &[u8]) -> Result<Vec<(Self, Vec<u8>)>, CertsError> {
         let unexpected = |found: String| CertsError::Unexpected {
             path: path.into(),
             expected: "an X509 CRL in PEM",
@@ -87,9 +102,9 @@ impl IssuedList {
             Ok((list, der.to_vec()))
         };
         if bytes.first() == Some(&0x30) {
-            return Ok(vec![parse(&bytes)?]);
+            return Ok(vec![parse(bytes)?]);
         }
-        let blocks = pem::blocks(path, &bytes)?;
+        let blocks = pem::blocks(path, bytes)?;
         let lists = blocks.iter().filter(|block| block.label == "X509 CRL");
         let lists: Vec<_> = lists
             .map(|block| parse(&block.der))
@@ -266,11 +281,12 @@ pub(crate) fn publish_without(
         .iter()
         .map(|(_, der)| pem::encode("X509 CRL", der).to_string())
         .collect();
-    write::write(&path, text.as_bytes(), FileMode::Public, Existing::Replace)?;
-    store.index.append(IndexEvent::Crl {
+    let event = IndexEvent::Crl {
         at: timestamp(at),
         number: written.number_text.clone(),
-    })?;
+    };
+    let (document, existing) = (SharedDocument::Crl, Existing::Replace);
+    store.index.put(document, &path, &text, existing, [event])?;
     Ok(written)
 }
 

@@ -17,9 +17,10 @@ use super::{
     Certificate, CertsError, DenyList, Serial,
     index::{DeniedEntry, Index, IndexEvent},
     issue::Authority,
-    store::Paths,
+    shared::SharedDocument,
+    store::{Paths, Store},
     trust::verifies_text,
-    write::{self, Existing, FileMode},
+    write::{self, Existing},
 };
 
 /// What is signed begins with this.
@@ -158,7 +159,7 @@ impl Index {
     #[must_use]
     pub fn denied(&self) -> (u64, BTreeSet<DeniedEntry>) {
         let (mut number, mut denied) = (0, BTreeSet::new());
-        for event in &self.events {
+        for event in self.events() {
             match event {
                 IndexEvent::Denied { what, .. } => _ = denied.insert(what.clone()),
                 IndexEvent::Undenied { what, .. } => _ = denied.remove(what),
@@ -177,7 +178,7 @@ impl Index {
 
     /// Whether the last that was said of an entry denies it; nothing if nothing was.
     fn last_word(&self, wanted: &DeniedEntry) -> Option<bool> {
-        self.events.iter().rev().find_map(|event| match event {
+        self.events().rev().find_map(|event| match event {
             IndexEvent::Denied { what, .. } if what == wanted => Some(true),
             IndexEvent::Undenied { what, .. } if what == wanted => Some(false),
             _ => None,
@@ -209,8 +210,8 @@ pub fn path(paths: &Paths) -> std::path::PathBuf {
 ///
 /// # Errors
 /// When it cannot be signed or written.
-pub fn publish(index: &Index, paths: &Paths, authority: &Authority) -> Result<(), CertsError> {
-    let (number, denied) = index.denied();
+pub fn publish(store: &mut Store, authority: &Authority) -> Result<(), CertsError> {
+    let (number, denied) = store.index.denied();
     if number == 0 {
         return Ok(());
     }
@@ -222,7 +223,7 @@ pub fn publish(index: &Index, paths: &Paths, authority: &Authority) -> Result<()
         }
     }
     let encoding = |source: serde_json::Error| CertsError::crypto("encode the deny list", source);
-    let path = path(paths);
+    let path = path(&store.paths);
     let present = match path.is_file() {
         true => serde_json::from_slice::<SignedText>(&write::read(&path)?).ok(),
         false => None,
@@ -244,8 +245,9 @@ pub fn publish(index: &Index, paths: &Paths, authority: &Authority) -> Result<()
         by: authority.info().sha256.clone(),
         signature: BASE64.encode(&signature),
     };
-    let signed = serde_json::to_vec(&signed).map_err(encoding)?;
-    write::write(&path, &signed, FileMode::Public, Existing::Replace)
+    let signed = serde_json::to_string(&signed).map_err(encoding)?;
+    let (document, existing) = (SharedDocument::Denied, Existing::Replace);
+    store.index.put(document, &path, &signed, existing, [])
 }
 
 /// The number of a list: that of the index, or where the index came out of a backup, more than the list that is there, if it

@@ -68,6 +68,19 @@ pub enum CertsError {
         /// How long this process waited, in seconds.
         waited_secs: u64,
     },
+    /// A store that several signers share cannot be asked.
+    #[error("cannot {doing} the store {store:?}")]
+    Unavailable {
+        /// What was tried, as a verb: "read", "write to".
+        doing: &'static str,
+        /// Where it is.
+        store: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// Encoding, signing or key generation failed in the library below.
     #[error("cannot {doing}")]
     Crypto {
@@ -113,6 +126,7 @@ impl CertsError {
             Self::Locked { .. } => Some(Cow::Borrowed(
                 "wait for the other command to finish, then try again",
             )),
+            Self::Unavailable { hint, .. } => Some(Cow::Borrowed(*hint)),
             Self::Probe { .. } => Some(Cow::Borrowed(
                 "`dockgate doctor tcp://HOST:PORT` walks the connection step by step",
             )),

@@ -4,16 +4,23 @@
 //! one and is ignored; damage anywhere else is an error that names the line. An event of a kind that this version does not
 //! know is passed over, unless a line says that the whole file has another form.
 
+mod append;
+mod file;
 mod spent;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use spent::TOKEN;
 
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Certificate, CertsError, timestamp, write};
+use super::{
+    CertsError,
+    shared::{SharedTurn, SharedView},
+};
 
 /// The form of the file that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -93,6 +100,33 @@ pub enum IndexEvent {
     /// An event of a later version.
     #[serde(other)]
     Unknown,
+}
+
+impl IndexEvent {
+    /// Reads one event, as JSON.
+    ///
+    /// # Errors
+    /// When it is not one, or is of a form that this version does not know.
+    pub fn read(line: &str) -> Result<Self, CertsError> {
+        let read: Self = serde_json::from_str(line).map_err(|error| {
+            let why = file::damage(&error);
+            CertsError::crypto("read an event of the store", why)
+        })?;
+        match read.later_form() {
+            None => Ok(read),
+            Some(form) => Err(CertsError::refused(
+                format!("the index in the store has form {form}, expected form {FORMAT}"),
+                "a later dockgate has made it: use that one on every host",
+            )),
+        }
+    }
+
+    fn later_form(&self) -> Option<u32> {
+        match self {
+            Self::Format { version } if *version > FORMAT => Some(*version),
+            _ => None,
+        }
+    }
 }
 
 /// Another CA begins to take the place of the one so far.
@@ -238,48 +272,47 @@ pub struct IndexRevocation {
     pub issuer_key_id: Option<String>,
 }
 
-/// The index of one directory, read whole.
+/// The index of one CA, read whole.
 #[derive(Debug)]
 pub struct Index {
-    path: PathBuf,
-    pub(crate) events: Vec<IndexEvent>,
+    place: IndexPlace,
+    events: Vec<Arc<IndexEvent>>,
+}
+
+/// Where events are appended.
+#[derive(Debug)]
+enum IndexPlace {
+    /// The file of a directory.
+    File(PathBuf),
+    /// A store that several signers share, where it is this process's turn to write.
+    Shared(Box<dyn SharedTurn>),
+    /// Nowhere: it was only read.
+    Read,
 }
 
 impl Index {
-    /// Reads the index; a missing file is an empty index. A half-written last line is left out: another process may be writing it.
-    pub fn read(path: &Path) -> Result<Self, CertsError> {
-        Ok(Self {
-            path: path.into(),
-            events: parse(path, whole_lines(&load(path)?))?,
-        })
+    /// What a store holds that several signers share, to be read.
+    #[must_use]
+    pub fn of_view(view: &SharedView) -> Self {
+        Self {
+            place: IndexPlace::Read,
+            events: view.events.clone(),
+        }
     }
 
-    /// Reads the index for appending, under the directory's lock: half a line can only be what a crash left, and is
-    /// cut off, or the next record would be glued to it. Many lines that nobody needs any more are left out too.
-    pub fn read_locked(path: &Path) -> Result<Self, CertsError> {
-        let bytes = load(path)?;
-        let whole = whole_lines(&bytes);
-        let mut events = parse(path, whole)?;
-        let spent = spent::spent(events.iter(), OffsetDateTime::now_utc());
-        if whole.len() < bytes.len() || !spent.is_empty() {
-            let kept = lines(whole).enumerate();
-            let kept = kept.filter(|(place, _)| !spent.contains(place));
-            let kept: Vec<u8> = kept
-                .flat_map(|(_, (_, line))| [line, b"\n"].concat())
-                .collect();
-            write::write(
-                path,
-                &kept,
-                write::FileMode::Public,
-                write::Existing::Replace,
-            )?;
-            let mut place = 0..;
-            events.retain(|_| place.next().is_none_or(|it| !spent.contains(&it)));
+    /// The places of the events that nobody needs any more, if they are worth the work.
+    pub(crate) fn spent(view: &SharedView) -> BTreeSet<usize> {
+        let events = view.events.iter().map(AsRef::as_ref);
+        spent::spent(events, OffsetDateTime::now_utc())
+    }
+
+    /// The same for appending.
+    #[must_use]
+    pub fn of_turn(turn: Box<dyn SharedTurn>) -> Self {
+        Self {
+            events: turn.view().events.clone(),
+            place: IndexPlace::Shared(turn),
         }
-        Ok(Self {
-            path: path.into(),
-            events,
-        })
     }
 
     /// Whether nothing was recorded so far.
@@ -288,51 +321,9 @@ impl Index {
         self.events.is_empty()
     }
 
-    /// Appends one event. The caller holds the directory's lock.
-    pub fn append(&mut self, event: IndexEvent) -> Result<(), CertsError> {
-        self.append_all([event])
-    }
-
-    /// Appends several events with one write; after a crash the first of them may be there without the others.
-    pub fn append_all(
-        &mut self,
-        events: impl IntoIterator<Item = IndexEvent>,
-    ) -> Result<(), CertsError> {
-        let events: Vec<_> = events.into_iter().collect();
-        let lines = events.iter().map(serde_json::to_string);
-        let lines: Vec<_> = lines
-            .collect::<Result<_, _>>()
-            .map_err(|source| CertsError::crypto("encode an index line", source))?;
-        if lines.is_empty() {
-            return Ok(());
-        }
-        write::append_line(&self.path, &lines.join("\n"))?;
-        self.events.extend(events);
-        Ok(())
-    }
-
-    /// Records a certificate that is about to be handed out.
-    pub fn record(
-        &mut self,
-        kind: IssuedKind,
-        name: &str,
-        info: &Certificate,
-        chosen: &[String],
-        enrolled: Option<Enrolled>,
-    ) -> Result<(), CertsError> {
-        self.append(IndexEvent::Issued(Issued {
-            at: timestamp(OffsetDateTime::now_utc()),
-            kind,
-            name: name.into(),
-            serial: info.serial.clone(),
-            subject: info.subject.clone(),
-            not_after: timestamp(info.not_after),
-            sha256: info.sha256.clone(),
-            spki_sha256: info.spki_sha256.clone(),
-            issuer_key_id: info.authority_key_id.clone(),
-            chosen: chosen.to_vec(),
-            enrolled,
-        }))
+    /// All events, oldest first.
+    pub(crate) fn events(&self) -> impl DoubleEndedIterator<Item = &IndexEvent> {
+        self.events.iter().map(AsRef::as_ref)
     }
 
     /// The names of a certificate that nobody asked for.
@@ -345,7 +336,7 @@ impl Index {
 
     /// All certificates signed, oldest first.
     pub fn issued(&self) -> impl DoubleEndedIterator<Item = &Issued> {
-        self.events.iter().filter_map(|event| {
+        self.events().filter_map(|event| {
             if let IndexEvent::Issued(issued) = event {
                 Some(issued)
             } else {
@@ -356,7 +347,7 @@ impl Index {
 
     /// All revocations, oldest first.
     pub fn revoked(&self) -> impl DoubleEndedIterator<Item = &IndexRevocation> {
-        self.events.iter().filter_map(|event| {
+        self.events().filter_map(|event| {
             if let IndexEvent::Revoked(revoked) = event {
                 Some(revoked)
             } else {
@@ -367,7 +358,7 @@ impl Index {
 
     /// The numbers of all revocation lists signed here, those that fit.
     pub fn crl_numbers(&self) -> impl Iterator<Item = u64> {
-        self.events.iter().filter_map(|event| {
+        self.events().filter_map(|event| {
             if let IndexEvent::Crl { number, .. } = event {
                 number.parse().ok()
             } else {
@@ -378,7 +369,7 @@ impl Index {
 
     /// The revocation of a serial number, if any: the last word on it counts.
     pub fn revocation(&self, serial: &str) -> Option<&IndexRevocation> {
-        self.events.iter().rev().find_map(|event| match event {
+        self.events().rev().find_map(|event| match event {
             IndexEvent::Revoked(revoked) if revoked.serial == serial => Some(Some(revoked)),
             IndexEvent::Allowed { serial: lifted, .. } if lifted == serial => Some(None),
             _ => None,
@@ -393,13 +384,13 @@ impl Index {
             IndexEvent::Allowed { serial: lifted, .. } => (lifted == serial).then_some(true),
             _ => None,
         };
-        self.events.iter().rev().find_map(said).unwrap_or(false)
+        self.events().rev().find_map(said).unwrap_or(false)
     }
 
     /// The last time that another CA began to take over.
     #[must_use]
     pub fn rollover(&self) -> Option<&Rollover> {
-        self.events.iter().rev().find_map(|event| match event {
+        self.events().rev().find_map(|event| match event {
             IndexEvent::Rollover(rollover) => Some(rollover),
             _ => None,
         })
@@ -407,7 +398,7 @@ impl Index {
 
     /// All invitations, oldest first.
     pub fn invitations(&self) -> impl DoubleEndedIterator<Item = &Invitation> {
-        self.events.iter().filter_map(|event| match event {
+        self.events().filter_map(|event| match event {
             IndexEvent::Invited(invitation) => Some(invitation),
             _ => None,
         })
@@ -416,8 +407,7 @@ impl Index {
     /// Whether an invitation was taken back.
     #[must_use]
     pub fn is_withdrawn(&self, invitation: &str) -> bool {
-        self.events
-            .iter()
+        self.events()
             .any(|event| matches!(event, IndexEvent::Withdrawn { id, .. } if id == invitation))
     }
 
@@ -439,61 +429,4 @@ impl Index {
         };
         self.issued().find(renews)
     }
-}
-
-fn load(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertsError> {
-    if path.exists() {
-        write::read_at_most(path, MAX_INDEX_BYTES)
-    } else {
-        Ok(zeroize::Zeroizing::default())
-    }
-}
-
-fn whole_lines(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |end| end + 1)]
-}
-
-/// The lines that are not empty, with their numbers from 0.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let lines = bytes.split(|&byte| byte == b'\n').enumerate();
-    lines.filter(|(_, line)| !line.trim_ascii().is_empty())
-}
-
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IndexEvent>, CertsError> {
-    let events: Vec<_> = lines(bytes)
-        .map(|(number, line)| {
-            serde_json::from_slice(line).map_err(|error| CertsError::Unexpected {
-                path: path.into(),
-                expected: "one JSON object a line",
-                found: format!("a damaged line {} ({})", number + 1, damage(&error)),
-                hint: Some("restore the file from a backup, or delete that line: crl.pem still lists what is revoked".into()),
-            })
-        })
-        .collect::<Result<_, _>>()?;
-    let later = events.iter().find_map(|event| match event {
-        IndexEvent::Format { version } if *version > FORMAT => Some(*version),
-        _ => None,
-    });
-    match later {
-        None => Ok(events),
-        Some(version) => Err(CertsError::Unexpected {
-            path: path.into(),
-            expected: "the form 1 of the index",
-            found: format!("the form {version}"),
-            hint: Some("a later dockgate wrote it: use that one".into()),
-        }),
-    }
-}
-
-/// What is wrong with a line, without a word of what it holds: it may be another file.
-fn damage(error: &serde_json::Error) -> String {
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "not an event of the index",
-        serde_json::error::Category::Eof => "cut short",
-        _ => "not JSON",
-    };
-    format!("{what}, at column {}", error.column())
 }

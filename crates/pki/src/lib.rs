@@ -25,10 +25,12 @@ pub mod index;
 pub mod passphrase;
 pub mod pem;
 pub mod pkcs7;
+pub mod place;
 pub mod request;
 pub mod requester;
 pub mod resign;
 pub mod rollover;
+pub mod shared;
 pub mod write;
 
 pub use error::CertsError;

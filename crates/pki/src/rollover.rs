@@ -18,6 +18,7 @@ use super::{
     issue::{Authority, default_ca_name, now},
     key::{self, KeyType, PrivateKey},
     pem,
+    shared::SharedDocument,
     store::{Paths, SIGNER, Store, inspect_file},
     timestamp,
     write::{self, Existing, FileMode},
@@ -232,7 +233,7 @@ pub fn begin(
     index.record(IssuedKind::Ca, "ca", next.info(), &[], None)?;
     let bundle = std::iter::once(next.certificate()).chain(current.trusted());
     let bundle = pem::encode_certificates(bundle);
-    put(&paths.ca, bundle.as_bytes(), FileMode::Public)?;
+    put_ca(store, &bundle)?;
     let key = write::read(&next_key(&paths))?;
     put(&paths.ca_key, &key, FileMode::Secret)?;
     remove(&next_key(&paths))?;
@@ -244,7 +245,8 @@ pub fn begin(
     Ok(authorities)
 }
 
-fn next_ca(paths: &Paths) -> PathBuf {
+/// Where the next CA is while a rollover begins.
+pub(crate) fn next_ca(paths: &Paths) -> PathBuf {
     paths.dir.join("next-ca.pem")
 }
 
@@ -342,12 +344,19 @@ pub fn finish(store: &mut Store, passphrase: &Passphrase) -> Result<Authority, C
         crl::publish_without(store, &current, crate::CRL_DAYS, Some(&previous))?;
     }
     let bundle = pem::encode_certificates(kept);
-    put(&paths.ca, bundle.as_bytes(), FileMode::Public)?;
+    put_ca(store, &bundle)?;
     // The beginning may have been cut short before it removed these.
     for path in [next_key, next_ca, previous_key, previous_ca] {
         remove(&path(&paths))?;
     }
     paths.authority(passphrase)
+}
+
+/// Replaces the certificates that are trusted.
+fn put_ca(store: &mut Store, bundle: &str) -> Result<(), CertsError> {
+    let (document, path) = (SharedDocument::Ca, store.paths.ca.clone());
+    let index = &mut store.index;
+    index.put(document, &path, bundle, Existing::Replace, [])
 }
 
 fn put(path: &std::path::Path, bytes: &[u8], mode: FileMode) -> Result<(), CertsError> {

@@ -11,8 +11,10 @@ use super::{
     key::{KeyType, PrivateKey},
     layout::{self, FoundLayout},
     name, pem,
+    place::StorePlace,
     requester::Requester,
     san::San,
+    shared::SharedDocument,
     write::{self, Existing, FileMode, Lock},
 };
 use text::escape::shell_word;
@@ -290,17 +292,17 @@ impl Store {
         })
     }
 
-    /// Opens a directory, creating it (0700) when missing, and waits for its lock.
+    /// Opens a directory whose index is in it, creating it (0700) when missing, and waits for its lock.
     pub fn open(dir: &Path) -> Result<Self, CertsError> {
-        write::create_private_dir(dir)?;
-        let lock = Lock::acquire(dir)?;
-        let paths = Paths::of(dir);
-        let index = Index::read_locked(&paths.index)?;
-        Ok(Self {
+        StorePlace::directory(dir).open()
+    }
+
+    pub(crate) fn new(paths: Paths, index: Index, lock: Lock) -> Self {
+        Self {
             paths,
             index,
             _lock: lock,
-        })
+        }
     }
 
     /// Writes the CA's certificate, and its key if it was made here.
@@ -318,14 +320,10 @@ impl Store {
                 existing,
             )?;
         }
-        write::write(
-            &self.paths.ca,
-            authority.trust_pem().as_bytes(),
-            FileMode::Public,
-            existing,
-        )?;
+        let event = Index::issue(IssuedKind::Ca, "ca", authority.info(), &[], None);
+        let (document, text) = (SharedDocument::Ca, authority.trust_pem());
         self.index
-            .record(IssuedKind::Ca, "ca", authority.info(), &[], None)
+            .put(document, &self.paths.ca, &text, existing, [event])
     }
 
     /// Signs and writes a server certificate with a new key.

@@ -14,6 +14,7 @@ pub mod gate;
 pub mod issuer;
 pub mod messages;
 pub mod pki;
+pub mod postgres;
 pub mod process;
 pub mod programs;
 pub mod words;

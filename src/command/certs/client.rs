@@ -9,10 +9,11 @@ use crate::command::output::Output;
 use pki::{
     CertsError, Purpose,
     crl::IssuedList,
-    index::Index,
     issue::{CLIENT_DAYS, Days, now},
-    name, san,
-    store::{ClientRequest, Paths, Store, inspect_file},
+    name,
+    place::StorePlace,
+    san,
+    store::{ClientRequest, inspect_file},
     timestamp,
     write::{Existing, refuse_existing},
 };
@@ -32,7 +33,7 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         .map(|uri| san::parse_uri(uri))
         .collect::<Result<Vec<_>, _>>()?;
     let existing = Existing::from_force(args.force);
-    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut store = super::place(&args.ca.dir)?.open()?;
     let home = store.paths.client(&args.name);
     let option = dir_option(&args.ca.dir.dir);
     let hint = format!(
@@ -117,7 +118,8 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
 }
 
 /// A certificate that nobody would be let in with is not packed.
-fn usable(name: &str, home: &Path, paths: &Paths) -> Result<(), CertsError> {
+fn usable(name: &str, home: &Path, place: &StorePlace) -> Result<(), CertsError> {
+    let paths = &place.paths()?;
     let (_, info) = inspect_file(&home.join("cert.pem"))?;
     let listed = match paths.crl.is_file() {
         true => IssuedList::read(&paths.crl)?
@@ -127,11 +129,7 @@ fn usable(name: &str, home: &Path, paths: &Paths) -> Result<(), CertsError> {
         false => false,
     };
     let (name, option) = (shell_word(name), paths.option());
-    if listed
-        || Index::read(&paths.index)?
-            .revocation(&info.serial)
-            .is_some()
-    {
+    if listed || place.index()?.revocation(&info.serial).is_some() {
         return Err(CertsError::refused(
             format!(
                 "the certificate of {name} (serial {}) is revoked",
@@ -154,7 +152,8 @@ fn usable(name: &str, home: &Path, paths: &Paths) -> Result<(), CertsError> {
 
 pub(super) fn bundle(args: &Bundle, output: &mut Output<'_>) -> Result<(), CertsError> {
     name::check(&args.name)?;
-    let paths = Paths::of(&args.dir.dir);
+    let place = super::place(&args.dir)?;
+    let paths = place.paths()?;
     let home = paths.client(&args.name);
     if !home.join("cert.pem").is_file() {
         return Err(CertsError::refused(
@@ -166,7 +165,7 @@ pub(super) fn bundle(args: &Bundle, output: &mut Output<'_>) -> Result<(), Certs
             ),
         ));
     }
-    usable(&args.name, &home, &paths)?;
+    usable(&args.name, &home, &place)?;
     let address = bundle::address(args.host.as_deref(), &paths);
     let out = args
         .out

@@ -1,21 +1,19 @@
 //! `certs deny`: what every gate of a signer refuses, whatever the revocation lists say.
 
-use super::is_elsewhere;
+use super::{is_elsewhere, place};
 use crate::cli::certs::Deny;
 use crate::command::output::Output;
 use pki::{
     CertsError,
     denied::{has_room, target},
-    index::{DeniedEntry, Index, IndexEvent},
+    index::{DeniedEntry, IndexEvent},
     issue::now,
-    store::{Paths, Store},
     timestamp,
 };
 
 pub(super) fn deny(args: &Deny, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let dir = &args.dir.dir;
     let Some(text) = &args.target else {
-        let (_, denied) = Index::read(&Paths::of(dir).index)?.denied();
+        let (_, denied) = place(&args.dir)?.index()?.denied();
         if denied.is_empty() {
             output.line("nothing is denied");
         }
@@ -25,7 +23,7 @@ pub(super) fn deny(args: &Deny, output: &mut Output<'_>) -> Result<(), CertsErro
         return Ok(());
     };
     let what = target(text)?;
-    let mut store = Store::open(dir)?;
+    let mut store = place(&args.dir)?.open()?;
     let is_denied = store.index.is_denied(&what);
     let at = timestamp(now());
     match (args.lift, is_denied) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{authorities, dir_option, names, server_names};
+use super::{authorities, dir_option, names, place, server_names};
 use crate::cli::certs::{Init, Server};
 use crate::command::output::Output;
 use pki::{
@@ -11,7 +11,7 @@ use pki::{
     issue::{Authority, Days, SERVER_DAYS, default_ca_name, now},
     key::PrivateKey,
     name,
-    store::{Made, Paths, Store},
+    store::{Made, Paths},
     timestamp,
     write::{Existing, refuse_existing},
 };
@@ -23,7 +23,7 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
     let dir = &args.ca.dir.dir;
     let existing = Existing::from_force(args.force);
     let days = Days::from_option(args.days, SERVER_DAYS);
-    let mut store = Store::open(dir)?;
+    let mut store = place(&args.ca.dir)?.open()?;
     let imported = args.ca.ca_cert.is_some();
     let hint = format!(
         "keep it and use it (`dockgate certs client NAME{}`), or give --force to replace it",
@@ -107,7 +107,7 @@ fn drop_previous_list(
 pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), CertsError> {
     let (sans, grant) = server_names(&args.san)?;
     let existing = Existing::from_force(args.force);
-    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut store = place(&args.ca.dir)?.open()?;
     let option = dir_option(&args.ca.dir.dir);
     // Who gives names wants other names, which a renewal would not bring.
     let hint = match args.san.is_empty() {

@@ -57,14 +57,16 @@ struct ListedCrl {
 
 #[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let paths = Paths::of(&args.dir.dir);
+    let place = super::place(&args.dir)?;
+    let paths = place.paths()?;
     let now = now();
     let crl = if paths.crl.is_file() {
         Some(IssuedList::read(&paths.crl)?)
     } else {
         None
     };
-    let mut rows = rows(&paths, crl.as_ref(), now)?;
+    let index = place.index()?;
+    let mut rows = rows((&paths, &index), crl.as_ref(), now)?;
     if !args.all {
         rows.retain(|row| row.path.is_some() || row.status != "expired");
     }
@@ -169,11 +171,10 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
 
 #[expect(clippy::too_many_lines, reason = "sequence")]
 fn rows(
-    paths: &Paths,
+    (paths, index): (&Paths, &Index),
     crl: Option<&IssuedList>,
     now: OffsetDateTime,
 ) -> Result<Vec<Row>, CertsError> {
-    let index = Index::read(&paths.index)?;
     let in_force = cas(paths)?;
     // A CA that was replaced has no list any more, and nobody lets its certificates in.
     let is_gone = |issuer: Option<&String>| {

@@ -29,7 +29,7 @@ struct RenewTarget {
 
 #[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut store = super::place(&args.ca.dir)?.open()?;
     let targets = targets(args, &store)?;
     let due = |info: &Certificate| !args.if_due || now() >= info.renewal_due();
     // A list may name what the index does not know: another tool can have revoked with the same CA.

@@ -17,7 +17,7 @@ use pki::{
 };
 
 pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut store = super::place(&args.ca.dir)?.open()?;
     let authorities = authorities(&args.ca, &store.paths)?;
     let days = list_days(args.crl_days, &store.paths)?;
     // Where the CA's key is elsewhere, so is its list.
@@ -78,7 +78,7 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
 }
 
 pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut store = super::place(&args.ca.dir)?.open()?;
     let authorities = authorities(&args.ca, &store.paths)?;
     let days = list_days(args.crl_days, &store.paths)?;
     let elsewhere = authorities.current.is_elsewhere();
@@ -98,7 +98,7 @@ pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsEr
 }
 
 pub(super) fn crl(args: &CrlArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut store = super::place(&args.ca.dir)?.open()?;
     let authorities = authorities(&args.ca, &store.paths)?;
     let days = list_days(args.days, &store.paths)?;
     let lists = publish(&mut store, &authorities, days)?;

@@ -26,7 +26,11 @@ pub(super) fn rollover(args: &RolloverArgs, output: &mut Output<'_>) -> Result<(
             ),
         ));
     }
-    let mut store = Store::open(dir)?;
+    let place = super::place(&args.dir)?;
+    let mut store = match args.finish {
+        true => place.open_to_finish()?,
+        false => place.open()?,
+    };
     let passphrase = Passphrase::from_option(args.passphrase_file.clone());
     let authorities = Authorities::load(&store.paths, &passphrase)?;
     match (authorities.previous(), args.finish) {

@@ -39,7 +39,7 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
         existing,
         "give --out another name, or --force to replace it",
     )?;
-    let mut store = Store::open(&args.ca.dir.dir)?;
+    let mut store = super::place(&args.ca.dir)?.open()?;
     let grant = grant(args, role, &request, &store, existing)?;
     let authorities = authorities(&args.ca, &store.paths)?;
     let authority = authorities.signs(role, &store.index, now());

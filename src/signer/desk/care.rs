@@ -1,6 +1,7 @@
 //! The directory of the CA as the signer looks after it without being asked. What is here only writes what can be made again.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use pki::crl::{self, IssuedList};
@@ -30,6 +31,8 @@ impl Desk {
             (_, Ok(())) => {}
             (Ok(()), fault) => outcome = fault,
         };
+        // What the store has comes before what this host would make of it.
+        also(self.place.paths().map(drop));
         also(self.look_at_cas());
         if external.is_none() {
             also(self.renew_own());
@@ -51,7 +54,7 @@ impl Desk {
         step: impl FnOnce(&mut Store) -> Result<T, CertsError>,
     ) -> Result<Option<T>, CertsError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut store = Store::open(&self.paths.dir)?;
+        let mut store = self.place.open()?;
         match self.knows_cas() {
             true => step(&mut store).map(Some),
             false => Ok(None),
@@ -81,7 +84,7 @@ impl Desk {
 
     fn sign_denied(&self, trusted: &TrustedCas) -> Result<(), CertsError> {
         let by = &trusted.authorities.current;
-        self.held(|store| denied::publish(&store.index, &store.paths, by))?;
+        self.held(|store| denied::publish(store, by))?;
         Ok(())
     }
 
@@ -92,7 +95,36 @@ impl Desk {
         let external = self.external.iter();
         let given = external.flat_map(|it| std::iter::once(&it.ca).chain(&it.crl));
         let lists = lists.iter().chain(given).map(|path| stamp(path));
-        ca_stamps(paths).into_iter().chain(lists).collect()
+        let news = (0, 0, self.news.load(Ordering::Relaxed), 0);
+        let files = ca_stamps(paths).into_iter().chain(lists);
+        files.chain([news]).collect()
+    }
+
+    /// Size of the index. Blocks.
+    pub(in crate::signer) fn index_bytes(&self) -> Result<u64, CertsError> {
+        match self.place.store() {
+            Some(store) => Ok(store.view()?.bytes),
+            None => Ok(self.paths.index.metadata().map_or(0, |it| it.len())),
+        }
+    }
+
+    /// Whether others share what is written here.
+    pub(in crate::signer) fn has_company(&self) -> bool {
+        self.place.store().is_some()
+    }
+
+    /// Asks the store for what others have written. Blocks.
+    pub(in crate::signer) fn ask_store(&self) -> Result<(), CertsError> {
+        if let Some(store) = self.place.store() {
+            let change = store.view()?.change;
+            self.news.store(change, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Has all looked after once more, since the store was lost for a while. A change has no such number.
+    pub(in crate::signer) fn forget_news(&self) {
+        self.news.store(-1, Ordering::Relaxed);
     }
 
     fn list_is_due(&self, authority: &Authority) -> Result<bool, CertsError> {
@@ -169,7 +201,7 @@ impl Desk {
         }
         let trusted = self.trusted();
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let serving = own_certificate(&self.paths, &trusted.authorities, &self.names);
+        let serving = own_certificate(&self.place, &trusted.authorities, &self.names);
         let serving =
             serving.map_err(|error| CertsError::crypto("renew the signer's certificate", error))?;
         *self.serving.write().unwrap_or_else(PoisonError::into_inner) =

@@ -54,12 +54,12 @@ fn a_full_list_is_signed_and_read_and_travels_and_takes_no_more() {
     let text = has_room(&store.index).expect_err("full").to_string();
     assert!(text.contains("is full"), "{text}");
     let authority = crate::issue::default_authority(crate::key::KeyType::P256).expect("a CA");
-    publish(&store.index, &store.paths, &authority).expect("sign it");
+    publish(&mut store, &authority).expect("sign it");
     let bytes = write::read(&path(&store.paths)).expect("it can be read");
     let list = TravelledDenyList::read(&bytes).expect("a list");
     assert_eq!(list.denied.spki_sha256.len(), MAX_ENTRIES);
     // It is not signed again, and an answer of 4 MiB has room for it as a JSON string beside a revocation list.
-    publish(&store.index, &store.paths, &authority).expect("it is there");
+    publish(&mut store, &authority).expect("it is there");
     let string = serde_json::to_string(&String::from_utf8_lossy(&bytes)).expect("JSON");
     assert!(string.len() < 2 << 20, "{}", string.len());
 }
@@ -68,17 +68,21 @@ fn a_full_list_is_signed_and_read_and_travels_and_takes_no_more() {
 fn a_list_of_an_index_out_of_a_backup_has_a_higher_number_than_the_one_before() {
     let dir = tempfile::tempdir().expect("create a directory");
     let authority = crate::issue::default_authority(crate::key::KeyType::P256).expect("a CA");
-    let store = store_with(dir.path(), ["0a".into(), "0b".into(), "0c".into()]);
-    let list = |store: &Store| {
-        publish(&store.index, &store.paths, &authority).expect("sign it");
+    let mut store = store_with(dir.path(), ["0a".into(), "0b".into(), "0c".into()]);
+    let list = |store: &mut Store| {
+        publish(store, &authority).expect("sign it");
         let bytes = write::read(&path(&store.paths)).expect("the list");
         let list = TravelledDenyList::read(&bytes).expect("a list");
         (list.number, list.denied.serials.len())
     };
-    assert_eq!(list(&store), (3, 3));
+    assert_eq!(list(&mut store), (3, 3));
     std::fs::remove_file(&store.paths.index).expect("lose it");
     drop(store);
-    let store = store_with(dir.path(), ["0a".into()]);
-    assert_eq!(list(&store), (4, 1));
-    assert_eq!(list(&store), (4, 1), "the same list has the same number");
+    let mut store = store_with(dir.path(), ["0a".into()]);
+    assert_eq!(list(&mut store), (4, 1));
+    assert_eq!(
+        list(&mut store),
+        (4, 1),
+        "the same list has the same number"
+    );
 }

@@ -1,0 +1,100 @@
+//! The index as a file: its whole lines, and what is wrong with them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Index, IndexEvent, IndexPlace, MAX_INDEX_BYTES, spent};
+use crate::{CertsError, write};
+
+impl Index {
+    /// Reads the index; a missing file is an empty index. A half-written last line is left out: another process may be writing it.
+    pub fn read(path: &Path) -> Result<Self, CertsError> {
+        Ok(Self {
+            place: IndexPlace::File(path.into()),
+            events: parse(path, whole_lines(&load(path)?))?,
+        })
+    }
+
+    /// Reads the index for appending, under the directory's lock: half a line can only be what a crash left, and is
+    /// cut off, or the next record would be glued to it. Many lines that nobody needs any more are left out too.
+    pub fn read_locked(path: &Path) -> Result<Self, CertsError> {
+        let bytes = load(path)?;
+        let whole = whole_lines(&bytes);
+        let mut events = parse(path, whole)?;
+        let spent = spent::spent(events.iter().map(AsRef::as_ref), OffsetDateTime::now_utc());
+        if whole.len() < bytes.len() || !spent.is_empty() {
+            let kept = lines(whole).enumerate();
+            let kept = kept.filter(|(place, _)| !spent.contains(place));
+            let kept: Vec<u8> = kept
+                .flat_map(|(_, (_, line))| [line, b"\n"].concat())
+                .collect();
+            write::write(
+                path,
+                &kept,
+                write::FileMode::Public,
+                write::Existing::Replace,
+            )?;
+            let mut place = 0..;
+            events.retain(|_| place.next().is_none_or(|it| !spent.contains(&it)));
+        }
+        Ok(Self {
+            place: IndexPlace::File(path.into()),
+            events,
+        })
+    }
+}
+
+fn load(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertsError> {
+    if path.exists() {
+        write::read_at_most(path, MAX_INDEX_BYTES)
+    } else {
+        Ok(zeroize::Zeroizing::default())
+    }
+}
+
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1)]
+}
+
+/// The lines that are not empty, with their numbers from 0.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = bytes.split(|&byte| byte == b'\n').enumerate();
+    lines.filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Arc<IndexEvent>>, CertsError> {
+    let events: Vec<Arc<IndexEvent>> = lines(bytes)
+        .map(|(number, line)| {
+            serde_json::from_slice(line).map(Arc::<IndexEvent>::new).map_err(|error| CertsError::Unexpected {
+                path: path.into(),
+                expected: "one JSON object a line",
+                found: format!("a damaged line {} ({})", number + 1, damage(&error)),
+                hint: Some("restore the file from a backup, or delete that line: crl.pem still lists what is revoked".into()),
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    match events.iter().find_map(|event| event.later_form()) {
+        None => Ok(events),
+        Some(version) => Err(CertsError::Unexpected {
+            path: path.into(),
+            expected: "the form 1 of the index",
+            found: format!("the form {version}"),
+            hint: Some("a later dockgate wrote it: use that one".into()),
+        }),
+    }
+}
+
+/// What is wrong with a line, without a word of what it holds: it may be another file.
+pub(super) fn damage(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "not an event of the index",
+        serde_json::error::Category::Eof => "cut short",
+        _ => "not JSON",
+    };
+    format!("{what}, at column {}", error.column())
+}

@@ -1,0 +1,72 @@
+//! Which store a directory of certificates has its index in.
+
+use std::path::Path;
+
+use pki::CertsError;
+use pki::place::{JoinedStore, StorePlace};
+
+use crate::cli::store::StoreArgs;
+
+/// Where the index of a directory is: what was asked for, or what the directory has joined, or the directory itself.
+///
+/// # Errors
+/// When what was asked for cannot be used, or the directory has joined another store.
+pub fn store_place(dir: &Path, args: &StoreArgs) -> Result<StorePlace, CertsError> {
+    let joined = JoinedStore::read(dir)?;
+    let asked = match (&args.store, joined) {
+        (None, None) => return Ok(StorePlace::directory(dir)),
+        (None, Some(joined)) => joined,
+        (Some(store), joined) => {
+            if let Some(joined) = joined.filter(|it| it.store != *store) {
+                return Err(CertsError::refused(
+                    format!(
+                        "{dir:?} has joined the store {:?}, and --store names another one",
+                        joined.store
+                    ),
+                    format!(
+                        "if the database has moved with all that is in it, remove {:?}",
+                        JoinedStore::path(dir)
+                    ),
+                ));
+            }
+            JoinedStore {
+                store: store.clone(),
+                password_file: None,
+            }
+        }
+    };
+    let given = args.store_password_file.as_deref().map(std::path::absolute);
+    let given = given
+        .transpose()
+        .map_err(|source| CertsError::io("find", dir, source))?;
+    let joined = JoinedStore {
+        password_file: given.or(asked.password_file),
+        ..asked
+    };
+    open(dir, joined)
+}
+
+#[cfg(feature = "postgres")]
+fn open(dir: &Path, joined: JoinedStore) -> Result<StorePlace, CertsError> {
+    use std::sync::Arc;
+    use store_postgres::{DatabaseUrl, PasswordFile, PostgresStore};
+
+    let url: DatabaseUrl =
+        joined
+            .store
+            .parse()
+            .map_err(|fault: store_postgres::DatabaseUrlFault| {
+                CertsError::refused(format!("--store: {fault}"), fault.hint())
+            })?;
+    let password = joined.password_file.clone().map(PasswordFile);
+    let store = PostgresStore::new(url, password)?;
+    Ok(StorePlace::shared(dir, Arc::new(store), joined))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn open(_: &Path, _: JoinedStore) -> Result<StorePlace, CertsError> {
+    Err(CertsError::refused(
+        "this dockgate was built without PostgreSQL",
+        "use one that was built with the feature `postgres`, which is the default",
+    ))
+}
