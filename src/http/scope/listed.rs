@@ -96,23 +96,24 @@ pub(super) fn containers(body: &[u8]) -> Result<Vec<ListedContainer<'_>>, serde_
     serde_json::from_slice(body)
 }
 
-/// A list of containers without those that have the owner's label of their image; `None` where all stay. Those that do are as the
-/// engine wrote them.
+/// A list of containers without those that have the owner's label of their image, at most so many; `None` where all stay. Those that
+/// do are as the engine wrote them.
 pub(super) fn made_alone(
     view: &OwnerView<'_>,
     body: &[u8],
+    most: usize,
 ) -> Result<Option<Vec<u8>>, serde_json::Error> {
     let mut by = MadeBy::new(&view.client.owner);
     let made: Vec<bool> = containers(body)?
         .iter()
         .map(|container| container.is_made(&mut by))
         .collect();
-    if made.iter().all(|made| *made) {
+    if made.len() <= most && made.iter().all(|made| *made) {
         return Ok(None);
     }
     let items: Vec<&RawValue> = serde_json::from_slice(body)?;
     let kept = items.iter().zip(&made).filter(|(_, made)| **made);
-    let kept: Vec<&str> = kept.map(|(item, _)| item.get()).collect();
+    let kept: Vec<&str> = kept.map(|(item, _)| item.get()).take(most).collect();
     Ok(Some(format!("[{}]\n", kept.join(",")).into_bytes()))
 }
 

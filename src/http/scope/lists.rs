@@ -58,10 +58,24 @@ impl ScopedRequest<'_> {
         if is_missing || reply.status != 200 {
             return Ok(Course::Answer(ghosts.put_back(reply)));
         }
-        let made = made_alone(view, &reply.body)
-            .map_err(|e| Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}")))?;
-        if let Some(body) = made {
-            reply.body = body;
+        let wrong = |e: serde_json::Error| {
+            Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}"))
+        };
+        let Some(body) = made_alone(view, &reply.body, usize::MAX).map_err(wrong)? else {
+            return Ok(Course::Answer(reply));
+        };
+        reply.body = body;
+        if let Some(most) = query.get("limit").parse().ok().filter(|most| *most > 0) {
+            // What was taken out counted among the newest ones.
+            query.remove("limit");
+            query.set("all", "1");
+            let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
+            reply = self.perform(target, Vec::new()).await?;
+            if reply.status == 200
+                && let Some(body) = made_alone(view, &reply.body, most).map_err(wrong)?
+            {
+                reply.body = body;
+            }
         }
         Ok(Course::Answer(reply))
     }

@@ -2,6 +2,7 @@
 
 mod budget;
 mod cost;
+mod events;
 mod images;
 mod matrix;
 mod own;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
     [
         budget::cases(),
         cost::cases(),
+        events::cases(),
         images::cases(),
         matrix::cases(),
         own::cases(),

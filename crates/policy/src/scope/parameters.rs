@@ -32,6 +32,11 @@ impl QueryPairs {
         self.0.push((key.to_owned(), value.to_owned()));
     }
 
+    /// Takes a parameter out.
+    pub fn remove(&mut self, key: &str) {
+        self.0.retain(|(name, _)| name != key);
+    }
+
     /// Adds a value of a parameter that may repeat, behind the others.
     pub fn add(&mut self, key: &str, value: &str) {
         self.0.push((key.to_owned(), value.to_owned()));

@@ -46,6 +46,10 @@ docker commit -c 'LABEL \"dockgate.owner\"=\"{owner}\" dockgate.image={of_image}
     ))?;
     let seen = alice.ok("docker ps -a --format '{{.Names}}'")?;
     ensure!(seen == alice.prefix, "alice sees {seen}");
+    for newest in ["-l", "-n 1", "-n 2"] {
+        let seen = alice.ok(&format!("docker ps {newest} --format '{{{{.Names}}}}'"))?;
+        ensure!(seen == alice.prefix, "{newest}: alice sees {seen}");
+    }
     let theirs = [
         format!("{}-theirs", direct.prefix),
         direct.ok("docker inspect -f '{{.Id}}' $N-theirs")?,
