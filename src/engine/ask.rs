@@ -14,7 +14,7 @@ use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyperlocal::UnixConnector;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::limits::{NoRoom, Reservation};
 use crate::net::BACKLOG_RETRY;
@@ -24,6 +24,9 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Most connections without an exchange that one worker keeps.
 const MOST_IDLE: usize = 2;
+
+/// How long the end of an answer is waited for whose body is complete.
+const END: Duration = Duration::from_secs(1);
 
 type SocketClient = Client<UnixConnector, Full<Bytes>>;
 
@@ -82,9 +85,19 @@ pub async fn ask(
     room: Option<&mut Reservation>,
 ) -> Result<(StatusCode, Vec<u8>), AskError> {
     let own = ExchangeWire::Own;
-    let answer = ask_whole((socket, own), patience, request, limit, room).await?;
+    let answer = ask_whole(
+        (socket, own),
+        patience,
+        request,
+        (limit, &mut |_| false),
+        room,
+    )
+    .await?;
     Ok((answer.status(), answer.into_body()))
 }
+
+/// Whether the body of an answer of 200 is complete, as far as it has come: the end of what is sent in chunks is a packet of its own.
+pub type IsWhole<'w> = &'w mut (dyn FnMut(&[u8]) -> bool + Send);
 
 /// The same, with the fields of the answer's head, on the connection that is wanted.
 ///
@@ -94,14 +107,14 @@ pub async fn ask_whole(
     (socket, wire): (&Path, ExchangeWire),
     patience: Duration,
     request: Request<Full<Bytes>>,
-    limit: usize,
+    (limit, is_whole): (usize, IsWhole<'_>),
     mut room: Option<&mut Reservation>,
 ) -> Result<Response<Vec<u8>>, AskError> {
     if wire == ExchangeWire::Kept {
         let kept = KEPT.with(Client::clone);
         let asked = send(socket, patience, request.clone(), &kept).await;
         let answer = match asked {
-            Ok(answer) => whole(answer, limit, room.as_deref_mut()).await,
+            Ok(answer) => whole(answer, (limit, is_whole), room.as_deref_mut()).await,
             Err(error) => Err(error),
         };
         // The engine may have ended it, by a restart or for its own reasons.
@@ -110,7 +123,7 @@ pub async fn ask_whole(
         }
     }
     let answer = send(socket, patience, request, &unkept()).await?;
-    whole(answer, limit, room).await
+    whole(answer, (limit, is_whole), room).await
 }
 
 /// Sends `request` on a connection of its own, which ends with the answer's body.
@@ -135,7 +148,7 @@ fn unkept() -> SocketClient {
 
 async fn whole(
     answer: Response<Incoming>,
-    limit: usize,
+    (limit, is_whole): (usize, IsWhole<'_>),
     mut room: Option<&mut Reservation>,
 ) -> Result<Response<Vec<u8>>, AskError> {
     let (head, mut from) = answer.into_parts();
@@ -150,6 +163,13 @@ async fn whole(
         body.extend_from_slice(&data);
         if let Some(room) = &mut room {
             room.grow_to(body.capacity())?;
+        }
+        if head.status == StatusCode::OK && is_whole(&body) {
+            // The connection is kept where the end comes.
+            tokio::spawn(timeout(END, async move {
+                while from.frame().await.is_some() {}
+            }));
+            break;
         }
     }
     Ok(Response::from_parts(head, body))

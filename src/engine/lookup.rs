@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Request, Response};
 use tokio::time::timeout;
 
 use super::Upstream;
-use super::ask::{AskError, ExchangeWire, ask_whole, begin};
+use super::ask::{AskError, ExchangeWire, IsWhole, ask_whole, begin};
 use crate::limits::Reservation;
 use policy::Permitted;
 
@@ -79,7 +79,8 @@ impl Upstream {
             .header(HOST, "docker")
             .body(Full::<Bytes>::default())?;
         let place = (self.path(), ExchangeWire::Kept);
-        let asked = ask_whole(place, self.connect_timeout, request, LIMIT, room);
+        let limits: (usize, IsWhole<'_>) = (LIMIT, &mut |_| false);
+        let asked = ask_whole(place, self.connect_timeout, request, limits, room);
         match timeout(DEADLINE, asked).await {
             Ok(answer) => {
                 let answer = answer?;
@@ -96,8 +97,22 @@ impl Upstream {
     /// When there is no complete answer within 10 minutes and 8 MiB, or no room for it.
     pub async fn perform(
         &self,
+        permit: &Permitted,
+        call: EngineCall,
+        room: &mut Reservation,
+    ) -> Result<EngineReply, LookupError> {
+        self.perform_until(permit, call, &mut |_| false, room).await
+    }
+
+    /// The same; the answer may go on as soon as its body is found to be whole.
+    ///
+    /// # Errors
+    /// Those of [`Upstream::perform`].
+    pub async fn perform_until(
+        &self,
         _permit: &Permitted,
         call: EngineCall,
+        is_whole: IsWhole<'_>,
         room: &mut Reservation,
     ) -> Result<EngineReply, LookupError> {
         let wire = match call.method.as_str() {
@@ -116,7 +131,7 @@ impl Upstream {
             (self.path(), wire),
             self.connect_timeout,
             request,
-            LIMIT,
+            (LIMIT, is_whole),
             Some(room),
         );
         let answer = match timeout(PATIENCE, asked).await {

@@ -12,7 +12,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::runtime;
 use tokio::time::timeout;
 
-use super::ask::{AskError, ExchangeWire, ask_whole};
+use super::ask::{AskError, ExchangeWire, IsWhole, ask_whole};
 
 /// Bytes of an answer that are read; it says `OK`.
 const LIMIT: usize = 4 << 10;
@@ -84,11 +84,12 @@ pub async fn ping(socket: &Path, deadline: Duration) -> Result<PingAnswer, PingE
         .header(HOST, "docker")
         .body(Full::<Bytes>::default())?;
     // A full accept queue is not waited for: the caller wants to know how the engine is now.
+    let limits: (usize, IsWhole<'_>) = (LIMIT, &mut |_| false);
     let asked = ask_whole(
         (socket, ExchangeWire::Own),
         Duration::ZERO,
         request,
-        LIMIT,
+        limits,
         None,
     );
     match timeout(deadline, asked).await {

@@ -24,6 +24,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::respond::Status;
 use super::shared::Shared;
+use crate::engine::ask::IsWhole;
 use crate::engine::lookup::{EngineCall, EngineReply, LookupError};
 use crate::error;
 use crate::limits::Reservation;
@@ -187,6 +188,23 @@ impl ScopedRequest<'_> {
             body,
         };
         self.call(call).await
+    }
+
+    /// Performs a `GET` with this target, whose answer may go on as soon as its body is found to be whole.
+    async fn perform_until(
+        &self,
+        target: String,
+        is_whole: IsWhole<'_>,
+    ) -> Result<EngineReply, Halt> {
+        let call = EngineCall {
+            method: "GET".to_owned(),
+            target,
+            ..EngineCall::default()
+        };
+        let mut room = Reservation::new(&self.shared.pending_bodies);
+        let upstream = &self.shared.upstream;
+        let performed = upstream.perform_until(self.permit, call, is_whole, &mut room);
+        Ok(performed.await?)
     }
 
     async fn call(&self, call: EngineCall) -> Result<EngineReply, Halt> {

@@ -54,14 +54,27 @@ impl ScopedRequest<'_> {
         }
         query.set("filters", &filters.to_json());
         let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
-        let mut reply = self.perform(target, Vec::new()).await?;
+        // It is read while its end is on the way.
+        let mut made = None;
+        let mut read = |body: &[u8]| {
+            let ends = body.ends_with(b"]\n");
+            made = ends
+                .then(|| made_alone(view, body, usize::MAX).ok())
+                .flatten();
+            made.is_some()
+        };
+        let mut reply = self.perform_until(target, &mut read).await?;
         if is_missing || reply.status != 200 {
             return Ok(Course::Answer(ghosts.put_back(reply)));
         }
         let wrong = |e: serde_json::Error| {
             Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}"))
         };
-        let Some(body) = made_alone(view, &reply.body, usize::MAX).map_err(wrong)? else {
+        let made = match made {
+            Some(made) => made,
+            None => made_alone(view, &reply.body, usize::MAX).map_err(wrong)?,
+        };
+        let Some(body) = made else {
             return Ok(Course::Answer(reply));
         };
         reply.body = body;

@@ -294,7 +294,7 @@ fn kinds(suite: &Suite, name: &str) -> Verdict {
         )?;
         let memory: u64 = memory.parse().map_err(|_| format!("memory: {memory}"))?;
         ensure!(memory <= 64, "memory: {memory} MiB, {asked:?}");
-        alice.ok("docker rm -fv $(docker ps -aq) >/dev/null; docker volume prune -af >/dev/null; docker network prune -f >/dev/null")?;
+        alice.ok("docker rm -fv $(docker ps -aq) >/dev/null; docker volume rm $(docker volume ls -q) >/dev/null; docker network rm $(docker network ls -q --filter driver=bridge) >/dev/null")?;
     }
     owners.finish()
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{Owners, expect, member};
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::wire::lossy;
 use crate::support::{Verdict, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -57,11 +56,11 @@ fn follow(suite: &Suite, name: &str) -> Verdict {
     let mut told = wire.until(last.as_bytes())?;
     told.extend(wire.until(b"\n")?);
     let brief = format!("{}-brief", alice.prefix);
-    tells_of(&lossy(&told), &brief, &alice.prefix)?;
+    tells_of(&String::from_utf8_lossy(&told), &brief, &alice.prefix)?;
     // What is gone is told of afterwards too.
     let past = past(alice)?;
     ensure!(
-        past.contains(&brief) && !past.contains(&direct.prefix) && !past.contains(&bob.prefix),
+        past.contains(&brief) && !past.contains("-theirs") && !past.contains(&bob.prefix),
         "past events: {past}"
     );
     // A client that goes away takes its question along.
@@ -123,7 +122,9 @@ fn past(alice: &Side<'_>) -> Verdict<String> {
     let ping = wire.answer()?.0.status;
     let mut old = alice.wire()?;
     old.send(format!("GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n").as_bytes())?;
-    let (whole, told) = (lossy(&old.read_to_end()?), lossy(&body));
+    let whole = old.read_to_end()?;
+    let whole = String::from_utf8_lossy(&whole);
+    let told = String::from_utf8_lossy(&body).into_owned();
     ensure!(
         head.status == 200 && ping == 200 && whole.ends_with(&told) && !told.is_empty(),
         "{} {ping}: {told} {whole}",
