@@ -41,7 +41,22 @@ impl From<CertsError> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::of(Exit::FAILED, &error).hint(error.hint())
+        let hint = error.hint();
+        if !matches!(error, ClientError::Answer(_)) {
+            return Self::of(Exit::FAILED, &error).hint(hint);
+        }
+        // What the gate answers may be several faults, each with its advice on the next line.
+        let mut faults: Vec<(String, Option<String>)> = Vec::new();
+        for line in crate::error::report(&error).lines() {
+            match (line.strip_prefix("hint: "), faults.last_mut()) {
+                (Some(advice), Some((_, told))) => *told = Some(advice.to_owned()),
+                _ => faults.push((line.to_owned(), None)),
+            }
+        }
+        Self {
+            faults,
+            exit: Exit::FAILED,
+        }
     }
 }
 
@@ -61,5 +76,20 @@ impl From<StartError> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::of(Exit::FAILED, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_gate_refuses_is_told_fault_by_fault_with_its_advice() {
+        let answer = "it failed: p.toml:3: unknown key \"a\"\nhint: did you mean \"b\"?\np.toml:4: expected 1";
+        let failure = Failure::from(ClientError::Answer(answer.to_owned()));
+        let advice = Some("did you mean \"b\"?".to_owned());
+        let first = "the gate refused: it failed: p.toml:3: unknown key \"a\"".to_owned();
+        let second = ("p.toml:4: expected 1".to_owned(), None);
+        assert_eq!(failure.faults, [(first, advice), second]);
     }
 }
