@@ -91,7 +91,7 @@ fn what_a_gate_does_while_it_serves_passes_and_what_is_refused_is_so_whatever_it
         libc::SYS_epoll_pwait,
         libc::SYS_futex,
         libc::SYS_madvise,
-        libc::SYS_renameat,
+        libc::SYS_renameat2,
         libc::SYS_unlinkat,
         libc::SYS_fsync,
         libc::SYS_getrandom,
