@@ -7,7 +7,7 @@ use clap::Args;
 /// Where the index is.
 #[derive(Debug, Clone, Default, Args)]
 pub struct StoreArgs {
-    /// Database that several signers share: postgres://USER@HOST/DATABASE, without a password [default: what the directory has joined, else the directory itself]
+    /// URL of a PostgreSQL database that several signers share, without a password [default: what the directory has joined, else the directory itself]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
     /// File whose first line is the password of the database's user

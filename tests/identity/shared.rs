@@ -202,7 +202,7 @@ fn without_the_database_requests_are_put_off_and_nothing_is_used_up() {
     }
     let said = refused(pair.dir(0), &["invite", "bob"]);
     assert!(
-        said.contains("cannot write to the store") && said.contains("hint: "),
+        said.contains("cannot use the store") && said.contains("hint: "),
         "{said}"
     );
     way.set(WayFault::None);
@@ -372,6 +372,20 @@ fn a_password_in_the_url_and_a_store_in_the_clear_are_refused() {
             assert!(said.contains(why) && !said.contains("hunter2"), "{said}");
         }
     }
+    let nowhere = dir.path().join("none");
+    let url = format!("postgres:///x?host={}", nowhere.display());
+    let list = ["certs", "list", "--store", &url];
+    let said = refused(dir.path(), &list);
+    assert!(
+        said.contains("cannot use the store") && said.contains("--store-password-file"),
+        "{said}"
+    );
+    let file = ["--store-password-file", "nowhere"];
+    let said = refused(dir.path(), &[&list[..], &file].concat());
+    assert!(
+        said.contains("the file of the store's password") && !said.contains("certs init"),
+        "{said}"
+    );
     let output = run(
         dir.path(),
         &["serve", "--auto-certs", "certs", "--store", "postgres:///x"],

@@ -78,7 +78,13 @@ pub struct PasswordFile(pub PathBuf);
 
 impl PasswordFile {
     fn read(&self) -> Result<Zeroizing<Vec<u8>>, CertsError> {
-        let bytes = write::read(&self.0)?;
+        let bytes = write::read(&self.0).map_err(|fault| {
+            let why = std::error::Error::source(&fault).map_or(String::new(), |it| format!(": {it}"));
+            CertsError::refused(
+                format!("{fault}, the file of the store's password{why}"),
+                "write the password of the database's user into its first line, readable for the signer's user",
+            )
+        })?;
         let line = bytes
             .split(|byte| *byte == b'\n')
             .next()
@@ -160,7 +166,7 @@ impl SharedStore for PostgresStore {
             self.0.read(session)
         };
         let begun = self.0.with_session(begin);
-        let (session, view) = begun.map_err(|fault| self.0.unavailable("write to", fault))?;
+        let (session, view) = begun.map_err(|fault| self.0.unavailable("use", fault))?;
         Ok(Box::new(PostgresTurn {
             database: self.0.clone(),
             session: Some(session),
@@ -183,7 +189,12 @@ impl Database {
                 doing,
                 store: self.url.to_string(),
                 source: Box::new(fault),
-                hint: "look whether the database runs and lets this user in; a signer tries again by itself",
+                hint: match self.password {
+                    Some(_) => "look whether the database runs and lets this user in",
+                    None => {
+                        "look whether the database runs and lets this user in; --store-password-file names the file of a password"
+                    }
+                },
             },
         }
     }
