@@ -27,8 +27,9 @@ const STOPPED: [&str; 3] = ["created", "dead", "exited"];
 struct StoppedContainer<'l> {
     #[serde(default)]
     created: i64,
+    /// The engine says -1 where it cannot tell.
     #[serde(default)]
-    size_rw: u64,
+    size_rw: i64,
     #[serde(default, borrow)]
     labels: Option<HashMap<Cow<'l, str>, Cow<'l, str>>>,
 }
@@ -112,7 +113,10 @@ impl ScopedRequest<'_> {
             // The list says when it was made in whole seconds.
             let is_later = until.is_some_and(|until| more.created >= until);
             if container.is_made(&mut by) && !is_kept && !is_later {
-                found.push((container.id().to_owned(), more.size_rw));
+                found.push((
+                    container.id().to_owned(),
+                    more.size_rw.try_into().unwrap_or(0),
+                ));
             }
         }
         Ok(found)
@@ -184,8 +188,19 @@ fn time_of(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, seconds, time_of};
+    use super::{StoppedContainer, duration, seconds, time_of};
     use std::time::Duration;
+
+    #[test]
+    fn a_container_whose_size_cannot_be_told_is_read_like_the_others() {
+        let list = r#"[{"Id":"a","Created":1,"SizeRw":-1,"Labels":{"a":"\u0026"}},{"Id":"b","Created":2,"SizeRw":5,"Labels":null},{"Id":"c"}]"#;
+        let read: Vec<StoppedContainer<'_>> = serde_json::from_str(list).expect("a list");
+        let sizes: Vec<i64> = read.iter().map(|container| container.size_rw).collect();
+        assert_eq!(sizes, [-1, 5, 0]);
+        let labels = read.first().and_then(|container| container.labels.as_ref());
+        let label = labels.and_then(|labels| labels.get("a"));
+        assert_eq!(label.map(|value| &**value), Some("&"));
+    }
 
     #[test]
     fn a_time_is_read_as_the_engine_reads_it() {
