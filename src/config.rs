@@ -183,7 +183,7 @@ fn load_from(cli: &ServeArgs, vars: &Variables, places: &Places) -> Result<Confi
         workers: r.value("workers", |text| ranged(text, 0, 1024)),
         metrics: r.optional::<SocketAddr>("metrics", value::address),
         control_socket: r.optional_path("control-socket", value::socket_path),
-        user: r.optional::<RunAs>("user", RunAs::parse),
+        user: r.guard("user", RunAs::parse),
         cage: !r.value("unsafe-no-cage", value::switch),
         log: log(&mut r),
         config_file,

@@ -94,13 +94,13 @@ impl Resolver {
         self.optional(name, |text| parse(text, base.as_deref()))
     }
 
-    /// An optional path of something that restrains the gate. Only `off` says that it shall not be: an empty text is a
-    /// mistake (a shell's unset variable), except in the environment, where Compose's `${NAME:-}` writes one.
-    pub(super) fn guard_path(
+    /// An optional setting that restrains the gate. Only `off` says that it shall not be: an empty text is a mistake (a
+    /// shell's unset variable), except in the environment, where Compose's `${NAME:-}` writes one.
+    pub(super) fn guard<T: Debug>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str, Option<&std::path::Path>) -> Result<PathBuf, Wrong>,
-    ) -> Option<PathBuf> {
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
         let empty = self
             .layers
             .iter()
@@ -109,7 +109,10 @@ impl Resolver {
             .find(|entry| !matches!(entry.origin, Origin::Env(_)));
         if let Some(entry) = empty {
             let key = Key::named(name).expect("settings are read by a name that KEYS must have");
-            let wrong = "expected a path, or \"off\"".into();
+            let wrong = match key.kind {
+                SettingKind::Text { expected } => format!("expected {expected}").into(),
+                kind => format!("expected {}", kind.expected()).into(),
+            };
             let problem = ConfigProblem::value(key, &entry.origin, "", wrong);
             self.refuse(problem);
             return None;
@@ -120,11 +123,18 @@ impl Resolver {
                 self.means(name, Off);
                 None
             }
-            _ => {
-                let base = entry.base;
-                self.required(name, |text| parse(text, base.as_deref()))
-            }
+            _ => self.required(name, parse),
         }
+    }
+
+    /// The same of a path, relative to where it was written.
+    pub(super) fn guard_path(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str, Option<&std::path::Path>) -> Result<PathBuf, Wrong>,
+    ) -> Option<PathBuf> {
+        let base = self.entry(name).and_then(|entry| entry.base.clone());
+        self.guard(name, |text| parse(text, base.as_deref()))
     }
 
     /// A list; items that cannot be read are noted and left out.

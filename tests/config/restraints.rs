@@ -8,13 +8,17 @@ use crate::host::Host;
 fn only_off_turns_off_what_restrains() {
     let host = Host::new();
     // A shell's unset variable is no wish for full access.
-    for flag in ["--policy", "--audit", "--authz-plugin"] {
+    for (flag, expected) in [
+        ("--policy", "a path, or \"off\""),
+        ("--audit", "\"stdout\", a path or \"off\""),
+        ("--authz-plugin", "a path, or \"off\""),
+    ] {
         let text = host
             .load_with_certs(&[flag, ""], &[])
             .unwrap_err()
             .to_string();
         assert!(
-            text.contains(&format!("{flag} \"\": expected a path, or \"off\"")),
+            text.contains(&format!("{flag} \"\": expected {expected}")),
             "{text}"
         );
     }
@@ -27,6 +31,29 @@ fn only_off_turns_off_what_restrains() {
     for word in ["none", "0"] {
         let config = host.load_with_certs(&["--policy", word], &[]).unwrap();
         assert_eq!(config.policy.unwrap().file_name().unwrap(), word);
+    }
+}
+
+#[test]
+fn only_off_keeps_root() {
+    let host = Host::new();
+    for flag in ["--user", "--user="] {
+        let args = match flag {
+            "--user" => vec!["--user", ""],
+            _ => vec![flag],
+        };
+        let text = host.load_with_certs(&args, &[]).unwrap_err().to_string();
+        let expected = "expected a user's name or number, USER:GROUP, or \"off\"";
+        assert!(text.contains(expected), "{text}");
+    }
+    for nobody in [&["--user", "off"][..], &[]] {
+        let config = host.load_with_certs(nobody, &[("DOCKGATE_USER", "")]);
+        assert_eq!(config.unwrap().user, None);
+    }
+    // These are a number and names: whether they can be served as is seen when they are looked up.
+    for word in ["0", "0s", "none", "root"] {
+        let config = host.load_with_certs(&["--user", word], &[]).unwrap();
+        assert_eq!(config.user.unwrap().to_string(), word);
     }
 }
 
