@@ -14,10 +14,18 @@ use crate::cli::store::StoreArgs;
 pub fn store_place(dir: &Path, args: &StoreArgs) -> Result<StorePlace, CertsError> {
     let joined = JoinedStore::read(dir)?;
     let asked = match (&args.store, joined) {
-        (None, None) => return Ok(StorePlace::directory(dir)),
+        (None, None) => match &args.store_password_file {
+            None => return Ok(StorePlace::directory(dir)),
+            Some(_) => {
+                return Err(CertsError::refused(
+                    format!("--store-password-file is given, but {dir:?} has joined no store"),
+                    "name the store with --store, or leave --store-password-file out",
+                ));
+            }
+        },
         (None, Some(joined)) => joined,
         (Some(store), joined) => {
-            if let Some(joined) = joined.filter(|it| it.store != *store) {
+            if let Some(joined) = joined.as_ref().filter(|it| it.store != *store) {
                 return Err(CertsError::refused(
                     format!(
                         "{dir:?} has joined the store {:?}, and --store names another one",
@@ -31,7 +39,7 @@ pub fn store_place(dir: &Path, args: &StoreArgs) -> Result<StorePlace, CertsErro
             }
             JoinedStore {
                 store: store.clone(),
-                password_file: None,
+                password_file: joined.and_then(|joined| joined.password_file),
             }
         }
     };
@@ -69,4 +77,23 @@ fn open(_: &Path, _: JoinedStore) -> Result<StorePlace, CertsError> {
         "this dockgate was built without PostgreSQL",
         "use one that was built with the feature `postgres`, which is the default",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_for_no_store_is_refused() {
+        let dir = tempfile::tempdir().expect("create a directory");
+        let alone = StoreArgs::default();
+        assert!(store_place(dir.path(), &alone).is_ok());
+        let with_password = StoreArgs {
+            store_password_file: Some("password".into()),
+            ..alone
+        };
+        let refused = store_place(dir.path(), &with_password).expect_err("there is no store");
+        let said = refused.to_string();
+        assert!(said.contains("has joined no store"), "{said}");
+    }
 }
