@@ -68,6 +68,9 @@ impl Companion {
         if let Some(path) = &enroll.config {
             command.arg("--config").arg(path);
         }
+        if let Some(path) = &enroll.metrics_file {
+            command.arg("--metrics-file").arg(path);
+        }
         let account = config
             .user
             .as_ref()

@@ -51,7 +51,7 @@ fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     if args.auto && options.place.store().is_some() {
         return Err(CertsError::refused(
             format!("{:?} has joined a store, and --auto-certs keeps its index in the directory", args.dir),
-            "start `dockgate signer` as a service of its own for it, and give the gate its certificates with `dockgate serve --enrolled`",
+            "start `dockgate signer` as a service of its own for it, and give the gate its certificates with `dockgate serve --enrolled DIR`",
         )
         .into());
     }

@@ -20,6 +20,9 @@ pub(super) struct ChosenCertificates {
 
 const NAMES: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
 
+/// What only the signer beside the gate has a use for.
+const SIGNERS: [&str; 2] = ["enroll-config", "enroll-metrics-file"];
+
 /// Three files that belong together: named, made by `auto-certs`, or found in a known place, in this order.
 /// If nothing is asked for and nothing is there, `missing` says so, which only counts where nothing else is wrong.
 pub(super) fn choose(
@@ -29,7 +32,7 @@ pub(super) fn choose(
 ) -> ChosenCertificates {
     let auto = r.optional_path("auto-certs", value::path);
     let enroll = r.optional("enroll", listen::signer);
-    let rules = r.optional_path("enroll-config", value::path);
+    let (of_signer, given) = signers(r);
     let enrolled = r.optional_path("enrolled", value::path);
     let interval = r.value("trust-interval", value::time);
     let sans = r.list("sans", |text, _| san(text));
@@ -41,7 +44,7 @@ pub(super) fn choose(
         .collect();
 
     if let Some(dir) = enrolled {
-        without_signer(r, rules.is_some());
+        without_signer(r, given);
         let others = explicit.iter().chain(auto.as_ref().map(|_| &"auto-certs"));
         alone(r, "enrolled", others.copied().next());
         return of_gate(r, EnrolledGate { dir, interval }, crl);
@@ -53,16 +56,18 @@ pub(super) fn choose(
         }
         return match enroll {
             Some(listen) => {
+                let [config, metrics_file] = of_signer;
                 let enroll = EnrollSettings {
                     dir,
                     listen,
                     sans,
-                    config: rules,
+                    config,
+                    metrics_file,
                 };
                 beside_signer(enroll, crl)
             }
             None => {
-                without_signer(r, rules.is_some());
+                without_signer(r, given);
                 ChosenCertificates {
                     auto_certs: Some(AutoCerts { dir, sans, crl }),
                     ..ChosenCertificates::default()
@@ -70,7 +75,7 @@ pub(super) fn choose(
             }
         };
     }
-    without_signer(r, rules.is_some() && enroll.is_none());
+    without_signer(r, given.filter(|_| enroll.is_none()));
     if enroll.is_some() {
         let origin = r.origin("enroll").cloned().unwrap_or(Origin::Default);
         r.problems.push(
@@ -88,19 +93,27 @@ pub(super) fn choose(
     }
 }
 
-/// That a configuration of the signer is not given without a signer.
-fn without_signer(r: &mut Resolver, is_configured: bool) {
-    if is_configured {
-        let origin = r
-            .origin("enroll-config")
-            .cloned()
-            .unwrap_or(Origin::Default);
-        let text = "enroll-config is set without enroll, which starts the signer that reads it";
-        r.problems.push(
-            ConfigProblem::new(origin, text)
-                .hint("set enroll = \"tcp://:2377\" with auto-certs, or give the file to `dockgate signer --config FILE`"),
-        );
-    }
+/// What is given for the signer beside the gate, and the name of the first of it.
+fn signers(r: &mut Resolver) -> ([Option<PathBuf>; 2], Option<&'static str>) {
+    let paths = SIGNERS.map(|name| r.optional_path(name, value::path));
+    let mut given = SIGNERS.into_iter().zip(&paths);
+    let given = given.find(|(_, path)| path.is_some()).map(|(name, _)| name);
+    (paths, given)
+}
+
+/// That nothing of the signer's is given without a signer.
+fn without_signer(r: &mut Resolver, given: Option<&str>) {
+    let Some(name) = given else { return };
+    let origin = r.origin(name).cloned().unwrap_or(Origin::Default);
+    let text = format!("{name} is set without enroll, which starts the signer that uses it");
+    let alone = match name {
+        "enroll-config" => "`dockgate signer --config FILE`",
+        _ => "`dockgate signer --metrics-file FILE`",
+    };
+    r.problems
+        .push(ConfigProblem::new(origin, text).hint(format!(
+            "set enroll = \"tcp://:2377\" with auto-certs, or give the file to {alone}"
+        )));
 }
 
 /// That nothing else says where the certificates are.

@@ -228,6 +228,8 @@ pub struct EnrollSettings {
     pub sans: Vec<String>,
     /// Its configuration: whose tokens of CI it takes.
     pub config: Option<PathBuf>,
+    /// The file that gets its metrics.
+    pub metrics_file: Option<PathBuf>,
 }
 
 impl EnrollSettings {

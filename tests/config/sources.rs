@@ -136,7 +136,9 @@ fn every_setting_can_be_written_in_all_three_places() {
         // auto-certs and the three files exclude each other, and some settings need another.
         let extra: &[&str] = match key.name {
             "sans" | "enroll" => &["--auto-certs", "/d"],
-            "enroll-config" => &["--auto-certs", "/d", "--enroll", "127.0.0.1:2377"],
+            "enroll-config" | "enroll-metrics-file" => {
+                &["--auto-certs", "/d", "--enroll", "127.0.0.1:2377"]
+            }
             "trust-interval" => &["--enrolled", "/d"],
             "tlscacert" => &["--tlscert", "/c", "--tlskey", "/k"],
             "tlscert" => &["--tlscacert", "/a", "--tlskey", "/k"],

@@ -362,7 +362,7 @@ fn a_job_joins_with_its_token_once_and_for_as_long_as_the_rule_says() {
 }
 
 #[test]
-fn a_gate_that_starts_its_signer_gives_it_the_rules_for_tokens() {
+fn a_gate_that_starts_its_signer_gives_it_the_rules_for_tokens_and_the_file_for_metrics() {
     let issuer = FakeIssuer::new(ISSUER);
     let (dir, home) = (
         tempfile::tempdir().expect("a directory"),
@@ -376,12 +376,18 @@ fn a_gate_that_starts_its_signer_gives_it_the_rules_for_tokens() {
         ["--auto-certs", &path("certs")],
         ["--enroll", "tcp://127.0.0.1:0"],
         ["--enroll-config", &path("signer.toml")],
+        ["--enroll-metrics-file", &path("signer.prom")],
         ["--san", "localhost"],
     ];
     let _gate = crate::fleet::gate(&options.concat(), |_| {});
     let claims = issuer.claims(AUDIENCE, "job-1");
     let output = join_as(home.path(), &pin(dir.path()), &issuer.sign("rsa", &claims));
     assert!(output.status.success(), "{}", said(&output));
+    let metrics = testkit::eventually(|| {
+        fs::read_to_string(path("signer.prom")).map_err(|it| it.to_string())
+    });
+    let gauge = "# TYPE dockgate_signer_invitations_open gauge";
+    assert!(metrics.contains(gauge), "{metrics}");
 }
 
 #[test]

@@ -280,11 +280,12 @@ fn settings_that_contradict_each_other_stop_the_gate() {
     assert!(
         check(&["--auto-certs", "a", "--enroll", "2377"]).contains("expected tcp://ADDRESS:PORT")
     );
-    for args in [
-        &["--auto-certs", "a", "--enroll-config", "rules"][..],
-        &["--enrolled", "b", "--enroll-config", "rules"],
-    ] {
-        assert!(check(args).contains("enroll-config is set without enroll"));
+    for option in ["--enroll-config", "--enroll-metrics-file"] {
+        for dir in ["--auto-certs", "--enrolled"] {
+            let said = check(&[dir, "a", option, "file"]);
+            let expected = format!("{} is set without enroll", &option[2..]);
+            assert!(said.contains(&expected), "{said}");
+        }
     }
     let both = [
         "--auto-certs",

@@ -84,6 +84,7 @@ pub const KEYS: &[Key] = &[
     key(Group::Tls, "sans", list("a DNS name or IP address"), "").flag("san").live().help("NAME", "Additional DNS name or IP address for the certificate of --auto-certs; repeatable"),
     key(Group::Tls, "enroll", text("tcp://ADDRESS:PORT or \"off\""), "off").help("URL", "Start the signer of --auto-certs as a process of its own that hands out certificates at this address, or \"off\""),
     key(Group::Tls, "enroll-config", OPTIONAL_PATH, "off").help("FILE", "Configuration of the signer of --enroll: issuers whose tokens of CI become certificates, or \"off\""),
+    key(Group::Tls, "enroll-metrics-file", OPTIONAL_PATH, "off").help("FILE", "File that gets metrics of the signer of --enroll every 15 seconds, for the textfile collector of Prometheus' node exporter, or \"off\""),
     key(Group::Tls, "enrolled", OPTIONAL_PATH, "off").help("DIR", "Directory that `dockgate join --server` made: serve with its certificate, keep it and the trust current, or \"off\""),
     key(Group::Tls, "trust-interval", TIME, "10s").help("TIME", "How often a gate that is enrolled asks its signer for news where the signer cannot tell them at once"),
     key(Group::Tls, "deny-serials", list("a serial number in hex"), "").flag("deny-serial").live().help("HEX", "Serial number (hex) of a client certificate to refuse; repeatable"),
