@@ -42,9 +42,13 @@ pub enum FileUse {
     Write,
 }
 
-/// What to do about a file that could not be opened, where that can be known.
+/// What to do about a file that could not be opened, where that can be known. A value that looks like a key has no hint: a
+/// part of it, such as its directory, no longer looks like one.
 #[must_use]
 pub fn file_hint(path: &Path, error: &io::Error, wanted: FileUse) -> Option<String> {
+    if escape::secret(&path.to_string_lossy()).is_some() {
+        return None;
+    }
     let word = |path: &Path| escape::shell_word(&path.to_string_lossy()).into_owned();
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
@@ -110,6 +114,19 @@ mod tests {
         let told = hint(&dir.path().join("new"), denied, FileUse::Write);
         let place = format!("write there: `chown {user} {}`", dir.path().display());
         assert!(told.contains(&place), "{told}");
+        // Nor is a key that was given in place of a file told in parts.
+        for key in [
+            "-----BEGIN PRIVATE KEY-----\r\nsEvHaN1sjZZA/mpyCmBjfCA5aZupxHj1i2PjAjysaZY5IYK5aj0Puv2r",
+            "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgiKSy3gk94rhu/X0B",
+        ] {
+            for (kind, wanted) in [
+                (io::ErrorKind::NotFound, FileUse::Read),
+                (io::ErrorKind::NotFound, FileUse::Write),
+                (denied, FileUse::Write),
+            ] {
+                assert_eq!(hint(Path::new(key), kind, wanted), "");
+            }
+        }
         // A full disk has no such advice.
         assert_eq!(hint(&here, io::ErrorKind::StorageFull, FileUse::Write), "");
     }
