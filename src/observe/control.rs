@@ -74,7 +74,7 @@ pub struct Connection {
 
 /// `GET /owners`: what clients of roles with a scope have on the engine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Owners {
+pub struct OwnersReport {
     /// Sorted by name.
     pub owners: Vec<OwnerUse>,
 }
@@ -109,7 +109,7 @@ pub struct OwnerAmounts {
 
 /// Looks at the engine for the owners.
 pub type OwnersLook = Arc<
-    dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Owners, String>> + Send>>
+    dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<OwnersReport, String>> + Send>>
         + Send
         + Sync,
 >;

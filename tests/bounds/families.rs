@@ -9,7 +9,7 @@ use policy::{
 };
 
 /// A request that `n` makes longer.
-pub(crate) struct Family {
+pub(crate) struct RequestFamily {
     pub(crate) name: &'static str,
     pub(crate) target: fn(usize) -> String,
     pub(crate) body: fn(usize) -> String,
@@ -34,7 +34,7 @@ fn list(n: usize, piece: impl Fn(usize) -> String) -> String {
 
 macro_rules! body {
     ($name:literal, $body:expr) => {
-        Family {
+        RequestFamily {
             name: $name,
             target: plain,
             body: $body,
@@ -44,7 +44,7 @@ macro_rules! body {
 
 macro_rules! target {
     ($name:literal, $target:expr) => {
-        Family {
+        RequestFamily {
             name: $name,
             target: $target,
             body: nothing,
@@ -53,7 +53,7 @@ macro_rules! target {
 }
 
 /// Bodies and targets that once were expensive, or are built like one that was.
-pub(crate) const FAMILIES: &[Family] = &[
+pub(crate) const FAMILIES: &[RequestFamily] = &[
     body!("numbers where strings belong", |n| format!(
         r#"{{"Image":"x","Env":[{}]}}"#,
         list(n, |_| "0".into())

@@ -3,7 +3,7 @@
 use peak_alloc::PeakAlloc;
 use policy::{DEFAULT_MAX_BODY, EngineAnswer};
 
-use crate::families::{FAMILIES, Family, decide, nowhere, policy};
+use crate::families::{FAMILIES, RequestFamily, decide, nowhere, policy};
 use crate::turn;
 
 #[global_allocator]
@@ -21,7 +21,7 @@ fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
 }
 
 /// The longest request of a family whose body a policy still reads, and whose head the gate does.
-fn longest(family: &Family, most: usize) -> (String, String) {
+fn longest(family: &RequestFamily, most: usize) -> (String, String) {
     let length = |n: usize| (family.target)(n).len() + (family.body)(n).len();
     let for_each = (length(2_000) - length(1_000)).div_ceil(1_000);
     let mut n = most / for_each;

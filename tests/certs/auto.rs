@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use super::support::{mode, openssl_accepts};
 
 /// What was done, and where the files are.
-struct Made {
+struct AutoMade {
     ca: PathBuf,
     server_cert: PathBuf,
     server_key: PathBuf,
@@ -25,10 +25,10 @@ struct Made {
     actions: Vec<Action>,
 }
 
-fn ensure(dir: &Path, names: &[String]) -> Result<Made, CertsError> {
+fn ensure(dir: &Path, names: &[String]) -> Result<AutoMade, CertsError> {
     let made = auto::ensure(dir, names)?;
     let paths = Paths::of(dir);
-    Ok(Made {
+    Ok(AutoMade {
         ca: paths.ca,
         server_cert: paths.server_cert,
         server_key: paths.server_key,

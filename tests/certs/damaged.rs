@@ -85,13 +85,13 @@ fn is_shown(pem: &str, text: &str) -> Option<String> {
 }
 
 /// Runs the program and returns both streams; nothing it prints may be of the key.
-struct Judge<'k> {
+struct DamagedJudge<'k> {
     pem: &'k str,
     dir: &'k Path,
     runs: usize,
 }
 
-impl Judge<'_> {
+impl DamagedJudge<'_> {
     fn run(&mut self, what: &str, args: &[&str], env: &[(&str, &str)]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_dockgate"))
             .args(args)
@@ -142,7 +142,7 @@ fn no_command_prints_anything_of_a_damaged_key_in_any_file() {
     for (nth, pem) in keys(dir.path()).into_iter().enumerate() {
         // Of the second kind of key a selection.
         for (what, bytes) in damaged(&pem).into_iter().step_by(1 + 4 * nth) {
-            let mut judge = Judge {
+            let mut judge = DamagedJudge {
                 pem: &pem,
                 dir: dir.path(),
                 runs: 0,
@@ -157,7 +157,7 @@ fn no_command_prints_anything_of_a_damaged_key_in_any_file() {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn in_files(judge: &mut Judge<'_>, what: &str) {
+fn in_files(judge: &mut DamagedJudge<'_>, what: &str) {
     let good = [
         "--tlscacert=good/ca.pem",
         "--tlscert=good/server-cert.pem",
@@ -358,7 +358,7 @@ fn in_files(judge: &mut Judge<'_>, what: &str) {
 }
 
 /// Each file of a directory of certificates in turn, for the commands that read it.
-fn in_a_directory(judge: &mut Judge<'_>, what: &str, bytes: &[u8]) {
+fn in_a_directory(judge: &mut DamagedJudge<'_>, what: &str, bytes: &[u8]) {
     for file in [
         "ca.pem",
         "ca-key.pem",
@@ -405,7 +405,7 @@ fn no_command_prints_a_key_that_was_given_in_place_of_a_value() {
             let Ok(value) = String::from_utf8(bytes) else {
                 continue;
             };
-            let mut judge = Judge {
+            let mut judge = DamagedJudge {
                 pem: &pem,
                 dir: dir.path(),
                 runs: 0,
@@ -418,7 +418,7 @@ fn no_command_prints_a_key_that_was_given_in_place_of_a_value() {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn in_place_of_values(judge: &mut Judge<'_>, what: &str, value: &str) {
+fn in_place_of_values(judge: &mut DamagedJudge<'_>, what: &str, value: &str) {
     let names: Vec<&str> = dockgate::config::key::KEYS
         .iter()
         .map(|key| key.flag)

@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, KeyPair};
 
-use crate::pki::{Pki, ca_params, lasting};
+use crate::pki::{DoctorPki, ca_params, lasting};
 
 /// A way to write a part of the configuration, by its name.
-type Way = &'static str;
+type WrittenWay = &'static str;
 
-const CA: &[Way] = &[
+const CA: &[WrittenWay] = &[
     "good",
     "expired",
     "expired beside good",
@@ -23,7 +23,7 @@ const CA: &[Way] = &[
     "empty",
     "missing",
 ];
-const CERT: &[Way] = &[
+const CERT: &[WrittenWay] = &[
     "good",
     "expired",
     "not yet",
@@ -33,28 +33,28 @@ const CERT: &[Way] = &[
     "garbage",
     "missing",
 ];
-const KEY: &[Way] = &["good", "no line breaks", "missing"];
-const CRL: &[Way] = &["none", "good", "expired", "garbage", "missing"];
-const POLICY: &[Way] = &["none", "good", "report", "unknown role", "half", "missing"];
-const AUDIT: &[Way] = &["none", "file", "a directory", "nowhere"];
-const HOST: &[Way] = &["local", "both families", "not ours"];
-const METRICS: &[Way] = &["none", "local", "not ours"];
-const CONTROL: &[Way] = &["off", "ours", "below a file", "a plain file"];
-const TOGGLE: &[Way] = &["none", "good", "wrong"];
+const KEY: &[WrittenWay] = &["good", "no line breaks", "missing"];
+const CRL: &[WrittenWay] = &["none", "good", "expired", "garbage", "missing"];
+const POLICY: &[WrittenWay] = &["none", "good", "report", "unknown role", "half", "missing"];
+const AUDIT: &[WrittenWay] = &["none", "file", "a directory", "nowhere"];
+const HOST: &[WrittenWay] = &["local", "both families", "not ours"];
+const METRICS: &[WrittenWay] = &["none", "local", "not ours"];
+const CONTROL: &[WrittenWay] = &["off", "ours", "below a file", "a plain file"];
+const TOGGLE: &[WrittenWay] = &["none", "good", "wrong"];
 
 /// A generated configuration.
 #[derive(Debug, Clone)]
 struct Setup {
-    ca: Way,
-    cert: Way,
-    key: Way,
-    crl: Way,
-    policy: Way,
-    audit: Way,
-    host: Way,
-    metrics: Way,
-    control: Way,
-    toggle: Way,
+    ca: WrittenWay,
+    cert: WrittenWay,
+    key: WrittenWay,
+    crl: WrittenWay,
+    policy: WrittenWay,
+    audit: WrittenWay,
+    host: WrittenWay,
+    metrics: WrittenWay,
+    control: WrittenWay,
+    toggle: WrittenWay,
 }
 
 const SOUND: Setup = Setup {
@@ -71,8 +71,8 @@ const SOUND: Setup = Setup {
 };
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn pki(setup: &Setup) -> Pki {
-    let pki = Pki::with(
+fn pki(setup: &Setup) -> DoctorPki {
+    let pki = DoctorPki::with(
         |ca| {
             if setup.ca == "expired" {
                 lasting(ca, -20, -1);
@@ -149,7 +149,7 @@ fn pki(setup: &Setup) -> Pki {
     pki
 }
 
-fn options(setup: &Setup, pki: &Pki) -> Vec<String> {
+fn options(setup: &Setup, pki: &DoctorPki) -> Vec<String> {
     let mut options = Vec::new();
     let mut give = |name: &str, value: String| options.extend([format!("--{name}"), value]);
     let path = |name: &str| pki.path(name).display().to_string();
@@ -375,7 +375,7 @@ fn what_leaves_clients_out_is_an_error_line_and_an_expired_ca_beside_a_good_one_
 #[test]
 fn certificates_that_would_be_made_are_foreseen_as_serve_makes_them() {
     let sound = || {
-        let pki = Pki::new();
+        let pki = DoctorPki::new();
         for name in ["ca.pem", "server-cert.pem", "server-key.pem"] {
             std::fs::remove_file(pki.path(name)).unwrap();
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use dockgate::config::LogLevel;
 use dockgate::config::origin::Origin;
 
-use crate::host::Host;
+use crate::host::EmptyHost;
 
 #[test]
 fn certificates_are_found_where_known_tools_put_them() {
@@ -33,7 +33,7 @@ fn certificates_are_found_where_known_tools_put_them() {
         ),
     ];
     for (dir, [ca, cert, key]) in cases {
-        let host = Host::new();
+        let host = EmptyHost::new();
         for name in [ca, cert, key] {
             host.write(&format!("{dir}/{name}"), "");
         }
@@ -48,7 +48,7 @@ fn certificates_are_found_where_known_tools_put_them() {
         let setting = config.settings.iter().find(|s| s.name == "tlskey").unwrap();
         assert_eq!(setting.origin, Origin::Found(dir));
     }
-    let err = Host::new().load(&[], &[]).unwrap_err().to_string();
+    let err = EmptyHost::new().load(&[], &[]).unwrap_err().to_string();
     assert!(
         err.starts_with(
             "no certificates: tlscacert, tlscert and tlskey are not set, and none were found in "
@@ -60,7 +60,7 @@ fn certificates_are_found_where_known_tools_put_them() {
 
 #[test]
 fn the_three_files_belong_together() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let err = host
         .load_with_certs(&["--tlscert", "c.pem"], &[])
         .unwrap_err();
@@ -85,7 +85,7 @@ fn the_three_files_belong_together() {
 
 #[test]
 fn daemon_json_hands_over_names_and_addresses() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let json = host.write(
         "etc/docker/daemon.json",
         r#"{"hosts": ["unix:///run/docker.sock", "tcp://0.0.0.0:2376"], "tlsverify": true, "tlscacert": "/etc/docker/ca.pem",

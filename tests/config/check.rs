@@ -6,13 +6,13 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Output};
 use std::thread;
 
-use crate::pki::Pki;
+use crate::pki::DoctorPki;
 
-fn check(pki: &Pki, args: &[&str]) -> (i32, String) {
+fn check(pki: &DoctorPki, args: &[&str]) -> (i32, String) {
     check_with(pki, args, &[])
 }
 
-fn check_with(pki: &Pki, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
+fn check_with(pki: &DoctorPki, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let Output { status, stdout, .. } = Command::new(env!("CARGO_BIN_EXE_dockgate"))
         .arg("check")
         .args(args)
@@ -29,7 +29,7 @@ fn check_with(pki: &Pki, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
 }
 
 /// Answers one ping with `answer`.
-fn engine(pki: &Pki, answer: &'static str) -> String {
+fn engine(pki: &DoctorPki, answer: &'static str) -> String {
     let path = pki.path("engine.sock");
     let listener = UnixListener::bind(&path).unwrap();
     thread::spawn(move || {
@@ -49,7 +49,7 @@ fn engine(pki: &Pki, answer: &'static str) -> String {
 
 #[test]
 fn a_sound_setup_exits_0_and_says_where_values_came_from() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let upstream = engine(
         &pki,
         "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\nServer: Docker/27.0 (linux)\r\nContent-Length: 2\r\n\r\nOK",
@@ -93,7 +93,7 @@ fn a_sound_setup_exits_0_and_says_where_values_came_from() {
 
 #[test]
 fn an_engine_that_is_away_is_an_error_with_its_cause() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let upstream = format!("unix://{}", pki.path("none.sock").display());
     let online = ["-H", "tcp://127.0.0.1:0", "--upstream", &upstream];
     let (code, text) = check(&pki, &online);
@@ -116,7 +116,7 @@ fn an_engine_that_is_away_is_an_error_with_its_cause() {
 
 #[test]
 fn something_else_on_the_socket_is_told_from_an_engine() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let upstream = engine(&pki, "220 mail.example ESMTP\r\n");
     let online = ["-H", "tcp://127.0.0.1:0", "--upstream", &upstream];
     let (code, text) = check(&pki, &[&online[..], &["--strict"]].concat());
@@ -129,7 +129,7 @@ fn something_else_on_the_socket_is_told_from_an_engine() {
 
 #[test]
 fn an_address_that_somebody_else_uses_keeps_serve_from_starting() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = engine(&pki, "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\n\r\n");
     let host = format!("tcp://{}", taken.local_addr().unwrap());
@@ -168,7 +168,7 @@ fn an_address_that_somebody_else_uses_keeps_serve_from_starting() {
 
 #[test]
 fn mistakes_have_their_exit_codes() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let (code, text) = check(&pki, &["--drain-timeout", "soon"]);
     assert_eq!(code, 2);
     assert!(
@@ -199,7 +199,7 @@ fn mistakes_have_their_exit_codes() {
 
 #[test]
 fn toggles_of_the_environment_are_read_as_serve_reads_them() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let (code, text) = check_with(&pki, &["--offline"], &[("CONTAINERS", "1")]);
     assert_eq!(code, 0, "{text}");
     assert!(
@@ -238,7 +238,7 @@ fn toggles_of_the_environment_are_read_as_serve_reads_them() {
 
 #[test]
 fn an_audit_that_cannot_be_written_is_an_error_and_none_is_made() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let audit = pki.path("audit.jsonl");
     let args = ["--offline", "--audit", audit.to_str().unwrap()];
     for there in [false, true] {
@@ -265,7 +265,7 @@ fn an_audit_that_cannot_be_written_is_an_error_and_none_is_made() {
 
 #[test]
 fn a_plugin_that_does_not_listen_is_an_error() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let path = pki.path("authz.sock");
     let upstream = engine(&pki, "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\n\r\n");
     let plugin = path.to_str().unwrap();

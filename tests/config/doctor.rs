@@ -15,11 +15,11 @@ use dockgate::command::doctor;
 use dockgate::command::output::Output;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SerialNumber};
 
-use crate::pki::{Pki, lasting};
-use crate::server::{CLIENT_SERIAL, PING, Server, TLS12, plain};
+use crate::pki::{DoctorPki, lasting};
+use crate::server::{CLIENT_SERIAL, EngineServer, PING, TLS12, plain};
 
 /// Client files from `pki`'s CA, trusting `pki`'s server.
-fn client(pki: &Pki, change: impl FnOnce(&mut CertificateParams)) -> ServeArgs {
+fn client(pki: &DoctorPki, change: impl FnOnce(&mut CertificateParams)) -> ServeArgs {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "ci");
@@ -80,11 +80,11 @@ fn fails(target: &str, serve: ServeArgs, step: &str, words: &str, hint: &str) {
 
 #[test]
 fn a_healthy_gate_is_walked_to_the_end() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     for versions in [rustls::ALL_VERSIONS, TLS12] {
-        let url = Server {
+        let url = EngineServer {
             versions,
-            ..Server::default()
+            ..EngineServer::default()
         }
         .start(&pki, &pki);
         let (code, text) = doctor(Some(&url), client(&pki, |_| {}), false);
@@ -103,7 +103,7 @@ fn a_healthy_gate_is_walked_to_the_end() {
             "{text}"
         );
     }
-    let url = Server::default().start(&pki, &pki);
+    let url = EngineServer::default().start(&pki, &pki);
     let (code, text) = doctor(Some(&url), client(&pki, |_| {}), true);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
@@ -119,7 +119,7 @@ fn a_healthy_gate_is_walked_to_the_end() {
 
 #[test]
 fn what_is_no_tls_server_is_told_apart() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -182,7 +182,7 @@ fn what_is_no_tls_server_is_told_apart() {
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn what_the_gate_says_is_passed_on() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let json = |status: &str, message: &str| {
         let body = format!("{{\"message\":\"{message}\"}}");
         format!(
@@ -191,9 +191,9 @@ fn what_the_gate_says_is_passed_on() {
         )
     };
     let me = || client(&pki, |_| {});
-    let url = Server {
+    let url = EngineServer {
         ping: json("502 Bad Gateway", "dockgate: nobody listens"),
-        ..Server::default()
+        ..EngineServer::default()
     }
     .start(&pki, &pki);
     fails(
@@ -203,9 +203,9 @@ fn what_the_gate_says_is_passed_on() {
         "the gate cannot reach its engine: dockgate: nobody listens",
         "on that host: `dockgate doctor`",
     );
-    let url = Server {
+    let url = EngineServer {
         ping: "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(),
-        ..Server::default()
+        ..EngineServer::default()
     }
     .start(&pki, &pki);
     fails(
@@ -215,9 +215,9 @@ fn what_the_gate_says_is_passed_on() {
         "an HTTPS server, but no Docker Engine: it answers a ping with 404",
         "is the port right?",
     );
-    let url = Server {
+    let url = EngineServer {
         upgrade: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        ..Server::default()
+        ..EngineServer::default()
     }
     .start(&pki, &pki);
     fails(
@@ -231,9 +231,9 @@ fn what_the_gate_says_is_passed_on() {
         "403 Forbidden",
         "dockgate: client ci may not perform system.ping",
     );
-    let url = Server {
+    let url = EngineServer {
         ping,
-        ..Server::default()
+        ..EngineServer::default()
     }
     .start(&pki, &pki);
     let (code, text) = doctor(Some(&url), me(), false);
@@ -246,9 +246,9 @@ fn what_the_gate_says_is_passed_on() {
     let ping = PING.replace("Api-", "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nApi-");
     let (code, text) = doctor(
         Some(
-            &Server {
+            &EngineServer {
                 ping,
-                ..Server::default()
+                ..EngineServer::default()
             }
             .start(&pki, &pki),
         ),
@@ -264,7 +264,7 @@ fn what_the_gate_says_is_passed_on() {
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_host_is_walked_from_the_socket_on() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let host = |upstream: PathBuf| {
         let path = |name: &str| pki.path(name).display().to_string();
         let serve = ServeArgs::default()

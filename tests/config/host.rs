@@ -11,11 +11,11 @@ use dockgate::config::{self, Config};
 use tempfile::TempDir;
 
 /// A root directory of its own, so that nothing on the machine is found.
-pub(crate) struct Host {
+pub(crate) struct EmptyHost {
     pub(crate) root: TempDir,
 }
 
-impl Host {
+impl EmptyHost {
     pub(crate) fn new() -> Self {
         Self {
             root: TempDir::new().unwrap(),

@@ -9,11 +9,11 @@ use dockgate::config::{self, Config};
 use dockgate::error;
 use dockgate::generation::{Generation, owner_key};
 
-use crate::pki::Pki;
+use crate::pki::DoctorPki;
 
 const SCOPED: &str = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"team\"\n[role.team]\nbase = \"monitor\"\nscope = \"own\"\n";
 
-fn configured(pki: &Pki, settings: &str) -> Config {
+fn configured(pki: &DoctorPki, settings: &str) -> Config {
     let file = pki.path("dockgate.toml");
     let path = |name: &str| pki.path(name).display().to_string();
     let text = format!(
@@ -32,7 +32,7 @@ fn configured(pki: &Pki, settings: &str) -> Config {
 }
 
 /// What `dockgate check` says, with its exit code.
-fn check(pki: &Pki) -> (i32, String) {
+fn check(pki: &DoctorPki) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_dockgate"))
         .args([
             "check",
@@ -48,7 +48,7 @@ fn check(pki: &Pki) -> (i32, String) {
 
 #[test]
 fn a_policy_with_a_scope_needs_the_key_and_another_does_not() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     fs::write(pki.path("policy.toml"), SCOPED).unwrap();
     let config = configured(&pki, "");
     let fault = Generation::build(&config).unwrap_err();
@@ -69,7 +69,7 @@ fn a_policy_with_a_scope_needs_the_key_and_another_does_not() {
 
 #[test]
 fn the_key_is_made_once_with_mode_0600_and_anything_else_is_refused() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     fs::write(pki.path("policy.toml"), SCOPED).unwrap();
     let config = configured(&pki, "owner-key = \"owner.key\"\n");
     let key = pki.path("owner.key");

@@ -13,14 +13,14 @@ use rcgen::{
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 
-pub(crate) struct Pki {
+pub(crate) struct DoctorPki {
     dir: TempDir,
     pub(crate) ca: CertifiedIssuer<'static, KeyPair>,
     pub(crate) key: KeyPair,
     pub(crate) server: Certificate,
 }
 
-impl Pki {
+impl DoctorPki {
     /// A CA and a server certificate in one directory, in the layout of Docker's guide.
     pub(crate) fn new() -> Self {
         Self::with(|_| {}, |_| {})

@@ -2,11 +2,11 @@
 
 use dockgate::config::origin::Origin;
 
-use crate::host::Host;
+use crate::host::EmptyHost;
 
 #[test]
 fn only_off_turns_off_what_restrains() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     // A shell's unset variable is no wish for full access.
     for (flag, expected) in [
         ("--policy", "a path, or \"off\""),
@@ -36,7 +36,7 @@ fn only_off_turns_off_what_restrains() {
 
 #[test]
 fn only_off_keeps_root() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     for flag in ["--user", "--user="] {
         let args = match flag {
             "--user" => vec!["--user", ""],
@@ -59,7 +59,7 @@ fn only_off_keeps_root() {
 
 #[test]
 fn tlsverify_cannot_be_turned_off() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     for args in [&["--tlsverify"][..], &["--tlsverify=true"]] {
         let config = host.load_with_certs(args, &[]).unwrap();
         assert_eq!(
@@ -79,7 +79,7 @@ fn tlsverify_cannot_be_turned_off() {
 
 #[test]
 fn a_section_is_another_spelling_of_the_plugin() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     host.write(
         "etc/dockgate/dockgate.toml",
         "\n[authz_plugin]\nsocket = \"plugins/opa.sock\"\n",

@@ -11,12 +11,12 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use crate::pki::{Pki, ca_params};
+use crate::pki::{DoctorPki, ca_params};
 use crate::tls::refused;
 
 #[test]
 fn revocation_lists_are_read_from_pem_der_and_directories() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let list = pki.crl(60);
     let with = |crl: &[&str]| TlsPaths {
         crl: crl.iter().map(|name| pki.path(name)).collect(),
@@ -67,7 +67,7 @@ fn revocation_lists_are_read_from_pem_der_and_directories() {
 
 #[test]
 fn a_lapsed_list_is_an_error_and_a_foreign_one_a_warning() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     pki.write("crl.pem", pki.crl(-1).pem().unwrap());
     let paths = TlsPaths {
         crl: vec![pki.path("crl.pem")],
@@ -85,7 +85,7 @@ fn a_lapsed_list_is_an_error_and_a_foreign_one_a_warning() {
         last.severity == Severity::Error && last.text.contains("ended on"),
         "{last}"
     );
-    let other = Pki::with(
+    let other = DoctorPki::with(
         |p| p.distinguished_name.push(DnType::CommonName, "Other CA"),
         |_| {},
     );
@@ -118,7 +118,7 @@ fn numbered(ca: &Issuer<'_, KeyPair>, number: u64, days: i64, revoked: u64) -> S
 }
 
 /// What check says of these lists, one finding a line, and whether any of it is an error.
-fn said(pki: &Pki, lists: &[String]) -> (String, bool) {
+fn said(pki: &DoctorPki, lists: &[String]) -> (String, bool) {
     let write = |(at, list): (usize, &String)| pki.write(&format!("list-{at}.pem"), list);
     let paths = TlsPaths {
         crl: lists.iter().enumerate().map(write).collect(),
@@ -133,7 +133,7 @@ fn said(pki: &Pki, lists: &[String]) -> (String, bool) {
 
 #[test]
 fn of_two_lists_of_one_ca_the_newest_number_counts_whatever_the_order_and_check_says_which() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let ca = &*pki.ca;
     for swap in [false, true] {
         let look =
@@ -173,7 +173,7 @@ fn of_two_lists_of_one_ca_the_newest_number_counts_whatever_the_order_and_check_
 fn each_of_several_cas_has_its_own_list_also_where_they_share_a_name_and_check_says_whose_is_missing()
  {
     for name in ["Test CA", "Other CA"] {
-        let pki = Pki::new();
+        let pki = DoctorPki::new();
         let another =
             CertifiedIssuer::self_signed(ca_params(name), KeyPair::generate().unwrap()).unwrap();
         pki.write("ca.pem", pki.ca.pem() + &another.pem());
@@ -209,8 +209,8 @@ fn each_of_several_cas_has_its_own_list_also_where_they_share_a_name_and_check_s
 
 #[test]
 fn of_several_server_pairs_none_is_picked_by_chance() {
-    let pki = Pki::new();
-    let other = Pki::with(
+    let pki = DoctorPki::new();
+    let other = DoctorPki::with(
         |_| {},
         |p| {
             p.distinguished_name
@@ -240,7 +240,7 @@ fn of_several_server_pairs_none_is_picked_by_chance() {
 
 #[test]
 fn a_snapshot_changes_with_contents_and_with_nothing_else() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let paths = TlsPaths {
         crl: vec![pki.path("crls")],
         crl_if_present: Some(pki.path("crl.pem")),

@@ -12,7 +12,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVer
 use rustls_pki_types::{CertificateRevocationListDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 
-use crate::pki::Pki;
+use crate::pki::DoctorPki;
 
 pub(crate) const PING: &str = "HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\nContent-Length: 2\r\n\r\nOK";
 /// The answer to an upgrade, and an empty SETTINGS frame.
@@ -20,14 +20,14 @@ const UPGRADE: &str = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: 
 const SETTINGS: &[u8] = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
 /// A server that verifies clients and answers like an engine.
-pub(crate) struct Server {
+pub(crate) struct EngineServer {
     pub(crate) ping: String,
     pub(crate) upgrade: &'static str,
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
     pub(crate) revoked: bool,
 }
 
-impl Default for Server {
+impl Default for EngineServer {
     fn default() -> Self {
         Self {
             ping: PING.into(),
@@ -42,9 +42,9 @@ pub(crate) const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12
 pub(crate) const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 pub(crate) const CLIENT_SERIAL: u64 = 0x4f3a;
 
-impl Server {
+impl EngineServer {
     /// Serves with `pki`'s certificate, trusting the CA of `clients`.
-    pub(crate) fn start(self, pki: &Pki, clients: &Pki) -> String {
+    pub(crate) fn start(self, pki: &DoctorPki, clients: &DoctorPki) -> String {
         let mut roots = RootCertStore::empty();
         roots.add(clients.ca.der().clone()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());

@@ -11,11 +11,11 @@ use dockgate::config::listen::Listen;
 use dockgate::config::origin::Origin;
 use dockgate::config::{self, AuditSink, Config};
 
-use crate::host::Host;
+use crate::host::EmptyHost;
 
 #[test]
 fn flag_beats_environment_beats_file_beats_default() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     host.write(
         "etc/dockgate/dockgate.toml",
         "\ndrain-timeout = \"1s\"\nhead-timeout = \"2s\"\nhandshake-timeout = \"3s\"\n",
@@ -56,7 +56,7 @@ fn flag_beats_environment_beats_file_beats_default() {
 #[test]
 fn one_client_has_half_of_all_connections_unless_its_own_number_is_written() {
     let one = |args: &[&str], env: &[(&str, &str)]| {
-        let config = Host::new().load_with_certs(args, env).unwrap();
+        let config = EmptyHost::new().load_with_certs(args, env).unwrap();
         let name = "max-connections-per-client";
         let shown = config.settings.iter().find(|s| s.name == name).unwrap();
         assert_eq!(
@@ -152,7 +152,7 @@ fn every_setting_can_be_written_in_all_three_places() {
             | config::key::SettingKind::Switch => value.to_owned(),
             _ => format!("{value:?}"),
         };
-        let host = Host::new();
+        let host = EmptyHost::new();
         let flag = format!("--{}={value}", key.flag);
         let by_flag = host
             .load_with_certs(&[&[flag.as_str()], extra].concat(), &[])
@@ -190,14 +190,14 @@ fn every_setting_can_be_written_in_all_three_places() {
         let by_flag = bare(by_flag);
         assert_eq!(by_flag, bare(by_env), "{}", key.name);
         assert_eq!(by_flag, bare(by_file), "{}", key.name);
-        let default = bare(Host { root: host.root }.load_without_file());
+        let default = bare(EmptyHost { root: host.root }.load_without_file());
         if key.name != "tlsverify" && extra.is_empty() {
             assert_ne!(by_flag, default, "{} changes nothing", key.name);
         }
     }
 }
 
-impl Host {
+impl EmptyHost {
     fn load_without_file(&self) -> Config {
         fs::remove_file(self.root.path().join("etc/dockgate/dockgate.toml")).unwrap();
         self.load_with_certs(&[], &[]).unwrap()
@@ -206,7 +206,7 @@ impl Host {
 
 #[test]
 fn defaults_are_what_the_design_says() {
-    let config = Host::new().load_with_certs(&[], &[]).unwrap();
+    let config = EmptyHost::new().load_with_certs(&[], &[]).unwrap();
     assert_eq!(config.listen, [Listen::Any { port: 2376 }]);
     assert_eq!(config.upstream, Path::new("/var/run/docker.sock"));
     assert_eq!(config.handshake_timeout, Duration::from_secs(10));
@@ -223,7 +223,7 @@ fn defaults_are_what_the_design_says() {
 
 #[test]
 fn a_list_in_a_higher_place_replaces_the_lower_one() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     host.write(
         "etc/dockgate/dockgate.toml",
         "hosts = [\"tcp://127.0.0.1:1\", \"tcp://127.0.0.1:2\"]",
@@ -248,7 +248,7 @@ fn a_list_in_a_higher_place_replaces_the_lower_one() {
 
 #[test]
 fn an_unknown_variable_is_an_error_with_the_likely_one() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let err = host
         .load_with_certs(&[], &[("DOCKGATE_DRAIN_TIMOUT", "1s")])
         .unwrap_err();
@@ -273,11 +273,11 @@ fn variables_that_others_set_are_left_alone() {
         ("DOCKGATE_POLICY", ""),
         ("PATH", "/bin"),
     ];
-    let config = Host::new().load_with_certs(&[], &env).unwrap();
+    let config = EmptyHost::new().load_with_certs(&[], &env).unwrap();
     assert_eq!(config.policy, None, "an empty variable counts as unset");
     // A number is what somebody would write who means a setting.
     for name in ["DOCKGATE_PORT", "DOCKGATE_METRICS_PORT"] {
-        let err = Host::new()
+        let err = EmptyHost::new()
             .load_with_certs(&[], &[(name, "9323")])
             .unwrap_err();
         assert!(
@@ -290,7 +290,7 @@ fn variables_that_others_set_are_left_alone() {
 
 #[test]
 fn a_wrong_flag_exits_2_and_anything_else_78() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let err = host
         .load_with_certs(&["--drain-timeout", "10"], &[])
         .unwrap_err();
@@ -316,7 +316,7 @@ fn a_wrong_flag_exits_2_and_anything_else_78() {
 
 #[test]
 fn all_mistakes_are_reported_at_once() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let err = host
         .load_with_certs(
             &["--workers", "x"],
@@ -328,7 +328,7 @@ fn all_mistakes_are_reported_at_once() {
 
 #[test]
 fn one_fault_in_a_file_does_not_hide_what_stands_beside_it() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let certificates = "tlscacert = \"ca.pem\"\ntlscert = \"cert.pem\"\ntlskey = \"key.pem\"\n";
     for (fault, said) in [
         ("drain_timeout = \"1s\"\n", "unknown key \"drain_timeout\""),
@@ -363,7 +363,7 @@ fn one_fault_in_a_file_does_not_hide_what_stands_beside_it() {
 
 #[test]
 fn relative_paths_in_a_file_are_relative_to_it() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let file = host.write(
         "conf/gate.toml",
         "policy = \"policy.toml\"\naudit = \"audit.log\"\ntlscrl = [\"crls\"]",
@@ -409,7 +409,7 @@ fn serve_is_what_happens_when_nothing_is_named() {
 
 #[test]
 fn the_control_socket_is_found_by_the_same_rules_and_by_nothing_else() {
-    let host = Host::new();
+    let host = EmptyHost::new();
     let file = host.write("gate.toml", "control-socket = \"gate.sock\"\n");
     let socket = |socket: Option<&str>, file: Option<&PathBuf>, env: &[(&str, &str)]| {
         let args = cli::ControlArgs {

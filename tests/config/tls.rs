@@ -14,14 +14,14 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use crate::pki::{Pki, ca_params, lasting};
+use crate::pki::{DoctorPki, ca_params, lasting};
 
 pub(crate) fn refused(paths: &TlsPaths) -> (String, String) {
     let err = files::load(paths).expect_err("the files were accepted");
     (err.to_string(), err.hint().unwrap_or_default())
 }
 
-fn findings(pki: &Pki) -> Vec<Finding> {
+fn findings(pki: &DoctorPki) -> Vec<Finding> {
     let paths = pki.paths();
     files::inspect(
         &files::load(&paths).unwrap(),
@@ -31,7 +31,7 @@ fn findings(pki: &Pki) -> Vec<Finding> {
 }
 
 /// The findings that are not ok.
-fn faults(pki: &Pki) -> Vec<(Severity, String)> {
+fn faults(pki: &DoctorPki) -> Vec<(Severity, String)> {
     let found = findings(pki)
         .into_iter()
         .filter(|finding| finding.severity > Severity::Ok);
@@ -49,7 +49,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 #[test]
 fn a_good_set_loads_and_every_finding_is_ok() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let material = files::load(&pki.paths()).unwrap();
     assert_eq!(
         (
@@ -87,7 +87,7 @@ fn every_key_form_is_read() {
         &PKCS_ED25519,
         &PKCS_RSA_SHA256,
     ] {
-        let pki = Pki::new();
+        let pki = DoctorPki::new();
         let key = KeyPair::generate_for(algorithm).unwrap();
         let cert = CertificateParams::new(vec!["localhost".to_owned()])
             .unwrap()
@@ -119,7 +119,7 @@ fn every_key_form_is_read() {
 
 #[test]
 fn bundles_chains_comments_crlf_and_bom_are_read() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let old =
         rcgen::CertifiedIssuer::self_signed(ca_params("Old CA"), KeyPair::generate().unwrap())
             .unwrap();
@@ -148,7 +148,7 @@ fn bundles_chains_comments_crlf_and_bom_are_read() {
 
 #[test]
 fn a_key_of_another_certificate_is_refused_and_both_files_are_named() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let key = pki.write(
         "server-key.pem",
         KeyPair::generate().unwrap().serialize_pem(),
@@ -164,7 +164,7 @@ fn a_key_of_another_certificate_is_refused_and_both_files_are_named() {
 
 #[test]
 fn a_leaf_is_not_a_ca() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let ca = pki.write("ca.pem", pki.ca.pem() + &pki.server.pem());
     assert_eq!(
         refused(&pki.paths()).0,
@@ -187,7 +187,7 @@ fn a_leaf_is_not_a_ca() {
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn wrong_files_are_called_by_what_they_are() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let (cert, key) = (pki.server.pem(), pki.key.serialize_pem());
     let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAEC\n-----END RSA PRIVATE KEY-----\n";
     let cases: [(&str, Vec<u8>, &str, &str); 12] = [
@@ -260,7 +260,7 @@ fn wrong_files_are_called_by_what_they_are() {
         ),
     ];
     for (name, contents, expected, advice) in cases {
-        let pki = Pki::new();
+        let pki = DoctorPki::new();
         let path = pki.write(name, contents);
         let (text, hint) = refused(&pki.paths());
         assert!(text.contains(&format!("{path:?} {expected}")), "{text}");
@@ -282,8 +282,8 @@ fn wrong_files_are_called_by_what_they_are() {
 
 #[test]
 fn what_clients_would_refuse_is_an_error_and_what_nears_its_end_a_warning() {
-    let server = |change: fn(&mut CertificateParams)| faults(&Pki::with(|_| {}, change));
-    let ca = |change: fn(&mut CertificateParams)| faults(&Pki::with(change, |_| {}));
+    let server = |change: fn(&mut CertificateParams)| faults(&DoctorPki::with(|_| {}, change));
+    let ca = |change: fn(&mut CertificateParams)| faults(&DoctorPki::with(change, |_| {}));
     let cases = [
         (
             server(|p| lasting(p, -10, -1)),
@@ -336,7 +336,7 @@ fn a_short_life_is_no_warning_before_its_last_third() {
         (-300, 31, false),
         (-300, 29, true),
     ] {
-        let pki = Pki::with(move |p| lasting(p, from, to), move |p| lasting(p, from, to));
+        let pki = DoctorPki::with(move |p| lasting(p, from, to), move |p| lasting(p, from, to));
         let found = faults(&pki);
         let ends = found
             .iter()
@@ -351,7 +351,7 @@ fn a_short_life_is_no_warning_before_its_last_third() {
 
 #[test]
 fn the_hint_for_what_joined_names_the_command_that_renews_it() {
-    let pki = Pki::with(|_| {}, |p| lasting(p, -6, 1));
+    let pki = DoctorPki::with(|_| {}, |p| lasting(p, -6, 1));
     let hints = |paths: &TlsPaths| -> Vec<String> {
         let material = files::load(paths).expect("load");
         let found = files::inspect(&material, paths, OffsetDateTime::now_utc());
@@ -382,7 +382,7 @@ fn the_hint_for_what_joined_names_the_command_that_renews_it() {
 
 #[test]
 fn a_key_that_others_can_read_is_a_warning() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     for (mode, warns) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(pki.path("server-key.pem"), fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(

@@ -66,11 +66,11 @@ fn damaged(pem: &str) -> Vec<Vec<u8>> {
     found
 }
 
-struct Files {
+struct SettingFiles {
     dir: tempfile::TempDir,
 }
 
-impl Files {
+impl SettingFiles {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let made = Pki::create(dir.path());
@@ -123,7 +123,7 @@ impl Files {
 
 #[test]
 fn damaged_files_are_told_of_in_plain_words() {
-    let files = Files::new();
+    let files = SettingFiles::new();
     let x = files.path("x");
     let mut runs = 0;
     for (option, good) in [
@@ -186,7 +186,7 @@ fn damaged_files_are_told_of_in_plain_words() {
 
 #[test]
 fn files_that_are_something_else_are_told_of_in_plain_words() {
-    let files = Files::new();
+    let files = SettingFiles::new();
     let odd = odd_files(files.dir.path());
     for by in odd.iter().map(String::as_str) {
         for option in [
@@ -262,7 +262,7 @@ fn odd_files(dir: &Path) -> Vec<String> {
 
 #[test]
 fn values_that_cannot_be_read_are_told_of_in_plain_words() {
-    let files = Files::new();
+    let files = SettingFiles::new();
     for key in KEYS {
         for value in [
             "junk",
@@ -288,7 +288,7 @@ fn values_that_cannot_be_read_are_told_of_in_plain_words() {
 
 #[test]
 fn peers_that_are_something_else_are_told_of_in_plain_words() {
-    let files = Files::new();
+    let files = SettingFiles::new();
     let answers: [&[u8]; 6] = [
         b"",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
@@ -422,7 +422,7 @@ fn damaged_policies_and_configurations_are_told_of_in_plain_words() {
             }
         }
     }
-    let host = crate::host::Host::new();
+    let host = crate::host::EmptyHost::new();
     for path in toml("examples").into_iter().chain(toml("")) {
         let text = fs::read_to_string(&path).expect("a configuration");
         // What the file explains in comments is set as well.

@@ -15,11 +15,11 @@ use dockgate::observe::audit::{Event, Record};
 use rustix::process::Signal;
 
 use crate::support::client::Side;
-use crate::support::engine::Engine;
+use crate::support::engine::RealEngine;
 use crate::support::gate::{Gate, dockgate};
 use crate::support::process::Process;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 /// For one thing to be well again, also on a crowded machine.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -54,12 +54,12 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// A thing that goes wrong, and is over when it returns.
-type Fault = (&'static str, fn(&Chaos<'_>) -> Verdict);
+type Fault = (&'static str, fn(&Chaos<'_>) -> ScenarioResult);
 
 /// An engine, a gate with files of its own, and an audit on a small file system.
 struct Chaos<'a> {
     suite: &'a Suite,
-    engine: Engine,
+    engine: RealEngine,
     gate: Gate,
     side: Side<'a>,
     /// Where the gate's certificates are.
@@ -83,7 +83,7 @@ impl Drop for Disk {
 }
 
 impl Disk {
-    fn mount(at: PathBuf) -> Verdict<Self> {
+    fn mount(at: PathBuf) -> ScenarioResult<Self> {
         fs::create_dir_all(&at).context("make a mount point")?;
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", "size=16m", "dockgate-e2e"]);
@@ -99,7 +99,7 @@ impl Disk {
 }
 
 /// Runs them in turn on a gate of their own.
-fn all(suite: &Suite, name: &str, warm: usize, faults: &[Fault]) -> Verdict {
+fn all(suite: &Suite, name: &str, warm: usize, faults: &[Fault]) -> ScenarioResult {
     all_by(suite, name, warm, faults, None)
 }
 
@@ -109,7 +109,7 @@ fn all_by(
     warm: usize,
     faults: &[Fault],
     clock: Option<clock::SetClock>,
-) -> Verdict {
+) -> ScenarioResult {
     suite.gate()?;
     let chaos = Chaos::start(suite, name, warm, clock)?;
     let start = Instant::now();
@@ -141,9 +141,9 @@ impl<'a> Chaos<'a> {
         name: &str,
         warm: usize,
         clock: Option<clock::SetClock>,
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         let directory = suite.scratch(name)?;
-        let engine = Engine::start(&suite.tools, &directory.join("engine"))?;
+        let engine = RealEngine::start(&suite.tools, &directory.join("engine"))?;
         engine.import_image(&suite.tools, &directory)?;
         let files = directory.join("files");
         fs::create_dir_all(&files).context("make a directory")?;
@@ -191,7 +191,7 @@ impl<'a> Chaos<'a> {
     }
 
     /// Has the gate begin a new audit, so that a disk of this size is enough for any number of rounds.
-    fn rotate(&self) -> Verdict {
+    fn rotate(&self) -> ScenarioResult {
         let (audit, old) = (self.disk.audit(), self.disk.0.join("audit.old"));
         fs::rename(&audit, &old).context("move the audit away")?;
         self.gate.signal(Signal::HUP);
@@ -202,7 +202,7 @@ impl<'a> Chaos<'a> {
         fs::remove_file(&old).context("remove the old audit")
     }
 
-    fn runs(&self) -> Verdict {
+    fn runs(&self) -> ScenarioResult {
         let output = self
             .side
             .shell_within("run --rm $IMAGE echo well", PATIENCE)?;
@@ -217,7 +217,7 @@ impl<'a> Chaos<'a> {
     }
 
     /// Its memory once it falls no more.
-    fn settled(&self) -> Verdict<u64> {
+    fn settled(&self) -> ScenarioResult<u64> {
         let (mut least, mut since) = (self.gate.memory()?.0, Instant::now());
         let deadline = since + PATIENCE;
         while since.elapsed() < Duration::from_secs(3) && Instant::now() < deadline {
@@ -231,7 +231,7 @@ impl<'a> Chaos<'a> {
     }
 
     /// Whether everything is as it was.
-    fn is_well(&self) -> Verdict {
+    fn is_well(&self) -> ScenarioResult {
         self.gate.check_alive()?;
         self.runs()?;
         within(PATIENCE, || {
@@ -245,7 +245,7 @@ impl<'a> Chaos<'a> {
 }
 
 /// Asks until it is so.
-fn within(patience: Duration, mut ask: impl FnMut() -> Verdict) -> Verdict {
+fn within(patience: Duration, mut ask: impl FnMut() -> ScenarioResult) -> ScenarioResult {
     let deadline = Instant::now() + patience;
     loop {
         match ask() {
@@ -256,7 +256,7 @@ fn within(patience: Duration, mut ask: impl FnMut() -> Verdict) -> Verdict {
 }
 
 /// Whether each request of each connection is in the audit, and each that was let through has an end.
-fn whole(audit: &Path) -> Verdict {
+fn whole(audit: &Path) -> ScenarioResult {
     let text = fs::read_to_string(audit).context("read the audit")?;
     let mut requests: BTreeMap<u64, BTreeMap<u64, bool>> = BTreeMap::new();
     for line in text.lines() {

@@ -8,7 +8,7 @@ use super::support::client::Side;
 use super::support::suite::{Case, Suite};
 use super::support::tap::Tap;
 use super::support::tapped::Tapped;
-use super::support::{Verdict, ensure};
+use super::support::{ScenarioResult, ensure};
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
 pub(crate) fn cases() -> Vec<Case> {
@@ -145,7 +145,7 @@ const THOUSAND: &str = "mkdir ctx; for i in $(seq 1000); do echo $i >ctx/f$i; do
 /// What `docker_py.py tour` prints.
 const DOCKER_PY: &str = "ping True\nrun b'hello\\n'\nlogs b'line\\n'\nexec 5 b'out\\n'\ndemux (b'o\\n', b'e\\n')\nsocket b'echoed\\n'\nattach b'typed\\n'\narchive data\nevent kill\nwait 137\nmissing 404\n";
 
-fn ways_to_be_told(suite: &Suite, name: &str) -> Verdict {
+fn ways_to_be_told(suite: &Suite, name: &str) -> ScenarioResult {
     let gate = suite.gate()?;
     let side = Side::gate(suite, name, gate.addr)?;
     let port = gate.addr.port();
@@ -176,7 +176,7 @@ fn ways_to_be_told(suite: &Suite, name: &str) -> Verdict {
 
 /// The heads of a build, as the engine gets them from buildx directly and through the gate: the same lines but for Host
 /// and the session's random names.
-fn buildx_heads(suite: &Suite, name: &str) -> Verdict {
+fn buildx_heads(suite: &Suite, name: &str) -> ScenarioResult {
     let script = "mkdir -p ctx; printf \"FROM $IMAGE\\nCOPY Dockerfile /\\n\" >ctx/Dockerfile; docker buildx build -q --network none -t $N ctx";
     let tapped = Tapped::start(suite, name)?;
     tapped.side.ok(script)?;
@@ -235,7 +235,7 @@ fn upgrade_heads(tap: &Tap) -> BTreeMap<String, Vec<String>> {
     heads
 }
 
-fn compose_up(side: &Side<'_>, compose: &str) -> Verdict<String> {
+fn compose_up(side: &Side<'_>, compose: &str) -> ScenarioResult<String> {
     let services: String = (1..=20)
         .map(|n| {
             format!("  s{n}:\n    image: dockgate-e2e-busybox\n    network_mode: none\n    container_name: {}-{n}\n    command: echo line {n}\n", side.prefix)
@@ -274,7 +274,7 @@ fn compose_up(side: &Side<'_>, compose: &str) -> Verdict<String> {
     Ok(format!("{}", output.code))
 }
 
-fn compose_logs(suite: &Suite, name: &str) -> Verdict {
+fn compose_logs(suite: &Suite, name: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     let side = &tapped.side;
     let service = |n: u32| {

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::support::client::Side;
-use super::support::engine::Engine;
+use super::support::engine::RealEngine;
 use super::support::gate::Gate;
 use super::support::suite::{Case, Suite};
 use super::support::tap::Tap;
 use super::support::tapped::Tapped;
 use super::support::wire::lossy;
-use super::support::{Context, Verdict, ensure};
+use super::support::{OrSay, ScenarioResult, ensure};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -39,7 +39,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn cut_save(suite: &Suite, name: &str) -> Verdict {
+fn cut_save(suite: &Suite, name: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     tapped.side.ok("docker version")?;
     tapped.tap.cut_after(300 << 10);
@@ -57,7 +57,7 @@ fn cut_save(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-fn cut_exec(suite: &Suite, name: &str) -> Verdict {
+fn cut_exec(suite: &Suite, name: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     tapped.side.ok("sleeper")?;
     let mut client = tapped
@@ -75,10 +75,10 @@ fn cut_exec(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// The engine goes and comes back, with a new socket, while clients keep asking. The gate is not restarted.
-fn restart(suite: &Suite, name: &str) -> Verdict {
+fn restart(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let directory = suite.scratch(name)?.join("engine");
-    let engine = Engine::start(&suite.tools, &directory)?;
+    let engine = RealEngine::start(&suite.tools, &directory)?;
     let gate = Gate::start(&suite.pki, &engine.socket, &[])?;
     let side = Side::gate(suite, name, gate.addr)?;
     side.ok("docker version")?;
@@ -131,7 +131,7 @@ fn restart(suite: &Suite, name: &str) -> Verdict {
     gate.check_log()
 }
 
-fn absent_engine(suite: &Suite, name: &str) -> Verdict {
+fn absent_engine(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let socket = suite.scratch("taps")?.join(format!("{name}.sock"));
     let gate = Gate::start(&suite.pki, &socket, &[])?;
@@ -157,7 +157,7 @@ fn absent_engine(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// Something that is no engine answers at the socket.
-fn garbage_engine(suite: &Suite, name: &str) -> Verdict {
+fn garbage_engine(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let socket = suite.scratch("taps")?.join(format!("{name}.sock"));
     let listener = UnixListener::bind(&socket).context("listen in the engine's place")?;
@@ -193,7 +193,7 @@ fn garbage_engine(suite: &Suite, name: &str) -> Verdict {
     gate.check_log()
 }
 
-fn drain(suite: &Suite, name: &str) -> Verdict {
+fn drain(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let gate = Gate::start(&suite.pki, &suite.engine.socket, &["--drain-timeout", "2s"])?;
     let side = Side::gate(suite, name, gate.addr)?;
@@ -229,7 +229,7 @@ fn drain(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-fn drain_finishes_requests(suite: &Suite, name: &str) -> Verdict {
+fn drain_finishes_requests(suite: &Suite, name: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     let gate = tapped.gate()?;
     tapped.side.ok("sleeper")?;
@@ -252,7 +252,7 @@ fn drain_finishes_requests(suite: &Suite, name: &str) -> Verdict {
     tapped.finish()
 }
 
-fn second_signal(suite: &Suite, name: &str) -> Verdict {
+fn second_signal(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let gate = Gate::start(
         &suite.pki,

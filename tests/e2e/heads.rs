@@ -3,7 +3,7 @@
 use super::support::client::Side;
 use super::support::suite::{Case, Suite};
 use super::support::tapped::Tapped;
-use super::support::{Verdict, ensure};
+use super::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = Case::new;
@@ -18,13 +18,13 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn get(side: &Side<'_>, request: &str) -> Verdict<u16> {
+fn get(side: &Side<'_>, request: &str) -> ScenarioResult<u16> {
     let mut wire = side.wire()?;
     wire.send(request.as_bytes())?;
     Ok(wire.head()?.status)
 }
 
-fn large_heads(suite: &Suite, name: &str) -> Verdict {
+fn large_heads(suite: &Suite, name: &str) -> ScenarioResult {
     let config = |size: usize| {
         format!(
             "GET /_ping HTTP/1.1\r\nHost: docker\r\nX-Registry-Config: {}\r\n\r\n",
@@ -62,7 +62,7 @@ fn large_heads(suite: &Suite, name: &str) -> Verdict {
 
 /// Section 6: each target on both sides. The gate may answer 400 where it is stricter, and never 200 where the engine
 /// does not.
-fn path_table(suite: &Suite, name: &str) -> Verdict {
+fn path_table(suite: &Suite, name: &str) -> ScenarioResult {
     const TARGETS: &[&str] = &[
         "/v1.45/_ping",
         "/v1.45.0/_ping",
@@ -127,7 +127,7 @@ fn path_table(suite: &Suite, name: &str) -> Verdict {
 
 /// None of these may reach the engine; each is answered with 400 and the connection closed.
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn two_readings(suite: &Suite, name: &str) -> Verdict {
+fn two_readings(suite: &Suite, name: &str) -> ScenarioResult {
     const BODY: &str = "5\r\nhello\r\n0\r\n\r\n";
     const HEADS: &[(&str, &str)] = &[
         (
@@ -177,7 +177,7 @@ fn two_readings(suite: &Suite, name: &str) -> Verdict {
     suite.gate()?;
     let tapped = Tapped::start(suite, name)?;
     let mut wrong = Vec::new();
-    let mut judge = |what: &str, request: String| -> Verdict {
+    let mut judge = |what: &str, request: String| -> ScenarioResult {
         let mut wire = tapped.side.wire()?;
         let _ = wire.try_send(request.as_bytes());
         match wire.head() {
@@ -236,7 +236,7 @@ fn two_readings(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// Header lines of ordinary requests: names' case, repeated lines and their order arrive as sent; hop-by-hop ones do not.
-fn heads_as_sent(suite: &Suite, name: &str) -> Verdict {
+fn heads_as_sent(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let tapped = Tapped::start(suite, name)?;
     let mut wire = tapped.side.wire()?;
@@ -248,7 +248,7 @@ fn heads_as_sent(suite: &Suite, name: &str) -> Verdict {
         .tap
         .seen()
         .iter()
-        .map(super::support::tap::Seen::text)
+        .map(super::support::tap::TapSeen::text)
         .collect::<String>();
     ensure!(
         sent.starts_with("GET /_ping?q=%7e%2F+x HTTP/1.1\r\n"),

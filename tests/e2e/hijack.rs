@@ -9,8 +9,8 @@ use super::support::client::Side;
 use super::support::same::expected_text;
 use super::support::suite::{Case, Suite};
 use super::support::tapped::Tapped;
-use super::support::wire::{Wire, lossy};
-use super::support::{Verdict, ensure};
+use super::support::wire::{RawWire, lossy};
+use super::support::{ScenarioResult, ensure};
 
 /// How soon something that needs no work must have happened.
 const SOON: Duration = Duration::from_secs(5);
@@ -102,11 +102,11 @@ pub(crate) fn cases() -> Vec<Case> {
         case("c17__detached_exec_start_stays_http", detached_exec),
         case(
             "half_close_by_bare_fin__exec_keeps_its_output",
-            |suite, name| half_closed_exec(suite, name, Wire::bare_fin),
+            |suite, name| half_closed_exec(suite, name, RawWire::bare_fin),
         ),
         case(
             "half_close_by_alert__exec_keeps_its_output",
-            |suite, name| half_closed_exec(suite, name, Wire::half_close),
+            |suite, name| half_closed_exec(suite, name, RawWire::half_close),
         ),
         case(
             "sha256__of_fifty_megabytes_through_exec_is_right",
@@ -149,7 +149,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn container_that_ends_first(suite: &Suite, name: &str) -> Verdict {
+fn container_that_ends_first(suite: &Suite, name: &str) -> ScenarioResult {
     suite.compare(name, |side| {
         let output = side.shell_within(
             "yes | run -i --rm $IMAGE head -n 1",
@@ -175,7 +175,7 @@ fn container_that_ends_first(suite: &Suite, name: &str) -> Verdict {
     tapped.finish()
 }
 
-fn killed_client(suite: &Suite, name: &str) -> Verdict {
+fn killed_client(suite: &Suite, name: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     let (side, tap) = (&tapped.side, &tapped.tap);
     side.ok("sleeper")?;
@@ -194,7 +194,7 @@ fn killed_client(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// Creates a container `cat` with an open stdin and starts it; returns its id.
-fn cat_container(side: &Side<'_>) -> Verdict<String> {
+fn cat_container(side: &Side<'_>) -> ScenarioResult<String> {
     side.ok("run -d -i --name $N $IMAGE cat")
 }
 
@@ -208,7 +208,7 @@ const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
 
 /// R3, R4: what follows the head in the same write may be lost (the engine drops it) but is never reordered, and what
 /// comes after the 101 arrives whole.
-fn early_bytes(suite: &Suite, name: &str) -> Verdict {
+fn early_bytes(suite: &Suite, name: &str) -> ScenarioResult {
     let scenario = |side: &Side<'_>| {
         let id = cat_container(side)?;
         let mut wire = side.wire()?;
@@ -231,7 +231,7 @@ fn early_bytes(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// R5: an attach body that comes after its head is never typed into the container.
-fn attach_body(suite: &Suite, name: &str) -> Verdict {
+fn attach_body(suite: &Suite, name: &str) -> ScenarioResult {
     // Directly the engine does the wrong thing (the body becomes stdin), so only the gate is judged.
     let gate = suite.gate()?;
     let side = Side::gate(suite, name, gate.addr)?;
@@ -266,7 +266,7 @@ fn attach_body(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// R2: the legacy hijack. The head passes unchanged, nothing is chunked, both directions are raw.
-fn raw_attach(suite: &Suite, name: &str) -> Verdict {
+fn raw_attach(suite: &Suite, name: &str) -> ScenarioResult {
     suite.compare(name, |side| {
         let id = cat_container(side)?;
         let mut wire = side.wire()?;
@@ -299,7 +299,7 @@ fn raw_attach(suite: &Suite, name: &str) -> Verdict {
     })
 }
 
-fn upgrade_on_ping(suite: &Suite, name: &str) -> Verdict {
+fn upgrade_on_ping(suite: &Suite, name: &str) -> ScenarioResult {
     suite.compare(name, |side| {
         let mut wire = side.wire()?;
         let mut statuses = Vec::new();
@@ -320,7 +320,7 @@ fn upgrade_on_ping(suite: &Suite, name: &str) -> Verdict {
     })
 }
 
-fn detached_exec(suite: &Suite, name: &str) -> Verdict {
+fn detached_exec(suite: &Suite, name: &str) -> ScenarioResult {
     suite.compare(name, |side| {
         side.ok("sleeper")?;
         let json = r#"api /v1.45/containers/$N/exec -H 'Content-Type: application/json' -d '{"Cmd":["true"]}'"#;
@@ -351,7 +351,11 @@ fn detached_exec(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// R12: a client that half-closes at once still gets output that comes later.
-fn half_closed_exec(suite: &Suite, name: &str, half_close: fn(&mut Wire) -> Verdict) -> Verdict {
+fn half_closed_exec(
+    suite: &Suite,
+    name: &str,
+    half_close: fn(&mut RawWire) -> ScenarioResult,
+) -> ScenarioResult {
     suite.compare(name, |side| {
         side.ok("sleeper")?;
         let command = r#"{"AttachStdin":true,"AttachStdout":true,"Cmd":["sh","-c","cat; sleep 2; echo late"]}"#;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::support::client::Side;
 use super::support::suite::{Case, LONG, Suite};
 use super::support::wire::lossy;
-use super::support::{Verdict, ensure};
+use super::support::{ScenarioResult, ensure};
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
 pub(crate) fn cases() -> Vec<Case> {
@@ -88,7 +88,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn idle_connections(suite: &Suite, name: &str) -> Verdict {
+fn idle_connections(suite: &Suite, name: &str) -> ScenarioResult {
     suite.compare_hasty(name, |side| {
         let mut wire = side.wire()?;
         let mut seen = Vec::new();
@@ -133,7 +133,7 @@ fn idle_connections(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-fn http_1_0(side: &Side<'_>) -> Verdict<String> {
+fn http_1_0(side: &Side<'_>) -> ScenarioResult<String> {
     let mut wire = side.wire()?;
     wire.send(b"GET /_ping HTTP/1.0\r\n\r\n")?;
     let head = wire.head()?;
@@ -155,7 +155,7 @@ fn http_1_0(side: &Side<'_>) -> Verdict<String> {
     Ok(format!("{} {} {}", head.status, events.status, rest.len()))
 }
 
-fn pipelined(side: &Side<'_>) -> Verdict<String> {
+fn pipelined(side: &Side<'_>) -> ScenarioResult<String> {
     let mut wire = side.wire()?;
     wire.send(
         b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\nGET /v1.45/containers/none-such/json HTTP/1.1\r\nHost: d\r\n\r\nHEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n\

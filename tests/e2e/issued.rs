@@ -6,7 +6,7 @@ use std::fs;
 use super::support::client::Side;
 use super::support::gate::{Gate, certs};
 use super::support::suite::{Case, Suite};
-use super::support::{Context, Verdict, ensure};
+use super::support::{OrSay, ScenarioResult, ensure};
 
 /// The key types `dockgate certs` offers.
 const KEYS: [&str; 5] = ["p256", "p384", "rsa2048", "rsa4096", "ed25519"];
@@ -40,7 +40,7 @@ pub(crate) fn cases() -> Vec<Case> {
     }]
 }
 
-fn every_key_type(suite: &Suite, name: &str) -> Verdict {
+fn every_key_type(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     for key in KEYS {
         let ca = suite.scratch(&format!("{name}-{key}"))?.join("certs");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::support::client::Side;
 use super::support::gate::Gate;
 use super::support::suite::{Case, Suite};
-use super::support::{Verdict, ensure};
+use super::support::{ScenarioResult, ensure};
 
 /// How far the gate's resident memory may grow, in KiB.
 const GROWTH_KIB: u64 = 16 << 10;
@@ -47,7 +47,12 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn large(suite: &Suite, name: &str, script: &str, printed: impl Fn(u64) -> String) -> Verdict {
+fn large(
+    suite: &Suite,
+    name: &str,
+    script: &str,
+    printed: impl Fn(u64) -> String,
+) -> ScenarioResult {
     let size = suite.big_mib << 20;
     let script = format!("SIZE={size}; {script}");
     let Ok(_) = suite.gate() else {

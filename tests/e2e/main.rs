@@ -38,8 +38,8 @@ use libtest_mimic::Arguments;
 use tokio::signal::unix::{SignalKind, signal};
 
 use support::process::kill_all;
-use support::suite::{Case, Mode, Suite};
-use support::tools::Source;
+use support::suite::{Case, Suite, SuiteMode};
+use support::tools::EngineSource;
 
 /// Engines and clients share two cores in the smallest places this runs; more at once would only time out.
 const THREADS: usize = 4;
@@ -49,23 +49,23 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let required = set("DOCKGATE_REQUIRE_ENGINE");
-    let mode = match Source::asked_for(required) {
-        _ if arguments.list => Mode::Ignore("listed only".into()),
+    let mode = match EngineSource::asked_for(required) {
+        _ if arguments.list => SuiteMode::Ignore("listed only".into()),
         None => {
             eprintln!(
                 "No engine was asked for, so the real-engine suite does not run.\n\
                  hint: run `.ci/engine` as root once, and then `DOCKGATE_ENGINE=unpacked cargo test --test e2e`\n"
             );
-            Mode::Ignore("no engine was asked for".into())
+            SuiteMode::Ignore("no engine was asked for".into())
         }
         Some(source) => match Suite::start(&source, set("DOCKGATE_E2E_DIRECT_ONLY")) {
             Ok(suite) => {
                 stop_on_signal(&suite);
                 eprintln!("e2e: {}", suite.about());
-                Mode::Run(suite)
+                SuiteMode::Run(suite)
             }
             // An engine that is asked for and not there is a failure.
-            Err(why) => Mode::Fail(why),
+            Err(why) => SuiteMode::Fail(why),
         },
     };
     let trials = cases()
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     // A filter that fits nothing must not look like a suite that passed.
     let ran = conclusion.num_passed + conclusion.num_failed;
     let idle = required && !arguments.list && ran == 0;
-    if let Mode::Run(suite) = mode {
+    if let SuiteMode::Run(suite) = mode {
         let verdict = suite.stop();
         kill_all();
         if let Err(why) = verdict {

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::support::client::Side;
 use super::support::gate::Gate;
-use super::support::plugin::{Plugin, Word, allow, decoded};
+use super::support::plugin::{ListeningPlugin, PluginAnswer, allow, decoded};
 use super::support::suite::{Case, Suite};
 use super::support::wire::lossy;
-use super::support::{Context, Verdict, ensure};
+use super::support::{OrSay, ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = Case::new;
@@ -59,15 +59,20 @@ fn rules(method: &str, question: &Value) -> String {
     allow(method, question)
 }
 
-fn start(suite: &Suite, name: &str, word: Word, extra: &[&str]) -> Verdict<(Plugin, Gate)> {
+fn start(
+    suite: &Suite,
+    name: &str,
+    word: PluginAnswer,
+    extra: &[&str],
+) -> ScenarioResult<(ListeningPlugin, Gate)> {
     suite.gate()?;
     let socket = suite.scratch("plugins")?.join(format!("{name}.sock"));
-    let plugin = Plugin::start(&socket, word)?;
+    let plugin = ListeningPlugin::start(&socket, word)?;
     let gate = gate(suite, &socket, extra)?;
     Ok((plugin, gate))
 }
 
-fn gate(suite: &Suite, socket: &Path, extra: &[&str]) -> Verdict<Gate> {
+fn gate(suite: &Suite, socket: &Path, extra: &[&str]) -> ScenarioResult<Gate> {
     let path = socket.to_str().ok_or("a socket's path must be text")?;
     let arguments: Vec<&str> = ["--authz-plugin", path]
         .into_iter()
@@ -77,7 +82,7 @@ fn gate(suite: &Suite, socket: &Path, extra: &[&str]) -> Verdict<Gate> {
 }
 
 /// A command that must fail with the gate's words in it.
-fn denied(side: &Side<'_>, script: &str, words: &str) -> Verdict {
+fn denied(side: &Side<'_>, script: &str, words: &str) -> ScenarioResult {
     let output = side.shell(script)?;
     ensure!(
         output.code != 0 && output.stderr.contains(words),
@@ -89,7 +94,7 @@ fn denied(side: &Side<'_>, script: &str, words: &str) -> Verdict {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn word(suite: &Suite, name: &str) -> Verdict {
+fn word(suite: &Suite, name: &str) -> ScenarioResult {
     let (_plugin, gate) = start(suite, name, rules, &[])?;
     let side = Side::gate(suite, name, gate.addr)?;
     let reader = Side::gate(suite, name, gate.addr)?.with_certificate("p384");
@@ -160,7 +165,7 @@ fn word(suite: &Suite, name: &str) -> Verdict {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn told(suite: &Suite, name: &str) -> Verdict {
+fn told(suite: &Suite, name: &str) -> ScenarioResult {
     let (plugin, gate) = start(suite, name, allow, &[])?;
     let side = Side::gate(suite, name, gate.addr)?;
     side.ok(
@@ -236,7 +241,7 @@ fn told(suite: &Suite, name: &str) -> Verdict {
     gate.check_log()
 }
 
-fn answers(suite: &Suite, name: &str) -> Verdict {
+fn answers(suite: &Suite, name: &str) -> ScenarioResult {
     let (_plugin, gate) = start(suite, name, rules, &[])?;
     let side = Side::gate(suite, name, gate.addr)?;
     let other = Side::gate(suite, name, gate.addr)?.with_certificate("rsa2048");
@@ -282,7 +287,7 @@ fn answers(suite: &Suite, name: &str) -> Verdict {
     gate.check_log()
 }
 
-fn absent(suite: &Suite, name: &str) -> Verdict {
+fn absent(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let socket = suite.scratch("plugins")?.join(format!("{name}.sock"));
     let gate = gate(suite, &socket, &[])?;
@@ -293,12 +298,12 @@ fn absent(suite: &Suite, name: &str) -> Verdict {
         "docker ps",
         &format!("{prefix}cannot connect to its socket: "),
     )?;
-    let plugin = Plugin::start(&socket, allow)?;
+    let plugin = ListeningPlugin::start(&socket, allow)?;
     side.ok("docker ps")?;
     drop(plugin);
     denied(&side, "docker ps", &prefix)?;
     for (word, words) in [
-        ((|_, _| "{}".into()) as Word, "it gave no reason"),
+        ((|_, _| "{}".into()) as PluginAnswer, "it gave no reason"),
         (
             |_, _| "{\"Allow\":\"yes\"}".into(),
             "its answer cannot be read: ",
@@ -312,16 +317,16 @@ fn absent(suite: &Suite, name: &str) -> Verdict {
             "no answer within 10 s",
         ),
     ] {
-        let _plugin = Plugin::start(&socket, word)?;
+        let _plugin = ListeningPlugin::start(&socket, word)?;
         denied(&side, "docker ps", &format!("{prefix}{words}"))?;
     }
-    let _plugin = Plugin::start(&socket, allow)?;
+    let _plugin = ListeningPlugin::start(&socket, allow)?;
     side.ok("docker ps")?;
     gate.check_log()
 }
 
 /// What the policy refuses the plugin never hears of; what it permits the plugin may still refuse.
-fn policy(suite: &Suite, name: &str) -> Verdict {
+fn policy(suite: &Suite, name: &str) -> ScenarioResult {
     let file = suite.scratch(&format!("{name}-roles"))?.join("policy.toml");
     fs::write(&file, "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"team\"\n[role.team]\nbase = \"deployer\"\n[role.team.limits]\nprivileged = true\n").context("write the policy")?;
     let path = file.to_str().ok_or("the policy's path must be text")?;
@@ -355,7 +360,7 @@ fn policy(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// In report mode a body above the policy's bound passes; the plugin, whose bound is wider, and the engine see all of it.
-fn report(suite: &Suite, name: &str) -> Verdict {
+fn report(suite: &Suite, name: &str) -> ScenarioResult {
     let file = suite.scratch(&format!("{name}-roles"))?.join("policy.toml");
     fs::write(&file, "version = 1\nmode = \"report\"\nmax_body = \"1KiB\"\n[[client]]\nmatch = { any = true }\nrole = \"deployer\"\n").context("write the policy")?;
     let path = file.to_str().ok_or("the policy's path must be text")?;

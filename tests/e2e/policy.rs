@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use super::support::client::Side;
 use super::support::gate::Gate;
 use super::support::suite::{Case, Suite};
-use super::support::wire::{Wire, lossy};
-use super::support::{Context, Verdict, ensure};
+use super::support::wire::{RawWire, lossy};
+use super::support::{OrSay, ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     [
@@ -74,7 +74,7 @@ struct Roles<'a> {
 }
 
 impl<'a> Roles<'a> {
-    fn start(suite: &'a Suite, name: &'a str, extra: &[&str]) -> Verdict<Self> {
+    fn start(suite: &'a Suite, name: &'a str, extra: &[&str]) -> ScenarioResult<Self> {
         Self::start_at(suite, name, extra, &suite.engine.socket)
     }
 
@@ -84,7 +84,7 @@ impl<'a> Roles<'a> {
         name: &'a str,
         extra: &[&str],
         socket: &std::path::Path,
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         suite.gate()?;
         let directory = suite.scratch(&format!("{name}-roles"))?;
         // Not below the policy, which is out of reach.
@@ -114,18 +114,18 @@ impl<'a> Roles<'a> {
     }
 
     /// Clients with that certificate, through the gate.
-    fn side(&self, certificate: &str) -> Verdict<Side<'a>> {
+    fn side(&self, certificate: &str) -> ScenarioResult<Side<'a>> {
         Ok(Side::gate(self.suite, self.name, self.gate.addr)?.with_certificate(certificate))
     }
 
     /// Clients on the engine's own socket, with the same names as those through the gate.
-    fn direct(&self) -> Verdict<Side<'a>> {
+    fn direct(&self) -> ScenarioResult<Side<'a>> {
         let mut side = Side::direct(self.suite, self.name, &self.suite.engine.socket)?;
         side.prefix = self.side(TEAM)?.prefix;
         Ok(side)
     }
 
-    fn finish(self) -> Verdict {
+    fn finish(self) -> ScenarioResult {
         self.side(TEAM)?.clean();
         self.gate.check_alive()?;
         self.gate.check_log()
@@ -154,19 +154,19 @@ fn text(shared: &std::path::Path, repository: &str) -> String {
     )
 }
 
-fn path(path: &std::path::Path) -> Verdict<String> {
+fn path(path: &std::path::Path) -> ScenarioResult<String> {
     path.to_str()
         .map(String::from)
         .ok_or_else(|| format!("{path:?} must be text"))
 }
 
 /// Sends one request as it is and reads its answer: status and body.
-fn send(side: &Side<'_>, request: &str) -> Verdict<(u16, String)> {
+fn send(side: &Side<'_>, request: &str) -> ScenarioResult<(u16, String)> {
     send_bytes(side, request.as_bytes())
 }
 
-fn send_bytes(side: &Side<'_>, request: &[u8]) -> Verdict<(u16, String)> {
-    let mut wire: Wire = side.wire()?;
+fn send_bytes(side: &Side<'_>, request: &[u8]) -> ScenarioResult<(u16, String)> {
+    let mut wire: RawWire = side.wire()?;
     // A refusal may come, and the connection end, before all is written.
     let _ = wire.try_send(request);
     let (head, body) = wire.answer()?;
@@ -182,7 +182,7 @@ fn json(method: &str, target: &str, body: &str) -> String {
 }
 
 /// Creates a container from a whole body, under the scenario's own name, and removes it again.
-fn create(side: &Side<'_>, body: &str) -> Verdict<(u16, String)> {
+fn create(side: &Side<'_>, body: &str) -> ScenarioResult<(u16, String)> {
     let target = format!("/v1.45/containers/create?name={}-made", side.prefix);
     let answer = send(side, &json("POST", &target, body))?;
     if answer.0 == 201 {
@@ -192,7 +192,7 @@ fn create(side: &Side<'_>, body: &str) -> Verdict<(u16, String)> {
 }
 
 /// Removes the container `PREFIX-suffix` on the engine's own socket.
-fn remove(side: &Side<'_>, suffix: &str) -> Verdict {
+fn remove(side: &Side<'_>, suffix: &str) -> ScenarioResult {
     let direct = Side::direct(side.suite, "remove", &side.suite.engine.socket)?;
     let target = format!("/v1.45/containers/{}-{suffix}?force=1&v=1", side.prefix);
     let (status, text) = send(&direct, &json("DELETE", &target, ""))?;
@@ -204,7 +204,7 @@ fn remove(side: &Side<'_>, suffix: &str) -> Verdict {
 }
 
 /// The gate's own refusal of `team` (or the client named) by this rule.
-fn refused(answer: &(u16, String), status: u16, who: (&str, &str), rule: &str) -> Verdict {
+fn refused(answer: &(u16, String), status: u16, who: (&str, &str), rule: &str) -> ScenarioResult {
     let (client, role) = who;
     let start =
         format!("{{\"message\":\"dockgate: denied: client e2e {client}, role {role}: {rule}: ");

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use super::support::client::Side;
 use super::support::suite::{Case, LONG, Suite};
 use super::support::tapped::Tapped;
-use super::support::{Verdict, ensure};
+use super::support::{ScenarioResult, ensure};
 
 /// How soon the engine must see that a client has gone.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -102,7 +102,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn idle_exec(side: &Side<'_>) -> Verdict<String> {
+fn idle_exec(side: &Side<'_>) -> ScenarioResult<String> {
     side.ok("sleeper")?;
     let mut exec = side.start("docker exec -i $N cat")?;
     exec.write(b"one\n");
@@ -126,7 +126,7 @@ fn idle_exec(side: &Side<'_>) -> Verdict<String> {
 }
 
 /// Events, logs, wait and attach, all silent for longer than every deadline, then all with news.
-fn idle_streams(side: &Side<'_>) -> Verdict<String> {
+fn idle_streams(side: &Side<'_>) -> ScenarioResult<String> {
     side.ok("run -d --name $N $IMAGE sh -c 'trap \"echo bye; exit 7\" TERM; while :; do sleep 0.1; done'")?;
     let mut clients = Vec::new();
     for command in [
@@ -163,7 +163,7 @@ fn idle_streams(side: &Side<'_>) -> Verdict<String> {
     Ok(seen)
 }
 
-fn prompt_events(side: &Side<'_>) -> Verdict<String> {
+fn prompt_events(side: &Side<'_>) -> ScenarioResult<String> {
     side.ok("sleeper")?;
     let events = side.start(
         "docker events --filter container=$N --format '{{.Action}} {{.Actor.Attributes.signal}}'",
@@ -199,7 +199,7 @@ fn prompt_events(side: &Side<'_>) -> Verdict<String> {
     })
 }
 
-fn prompt_logs(side: &Side<'_>) -> Verdict<String> {
+fn prompt_logs(side: &Side<'_>) -> ScenarioResult<String> {
     side.ok("run -d --name $N $IMAGE sh -c 'echo first; while [ ! -e /tmp/go ]; do sleep 0.02; done; echo second; sleep 1000'")?;
     let logs = side.start("docker logs -f $N")?;
     logs.stdout
@@ -213,7 +213,7 @@ fn prompt_logs(side: &Side<'_>) -> Verdict<String> {
 }
 
 /// The first bytes of an upload reach the engine while the client still holds the rest.
-fn upload_starts_at_once(suite: &Suite, name: &str) -> Verdict {
+fn upload_starts_at_once(suite: &Suite, name: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     let mut wire = tapped.side.wire()?;
     wire.send(b"POST /v1.45/images/load HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-tar\r\n\r\n4\r\nhalf\r\n")?;
@@ -232,7 +232,7 @@ fn upload_starts_at_once(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A client's SIGKILL reaches the engine as the end of its connection, within a second.
-fn killed_stream(suite: &Suite, name: &str, command: &str, path: &str) -> Verdict {
+fn killed_stream(suite: &Suite, name: &str, command: &str, path: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     tapped.side.ok("sleeper")?;
     let mut client = tapped.side.start(command)?;
@@ -243,7 +243,7 @@ fn killed_stream(suite: &Suite, name: &str, command: &str, path: &str) -> Verdic
 }
 
 /// The running step of a classic build goes with its client.
-fn killed_build(suite: &Suite, name: &str) -> Verdict {
+fn killed_build(suite: &Suite, name: &str) -> ScenarioResult {
     let tapped = Tapped::start(suite, name)?;
     let side = &tapped.side;
     let script = "mkdir -p ctx; printf \"FROM $IMAGE\\nRUN echo $N; sleep 300\\n\" >ctx/Dockerfile
@@ -270,7 +270,7 @@ fn killed_build(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// An answer that comes before the body has been sent reaches the client, not "broken pipe" (R19, R20).
-fn early_answers(suite: &Suite, name: &str) -> Verdict {
+fn early_answers(suite: &Suite, name: &str) -> ScenarioResult {
     suite.compare(name, |side| {
         let mut seen = String::new();
         side.ok("mkdir ctx; head -c 60M /dev/zero >ctx/big; echo FROM $IMAGE >ctx/Dockerfile")?;
@@ -286,12 +286,12 @@ fn early_answers(suite: &Suite, name: &str) -> Verdict {
 
 /// Containers that end with their last word, several at a time. The engine keeps a log of what it read from each, and that is
 /// asked for on its own socket: whatever is there must have come through the gate as well.
-fn logged_output(suite: &Suite, name: &str) -> Verdict {
+fn logged_output(suite: &Suite, name: &str) -> ScenarioResult {
     const EACH: usize = 16;
     let direct = Side::direct(suite, name, &suite.engine.socket)?;
     let sides = (0..4)
         .map(|n| Side::gate(suite, &format!("{name}{n}"), suite.gate()?.addr))
-        .collect::<Verdict<Vec<_>>>()?;
+        .collect::<ScenarioResult<Vec<_>>>()?;
     let script = format!(
         "for i in $(seq {EACH}); do echo typed | run -i --name $N-$i $IMAGE sh -c \"cat; echo out $i; echo err $i >&2; exit $((i % 3))\"; echo $i ended with $?; done"
     );
@@ -305,13 +305,13 @@ fn logged_output(suite: &Suite, name: &str) -> Verdict {
                 run.join()
                     .unwrap_or_else(|_| Err("the scenario panicked".into()))
             })
-            .collect::<Verdict<Vec<_>>>()
+            .collect::<ScenarioResult<Vec<_>>>()
     });
     let logged = sides.iter().map(|side| {
         let of = &side.prefix;
         direct.shell(&format!("for i in $(seq {EACH}); do docker logs {of}-$i; echo $i ended with $(docker inspect --format '{{{{.State.ExitCode}}}}' {of}-$i); done"))
     });
-    let logged = logged.collect::<Verdict<Vec<_>>>();
+    let logged = logged.collect::<ScenarioResult<Vec<_>>>();
     sides.iter().for_each(Side::clean);
     let mut lines = 0;
     for (got, logged) in got?.iter().zip(logged?) {

@@ -15,7 +15,7 @@ pub(crate) mod traces;
 pub(crate) mod wire;
 
 /// A scenario's verdict: nothing, or the sentence that says what was expected and what came.
-pub(crate) type Verdict<T = ()> = Result<T, String>;
+pub(crate) type ScenarioResult<T = ()> = Result<T, String>;
 
 /// Fails the scenario with a formatted sentence unless the condition holds.
 macro_rules! ensure {
@@ -28,13 +28,13 @@ macro_rules! ensure {
 pub(crate) use ensure;
 
 /// Puts what was attempted in front of an error's own text.
-pub(crate) trait Context<T> {
+pub(crate) trait OrSay<T> {
     /// `what` completes the sentence "cannot …".
-    fn context(self, what: &str) -> Verdict<T>;
+    fn context(self, what: &str) -> ScenarioResult<T>;
 }
 
-impl<T, E: std::fmt::Display> Context<T> for Result<T, E> {
-    fn context(self, what: &str) -> Verdict<T> {
+impl<T, E: std::fmt::Display> OrSay<T> for Result<T, E> {
+    fn context(self, what: &str) -> ScenarioResult<T> {
         self.map_err(|error| format!("cannot {what}: {error}"))
     }
 }

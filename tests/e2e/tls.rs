@@ -10,7 +10,7 @@ use super::support::gate::Gate;
 use super::support::pki::{CLIENT_KEYS, key, key_pem};
 use super::support::process::Process;
 use super::support::suite::{Case, Suite};
-use super::support::{Context, Verdict, ensure};
+use super::support::{OrSay, ScenarioResult, ensure};
 
 /// How long one openssl or docker command may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,7 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// `openssl s_client` against the gate with the certificate of `client` (none for "nobody"); everything it printed.
-fn s_client(suite: &Suite, client: &str, arguments: &str, request: &str) -> Verdict<String> {
+fn s_client(suite: &Suite, client: &str, arguments: &str, request: &str) -> ScenarioResult<String> {
     let gate = suite.gate()?;
     let folder = suite.pki.client_folder(client);
     let mut script = format!(
@@ -73,7 +73,7 @@ fn s_client(suite: &Suite, client: &str, arguments: &str, request: &str) -> Verd
 
 const PING: &str = "GET /_ping HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n";
 
-fn alerts(suite: &Suite, _: &str) -> Verdict {
+fn alerts(suite: &Suite, _: &str) -> ScenarioResult {
     let cases = [
         ("nobody", "-tls1_3", &[116][..]),
         // dockerd says handshake_failure here; rustls says certificate_required in both versions.
@@ -114,7 +114,7 @@ fn alerts(suite: &Suite, _: &str) -> Verdict {
 }
 
 /// The CLI's words of docker-transport §5.3, every time: a reset would take the alert's place now and then.
-fn cli_texts(suite: &Suite, name: &str) -> Verdict {
+fn cli_texts(suite: &Suite, name: &str) -> ScenarioResult {
     let gate = suite.gate()?.addr;
     let mut wrong = Vec::new();
     for (client, runs, wanted) in [
@@ -141,7 +141,7 @@ fn cli_texts(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-fn refusals_are_logged(suite: &Suite, name: &str) -> Verdict {
+fn refusals_are_logged(suite: &Suite, name: &str) -> ScenarioResult {
     let gate = Gate::start(&suite.pki, &suite.engine.socket, &[])?;
     for (client, words) in [
         ("expired", &["127.0.0.1:", "expired"][..]),
@@ -165,7 +165,7 @@ fn refusals_are_logged(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-fn versions_and_alpn(suite: &Suite, _: &str) -> Verdict {
+fn versions_and_alpn(suite: &Suite, _: &str) -> ScenarioResult {
     // OpenSSL itself refuses TLS 1.1 at its default security level.
     let old = s_client(suite, "ecdsa", "-tls1_1 -cipher DEFAULT@SECLEVEL=0", PING)?;
     ensure!(
@@ -192,7 +192,7 @@ fn versions_and_alpn(suite: &Suite, _: &str) -> Verdict {
     Ok(())
 }
 
-fn no_resumption(suite: &Suite, _: &str) -> Verdict {
+fn no_resumption(suite: &Suite, _: &str) -> ScenarioResult {
     for version in ["-tls1_2", "-tls1_3"] {
         let saved = suite.pki.directory.join(format!("session{version}"));
         let first = s_client(
@@ -222,7 +222,7 @@ fn no_resumption(suite: &Suite, _: &str) -> Verdict {
     Ok(())
 }
 
-fn client_keys(suite: &Suite, name: &str) -> Verdict {
+fn client_keys(suite: &Suite, name: &str) -> ScenarioResult {
     let gate = suite.gate()?.addr;
     for client in CLIENT_KEYS.iter().chain(&["chain"]) {
         let side = Side::gate(suite, name, gate)?.with_certificate(client);
@@ -242,7 +242,7 @@ fn client_keys(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// PKCS#1, SEC1 and PKCS#8 key files in the hands of the docker CLI and curl.
-fn client_key_files(suite: &Suite, name: &str) -> Verdict {
+fn client_key_files(suite: &Suite, name: &str) -> ScenarioResult {
     let gate = suite.gate()?.addr;
     for (kind, tool) in [("ecdsa", "ec"), ("rsa2048", "rsa -traditional")] {
         let (from, folder) = (
@@ -269,7 +269,7 @@ fn client_key_files(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-fn server_keys(suite: &Suite, name: &str) -> Verdict {
+fn server_keys(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let folder = suite.scratch(&format!("{name}-certs"))?;
     for (kind, convert) in [
@@ -319,7 +319,7 @@ fn server_keys(suite: &Suite, name: &str) -> Verdict {
     Ok(())
 }
 
-fn plain_http(suite: &Suite, name: &str) -> Verdict {
+fn plain_http(suite: &Suite, name: &str) -> ScenarioResult {
     let gate = suite.gate()?.addr;
     let side = Side::gate(suite, name, gate)?;
     let text = side.ok(&format!(

@@ -12,7 +12,7 @@ use super::support::client::Side;
 use super::support::gate::{Gate, certs, dockgate};
 use super::support::process::Process;
 use super::support::suite::{Case, Suite};
-use super::support::{Context, Verdict, ensure};
+use super::support::{OrSay, ScenarioResult, ensure};
 
 /// How long any one step may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn revoked_exec(suite: &Suite, name: &str) -> Verdict {
+fn revoked_exec(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let ca = suite.scratch(&format!("{name}-ca"))?.join("certs");
     certs(&ca, &["init", "--san", "localhost"])?;
@@ -74,7 +74,7 @@ fn revoked_exec(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// Joins what an invitation at the signer of `certs` is for, with `home` as its home.
-fn join(certs: &Path, home: &Path, invitation: &[&str], options: &[&str]) -> Verdict {
+fn join(certs: &Path, home: &Path, invitation: &[&str], options: &[&str]) -> ScenarioResult {
     let mut command = dockgate();
     command
         .arg("invite")
@@ -94,7 +94,7 @@ fn join(certs: &Path, home: &Path, invitation: &[&str], options: &[&str]) -> Ver
     Ok(())
 }
 
-fn revoked_at_the_signer(suite: &Suite, name: &str) -> Verdict {
+fn revoked_at_the_signer(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let scratch = suite.scratch(&format!("{name}-ca"))?;
     let (ca, state) = (scratch.join("certs"), scratch.join("state"));
@@ -141,7 +141,7 @@ fn revoked_at_the_signer(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// When the gate wrote this line of its log.
-fn time(line: &str) -> Verdict<OffsetDateTime> {
+fn time(line: &str) -> ScenarioResult<OffsetDateTime> {
     let fields: serde_json::Value = serde_json::from_str(line).context("read a log line")?;
     let time = fields["time"].as_str().unwrap_or_default();
     OffsetDateTime::parse(time, &Rfc3339).context(&format!("read the time of {line}"))
@@ -152,8 +152,8 @@ fn cut_one(
     gate: &Gate,
     eve: &Side<'_>,
     bob: &Side<'_>,
-    revoke: impl FnOnce() -> Verdict,
-) -> Verdict {
+    revoke: impl FnOnce() -> ScenarioResult,
+) -> ScenarioResult {
     bob.ok("sleeper")?;
     let script = "docker exec -i $N sh -c 'echo ready; cat'";
     let (mut hers, mut his) = (eve.start(script)?, bob.start(script)?);

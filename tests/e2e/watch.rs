@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::support::client::Side;
 use super::support::gate::Gate;
-use super::support::process::{Output, Process};
+use super::support::process::{Process, ProcessOutput};
 use super::support::suite::{Case, Suite};
-use super::support::{Context, Verdict, ensure};
+use super::support::{OrSay, ScenarioResult, ensure};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -22,14 +22,14 @@ pub(crate) fn cases() -> Vec<Case> {
     }]
 }
 
-fn dockgate(socket: &Path, arguments: &[&str]) -> Verdict<Output> {
+fn dockgate(socket: &Path, arguments: &[&str]) -> ScenarioResult<ProcessOutput> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
     command.args(arguments).arg("--control-socket").arg(socket);
     Process::start(command, "dockgate")?.finish(PATIENCE)
 }
 
 /// The live connections whose operation is an exec's start.
-fn execs(socket: &Path) -> Verdict<Vec<Value>> {
+fn execs(socket: &Path) -> ScenarioResult<Vec<Value>> {
     let listed = dockgate(socket, &["ps", "--json"])?;
     ensure!(listed.code == 0, "dockgate ps: {}", listed.stderr);
     let text = listed.text();
@@ -45,7 +45,7 @@ fn execs(socket: &Path) -> Verdict<Vec<Value>> {
         .collect())
 }
 
-fn shown_and_kicked(suite: &Suite, name: &str) -> Verdict {
+fn shown_and_kicked(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let socket = suite
         .scratch(&format!("{name}-control"))?
@@ -61,9 +61,9 @@ fn shown_and_kicked(suite: &Suite, name: &str) -> Verdict {
     outcome
 }
 
-fn watch(socket: &Path, gate: &Gate, side: &Side<'_>) -> Verdict {
+fn watch(socket: &Path, gate: &Gate, side: &Side<'_>) -> ScenarioResult {
     side.ok("sleeper")?;
-    let start = |word: &str| -> Verdict<Process> {
+    let start = |word: &str| -> ScenarioResult<Process> {
         let exec = side.start(&format!("docker exec -i $N sh -c 'echo {word}; cat'"))?;
         let ready = exec
             .stdout

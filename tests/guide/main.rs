@@ -31,24 +31,24 @@ ps) exec dockgate doctor "$DOCKER_HOST" --tlscacert "$DOCKER_CERT_PATH/ca.pem" -
 esac
 "#;
 
-enum Kind {
+enum BlockKind {
     Works,
     /// With the words it must say.
     Fails(&'static str),
     Serves,
 }
 
-struct Block {
+struct CodeBlock {
     line: usize,
-    kind: Kind,
+    kind: BlockKind,
     text: String,
 }
 
-impl Block {
+impl CodeBlock {
     /// Whether the block did what the guide says it does.
     fn is_true(&self, output: &Output) -> bool {
         match self.kind {
-            Kind::Fails(words) => !output.status.success() && said(output).contains(words),
+            BlockKind::Fails(words) => !output.status.success() && said(output).contains(words),
             _ => output.status.success(),
         }
     }
@@ -65,9 +65,9 @@ impl Block {
 }
 
 /// Ends the gate also when an assertion fails.
-struct Gate(Child);
+struct GuideGate(Child);
 
-impl Drop for Gate {
+impl Drop for GuideGate {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -121,7 +121,7 @@ fn each_command_of_the_guide_does_what_the_guide_says() {
     let blocks = blocks(GUIDE);
     let mut gates = Vec::new();
     for block in &blocks {
-        if matches!(block.kind, Kind::Serves) {
+        if matches!(block.kind, BlockKind::Serves) {
             let serve = block.text.replace("-H tcp://localhost:2376", "-H fd://");
             assert_ne!(serve, block.text, "the guide's gate listens on port 2376");
             let handed = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$";
@@ -134,7 +134,7 @@ fn each_command_of_the_guide_does_what_the_guide_says() {
                 .stderr(log)
                 .spawn()
                 .expect("start the gate");
-            gates.push(Gate(gate));
+            gates.push(GuideGate(gate));
             continue;
         }
         let deadline = Instant::now() + PATIENCE;
@@ -157,7 +157,7 @@ fn each_command_of_the_guide_does_what_the_guide_says() {
             );
         }
     }
-    let fails = |block: &&Block| matches!(block.kind, Kind::Fails(_));
+    let fails = |block: &&CodeBlock| matches!(block.kind, BlockKind::Fails(_));
     assert_eq!(blocks.iter().filter(fails).count(), 2, "what must fail");
     assert_eq!(gates.len(), 1, "one gate serves");
     assert!(blocks.len() > 15, "the guide's blocks must be found");
@@ -167,21 +167,21 @@ fn each_command_of_the_guide_does_what_the_guide_says() {
     }
 }
 
-fn blocks(guide: &'static str) -> Vec<Block> {
-    let mut found: Vec<Block> = Vec::new();
+fn blocks(guide: &'static str) -> Vec<CodeBlock> {
+    let mut found: Vec<CodeBlock> = Vec::new();
     let mut open = false;
     for (number, line) in guide.lines().enumerate() {
         match line.strip_prefix("```") {
             Some(_) if open => open = false,
             Some(info) => {
                 let kind = match (info, info.strip_prefix("sh fails ")) {
-                    ("sh", _) => Kind::Works,
-                    ("sh serve", _) => Kind::Serves,
-                    (_, Some(words)) => Kind::Fails(words),
+                    ("sh", _) => BlockKind::Works,
+                    ("sh serve", _) => BlockKind::Serves,
+                    (_, Some(words)) => BlockKind::Fails(words),
                     _ => panic!("docs/guide.md:{}: unknown block {info:?}", number + 1),
                 };
                 open = true;
-                found.push(Block {
+                found.push(CodeBlock {
                     line: number + 2,
                     kind,
                     text: String::new(),

@@ -28,12 +28,12 @@ use testkit::programs::{dockgate, finished, missing, said};
 const POLICY: &str = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"monitor\"\n";
 
 /// Files of a gate, each kind in a directory of its own.
-struct Place {
+struct CagePlace {
     dir: TempDir,
     config: Config,
 }
 
-impl Place {
+impl CagePlace {
     fn new(more: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("create a temporary directory");
         for name in ["certs", "policy", "audit", "control", "auto", "elsewhere"] {
@@ -103,7 +103,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 #[test]
 fn inside_nothing_but_the_gates_own_files_is_read_or_written() {
-    let place = Place::new(&[]);
+    let place = CagePlace::new(&[]);
     let written = place.path("audit/audit.jsonl");
     create(&written).expect("before the cage");
     place.inside(|_| {
@@ -148,7 +148,7 @@ fn inside_nothing_but_the_gates_own_files_is_read_or_written() {
 
 #[test]
 fn inside_files_that_replace_others_by_name_are_read() {
-    let place = Place::new(&[]);
+    let place = CagePlace::new(&[]);
     // As Kubernetes swaps a directory, and certbot a link.
     for version in ["1", "2"] {
         fs::create_dir(place.path(&format!("policy/{version}"))).expect("create");
@@ -183,7 +183,7 @@ fn inside_files_that_replace_others_by_name_are_read() {
 
 #[test]
 fn inside_nothing_is_started() {
-    let place = Place::new(&[]);
+    let place = CagePlace::new(&[]);
     Command::new("/bin/true")
         .status()
         .expect("outside it starts");
@@ -195,7 +195,7 @@ fn inside_nothing_is_started() {
 
 #[test]
 fn inside_no_other_address_is_reached_or_listened_on() {
-    let place = Place::new(&[]);
+    let place = CagePlace::new(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let addr = listener.local_addr().expect("an address");
     let engine = UnixListener::bind(place.path("elsewhere/docker.sock")).expect("bind");
@@ -224,7 +224,7 @@ fn inside_no_other_address_is_reached_or_listened_on() {
     });
 
     // A name among the addresses was looked up before the cage: nothing of the name service is left in it.
-    let named = Place::new(&[("hosts", "tcp://localhost:2376")]);
+    let named = CagePlace::new(&[("hosts", "tcp://localhost:2376")]);
     named.inside(|_| {
         refused(UdpSocket::bind("127.0.0.1:0"));
         refused(File::open("/etc/hosts"));
@@ -235,7 +235,7 @@ fn inside_no_other_address_is_reached_or_listened_on() {
 
 #[test]
 fn inside_modes_owners_times_and_attributes_stay_as_they_are() {
-    let place = Place::new(&[]);
+    let place = CagePlace::new(&[]);
     let audit = place.path("audit/audit.jsonl");
     create(&audit).expect("before the cage");
     let modes = |path: &Path| {
@@ -279,7 +279,7 @@ fn inside_the_directory_of_automatic_certificates_is_kept_and_no_other() {
     let places = Places::below(&dir.path().join("root"), dir.path(), None);
     let none: [(OsString, OsString); 0] = [];
     let config = config::load_within(&args, none, &places).expect("a configuration");
-    let place = Place { dir, config };
+    let place = CagePlace { dir, config };
     place.inside(|_| {
         let made = pki::auto::ensure(&auto, &["gate.example.com".to_owned()]).expect("made inside");
         assert!(!made.actions.is_empty());

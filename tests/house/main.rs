@@ -167,42 +167,49 @@ fn the_signer_knows_no_engine() {
     }
 }
 
+/// The name that a line of code defines a type by, private ones and those of tests as well. An associated type has the name
+/// that its trait gave it, and is not a type of its own.
+fn defined_type(line: &str) -> Option<&str> {
+    let code = line.trim_start();
+    let public = match code.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(')')?.1.trim_start(),
+        Some(rest) => rest.trim_start(),
+        None => code,
+    };
+    let (kind, rest) = public.split_once(' ')?;
+    let item = match kind {
+        "struct" | "enum" | "union" | "trait" => true,
+        "type" => code.len() == line.len(),
+        _ => false,
+    };
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
+    let name = &rest[..end.unwrap_or(rest.len())];
+    (item && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
+}
+
+#[test]
+fn a_defined_type_is_found_wherever_it_is() {
+    assert_eq!(defined_type("pub(crate) struct One<'a> {"), Some("One"));
+    assert_eq!(defined_type("    enum Two {"), Some("Two"));
+    assert_eq!(defined_type("pub trait Three: Send {"), Some("Three"));
+    assert_eq!(defined_type("type Four = u8;"), Some("Four"));
+    assert_eq!(defined_type("    type Error = io::Error;"), None);
+    assert_eq!(defined_type("// struct Five;"), None);
+    assert_eq!(defined_type("public(struct Six)"), None);
+}
+
 #[test]
 fn a_type_name_has_one_meaning_in_the_whole_workspace() {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for file in sources(&root().join("src"))
-        .into_iter()
-        .chain(sources(&root().join("crates")))
-    {
-        for line in code(&file).lines() {
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            let Some(at) = words
-                .iter()
-                .position(|word| ["struct", "enum", "trait", "type"].contains(word))
-            else {
-                continue;
-            };
-            let plain = words[..at].iter().all(|word| word.starts_with("pub"));
-            let name: String = words
-                .get(at + 1)
-                .map(|name| {
-                    name.chars()
-                        .take_while(char::is_ascii_alphanumeric)
-                        .collect()
-                })
-                .unwrap_or_default();
-            // Associated types of a trait's implementation have the trait's names.
-            let associated = words[at] == "type" && line.starts_with(' ');
-            if plain && !associated && name.starts_with(|c: char| c.is_ascii_uppercase()) {
-                let place = file.strip_prefix(root()).unwrap_or(&file);
-                defined
-                    .entry(name)
-                    .or_default()
-                    .push(place.display().to_string());
-            }
+    let folders = sizes::CODE.iter().map(|folder| root().join(folder));
+    for file in folders.flat_map(|folder| files(&folder, "rs")) {
+        let place = file.strip_prefix(root()).unwrap_or(&file);
+        for name in text(&file).lines().filter_map(defined_type) {
+            let places = defined.entry(name.to_owned()).or_default();
+            places.push(place.display().to_string());
         }
     }
-    assert!(defined.len() > 200, "{} types were found", defined.len());
+    assert!(defined.len() > 800, "{} types were found", defined.len());
     let twice: Vec<String> = defined
         .into_iter()
         .filter(|(_, places)| places.len() > 1)

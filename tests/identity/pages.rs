@@ -11,14 +11,14 @@ use crate::fleet::{FleetGate, connect, gate};
 use crate::support::*;
 
 /// A page, and the commands of it that were run.
-struct Page {
+struct GuidePage {
     text: String,
     run: RefCell<BTreeSet<String>>,
     /// What of a line is written otherwise here.
     instead: Vec<(&'static str, String)>,
 }
 
-impl Page {
+impl GuidePage {
     fn read(name: &str, instead: &[(&'static str, &str)]) -> Self {
         let page = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("docs/tasks")
@@ -108,7 +108,7 @@ fn the_page_about_the_first_client_works_as_it_is_written() {
         ("tcp://:2377", "tcp://127.0.0.1:0"),
         ("docker.example.com", "localhost"),
     ];
-    let page = Page::read("your-first-client.md", &instead);
+    let page = GuidePage::read("your-first-client.md", &instead);
     let (dir, home) = places();
     let (dir, home) = (dir.path(), home.path());
     let first = page.serve(dir, "serve --auto-certs ./certs --enroll");
@@ -146,7 +146,7 @@ fn the_page_about_a_fleet_works_as_it_is_written() {
         ("ca.example.com", "localhost"),
         ("/var/lib/dockgate", state.as_str()),
     ];
-    let page = Page::read("a-fleet-under-one-ca.md", &instead);
+    let page = GuidePage::read("a-fleet-under-one-ca.md", &instead);
     let (dir, home) = places();
     let (dir, home) = (dir.path(), home.path());
     let first = page.serve(dir, "serve --auto-certs ./certs --enroll");
@@ -186,7 +186,7 @@ fn the_page_about_a_fleet_works_as_it_is_written() {
 }
 
 /// The part about a CA on a host without a gate.
-fn ca_alone(page: &Page) {
+fn ca_alone(page: &GuidePage) {
     let (dir, _) = places();
     page.done(dir.path(), "certs init --dir ./certs --san");
     let words = page.command("signer --dir ./certs --san");

@@ -42,7 +42,7 @@ allow = ["container.create"]
 mode = "report"
 "#;
 
-struct Site {
+struct DecisionSite {
     /// First, so that it goes before the directory its socket is in.
     engine: Daemon,
     gate: ByOptions,
@@ -50,7 +50,7 @@ struct Site {
     audit: PathBuf,
 }
 
-impl Site {
+impl DecisionSite {
     fn start(policy: &str, options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let engine = Daemon::start(&engine_socket(&dir));
@@ -167,7 +167,7 @@ fn counter(class: &str, kind: &str, decision: &str, status: &str, n: usize) -> S
 
 #[test]
 fn a_denial_reads_as_the_reference_has_it() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut ci = site.client("ci");
     ci.send(create(r#""Binds":["/etc:/x"]"#));
     let answer = ci.answer();
@@ -196,7 +196,7 @@ fn a_denial_reads_as_the_reference_has_it() {
 
 #[test]
 fn decisions_are_counted_where_they_are_enforced_and_where_they_are_reported() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut ci = site.client("ci");
     for _ in 0..2 {
         assert_eq!(status(&mut ci, &create(r#""Privileged":true"#)), 403);
@@ -230,7 +230,7 @@ fn decisions_are_counted_where_they_are_enforced_and_where_they_are_reported() {
     );
     // For the whole file: who was refused is let through and counted, but for the role that says otherwise.
     let whole = POLICY.replace("version = 1", "version = 1\nmode = \"report\"");
-    let site = Site::start(
+    let site = DecisionSite::start(
         &whole.replace("base = \"ci\"", "base = \"ci\"\nmode = \"enforce\""),
         &[],
     );
@@ -252,7 +252,7 @@ fn decisions_are_counted_where_they_are_enforced_and_where_they_are_reported() {
 
 #[test]
 fn a_judged_body_goes_on_as_the_same_bytes() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut ci = site.client("ci");
     let body = "{ \"Image\" :\t\"b\",\r\n \"Env\":[\"A=\\u0062\\/\"], \"HostConfig\" : {\"Binds\":[\"/srv//team-a/./x:/x\"] } }\n ";
     let chunks = format!(
@@ -292,7 +292,7 @@ fn report_mode_forwards_what_it_cannot_read_and_refuses_what_is_no_http() {
     let by_role = POLICY.replace("version = 1\n", small);
     let whole = by_role.replace(small, &format!("{small}mode = \"report\"\n"));
     for (policy, who) in [(&by_role, "new"), (&whole, "ci")] {
-        let site = Site::start(policy, &[]);
+        let site = DecisionSite::start(policy, &[]);
         let mut client = site.client(who);
         let large = format!(r#"{{"Image":"b","Labels":{{"a":"{}"}}}}"#, "x".repeat(4000));
         let (first, rest) = large.split_at(1500);
@@ -331,7 +331,7 @@ fn report_mode_forwards_what_it_cannot_read_and_refuses_what_is_no_http() {
         refuses_what_is_no_http(&site, who);
     }
     // Where it is enforced, the same: the switch does not even reach the engine.
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut ci = site.client("ci");
     let switch =
         "GET /v1.51/switches HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
@@ -341,7 +341,7 @@ fn report_mode_forwards_what_it_cannot_read_and_refuses_what_is_no_http() {
     refuses_what_is_no_http(&site, "ci");
 }
 
-fn refuses_what_is_no_http(site: &Site, who: &str) {
+fn refuses_what_is_no_http(site: &DecisionSite, who: &str) {
     for malformed in [
         "GET /v1.51/containers/json HTTP/1.1\r\n\r\n",
         "GET /v1.51/containers/json HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -361,7 +361,7 @@ fn refuses_what_is_no_http(site: &Site, who: &str) {
 #[test]
 fn the_log_has_denials_and_sessions_and_every_request_where_that_is_asked_for() {
     for (options, plain) in [(&[][..], 0), (&["--access-log", "on"], 1)] {
-        let site = Site::start(POLICY, options);
+        let site = DecisionSite::start(POLICY, options);
         let mut ci = site.client("ci");
         assert_eq!(status(&mut ci, &create("")), 201);
         assert_eq!(status(&mut ci, &create(r#""Privileged":true"#)), 403);

@@ -17,12 +17,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[derive(Parser)]
-struct Arguments {
+struct CommandLine {
     #[command(flatten)]
     policy: PolicyArgs,
 }
 
-struct Desk(TempDir);
+struct PolicyFolder(TempDir);
 
 const POLICY: &str = r#"version = 1
 
@@ -48,9 +48,9 @@ binds  = ["/srv/team/**"]
 volumes = ["data"]
 "#;
 
-impl Desk {
-    fn new() -> Desk {
-        let desk = Desk(tempfile::tempdir().expect("a directory"));
+impl PolicyFolder {
+    fn new() -> PolicyFolder {
+        let desk = PolicyFolder(tempfile::tempdir().expect("a directory"));
         desk.file("policy.toml", POLICY);
         desk
     }
@@ -75,7 +75,7 @@ impl Desk {
             }
         });
         let arguments =
-            Arguments::try_parse_from(std::iter::once("policy".to_owned()).chain(words))
+            CommandLine::try_parse_from(std::iter::once("policy".to_owned()).chain(words))
                 .expect("arguments");
         outcome(&arguments.policy, &mut input.as_bytes())
     }
@@ -83,7 +83,7 @@ impl Desk {
 
 #[test]
 fn check_says_what_each_client_may_do_and_whether_it_leads_to_root() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let said = desk.run("check policy.toml", "").expect("a policy");
     assert_eq!(said.code, 0);
     for line in [
@@ -124,7 +124,7 @@ fn check_says_what_each_client_may_do_and_whether_it_leads_to_root() {
 
 #[test]
 fn check_lists_the_operations_of_a_role_when_it_is_asked_to() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let said = desk.run("check policy.toml --role team", "");
     let said = said.expect("a policy").text;
     assert!(said.contains("\n\nrole team: "), "{said}");
@@ -161,7 +161,7 @@ fn check_lists_the_operations_of_a_role_when_it_is_asked_to() {
 #[test]
 fn check_warns_of_an_entry_that_gives_less_behind_one_that_may_match_the_same() {
     let warned = |first: &str, second: &str| {
-        let desk = Desk::new();
+        let desk = PolicyFolder::new();
         let entry = |entry: &str| format!("[[client]]\n{entry}\n");
         let text = format!(
             "version = 1\n{}{}[role.tight]\nbase = \"deployer\"\n[role.loose]\nbase = \"deployer\"\n[role.loose.limits]\nprivileged = true\n",
@@ -213,7 +213,7 @@ fn the_cases_beside_an_example_all_hold() {
     for name in ["ai-agent", "two-teams", "ci-runner"] {
         let file = |end: &str| examples.join(format!("{name}.{end}")).display().to_string();
         let command = format!("test {} {}", file("toml"), file("jsonl"));
-        let said = Desk::new().run(&command, "").expect("cases");
+        let said = PolicyFolder::new().run(&command, "").expect("cases");
         assert_eq!(said.code, 0, "{name}: {}", said.text);
         assert!(
             said.text.contains("passed, 0 failed"),
@@ -225,7 +225,7 @@ fn the_cases_beside_an_example_all_hold() {
 
 #[test]
 fn a_pin_of_a_key_is_a_warning_since_a_renewal_brings_another_key() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let pin = format!("sha256:{}", "03".repeat(32));
     let check = |keys: &str| {
         let text = format!(
@@ -253,7 +253,7 @@ fn no_example_has_an_entry_in_the_shadow_of_another() {
             continue;
         }
         found += 1;
-        let said = Desk::new().run(&format!("check {}", path.display()), "");
+        let said = PolicyFolder::new().run(&format!("check {}", path.display()), "");
         let text = said.expect("a policy").text;
         for word in ["gives less than", "never matches"] {
             assert!(!text.contains(word), "{}: {text}", path.display());
@@ -264,7 +264,7 @@ fn no_example_has_an_entry_in_the_shadow_of_another() {
 
 #[test]
 fn check_finds_entries_that_never_match_and_names_several_cas_could_issue() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let shadowed = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"monitor\"\n[[client]]\nmatch = { cn = \"late\" }\nrole = \"admin\"\n";
     desk.file("shadow.toml", shadowed);
     let said = desk.run("check shadow.toml", "").expect("a policy").text;
@@ -297,7 +297,7 @@ fn check_finds_entries_that_never_match_and_names_several_cas_could_issue() {
 
 #[test]
 fn check_prints_json() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let said: Value = serde_json::from_str(
         &desk
             .run("check policy.toml --json", "")
@@ -317,7 +317,7 @@ fn check_prints_json() {
 
 #[test]
 fn check_prints_the_faults_of_a_file_as_json_too() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     desk.file(
         "faulty.toml",
         "version = 1\n[[client]]\nmatch = { cn = \"a\" }\nrole = \"read-onyl\"\n",
@@ -336,7 +336,7 @@ fn check_prints_the_faults_of_a_file_as_json_too() {
 
 #[test]
 fn test_runs_cases_and_names_those_that_fail() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     desk.file(
         "good.jsonl",
         r#"{"name":"lists","cn":"traefik","method":"GET","target":"/containers/json","expect":"allow"}
@@ -377,7 +377,7 @@ fn test_runs_cases_and_names_those_that_fail() {
 
 #[test]
 fn a_case_that_can_prove_nothing_is_an_error() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let run = |rest: &str| {
         let line = format!(
             r#"{{"cn":"ci","method":"POST","target":"/containers/create",{rest},"expect":"deny"}}"#
@@ -415,7 +415,7 @@ fn every_rule_that_the_policy_names_is_known_to_the_cases() {
     let mut text = String::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/policy/src");
     sources(&root, &mut text);
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let mut found = 0;
     for call in ["never(", "refuse(", "deny(", "rule: \""] {
         for (at, _) in text.match_indices(call) {
@@ -449,7 +449,7 @@ fn every_rule_that_the_policy_names_is_known_to_the_cases() {
 
 #[test]
 fn a_case_has_a_certificate_with_one_name_of_a_kind_or_several() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     desk.file(
         "names.toml",
         "version = 1\n[[client]]\nmatch = { spiffe = \"spiffe://a/b\" }\nrole = \"monitor\"\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"monitor\"\n[[client]]\nmatch = { uri = \"spiffe://a/c\" }\nrole = \"monitor\"\n",

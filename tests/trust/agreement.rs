@@ -22,7 +22,7 @@ fn openssl(dir: &Path, arguments: &[&str]) -> Option<Output> {
 }
 
 /// A certificate and how its key is made.
-struct Case {
+struct AgreementCase {
     name: &'static str,
     key: &'static [&'static str],
     /// Arguments of `openssl req -new`.
@@ -42,15 +42,15 @@ const P256: &[&str] = &[
 ];
 const CLIENT: &str = "extendedKeyUsage=clientAuth";
 
-const CASES: &[Case] = &[
-    Case {
+const CASES: &[AgreementCase] = &[
+    AgreementCase {
         name: "p256",
         key: P256,
         request: &[],
         extensions: CLIENT,
         refused: None,
     },
-    Case {
+    AgreementCase {
         name: "p384",
         key: &[
             "genpkey",
@@ -63,7 +63,7 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: None,
     },
-    Case {
+    AgreementCase {
         name: "p521",
         key: &[
             "genpkey",
@@ -76,7 +76,7 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: None,
     },
-    Case {
+    AgreementCase {
         name: "secp256k1",
         key: &[
             "genpkey",
@@ -89,7 +89,7 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: Some("a key that cannot be used (ECDSA secp256k1)"),
     },
-    Case {
+    AgreementCase {
         name: "explicit",
         key: &[
             "genpkey",
@@ -104,7 +104,7 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: Some("ECDSA with explicit parameters"),
     },
-    Case {
+    AgreementCase {
         name: "rsa1024",
         key: &[
             "genpkey",
@@ -117,7 +117,7 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: Some("a key that cannot be used (RSA 1024)"),
     },
-    Case {
+    AgreementCase {
         name: "rsa2040",
         key: &[
             "genpkey",
@@ -130,7 +130,7 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: Some("a key that cannot be used (RSA 2040)"),
     },
-    Case {
+    AgreementCase {
         name: "rsa2048",
         key: &[
             "genpkey",
@@ -143,7 +143,7 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: None,
     },
-    Case {
+    AgreementCase {
         name: "rsa-pss",
         key: &[
             "genpkey",
@@ -156,63 +156,63 @@ const CASES: &[Case] = &[
         extensions: CLIENT,
         refused: Some("a key that cannot be used (RSA-PSS)"),
     },
-    Case {
+    AgreementCase {
         name: "ed25519",
         key: &["genpkey", "-algorithm", "ED25519"],
         request: &[],
         extensions: CLIENT,
         refused: None,
     },
-    Case {
+    AgreementCase {
         name: "ed448",
         key: &["genpkey", "-algorithm", "ED448"],
         request: &[],
         extensions: CLIENT,
         refused: Some("a key that cannot be used (Ed448)"),
     },
-    Case {
+    AgreementCase {
         name: "version-one",
         key: P256,
         request: &[],
         extensions: "",
         refused: Some("X.509 version 1"),
     },
-    Case {
+    AgreementCase {
         name: "authority",
         key: P256,
         request: &[],
         extensions: "basicConstraints=critical,CA:TRUE\nextendedKeyUsage=clientAuth",
         refused: Some("no CA is let in as a client"),
     },
-    Case {
+    AgreementCase {
         name: "no-usage",
         key: P256,
         request: &[],
         extensions: "subjectAltName=DNS:no-usage",
         refused: None,
     },
-    Case {
+    AgreementCase {
         name: "server-usage",
         key: P256,
         request: &[],
         extensions: "extendedKeyUsage=serverAuth\nsubjectAltName=DNS:server-usage",
         refused: Some("extended key usage"),
     },
-    Case {
+    AgreementCase {
         name: "any-usage",
         key: P256,
         request: &[],
         extensions: "extendedKeyUsage=anyExtendedKeyUsage",
         refused: Some("extended key usage"),
     },
-    Case {
+    AgreementCase {
         name: "critical",
         key: P256,
         request: &[],
         extensions: "extendedKeyUsage=clientAuth\n1.2.3.4=critical,ASN1:NULL",
         refused: Some("critical extension 1.2.3.4"),
     },
-    Case {
+    AgreementCase {
         name: "policies",
         key: P256,
         request: &[],
@@ -220,14 +220,14 @@ const CASES: &[Case] = &[
         refused: Some("critical extension certificatePolicies"),
     },
     // "MASK:…" chooses the string types: T.61, BMP and universal strings for what is not ASCII.
-    Case {
+    AgreementCase {
         name: "teletex",
         key: P256,
         request: &["-config", "teletex.cnf"],
         extensions: CLIENT,
         refused: None,
     },
-    Case {
+    AgreementCase {
         name: "bmp",
         key: P256,
         request: &["-config", "bmp.cnf"],
@@ -237,7 +237,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Makes a client; `None` where openssl is not there.
-fn client(dir: &Path, case: &Case) -> Option<PathBuf> {
+fn client(dir: &Path, case: &AgreementCase) -> Option<PathBuf> {
     let name = case.name;
     let (key, csr, cert) = (
         format!("{name}.key"),

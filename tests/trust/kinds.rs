@@ -11,7 +11,7 @@ use testkit::gate::{Files, replace};
 use testkit::pki::{Credential, Pki, leaf};
 
 /// A refusal: the alert over both versions, the reason in the log, and words of its explanation.
-type Refusal = (u8, &'static str, &'static str);
+type ExpectedRefusal = (u8, &'static str, &'static str);
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
@@ -33,7 +33,7 @@ fn each_kind_of_certificate_over_each_version_gets_its_outcome() {
     lists += &empty_list(&root);
     let cas = pki.text("ca.pem") + &encode_certificates([&root.ca]);
     replace(&setup.path("live/ca.pem"), cas);
-    let kinds: Vec<(Credential, Option<Refusal>)> = vec![
+    let kinds: Vec<(Credential, Option<ExpectedRefusal>)> = vec![
         (plain("p256"), None),
         (plain("p384"), None),
         (plain("rsa2048"), None),

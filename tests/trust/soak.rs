@@ -14,9 +14,9 @@ const RELOADS: usize = 200;
 const AT_LEAST: u64 = 200;
 
 /// Ends the load also when an assertion fails.
-struct Stop<'a>(&'a AtomicBool);
+struct StopLoad<'a>(&'a AtomicBool);
 
-impl Drop for Stop<'_> {
+impl Drop for StopLoad<'_> {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
@@ -75,7 +75,7 @@ fn two_hundred_reloads_under_load_fail_no_request_and_cut_no_stream() {
             }
         });
         // A panic of a load thread makes the scope panic at its end.
-        let _stop = Stop(&stop);
+        let _stop = StopLoad(&stop);
         let mut deadline = None;
         loop {
             gate.put(

@@ -584,7 +584,7 @@ fn ps_shows_what_a_solve_asks_for() {
 }
 
 /// The bytes that four calls of one connection may send before any is taken, once that is `at_least` so many.
-async fn windows(calls: &Calls, at_least: usize) -> (usize, Vec<Call>) {
+async fn windows(calls: &Calls, at_least: usize) -> (usize, Vec<OpenCall>) {
     const MORE: usize = 16 * 1024 * 1024;
     let mut open = Vec::new();
     for _ in 0..4 {
@@ -611,7 +611,7 @@ async fn windows(calls: &Calls, at_least: usize) -> (usize, Vec<Call>) {
     (total, open)
 }
 
-type Call = (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>);
+type OpenCall = (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>);
 
 #[test]
 fn what_a_connection_may_send_untaken_is_bounded_and_one_call_does_not_use_it_up() {

@@ -16,25 +16,25 @@ mode = "MODE"
 tags = []
 "#;
 
-struct Site {
+struct ContextSite {
     wire: Wire,
     dir: TempDir,
 }
 
-fn site(mode: &str) -> Site {
+fn site(mode: &str) -> ContextSite {
     let dir = tempfile::tempdir().unwrap();
     let (policy, audit) = (dir.path().join("policy.toml"), dir.path().join("audit"));
     std::fs::write(&policy, POLICY.replace("MODE", mode)).unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (policy, audit) = (text(&policy), text(&audit));
     let options = ["--workers", "1", "--policy", &policy, "--audit", &audit];
-    Site {
+    ContextSite {
         wire: Wire::with(&options),
         dir,
     }
 }
 
-impl Site {
+impl ContextSite {
     fn audit(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("audit")).unwrap()
     }

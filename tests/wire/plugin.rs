@@ -11,11 +11,11 @@ use serde_json::Value;
 use testkit::{DEADLINE, OK, Wire};
 
 /// A plugin that denies privileged containers and notes what it is asked.
-struct Plugin {
+struct DenyingPlugin {
     asked: Receiver<Value>,
 }
 
-impl Plugin {
+impl DenyingPlugin {
     fn listen(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
         let (note, asked) = channel();
@@ -65,10 +65,10 @@ fn answer(stream: &UnixStream, note: &Sender<Value>) -> Option<()> {
     (&*stream).write_all((head + &said).as_bytes()).ok()
 }
 
-fn start() -> (Wire, Plugin, tempfile::TempDir) {
+fn start() -> (Wire, DenyingPlugin, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("rules.sock");
-    let plugin = Plugin::listen(&socket);
+    let plugin = DenyingPlugin::listen(&socket);
     let wire = Wire::with(&["--workers", "1", "--authz-plugin", socket.to_str().unwrap()]);
     (wire, plugin, dir)
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::client::{Exchange, Framing};
+use crate::client::{BodyFraming, KeyExchange};
 use crate::load::{Plan, Transfer, Work};
-use crate::peers::Kind;
+use crate::peers::PeerKind;
 use crate::pki::ServerKey;
 
 /// What one unit is, and so how the figures read.
@@ -53,7 +53,7 @@ impl Unit {
 }
 
 /// One row of the table.
-pub(crate) struct Case {
+pub(crate) struct BenchCase {
     /// Name on the command line and in the JSON file.
     pub(crate) name: &'static str,
     /// In words.
@@ -65,32 +65,36 @@ pub(crate) struct Case {
     /// The server's key.
     pub(crate) key: ServerKey,
     /// The client's key exchange.
-    pub(crate) exchange: Exchange,
+    pub(crate) exchange: KeyExchange,
     /// How often the peers take their turns.
     pub(crate) rounds: usize,
     /// Everyone, or only dockgate and its floor.
     pub(crate) everyone: bool,
 }
 
-impl Case {
+impl BenchCase {
     /// Whether `kind` takes part.
-    pub(crate) fn includes(&self, kind: Kind) -> bool {
+    pub(crate) fn includes(&self, kind: PeerKind) -> bool {
         // socat's accept queue holds five: more clients at once wait for whole seconds, which would measure the queue.
-        if kind == Kind::Book && self.plan.connections > 16 && self.unit == Unit::Request {
+        if kind == PeerKind::Book && self.plan.connections > 16 && self.unit == Unit::Request {
             return false;
         }
-        self.everyone || matches!(kind, Kind::Dockgate | Kind::Other | Kind::Tunnel)
+        self.everyone
+            || matches!(
+                kind,
+                PeerKind::Dockgate | PeerKind::Other | PeerKind::Tunnel
+            )
     }
 }
 
 /// The cases of a run. `quick` is a part of them, with shorter windows and less data.
 #[expect(clippy::too_many_lines, reason = "table")]
-pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
+pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<BenchCase> {
     let window = Duration::from_millis(if quick { 200 } else { 700 });
     let gib = if quick { 64 << 20 } else { 512 << 20 };
     let usual = rounds.unwrap_or(if quick { 3 } else { 5 });
     let few = rounds.unwrap_or(3);
-    let case = |name, about, unit, work, connections| Case {
+    let case = |name, about, unit, work, connections| BenchCase {
         name,
         about,
         unit,
@@ -101,7 +105,7 @@ pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
             overtime: Duration::from_secs(if quick { 6 } else { 60 }),
         },
         key: ServerKey::Ecdsa,
-        exchange: Exchange::Classic,
+        exchange: KeyExchange::Classic,
         rounds: if matches!(unit, Unit::Gib) {
             few
         } else {
@@ -124,7 +128,7 @@ pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
         request("ping-1", "keep-alive ping, 1 connection", Work::Ping, 1),
         request("ping-16", "keep-alive ping, 16 connections", Work::Ping, 16),
         request("ping-64", "keep-alive ping, 64 connections", Work::Ping, 64),
-        Case {
+        BenchCase {
             rounds: few,
             ..request(
                 "ping-1024",
@@ -155,12 +159,12 @@ pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
             "command-ecdsa",
             "connection per command, ECDSA P-256 server key",
         ),
-        Case {
+        BenchCase {
             key: ServerKey::Rsa,
             ..command("command-rsa", "connection per command, RSA-2048 server key")
         },
-        Case {
-            exchange: Exchange::Hybrid,
+        BenchCase {
+            exchange: KeyExchange::Hybrid,
             ..command(
                 "command-hybrid",
                 "connection per command, X25519MLKEM768 offered",
@@ -169,22 +173,22 @@ pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
         bulk(
             "download",
             "download, Content-Length",
-            Transfer::Download(Framing::Length(0)),
+            Transfer::Download(BodyFraming::Length(0)),
         ),
         bulk(
             "download-chunked",
             "download, chunked",
-            Transfer::Download(Framing::Chunked),
+            Transfer::Download(BodyFraming::Chunked),
         ),
         bulk(
             "upload",
             "upload, Content-Length",
-            Transfer::Upload(Framing::Length(0)),
+            Transfer::Upload(BodyFraming::Length(0)),
         ),
         bulk(
             "upload-chunked",
             "upload, chunked",
-            Transfer::Upload(Framing::Chunked),
+            Transfer::Upload(BodyFraming::Chunked),
         ),
         bulk(
             "exec-source",
@@ -257,11 +261,11 @@ pub(crate) fn all(quick: bool, rounds: Option<usize>) -> Vec<Case> {
     ] {
         let down = name.starts_with("down");
         let transfer = if down {
-            Transfer::Download(Framing::Length(0))
+            Transfer::Download(BodyFraming::Length(0))
         } else {
-            Transfer::Upload(Framing::Chunked)
+            Transfer::Upload(BodyFraming::Chunked)
         };
-        cases.push(Case {
+        cases.push(BenchCase {
             rounds: 1,
             everyone: false,
             ..case(name, about, Unit::Gib, Work::Bulk(transfer, bytes), times)

@@ -17,13 +17,13 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::engine::Chunks;
+use crate::engine::ChunkedBody;
 use crate::pattern::Tally;
 use crate::pki::{BenchPki, CLIENTS};
 
 /// Which key exchange the client offers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exchange {
+pub(crate) enum KeyExchange {
     /// X25519 first, so that it is what every peer takes. P-256 comes after it because in TLS 1.2 that list also
     /// decides which certificates are acceptable.
     Classic,
@@ -33,7 +33,7 @@ pub(crate) enum Exchange {
 
 /// Where a connection goes.
 #[derive(Clone)]
-pub(crate) enum Target {
+pub(crate) enum LoadTarget {
     /// Mutual TLS to a peer, as one client after the other.
     Tls(SocketAddr, Arc<Clients>),
     /// Straight to the engine.
@@ -48,7 +48,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Everyone of whom there is a certificate.
-    pub(crate) fn all(pki: &BenchPki, exchange: Exchange) -> Result<Self, String> {
+    pub(crate) fn all(pki: &BenchPki, exchange: KeyExchange) -> Result<Self, String> {
         Ok(Self {
             configs: (0..CLIENTS)
                 .map(|client| tls_config(pki, client, exchange))
@@ -68,7 +68,7 @@ impl Clients {
 pub(crate) fn tls_config(
     pki: &BenchPki,
     client: usize,
-    exchange: Exchange,
+    exchange: KeyExchange,
 ) -> Result<Arc<ClientConfig>, String> {
     build(pki, client, exchange)
         .map(Arc::new)
@@ -78,7 +78,7 @@ pub(crate) fn tls_config(
 fn build(
     pki: &BenchPki,
     client: usize,
-    exchange: Exchange,
+    exchange: KeyExchange,
 ) -> Result<ClientConfig, Box<dyn std::error::Error>> {
     use aws_lc_rs::{cipher_suite as suite, kx_group};
     let provider = CryptoProvider {
@@ -88,8 +88,8 @@ fn build(
             suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
         ],
         kx_groups: match exchange {
-            Exchange::Classic => vec![kx_group::X25519, kx_group::SECP256R1],
-            Exchange::Hybrid => vec![
+            KeyExchange::Classic => vec![kx_group::X25519, kx_group::SECP256R1],
+            KeyExchange::Hybrid => vec![
                 kx_group::X25519MLKEM768,
                 kx_group::X25519,
                 kx_group::SECP256R1,
@@ -109,7 +109,7 @@ fn build(
 }
 
 /// The bytes' way.
-pub(crate) enum Wire {
+pub(crate) enum LoadWire {
     /// Mutual TLS.
     Tls(Box<TlsStream<TcpStream>>),
     /// The engine's own socket.
@@ -118,7 +118,7 @@ pub(crate) enum Wire {
 
 /// How a body ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Framing {
+pub(crate) enum BodyFraming {
     /// After so many bytes.
     Length(u64),
     /// With the last chunk.
@@ -128,35 +128,35 @@ pub(crate) enum Framing {
 }
 
 /// A response head.
-pub(crate) struct Head {
+pub(crate) struct AnswerHead {
     /// Status code.
     pub(crate) status: u16,
     /// How its body ends.
-    pub(crate) framing: Framing,
+    pub(crate) framing: BodyFraming,
     /// Whether the server closes after it.
     pub(crate) close: bool,
 }
 
 /// One connection and what was read ahead on it.
-pub(crate) struct Connection {
-    wire: Wire,
+pub(crate) struct LoadConnection {
+    wire: LoadWire,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl Connection {
+impl LoadConnection {
     /// Connects, with a full handshake where the target has TLS; `buffer` bytes hold what is read ahead.
-    pub(crate) async fn open(target: &Target, buffer: usize) -> io::Result<Self> {
+    pub(crate) async fn open(target: &LoadTarget, buffer: usize) -> io::Result<Self> {
         let wire = match target {
-            Target::Tls(address, clients) => {
+            LoadTarget::Tls(address, clients) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
                 let connector = TlsConnector::from(clients.next());
-                Wire::Tls(Box::new(connector.connect(name, stream).await?))
+                LoadWire::Tls(Box::new(connector.connect(name, stream).await?))
             }
-            Target::Socket(path) => Wire::Socket(UnixStream::connect(path).await?),
+            LoadTarget::Socket(path) => LoadWire::Socket(UnixStream::connect(path).await?),
         };
         Ok(Self {
             wire,
@@ -185,7 +185,7 @@ impl Connection {
         Ok(&self.buffer[self.start..self.end])
     }
 
-    /// Marks `count` of the bytes from [`Connection::read`] as used.
+    /// Marks `count` of the bytes from [`LoadConnection::read`] as used.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
     }
@@ -219,7 +219,7 @@ impl Connection {
     }
 
     /// Reads a response head.
-    pub(crate) async fn head(&mut self) -> io::Result<Head> {
+    pub(crate) async fn head(&mut self) -> io::Result<AnswerHead> {
         loop {
             if let Some((head, size)) = parse(&self.buffer[self.start..self.end])? {
                 self.consume(size);
@@ -235,21 +235,21 @@ impl Connection {
     }
 
     /// Reads a body to its end, giving each piece to `tally`.
-    pub(crate) async fn body(&mut self, framing: Framing, tally: &mut Tally) -> io::Result<()> {
-        let mut chunks = Chunks::default();
+    pub(crate) async fn body(&mut self, framing: BodyFraming, tally: &mut Tally) -> io::Result<()> {
+        let mut chunks = ChunkedBody::default();
         let begun = tally.bytes();
         loop {
             let input = &self.buffer[self.start..self.end];
             let (used, done) = match framing {
-                Framing::Length(length) => {
+                BodyFraming::Length(length) => {
                     let left =
                         usize::try_from(length - (tally.bytes() - begun)).unwrap_or(usize::MAX);
                     let take = left.min(input.len());
                     tally.add(&input[..take]);
                     (take, take == left)
                 }
-                Framing::Chunked => (chunks.feed(input, tally)?, chunks.done),
-                Framing::Close => {
+                BodyFraming::Chunked => (chunks.feed(input, tally)?, chunks.done),
+                BodyFraming::Close => {
                     tally.add(input);
                     (input.len(), false)
                 }
@@ -259,7 +259,7 @@ impl Connection {
                 return Ok(());
             }
             if self.fill().await? == 0 {
-                if framing == Framing::Close {
+                if framing == BodyFraming::Close {
                     return Ok(());
                 }
                 return Err(io::Error::new(
@@ -271,8 +271,12 @@ impl Connection {
     }
 
     /// Reads a body of known content; false if it is another.
-    pub(crate) async fn body_is(&mut self, framing: Framing, expected: &[u8]) -> io::Result<bool> {
-        if let Framing::Length(length) = framing {
+    pub(crate) async fn body_is(
+        &mut self,
+        framing: BodyFraming,
+        expected: &[u8],
+    ) -> io::Result<bool> {
+        if let BodyFraming::Length(length) = framing {
             if length != expected.len() as u64 {
                 return Ok(false);
             }
@@ -296,28 +300,28 @@ impl Connection {
     }
 
     /// The stream itself, with what was read ahead, for a hijacked session.
-    pub(crate) fn into_parts(self) -> (Wire, Vec<u8>) {
+    pub(crate) fn into_parts(self) -> (LoadWire, Vec<u8>) {
         (self.wire, self.buffer[self.start..self.end].to_vec())
     }
 }
 
-fn parse(buffer: &[u8]) -> io::Result<Option<(Head, usize)>> {
+fn parse(buffer: &[u8]) -> io::Result<Option<(AnswerHead, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(size) = response.parse(buffer).map_err(io::Error::other)? else {
         return Ok(None);
     };
-    let mut head = Head {
+    let mut head = AnswerHead {
         status: response.code.unwrap_or(0),
-        framing: Framing::Close,
+        framing: BodyFraming::Close,
         close: false,
     };
     for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             let text = std::str::from_utf8(header.value).map_err(io::Error::other)?;
-            head.framing = Framing::Length(text.parse().map_err(io::Error::other)?);
+            head.framing = BodyFraming::Length(text.parse().map_err(io::Error::other)?);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            head.framing = Framing::Chunked;
+            head.framing = BodyFraming::Chunked;
         } else if header.name.eq_ignore_ascii_case("connection") {
             head.close = header.value.eq_ignore_ascii_case(b"close");
         }
@@ -325,42 +329,42 @@ fn parse(buffer: &[u8]) -> io::Result<Option<(Head, usize)>> {
     Ok(Some((head, size)))
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for LoadWire {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            Wire::Socket(stream) => Pin::new(stream).poll_read(cx, buf),
+            LoadWire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            LoadWire::Socket(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for LoadWire {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-            Wire::Socket(stream) => Pin::new(stream).poll_write(cx, buf),
+            LoadWire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            LoadWire::Socket(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Wire::Socket(stream) => Pin::new(stream).poll_flush(cx),
+            LoadWire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            LoadWire::Socket(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Wire::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
+            LoadWire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            LoadWire::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

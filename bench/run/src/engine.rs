@@ -24,7 +24,7 @@ use crate::pattern::{Pieces, Tally};
 mod chunks;
 mod streams;
 
-pub(crate) use chunks::Chunks;
+pub(crate) use chunks::ChunkedBody;
 
 /// The longest request head.
 const MAX_HEAD: usize = 1 << 20;
@@ -83,7 +83,7 @@ pub(crate) fn run(socket: &Path) -> io::Result<()> {
     Ok(())
 }
 
-struct Head {
+struct AskedHead {
     target: String,
     size: usize,
     length: u64,
@@ -116,13 +116,13 @@ async fn serve(stream: &mut UnixStream) -> io::Result<()> {
     }
 }
 
-fn parse(buffer: &[u8]) -> io::Result<Option<Head>> {
+fn parse(buffer: &[u8]) -> io::Result<Option<AskedHead>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(size) = request.parse(buffer).map_err(io::Error::other)? else {
         return Ok(None);
     };
-    let mut head = Head {
+    let mut head = AskedHead {
         target: request.path.unwrap_or_default().to_owned(),
         size,
         length: 0,
@@ -147,7 +147,7 @@ fn parse(buffer: &[u8]) -> io::Result<Option<Head>> {
     Ok(Some(head))
 }
 
-async fn answer(stream: &mut UnixStream, head: &Head, buffer: &mut Vec<u8>) -> io::Result<()> {
+async fn answer(stream: &mut UnixStream, head: &AskedHead, buffer: &mut Vec<u8>) -> io::Result<()> {
     let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
     let number = |name: &str| {
         let found = query
@@ -240,7 +240,7 @@ async fn download(
 /// Reads a request body by its framing; what follows it stays in `buffer`.
 async fn receive_body(
     stream: &mut UnixStream,
-    head: &Head,
+    head: &AskedHead,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Tally> {
     let mut tally = Tally::default();
@@ -252,7 +252,7 @@ async fn receive_body(
             4096
         }
     ];
-    let mut decoder = Chunks::default();
+    let mut decoder = ChunkedBody::default();
     let mut pending = std::mem::take(buffer);
     loop {
         let used = if head.chunked {

@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection};
 
-use crate::client::{Exchange, tls_config};
+use crate::client::{KeyExchange, tls_config};
 use crate::measure::Spread;
 use crate::options::TunnelOptions;
 use crate::pki::{BenchPki, ServerKey};
@@ -21,7 +21,7 @@ const WARM: usize = 20;
 pub(crate) fn handshake_us(
     pki: &BenchPki,
     key: ServerKey,
-    exchange: Exchange,
+    exchange: KeyExchange,
 ) -> Result<Spread, String> {
     let all =
         measure(pki, key, exchange).map_err(|e| format!("cannot shake hands in memory: {e}"))?;
@@ -31,7 +31,7 @@ pub(crate) fn handshake_us(
 fn measure(
     pki: &BenchPki,
     key: ServerKey,
-    exchange: Exchange,
+    exchange: KeyExchange,
 ) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
     let files = TunnelOptions {
         port: 0,
@@ -94,8 +94,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory must be possible");
         let pki = BenchPki::make(directory.path()).expect("certificates must be made");
         for (key, exchange) in [
-            (ServerKey::Ecdsa, Exchange::Classic),
-            (ServerKey::Rsa, Exchange::Hybrid),
+            (ServerKey::Ecdsa, KeyExchange::Classic),
+            (ServerKey::Rsa, KeyExchange::Hybrid),
         ] {
             let cost = handshake_us(&pki, key, exchange).expect("the handshake must complete");
             assert!(cost.median > 1.0 && cost.median < 1e6, "{cost:?}");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
-use crate::client::{Connection, Target};
+use crate::client::{LoadConnection, LoadTarget};
 use crate::measure::{Cpu, Memory};
 
 mod bulk;
@@ -106,7 +106,7 @@ pub(crate) struct Sample {
 
 /// Measures `plan` against `target`, whose processes are `peer`.
 #[expect(clippy::too_many_lines, reason = "sequence")]
-pub(crate) fn measure(plan: &Plan, target: &Target, peer: &[u32], engine: u32) -> Sample {
+pub(crate) fn measure(plan: &Plan, target: &LoadTarget, peer: &[u32], engine: u32) -> Sample {
     let threads = if plan.work.is_sequential() {
         1
     } else {
@@ -174,7 +174,7 @@ pub(crate) fn measure(plan: &Plan, target: &Target, peer: &[u32], engine: u32) -
 }
 
 /// Sets up, passes the gates, drives, and closes the sessions after the last gate but one.
-fn one_thread(plan: &Plan, target: &Target, share: usize, gate: &Barrier) -> Counts {
+fn one_thread(plan: &Plan, target: &LoadTarget, share: usize, gate: &Barrier) -> Counts {
     let counts = Rc::new(RefCell::new(Counts::default()));
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -205,10 +205,10 @@ fn one_thread(plan: &Plan, target: &Target, share: usize, gate: &Barrier) -> Cou
 
 async fn set_up(
     plan: &Plan,
-    target: &Target,
+    target: &LoadTarget,
     share: usize,
     counts: &Rc<RefCell<Counts>>,
-) -> Vec<Connection> {
+) -> Vec<LoadConnection> {
     let deadline = tokio::time::Instant::now() + SET_UP;
     let mut running = JoinSet::new();
     let mut ready = Vec::with_capacity(share);
@@ -246,10 +246,10 @@ async fn set_up(
 
 async fn drive(
     plan: &Plan,
-    target: &Target,
-    sessions: Vec<Connection>,
+    target: &LoadTarget,
+    sessions: Vec<LoadConnection>,
     counts: &Rc<RefCell<Counts>>,
-) -> Vec<Connection> {
+) -> Vec<LoadConnection> {
     let until = Instant::now() + plan.window;
     let limit = plan.window + plan.overtime;
     let kept = Rc::new(RefCell::new(Vec::new()));

@@ -27,16 +27,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::options::{Command, Options};
+use crate::options::{BenchCommand, Options};
 
 fn main() -> ExitCode {
     let outcome = match Options::parse().command {
-        Command::Run(options) => run::run(&options),
-        Command::Engine { socket } => engine::run(&socket)
+        BenchCommand::Run(options) => run::run(&options),
+        BenchCommand::Engine { socket } => engine::run(&socket)
             .map(|()| true)
             .map_err(|e| e.to_string()),
-        Command::Tunnel(options) => tunnel::run(&options).map(|()| true),
-        Command::Guard { program, arguments } => Err(children::guard(&program, &arguments)),
+        BenchCommand::Tunnel(options) => tunnel::run(&options).map(|()| true),
+        BenchCommand::Guard { program, arguments } => Err(children::guard(&program, &arguments)),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

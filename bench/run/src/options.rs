@@ -11,12 +11,12 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) struct Options {
     /// What this process is to be.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: BenchCommand,
 }
 
 /// The parts that the binary can play.
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum BenchCommand {
     /// Measure, print a Markdown table, write JSON
     Run(RunOptions),
     /// Be the fake engine on a unix socket

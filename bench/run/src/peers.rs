@@ -18,7 +18,7 @@ const START: Duration = Duration::from_secs(5);
 
 /// Who is measured, in the order of the table's columns.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum PeerKind {
     /// The gate.
     Dockgate,
     /// A second gate: another build, or other arguments.
@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Direct,
 }
 
-impl Kind {
+impl PeerKind {
     /// Everyone.
     pub(crate) const ALL: [Self; 8] = [
         Self::Dockgate,
@@ -79,7 +79,7 @@ impl Kind {
 }
 
 /// What all peers of one run share.
-pub(crate) struct Setting {
+pub(crate) struct BenchSetup {
     /// Configurations, logs and sockets go here.
     pub(crate) directory: PathBuf,
     /// The engine's socket.
@@ -97,9 +97,9 @@ pub(crate) struct Setting {
 }
 
 /// A running peer.
-pub(crate) struct Peer {
+pub(crate) struct RunningPeer {
     /// Which one.
-    pub(crate) kind: Kind,
+    pub(crate) kind: PeerKind,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     children: Vec<Child>,
@@ -109,39 +109,39 @@ pub(crate) struct Peer {
 /// How a peer's process is started: program, arguments and log.
 type Spawn = fn(&Path, &[OsString], &Path) -> Result<Child, String>;
 
-struct Start {
+struct PeerProgram {
     program: PathBuf,
     arguments: Vec<OsString>,
 }
 
-impl Setting {
+impl BenchSetup {
     /// The peer's main binary, or why it is not there.
-    pub(crate) fn program(&self, kind: Kind) -> Result<PathBuf, String> {
+    pub(crate) fn program(&self, kind: PeerKind) -> Result<PathBuf, String> {
         match kind {
-            Kind::Dockgate => self
+            PeerKind::Dockgate => self
                 .dockgate
                 .clone()
                 .ok_or_else(|| "no --dockgate FILE given".into()),
-            Kind::Other => self
+            PeerKind::Other => self
                 .other
                 .clone()
                 .ok_or_else(|| "no --other FILE given".into()),
-            Kind::HaProxy => which("haproxy"),
-            Kind::Nginx => which("nginx"),
-            Kind::Stunnel => which("stunnel"),
-            Kind::Book => which("socat").and_then(|_| which("nginx")),
-            Kind::Tunnel => std::env::current_exe().map_err(|e| e.to_string()),
-            Kind::Direct => Ok(PathBuf::new()),
+            PeerKind::HaProxy => which("haproxy"),
+            PeerKind::Nginx => which("nginx"),
+            PeerKind::Stunnel => which("stunnel"),
+            PeerKind::Book => which("socat").and_then(|_| which("nginx")),
+            PeerKind::Tunnel => std::env::current_exe().map_err(|e| e.to_string()),
+            PeerKind::Direct => Ok(PathBuf::new()),
         }
     }
 
     /// What the binary says about its version, in one line.
-    pub(crate) fn version(&self, kind: Kind) -> String {
+    pub(crate) fn version(&self, kind: PeerKind) -> String {
         let argument = match kind {
-            Kind::HaProxy | Kind::Nginx | Kind::Book => "-v",
-            Kind::Stunnel => "-version",
-            Kind::Dockgate | Kind::Other => "--version",
-            Kind::Tunnel | Kind::Direct => return String::new(),
+            PeerKind::HaProxy | PeerKind::Nginx | PeerKind::Book => "-v",
+            PeerKind::Stunnel => "-version",
+            PeerKind::Dockgate | PeerKind::Other => "--version",
+            PeerKind::Tunnel | PeerKind::Direct => return String::new(),
         };
         let Ok(program) = self.program(kind) else {
             return String::new();
@@ -159,13 +159,13 @@ impl Setting {
     }
 
     /// Starts a peer and waits until it listens.
-    pub(crate) fn start(&self, kind: Kind, key: ServerKey) -> Result<Peer, String> {
+    pub(crate) fn start(&self, kind: PeerKind, key: ServerKey) -> Result<RunningPeer, String> {
         self.start_by(kind, key, Child::start::<OsString>)
             .map(|(peer, _)| peer)
     }
 
     /// Starts a peer without the guard and tells how long it took until it listened.
-    pub(crate) fn time_start(&self, kind: Kind) -> Result<Duration, String> {
+    pub(crate) fn time_start(&self, kind: PeerKind) -> Result<Duration, String> {
         self.start_by(kind, ServerKey::Ecdsa, Child::start_bare::<OsString>)
             .map(|(_, took)| took)
     }
@@ -173,10 +173,10 @@ impl Setting {
     /// Another program may take the port before the peer does; then another one is tried.
     fn start_by(
         &self,
-        kind: Kind,
+        kind: PeerKind,
         key: ServerKey,
         spawn: Spawn,
-    ) -> Result<(Peer, Duration), String> {
+    ) -> Result<(RunningPeer, Duration), String> {
         let mut last = String::new();
         for _ in 0..3 {
             match self.start_at(free_port()?, kind, key, spawn) {
@@ -190,16 +190,16 @@ impl Setting {
     fn start_at(
         &self,
         port: u16,
-        kind: Kind,
+        kind: PeerKind,
         key: ServerKey,
         spawn: Spawn,
-    ) -> Result<(Peer, Duration), String> {
+    ) -> Result<(RunningPeer, Duration), String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let log = self.directory.join(format!("{}-{port}.log", kind.name()));
         let starts = self
             .configure(kind, key, port, &log)
             .map_err(|e| format!("cannot write its configuration: {e}"))?;
-        let mut peer = Peer {
+        let mut peer = RunningPeer {
             kind,
             address,
             children: Vec::new(),
@@ -210,7 +210,7 @@ impl Setting {
             peer.children
                 .push(spawn(&start.program, &start.arguments, &peer.log)?);
         }
-        while kind != Kind::Direct && TcpStream::connect(address).is_err() {
+        while kind != PeerKind::Direct && TcpStream::connect(address).is_err() {
             if peer.children.iter_mut().any(Child::ended) || begun.elapsed() > START {
                 return Err(format!(
                     "does not listen on {address}: {}",
@@ -226,11 +226,11 @@ impl Setting {
     #[expect(clippy::too_many_lines, reason = "sequence")]
     fn configure(
         &self,
-        kind: Kind,
+        kind: PeerKind,
         key: ServerKey,
         port: u16,
         log: &Path,
-    ) -> std::io::Result<Result<Vec<Start>, String>> {
+    ) -> std::io::Result<Result<Vec<PeerProgram>, String>> {
         let program = match self.program(kind) {
             Ok(program) => program,
             Err(error) => return Ok(Err(error)),
@@ -245,35 +245,35 @@ impl Setting {
         let log = log.display();
         let mut starts = Vec::new();
         let arguments: Vec<String> = match kind {
-            Kind::Direct => return Ok(Ok(Vec::new())),
-            Kind::Dockgate | Kind::Other => {
-                let further = if kind == Kind::Other { &self.other_args } else { &self.dockgate_args };
+            PeerKind::Direct => return Ok(Ok(Vec::new())),
+            PeerKind::Dockgate | PeerKind::Other => {
+                let further = if kind == PeerKind::Other { &self.other_args } else { &self.dockgate_args };
                 let fixed = format!(
                     "serve -H tcp://127.0.0.1:{port} --tlscacert {ca} --tlscert {cert} --tlskey {key_file} --upstream unix://{socket}"
                 );
                 fixed.split(' ').map(str::to_owned).chain(further.iter().cloned()).collect()
             }
-            Kind::Tunnel => format!(
+            PeerKind::Tunnel => format!(
                 "tunnel --port {port} --tlscacert {ca} --tlscert {cert} --tlskey {key_file} --upstream {socket}"
             )
             .split(' ')
             .map(str::to_owned)
             .collect(),
-            Kind::HaProxy => {
+            PeerKind::HaProxy => {
                 let both = self.pki.server_both(key);
                 fs::write(&file, config::haproxy(port, &both.display().to_string(), &ca.to_string(), &socket.to_string()))?;
                 vec!["-db".into(), "-f".into(), file.display().to_string()]
             }
-            Kind::Stunnel => {
+            PeerKind::Stunnel => {
                 let text = config::stunnel(port, &socket.to_string(), &cert.to_string(), &key_file.to_string(), &ca.to_string(), &log.to_string());
                 fs::write(&file, text)?;
                 vec![file.display().to_string()]
             }
-            Kind::Nginx | Kind::Book => {
+            PeerKind::Nginx | PeerKind::Book => {
                 let temp = self.directory.join(format!("{}-{port}-temp", kind.name()));
                 fs::create_dir_all(&temp)?;
                 let tls = format!("ssl_certificate {cert}; ssl_certificate_key {key_file}; ssl_client_certificate {ca}; ssl_verify_client on;");
-                let server = if kind == Kind::Book {
+                let server = if kind == PeerKind::Book {
                     let plain = match free_port() {
                         Ok(port) => port,
                         Err(error) => return Ok(Err(error)),
@@ -283,7 +283,7 @@ impl Setting {
                         Ok(program) => program,
                         Err(error) => return Ok(Err(error)),
                     };
-                    starts.push(Start { program, arguments: socat.into_iter().map(OsString::from).collect() });
+                    starts.push(PeerProgram { program, arguments: socat.into_iter().map(OsString::from).collect() });
                     format!("server {{ listen 127.0.0.1:{port} ssl; {tls} ssl_protocols TLSv1.2; location / {{ proxy_pass http://127.0.0.1:{plain}/; }} }}")
                 } else {
                     config::nginx_server(port, &tls, &socket.to_string())
@@ -293,7 +293,7 @@ impl Setting {
                 vec!["-e".into(), error_log, "-p".into(), temp.display().to_string(), "-c".into(), file.display().to_string()]
             }
         };
-        starts.push(Start {
+        starts.push(PeerProgram {
             program,
             arguments: arguments.into_iter().map(OsString::from).collect(),
         });
@@ -301,7 +301,7 @@ impl Setting {
     }
 }
 
-impl Peer {
+impl RunningPeer {
     /// Its processes' roots.
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.children.iter().map(Child::id).collect()

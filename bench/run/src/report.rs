@@ -5,10 +5,10 @@ use std::fs;
 
 use serde::Serialize;
 
-use crate::cases::Case;
+use crate::cases::BenchCase;
 use crate::load::Counts;
 use crate::measure::Spread;
-use crate::peers::Kind;
+use crate::peers::PeerKind;
 
 mod bars;
 mod tables;
@@ -44,7 +44,7 @@ impl Figures {
 
 /// One peer in one case.
 #[derive(Serialize)]
-pub(crate) struct Row {
+pub(crate) struct FigureRow {
     pub(crate) case: &'static str,
     pub(crate) about: &'static str,
     pub(crate) peer: &'static str,
@@ -59,12 +59,12 @@ pub(crate) struct Row {
     #[serde(skip)]
     pub(crate) latency: bool,
     #[serde(skip)]
-    pub(crate) kind: Kind,
+    pub(crate) kind: PeerKind,
 }
 
-impl Row {
+impl FigureRow {
     /// A case's row.
-    pub(crate) fn new(case: &Case, kind: Kind, figures: Figures) -> Self {
+    pub(crate) fn new(case: &BenchCase, kind: PeerKind, figures: Figures) -> Self {
         let figures = Self::start(kind, figures);
         Self {
             case: case.name,
@@ -77,7 +77,7 @@ impl Row {
     }
 
     /// A row about starting, resting and size.
-    pub(crate) fn start(kind: Kind, figures: Figures) -> Self {
+    pub(crate) fn start(kind: PeerKind, figures: Figures) -> Self {
         let spread = |(name, values): (&'static str, Vec<f64>)| Some((name, Spread::of(values)?));
         Self {
             case: START,
@@ -97,7 +97,7 @@ impl Row {
 
 /// Everything that one run found.
 #[derive(Serialize)]
-pub(crate) struct Report {
+pub(crate) struct BenchReport {
     pub(crate) date: String,
     pub(crate) machine: String,
     pub(crate) quick: bool,
@@ -105,10 +105,10 @@ pub(crate) struct Report {
     pub(crate) skipped: Vec<String>,
     /// CPU time of a server's handshake in memory, in microseconds, by case.
     pub(crate) handshake_us: BTreeMap<&'static str, Spread>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<FigureRow>,
 }
 
-impl Report {
+impl BenchReport {
     /// An empty report of this machine and this day.
     pub(crate) fn new(quick: bool) -> Self {
         let first = |file: &str, name: &str| {
@@ -141,12 +141,12 @@ impl Report {
     }
 
     /// One figure's median.
-    pub(crate) fn figure(&self, case: &str, kind: Kind, name: &str) -> Option<f64> {
+    pub(crate) fn figure(&self, case: &str, kind: PeerKind, name: &str) -> Option<f64> {
         Some(self.row(case, kind)?.figures.get(name)?.median)
     }
 
     /// One peer in one case.
-    pub(crate) fn row(&self, case: &str, kind: Kind) -> Option<&Row> {
+    pub(crate) fn row(&self, case: &str, kind: PeerKind) -> Option<&FigureRow> {
         self.rows
             .iter()
             .find(|row| row.case == case && row.kind == kind)
@@ -157,8 +157,8 @@ impl Report {
         &self,
         case: &str,
         name: &str,
-        among: fn(Kind) -> bool,
-    ) -> Option<(f64, Kind)> {
+        among: fn(PeerKind) -> bool,
+    ) -> Option<(f64, PeerKind)> {
         let sound = self
             .rows
             .iter()

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cases::{self, Case, Unit};
-use crate::client::{Clients, Exchange, Target};
+use crate::cases::{self, BenchCase, Unit};
+use crate::client::{Clients, KeyExchange, LoadTarget};
 use crate::floor;
 use crate::load::{Plan, Sample, Work, measure};
 use crate::measure::{Memory, Spread, percentile_us};
 use crate::options::RunOptions;
-use crate::peers::{Kind, Peer, Setting};
+use crate::peers::{BenchSetup, PeerKind, RunningPeer};
 use crate::pki::{BenchPki, ServerKey};
-use crate::report::{Figures, Report, Row};
+use crate::report::{BenchReport, FigureRow, Figures};
 
 mod process;
 
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool, String> {
         );
         return Ok(true);
     }
-    let cases: Vec<Case> = cases
+    let cases: Vec<BenchCase> = cases
         .into_iter()
         .filter(|case| cases::chosen(case.name, &options.cases))
         .collect();
@@ -47,9 +47,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool, String> {
             options.cases.join(" or ")
         ));
     }
-    let known = |name: &String| Kind::ALL.iter().any(|kind| kind.name() == name);
+    let known = |name: &String| PeerKind::ALL.iter().any(|kind| kind.name() == name);
     if let Some(unknown) = options.peers.iter().find(|name| !known(name)) {
-        let names = Kind::ALL.map(Kind::name).join(", ");
+        let names = PeerKind::ALL.map(PeerKind::name).join(", ");
         return Err(format!(
             "no peer is called {unknown}\nhint: the peers are {names}"
         ));
@@ -98,12 +98,12 @@ pub(crate) fn run(options: &RunOptions) -> Result<bool, String> {
 #[expect(clippy::too_many_lines, reason = "sequence")]
 fn run_in(
     options: &RunOptions,
-    cases: &[Case],
+    cases: &[BenchCase],
     start_too: bool,
     directory: &Path,
     deadline: Instant,
-) -> Result<Report, String> {
-    let setting = Setting {
+) -> Result<BenchReport, String> {
+    let setting = BenchSetup {
         directory: directory.to_path_buf(),
         socket: directory.join("engine.sock"),
         pki: BenchPki::make(directory)?,
@@ -120,19 +120,19 @@ fn run_in(
             .map(str::to_owned)
             .collect(),
     };
-    let mut report = Report::new(options.quick);
+    let mut report = BenchReport::new(options.quick);
     report
         .skipped
         .push("ghostunnel: not in Debian's packages".into());
     let mut kinds = Vec::new();
-    for kind in Kind::ALL {
+    for kind in PeerKind::ALL {
         if !options.peers.is_empty() && !options.peers.iter().any(|name| name == kind.name()) {
             continue;
         }
         match setting.program(kind) {
             Ok(_) => kinds.push(kind),
             // A second dockgate is there only when asked for.
-            Err(_) if kind == Kind::Other => {}
+            Err(_) if kind == PeerKind::Other => {}
             Err(reason) => report.skipped.push(format!("{}: {reason}", kind.name())),
         }
     }
@@ -145,7 +145,7 @@ fn run_in(
         report.handshake_us.insert(case.name, cost);
     }
     for key in [ServerKey::Ecdsa, ServerKey::Rsa] {
-        let now: Vec<&Case> = cases
+        let now: Vec<&BenchCase> = cases
             .iter()
             .filter(|case| case.key == key && case.unit != Unit::Stream)
             .collect();
@@ -186,9 +186,14 @@ fn run_in(
 }
 
 /// Starts a peer and sees a first request through it; for the engine's own socket there is nothing to start.
-fn ready(setting: &Setting, kind: Kind, key: ServerKey, engine: u32) -> Result<Peer, String> {
+fn ready(
+    setting: &BenchSetup,
+    kind: PeerKind,
+    key: ServerKey,
+    engine: u32,
+) -> Result<RunningPeer, String> {
     let peer = setting.start(kind, key)?;
-    let target = target(setting, &peer, Exchange::Classic)?;
+    let target = target(setting, &peer, KeyExchange::Classic)?;
     let plan = Plan {
         work: Work::Ping,
         connections: 1,
@@ -205,11 +210,15 @@ fn ready(setting: &Setting, kind: Kind, key: ServerKey, engine: u32) -> Result<P
     }
 }
 
-fn target(setting: &Setting, peer: &Peer, exchange: Exchange) -> Result<Target, String> {
-    if peer.kind == Kind::Direct {
-        return Ok(Target::Socket(setting.socket.clone()));
+fn target(
+    setting: &BenchSetup,
+    peer: &RunningPeer,
+    exchange: KeyExchange,
+) -> Result<LoadTarget, String> {
+    if peer.kind == PeerKind::Direct {
+        return Ok(LoadTarget::Socket(setting.socket.clone()));
     }
-    Ok(Target::Tls(
+    Ok(LoadTarget::Tls(
         peer.address,
         Arc::new(Clients::all(&setting.pki, exchange)?),
     ))
@@ -217,12 +226,12 @@ fn target(setting: &Setting, peer: &Peer, exchange: Exchange) -> Result<Target, 
 
 /// All rounds of one case: A B C, A B C, …
 fn one_case(
-    setting: &Setting,
-    case: &Case,
-    peers: &mut [Peer],
+    setting: &BenchSetup,
+    case: &BenchCase,
+    peers: &mut [RunningPeer],
     engine: u32,
     deadline: Instant,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> Result<(), String> {
     let mut figures: Vec<Figures> = peers.iter().map(|_| Figures::default()).collect();
     for round in 0..case.rounds {
@@ -230,7 +239,7 @@ fn one_case(
             // A peer that cannot do it at all is not asked again. Without a proxy there is nothing to repeat, except
             // where latency is what counts.
             let hopeless = figures.failed > 0 && figures.units == 0.0;
-            let seen = peer.kind == Kind::Direct && round > 0 && !case.unit.is_latency();
+            let seen = peer.kind == PeerKind::Direct && round > 0 && !case.unit.is_latency();
             if !case.includes(peer.kind) || hopeless || seen {
                 continue;
             }
@@ -249,7 +258,7 @@ fn one_case(
     }
     for (peer, figures) in peers.iter().zip(figures) {
         if case.includes(peer.kind) && (figures.units > 0.0 || figures.failed > 0) {
-            report.rows.push(Row::new(case, peer.kind, figures));
+            report.rows.push(FigureRow::new(case, peer.kind, figures));
         }
     }
     Ok(())
@@ -257,14 +266,14 @@ fn one_case(
 
 /// Each peer is started afresh, so that what earlier cases left in its allocator does not count.
 fn idle_case(
-    setting: &Setting,
-    case: &Case,
-    kinds: &[Kind],
+    setting: &BenchSetup,
+    case: &BenchCase,
+    kinds: &[PeerKind],
     engine: u32,
     deadline: Instant,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> Result<(), String> {
-    for kind in kinds.iter().filter(|kind| **kind != Kind::Direct) {
+    for kind in kinds.iter().filter(|kind| **kind != PeerKind::Direct) {
         if Instant::now() > deadline {
             report.skipped.push(format!("{}: out of time", case.name));
             break;
@@ -291,23 +300,23 @@ fn idle_case(
                 figures.reason = Some(reason);
             }
         }
-        report.rows.push(Row::new(case, *kind, figures));
+        report.rows.push(FigureRow::new(case, *kind, figures));
     }
     Ok(())
 }
 
 /// Start to listening, memory at rest, size of the binary.
 fn start_case(
-    setting: &Setting,
-    kinds: &[Kind],
+    setting: &BenchSetup,
+    kinds: &[PeerKind],
     engine: u32,
     quick: bool,
     deadline: Instant,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) {
-    let mut all: Vec<(Kind, Figures)> = kinds
+    let mut all: Vec<(PeerKind, Figures)> = kinds
         .iter()
-        .filter(|kind| **kind != Kind::Direct)
+        .filter(|kind| **kind != PeerKind::Direct)
         .map(|kind| (*kind, Figures::default()))
         .collect();
     for _ in 0..if quick { 3 } else { STARTS } {
@@ -343,15 +352,15 @@ fn start_case(
             .program(kind)
             .ok()
             .and_then(|file| fs::metadata(file).ok());
-        if let Some(size) = size.filter(|_| kind != Kind::Tunnel) {
+        if let Some(size) = size.filter(|_| kind != PeerKind::Tunnel) {
             figures.add("binary_mib", size.len() as f64 / f64::from(1 << 20));
         }
-        report.rows.push(Row::start(kind, figures));
+        report.rows.push(FigureRow::start(kind, figures));
     }
 }
 
 /// Turns one sample into figures.
-fn take(figures: &mut Figures, case: &Case, sample: &Sample) {
+fn take(figures: &mut Figures, case: &BenchCase, sample: &Sample) {
     let units = sample.counts.units;
     figures.count(&sample.counts);
     if units <= 0.0 {
@@ -375,7 +384,7 @@ fn take(figures: &mut Figures, case: &Case, sample: &Sample) {
     }
 }
 
-fn note(case: &Case, kind: Kind, round: usize, sample: &Sample) {
+fn note(case: &BenchCase, kind: PeerKind, round: usize, sample: &Sample) {
     let units = sample.counts.units;
     let (unit, scale) = case.unit.cpu();
     let cpu = Spread::of([sample.cpu_ns as f64 / scale / units]).map_or(0.0, |cpu| cpu.median);

@@ -9,37 +9,7 @@ use buildkit::calls::HistoryRequest;
 use buildkit::{FrontendSolve, Solve, Unreadable, grpc};
 use proptest::prelude::*;
 use prost::Message;
-use theirs::{TheirCache, TheirPair};
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirSolve {
-    #[prost(string, tag = "1")]
-    reference: String,
-    #[prost(string, tag = "3")]
-    exporter: String,
-    #[prost(btree_map = "string, string", tag = "4")]
-    exporter_attributes: BTreeMap<String, String>,
-    #[prost(string, tag = "5")]
-    session: String,
-    #[prost(string, tag = "6")]
-    frontend: String,
-    #[prost(btree_map = "string, string", tag = "7")]
-    attributes: BTreeMap<String, String>,
-    #[prost(message, optional, tag = "8")]
-    cache: Option<TheirCache>,
-    #[prost(string, repeated, tag = "9")]
-    entitlements: Vec<String>,
-    #[prost(bool, tag = "11")]
-    internal: bool,
-    #[prost(message, repeated, tag = "13")]
-    exporters: Vec<TheirPair>,
-    #[prost(bool, tag = "14")]
-    session_exporter: bool,
-    #[prost(string, tag = "15")]
-    policy_session: String,
-    #[prost(bool, tag = "17")]
-    proxy: bool,
-}
+use theirs::{TheirCache, TheirPair, TheirSolve};
 
 #[derive(Clone, PartialEq, Message)]
 struct TheirHistory {
@@ -85,6 +55,7 @@ fn solves() -> impl Strategy<Value = TheirSolve> {
             exporters,
             session_exporter: flags.1,
             proxy: flags.2,
+            ..TheirSolve::default()
         },
     )
 }

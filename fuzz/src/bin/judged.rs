@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use policy::build::{Appendix, Build, BuildContext, BuildFacts, DescribedCall};
 use policy::{Policy, Protected};
 use prost::Message;
-use theirs::{TheirCache, TheirPair};
+use theirs::{TheirDefinition, TheirPair, TheirSolve};
 
 const POLICY: &str = r#"version = 1
 [[client]]
@@ -39,38 +39,6 @@ static BUILD: LazyLock<Build> = LazyLock::new(|| {
 });
 
 #[derive(Clone, PartialEq, Message)]
-struct TheirPolicy {
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    rules: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirSolve {
-    #[prost(string, tag = "1")]
-    reference: String,
-    #[prost(message, optional, tag = "2")]
-    raw: Option<TheirDefinition>,
-    #[prost(string, tag = "5")]
-    session: String,
-    #[prost(btree_map = "string, string", tag = "7")]
-    attributes: BTreeMap<String, String>,
-    #[prost(message, optional, tag = "8")]
-    cache: Option<TheirCache>,
-    #[prost(string, repeated, tag = "9")]
-    entitlements: Vec<String>,
-    #[prost(message, optional, tag = "12")]
-    policy: Option<TheirPolicy>,
-    #[prost(message, repeated, tag = "13")]
-    exporters: Vec<TheirPair>,
-    #[prost(bool, tag = "14")]
-    session_exporter: bool,
-    #[prost(string, tag = "15")]
-    policy_session: String,
-    #[prost(bool, tag = "17")]
-    proxy: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
 struct TheirFrontendSolve {
     #[prost(message, optional, tag = "1")]
     raw: Option<TheirDefinition>,
@@ -78,60 +46,6 @@ struct TheirFrontendSolve {
     attributes: BTreeMap<String, String>,
     #[prost(message, repeated, tag = "12")]
     imports: Vec<TheirPair>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirDefinition {
-    #[prost(message, repeated, tag = "1")]
-    operations: Vec<TheirOperation>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirOperation {
-    #[prost(message, optional, tag = "2")]
-    exec: Option<TheirExec>,
-    #[prost(message, optional, tag = "3")]
-    source: Option<TheirSource>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirSource {
-    #[prost(btree_map = "string, string", tag = "2")]
-    attributes: BTreeMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirExec {
-    #[prost(message, optional, tag = "1")]
-    meta: Option<TheirMeta>,
-    #[prost(message, repeated, tag = "2")]
-    mounts: Vec<TheirMount>,
-    #[prost(int32, tag = "3")]
-    network: i32,
-    #[prost(int32, tag = "4")]
-    security: i32,
-    #[prost(bytes = "vec", repeated, tag = "6")]
-    devices: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirMeta {
-    #[prost(string, tag = "10")]
-    cgroup_parent: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirMount {
-    #[prost(int32, tag = "6")]
-    kind: i32,
-    #[prost(message, optional, tag = "20")]
-    cache: Option<TheirCacheMount>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TheirCacheMount {
-    #[prost(string, tag = "1")]
-    id: String,
 }
 
 fn steps_are_sandboxed(definition: Option<&TheirDefinition>) {

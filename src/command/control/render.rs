@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::observe::control::{Connection, OwnerAmounts, Owners};
+use crate::observe::control::{Connection, OwnerAmounts, OwnersReport};
 use policy::scope::budget::Resource;
 use text::{Align, columns, escape, short_ids};
 
@@ -71,14 +71,14 @@ pub(super) fn lines(connections: &[Connection], rates: Option<&Rates>) -> Vec<St
 }
 
 /// Owners with what they have, and may have.
-pub(super) fn owners(output: &mut Output<'_>, owners: &Owners) {
+pub(super) fn owners(output: &mut Output<'_>, owners: &OwnersReport) {
     for line in owner_lines(owners) {
         output.row(line);
     }
 }
 
 /// The lines of a table of owners.
-pub(super) fn owner_lines(owners: &Owners) -> Vec<String> {
+pub(super) fn owner_lines(owners: &OwnersReport) -> Vec<String> {
     let heading = [
         "OWNER",
         "CONTAINERS",

@@ -35,7 +35,7 @@ impl Names {
 /// One line of the cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+struct PolicyCase {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -117,8 +117,8 @@ pub(super) fn run(args: &TestArgs) -> Result<PolicyOutcome, PolicyError> {
 }
 
 /// One case, with everything in it that must be known.
-fn read(place: &str, line: &str) -> Result<Case, PolicyError> {
-    let case: Case = serde_json::from_str(line)
+fn read(place: &str, line: &str) -> Result<PolicyCase, PolicyError> {
+    let case: PolicyCase = serde_json::from_str(line)
         .map_err(|error| PolicyError::Input(format!("{place}: expected a case: {error}")))?;
     if !VERDICTS.contains(&case.expect.as_str()) {
         let text = format!(
@@ -149,7 +149,7 @@ struct FoundCase {
     detail: String,
 }
 
-fn failure(place: &str, case: &Case, found: &FoundCase, as_json: bool) -> String {
+fn failure(place: &str, case: &PolicyCase, found: &FoundCase, as_json: bool) -> String {
     let FoundCase {
         verdict,
         rule,
@@ -173,7 +173,7 @@ fn failure(place: &str, case: &Case, found: &FoundCase, as_json: bool) -> String
     format!("{place}: {name}: expected {expected}, found {found}")
 }
 
-fn judge(policy: &Policy, case: &Case) -> Result<FoundCase, PolicyError> {
+fn judge(policy: &Policy, case: &PolicyCase) -> Result<FoundCase, PolicyError> {
     let who = WhoArgs {
         cert: None,
         cn: case.cn.list(),

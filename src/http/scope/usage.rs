@@ -10,7 +10,7 @@ use crate::error;
 use crate::generation::Generation;
 use crate::http::shared::Shared;
 use crate::limits::Reservation;
-use crate::observe::control::{OwnerAmounts, OwnerUse, Owners};
+use crate::observe::control::{OwnerAmounts, OwnerUse, OwnersReport};
 use pki::identity::Identity;
 use policy::scope::budget::{Amounts, OwnerBudget, Resource};
 use policy::scope::parameters::encoded;
@@ -30,10 +30,10 @@ struct OwnerFound {
 /// # Errors
 /// When the engine could not be asked.
 #[expect(clippy::too_many_lines, reason = "sequence")]
-pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<Owners, String> {
+pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<OwnersReport, String> {
     let generation = shared.generation();
     let Some(key) = &generation.owner_key else {
-        return Ok(Owners::default());
+        return Ok(OwnersReport::default());
     };
     let mut found: BTreeMap<String, OwnerFound> = BTreeMap::new();
     let body = listed(shared, "/containers/json?all=1&").await?;
@@ -89,7 +89,7 @@ pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<Owners, St
         }),
         owner,
     });
-    Ok(Owners {
+    Ok(OwnersReport {
         owners: owners.collect(),
     })
 }

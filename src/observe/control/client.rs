@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{Connections, ControlRefused, GateStatus, Kick, Kicked, Owners, Reloaded};
+use super::{Connections, ControlRefused, GateStatus, Kick, Kicked, OwnersReport, Reloaded};
 use crate::observe::health::Readiness;
 
 /// Bytes of an answer: a full table of ten thousand connections is a few megabytes.
@@ -91,7 +91,7 @@ impl ControlClient {
     ///
     /// # Errors
     /// When there is no gate, when the engine cannot be asked, or no proper answer in time.
-    pub async fn owners(&self) -> Result<Owners, ClientError> {
+    pub async fn owners(&self) -> Result<OwnersReport, ClientError> {
         self.ask(Method::GET, "/owners", &()).await
     }
 

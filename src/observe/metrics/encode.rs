@@ -12,7 +12,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::families::{self as f, Family};
-use super::process::Process;
+use super::process::ProcessFigures;
 use super::{
     CLASSES, DecisionLabel, Expiry, HANDSHAKES, KINDS, Limit, Metrics, RISKS, Reload, STATUSES,
     Shape, UpstreamError, build_place, place,
@@ -297,7 +297,7 @@ impl Scene {
 }
 
 fn process(page: &mut Page<'_>) -> fmt::Result {
-    let Some(process) = Process::read() else {
+    let Some(process) = ProcessFigures::read() else {
         return Ok(());
     };
     page.family(&f::CPU)?

@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 /// Figures of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Process {
+pub(super) struct ProcessFigures {
     /// User and system time.
     pub(super) cpu_seconds: f64,
     pub(super) resident_bytes: u64,
@@ -20,7 +20,7 @@ pub(super) struct Process {
     pub(super) start_seconds: f64,
 }
 
-impl Process {
+impl ProcessFigures {
     /// Reads them; `None` where /proc is not mounted.
     pub(super) fn read() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
@@ -38,19 +38,19 @@ impl Process {
 }
 
 /// `boot` is the time of the system's start since the Unix epoch.
-fn parse(stat: &str, boot: Duration) -> Option<Process> {
+fn parse(stat: &str, boot: Duration) -> Option<ProcessFigures> {
     // The command's name may hold anything, brackets and spaces included: fields count from behind its last bracket.
     let (_, rest) = stat.rsplit_once(") ")?;
     let field =
         |number: usize| -> Option<u64> { rest.split(' ').nth(number - 3)?.trim().parse().ok() };
     let ticks = clock_ticks_per_second() as f64;
-    Some(Process {
+    Some(ProcessFigures {
         cpu_seconds: (field(14)? + field(15)?) as f64 / ticks,
         threads: field(20)?,
         start_seconds: boot.as_secs_f64() + field(22)? as f64 / ticks,
         virtual_bytes: field(23)?,
         resident_bytes: field(24)? * page_size() as u64,
-        ..Process::default()
+        ..ProcessFigures::default()
     })
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn this_process_can_be_read() {
-        let process = Process::read().expect("/proc is mounted");
+        let process = ProcessFigures::read().expect("/proc is mounted");
         assert!(process.resident_bytes > 100_000 && process.open_fds >= 3 && process.threads >= 1);
         assert!(process.max_fds >= process.open_fds);
     }

@@ -40,7 +40,7 @@ fn configure(dir: &Path, more: &str) {
 }
 
 /// What somebody does to the files of a directory.
-type Change = Box<dyn Fn(&Path)>;
+type FileChange = Box<dyn Fn(&Path)>;
 
 /// A look, of which the reloader keeps what it must.
 fn poll(known: &mut KnownFiles) -> FoundFiles {
@@ -70,7 +70,7 @@ fn a_change_of_any_file_counts_once_two_looks_see_the_same_bytes() {
         let bytes = fs::read(second.path().join(file)).expect("read");
         move |dir: &Path| fs::write(dir.join(to), &bytes).expect("written")
     };
-    let changes: Vec<(&str, Change)> = vec![
+    let changes: Vec<(&str, FileChange)> = vec![
         ("policy", Box::new(append("policy.toml", "# more\n"))),
         (
             "configuration",

@@ -3,15 +3,15 @@
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
 use super::{client, doctor, fails};
-use crate::pki::{Pki, lasting};
-use crate::server::{Server, TLS12, TLS13};
+use crate::pki::{DoctorPki, lasting};
+use crate::server::{EngineServer, TLS12, TLS13};
 
 /// What makes a certificate wrong.
-type Change = fn(&mut CertificateParams);
+type ParamsChange = fn(&mut CertificateParams);
 
 #[test]
 fn the_server_certificate_is_judged_in_words() {
-    let cases: [(Change, &str, &str); 4] = [
+    let cases: [(ParamsChange, &str, &str); 4] = [
         (
             |p| p.subject_alt_names.truncate(0),
             "is valid for no names at all, not for \"localhost\"",
@@ -34,17 +34,17 @@ fn the_server_certificate_is_judged_in_words() {
         ),
     ];
     for (change, words, hint) in cases {
-        let pki = Pki::with(|_| {}, change);
-        let url = Server::default().start(&pki, &pki);
+        let pki = DoctorPki::with(|_| {}, change);
+        let url = EngineServer::default().start(&pki, &pki);
         fails(&url, client(&pki, |_| {}), "tls", words, hint);
     }
-    let pki = Pki::with(
+    let pki = DoctorPki::with(
         |_| {},
         |p| {
             p.subject_alt_names.remove(0);
         },
     );
-    let url = Server::default().start(&pki, &pki);
+    let url = EngineServer::default().start(&pki, &pki);
     let words = "is valid for only IP:127.0.0.1, not for \"localhost\"";
     fails(
         &url,
@@ -54,13 +54,13 @@ fn the_server_certificate_is_judged_in_words() {
         "use one of its names, or on the server",
     );
     let (pki, other) = (
-        Pki::new(),
-        Pki::with(
+        DoctorPki::new(),
+        DoctorPki::with(
             |p| p.distinguished_name.push(DnType::CommonName, "Other CA"),
             |_| {},
         ),
     );
-    let url = Server::default().start(&other, &pki);
+    let url = EngineServer::default().start(&other, &pki);
     fails(
         &url,
         client(&pki, |_| {}),
@@ -76,7 +76,7 @@ fn the_server_certificate_is_judged_in_words() {
 #[test]
 fn a_server_with_the_subject_of_its_ca_is_warned_of_unless_key_identifiers_tell_them_apart() {
     for (identified, warned) in [(false, true), (true, false)] {
-        let pki = Pki::with(
+        let pki = DoctorPki::with(
             |_| {},
             |p| {
                 p.distinguished_name = DistinguishedName::new();
@@ -87,7 +87,7 @@ fn a_server_with_the_subject_of_its_ca_is_warned_of_unless_key_identifiers_tell_
                 }
             },
         );
-        let url = Server::default().start(&pki, &pki);
+        let url = EngineServer::default().start(&pki, &pki);
         let (code, text) = doctor(Some(&url), client(&pki, |_| {}), false);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let words = "has the same subject as its CA and no key identifiers";
@@ -98,8 +98,8 @@ fn a_server_with_the_subject_of_its_ca_is_warned_of_unless_key_identifiers_tell_
 #[test]
 fn the_servers_verdict_on_the_client_is_put_in_words() {
     let (pki, other) = (
-        Pki::new(),
-        Pki::with(
+        DoctorPki::new(),
+        DoctorPki::with(
             |p| p.distinguished_name.push(DnType::CommonName, "Other CA"),
             |_| {},
         ),
@@ -111,9 +111,9 @@ fn the_servers_verdict_on_the_client_is_put_in_words() {
         } else {
             "api"
         };
-        let url = Server {
+        let url = EngineServer {
             versions,
-            ..Server::default()
+            ..EngineServer::default()
         }
         .start(&pki, &other);
         let words = "the server does not trust the CA of the client certificate (CN=ci, issued by CN=Test CA)";
@@ -124,10 +124,10 @@ fn the_servers_verdict_on_the_client_is_put_in_words() {
             words,
             "ask for a certificate from the server's CA",
         );
-        let url = Server {
+        let url = EngineServer {
             versions,
             revoked: true,
-            ..Server::default()
+            ..EngineServer::default()
         }
         .start(&pki, &pki);
         let words = "has revoked or denied the client certificate (CN=ci, serial 4f3a)";
@@ -143,7 +143,7 @@ fn the_servers_verdict_on_the_client_is_put_in_words() {
 
 #[test]
 fn the_clients_own_files_are_looked_at_first() {
-    let pki = Pki::new();
+    let pki = DoctorPki::new();
     let url = "tcp://localhost:1";
     fails(
         url,

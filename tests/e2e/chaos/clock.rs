@@ -11,8 +11,8 @@ use time::{Duration, OffsetDateTime};
 use super::{Chaos, Fault, PATIENCE, within};
 use crate::support::process::Process;
 use crate::support::suite::Suite;
-use crate::support::wire::Wire;
-use crate::support::{Context, Verdict, ensure};
+use crate::support::wire::RawWire;
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 /// The suite's clients are valid for a day before and after they were made, their CA for two.
 const A_DAY: i64 = 24;
@@ -28,7 +28,7 @@ pub(super) struct SetClock {
 }
 
 impl SetClock {
-    pub(super) fn beside(suite: &Suite, directory: &Path) -> Verdict<Self> {
+    pub(super) fn beside(suite: &Suite, directory: &Path) -> ScenarioResult<Self> {
         let mut command = Command::new(suite.tools.get("FAKETIME")?);
         command.args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]);
         let output = Process::start(command, "faketime")?.finish(PATIENCE)?;
@@ -52,7 +52,7 @@ impl SetClock {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
 
-    fn set(&self, hours: i64) -> Verdict {
+    fn set(&self, hours: i64) -> ScenarioResult {
         let next = self.file.with_extension("next");
         fs::write(&next, format!("{hours:+}h\n")).context("write the clock")?;
         fs::rename(&next, &self.file).context("set the clock")
@@ -78,7 +78,7 @@ pub(super) fn steps() -> Vec<Fault> {
     ]
 }
 
-fn clock<'a>(chaos: &'a Chaos<'_>) -> Verdict<&'a SetClock> {
+fn clock<'a>(chaos: &'a Chaos<'_>) -> ScenarioResult<&'a SetClock> {
     chaos
         .clock
         .as_ref()
@@ -86,7 +86,7 @@ fn clock<'a>(chaos: &'a Chaos<'_>) -> Verdict<&'a SetClock> {
 }
 
 /// Whether the gate goes by it: its audit says so of a request that `wire` makes.
-fn is_seen(chaos: &Chaos<'_>, wire: &mut Wire, hours: i64) -> Verdict {
+fn is_seen(chaos: &Chaos<'_>, wire: &mut RawWire, hours: i64) -> ScenarioResult {
     wire.send(PING)?;
     let status = wire.answer()?.0.status;
     ensure!(
@@ -112,7 +112,7 @@ const DIED: &[u8] = b"\"Action\":\"die\"";
 const EVENTS: &[u8] = b"GET /events HTTP/1.1\r\nHost: docker\r\n\r\n";
 
 /// A stream that is open, and a connection beside it.
-fn open(chaos: &Chaos<'_>) -> Verdict<(Wire, Wire)> {
+fn open(chaos: &Chaos<'_>) -> ScenarioResult<(RawWire, RawWire)> {
     let mut stream = chaos.side.wire()?;
     stream.send(EVENTS)?;
     let status = stream.head()?.status;
@@ -124,7 +124,7 @@ fn open(chaos: &Chaos<'_>) -> Verdict<(Wire, Wire)> {
 }
 
 /// While certificates are valid nothing is cut, and everybody is let in.
-fn within_life(chaos: &Chaos<'_>, hours: i64) -> Verdict {
+fn within_life(chaos: &Chaos<'_>, hours: i64) -> ScenarioResult {
     let (mut stream, mut beside) = open(chaos)?;
     clock(chaos)?.set(hours)?;
     is_seen(chaos, &mut beside, hours)?;
@@ -137,13 +137,13 @@ fn within_life(chaos: &Chaos<'_>, hours: i64) -> Verdict {
     is_seen(chaos, &mut beside, 0)
 }
 
-fn is_refused(chaos: &Chaos<'_>) -> Verdict {
+fn is_refused(chaos: &Chaos<'_>) -> ScenarioResult {
     let answer = chaos.side.shell("api /_ping --max-time 10")?;
     ensure!(answer.code != 0, "a certificate out of its time was let in");
     Ok(())
 }
 
-fn before(chaos: &Chaos<'_>, hours: i64) -> Verdict {
+fn before(chaos: &Chaos<'_>, hours: i64) -> ScenarioResult {
     clock(chaos)?.set(hours)?;
     let refused = is_refused(chaos);
     clock(chaos)?.set(0)?;
@@ -151,7 +151,7 @@ fn before(chaos: &Chaos<'_>, hours: i64) -> Verdict {
 }
 
 /// Who is in is cut, and nobody is let in, until the clock is right.
-fn after(chaos: &Chaos<'_>, hours: i64) -> Verdict {
+fn after(chaos: &Chaos<'_>, hours: i64) -> ScenarioResult {
     let (mut stream, mut beside) = open(chaos)?;
     clock(chaos)?.set(hours)?;
     let cut = stream.ends_within(PATIENCE)? && beside.ends_within(PATIENCE)?;
@@ -161,7 +161,7 @@ fn after(chaos: &Chaos<'_>, hours: i64) -> Verdict {
     refused
 }
 
-fn to_and_fro(chaos: &Chaos<'_>) -> Verdict {
+fn to_and_fro(chaos: &Chaos<'_>) -> ScenarioResult {
     let (_stream, mut beside) = open(chaos)?;
     for step in 0..30 {
         let hours = if step % 2 == 0 { 20 } else { -20 };

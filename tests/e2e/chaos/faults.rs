@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 use super::{Chaos, Fault, PATIENCE, within};
-use crate::support::wire::Wire;
-use crate::support::{Context, Verdict, ensure};
+use crate::support::wire::RawWire;
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 /// Streams that are open and silent at once.
 pub(super) const IDLE: usize = 5000;
@@ -50,7 +50,7 @@ pub(super) fn of_the_host() -> Vec<Fault> {
     ]
 }
 
-fn away(chaos: &Chaos<'_>) -> Verdict {
+fn away(chaos: &Chaos<'_>) -> ScenarioResult {
     let answer = chaos
         .side
         .ok("api /v1.45/info -o /dev/null -w '%{http_code}'")?;
@@ -61,7 +61,7 @@ fn away(chaos: &Chaos<'_>) -> Verdict {
     Ok(())
 }
 
-fn killed(chaos: &Chaos<'_>) -> Verdict {
+fn killed(chaos: &Chaos<'_>) -> ScenarioResult {
     let mut open = chaos.side.wire()?;
     open.send(EVENTS)?;
     open.head()?;
@@ -72,13 +72,13 @@ fn killed(chaos: &Chaos<'_>) -> Verdict {
     chaos.engine.resume(&chaos.suite.tools)
 }
 
-fn restarted(chaos: &Chaos<'_>) -> Verdict {
+fn restarted(chaos: &Chaos<'_>) -> ScenarioResult {
     chaos.engine.halt()?;
     away(chaos)?;
     chaos.engine.resume(&chaos.suite.tools)
 }
 
-fn frozen(chaos: &Chaos<'_>) -> Verdict {
+fn frozen(chaos: &Chaos<'_>) -> ScenarioResult {
     chaos.engine.signal(Signal::STOP)?;
     let mut waiting = Vec::new();
     for _ in 0..50 {
@@ -98,7 +98,7 @@ fn frozen(chaos: &Chaos<'_>) -> Verdict {
     Ok(())
 }
 
-fn replaced(chaos: &Chaos<'_>) -> Verdict {
+fn replaced(chaos: &Chaos<'_>) -> ScenarioResult {
     let (socket, aside) = (
         &chaos.engine.socket,
         chaos.engine.socket.with_extension("aside"),
@@ -114,7 +114,7 @@ fn replaced(chaos: &Chaos<'_>) -> Verdict {
     fs::rename(&aside, socket).context("move it back")
 }
 
-fn slow(chaos: &Chaos<'_>) -> Verdict {
+fn slow(chaos: &Chaos<'_>) -> ScenarioResult {
     let mut held = Vec::new();
     for n in 0..60 {
         let mut wire = chaos.side.wire()?;
@@ -134,7 +134,7 @@ fn slow(chaos: &Chaos<'_>) -> Verdict {
     chaos.runs()
 }
 
-fn resets(chaos: &Chaos<'_>) -> Verdict {
+fn resets(chaos: &Chaos<'_>) -> ScenarioResult {
     for _ in 0..60 {
         let mut wire = chaos.side.wire()?;
         wire.send(SAVE)?;
@@ -145,7 +145,7 @@ fn resets(chaos: &Chaos<'_>) -> Verdict {
     Ok(())
 }
 
-fn handshakes(chaos: &Chaos<'_>) -> Verdict {
+fn handshakes(chaos: &Chaos<'_>) -> ScenarioResult {
     let connect = || TcpStream::connect_timeout(&chaos.gate.addr, PATIENCE).context("connect");
     let mut held = Vec::new();
     for n in 0..600 {
@@ -163,22 +163,24 @@ fn handshakes(chaos: &Chaos<'_>) -> Verdict {
     chaos.runs()
 }
 
-pub(super) fn idle(chaos: &Chaos<'_>, count: usize) -> Verdict {
-    let open = || -> Verdict<Wire> {
+pub(super) fn idle(chaos: &Chaos<'_>, count: usize) -> ScenarioResult {
+    let open = || -> ScenarioResult<RawWire> {
         let mut wire = chaos.side.wire()?;
         wire.send(EVENTS)?;
         let status = wire.head()?.status;
         ensure!(status == 200, "expected a stream, got {status}");
         Ok(wire)
     };
-    let held = (0..count).map(|_| open()).collect::<Verdict<Vec<_>>>()?;
+    let held = (0..count)
+        .map(|_| open())
+        .collect::<ScenarioResult<Vec<_>>>()?;
     let answer = chaos.side.ok("api /_ping");
     drop(held);
     ensure!(answer? == "OK", "expected an answer beside {count} streams");
     Ok(())
 }
 
-fn descriptors(chaos: &Chaos<'_>) -> Verdict {
+fn descriptors(chaos: &Chaos<'_>) -> ScenarioResult {
     let pid = Pid::from_raw(chaos.gate.pid());
     let set = |files| prlimit(pid, Resource::Nofile, files).context("set the limit");
     let open = format!("/proc/{}/fd", chaos.gate.pid());
@@ -199,7 +201,7 @@ fn descriptors(chaos: &Chaos<'_>) -> Verdict {
     said.map(|_| ())
 }
 
-fn reloads(chaos: &Chaos<'_>) -> Verdict {
+fn reloads(chaos: &Chaos<'_>) -> ScenarioResult {
     for (name, whole) in
         ["ca.pem", "cert.pem", "key.pem"].map(|name| (name, chaos.files.join(name)))
     {
@@ -226,7 +228,7 @@ fn reloads(chaos: &Chaos<'_>) -> Verdict {
     })
 }
 
-fn full_disk(chaos: &Chaos<'_>) -> Verdict {
+fn full_disk(chaos: &Chaos<'_>) -> ScenarioResult {
     let filler = chaos.disk.0.join("filler");
     let mut file = fs::File::create(&filler).context("make a file")?;
     while file.write_all(&[0; 4096]).is_ok() {}

@@ -9,7 +9,7 @@ use dockgate::observe::audit::{Decision, Event, Record};
 use rustix::process::Signal;
 
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{ADMIN, REPORTER, Roles, TEAM, VIEWER, json, path, send};
 
@@ -31,7 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The records so far, each in exactly the form the reference promises: read into the type that writes them, and back.
-fn read(file: &Path) -> Verdict<Vec<Record>> {
+fn read(file: &Path) -> ScenarioResult<Vec<Record>> {
     let text = fs::read_to_string(file).context("read the audit")?;
     let mut records = Vec::new();
     for line in text.split_inclusive('\n') {
@@ -48,7 +48,7 @@ fn read(file: &Path) -> Verdict<Vec<Record>> {
 }
 
 /// Waits for a record, decisions aside.
-fn wait(file: &Path, what: &str, found: impl Fn(&Record) -> bool) -> Verdict<Record> {
+fn wait(file: &Path, what: &str, found: impl Fn(&Record) -> bool) -> ScenarioResult<Record> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let records = read(file)?;
@@ -70,7 +70,7 @@ fn wait(file: &Path, what: &str, found: impl Fn(&Record) -> bool) -> Verdict<Rec
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn records(suite: &Suite, name: &str) -> Verdict {
+fn records(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer, admin) = (roles.side(TEAM)?, roles.side(VIEWER)?, roles.side(ADMIN)?);
     team.ok("sleeper -e SECRET=hunter2; docker exec $N sh -c 'echo one two'")?;
@@ -157,7 +157,7 @@ fn records(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn report(suite: &Suite, name: &str) -> Verdict {
+fn report(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (look, team) = (roles.side(REPORTER)?, roles.side(TEAM)?);
     let output = look.ok("run --rm --privileged -v /etc:/x:ro $IMAGE echo ran")?;
@@ -201,7 +201,7 @@ fn report(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A sink that is full, by a link which later points to a file: `/dev/full` answers every write with ENOSPC.
-fn full(suite: &Suite, name: &str) -> Verdict<(std::path::PathBuf, std::path::PathBuf)> {
+fn full(suite: &Suite, name: &str) -> ScenarioResult<(std::path::PathBuf, std::path::PathBuf)> {
     let directory = suite.scratch(&format!("{name}-sink"))?;
     let (link, file) = (directory.join("audit.jsonl"), directory.join("real.jsonl"));
     fs::write(&file, "").context("make the audit")?;
@@ -209,13 +209,13 @@ fn full(suite: &Suite, name: &str) -> Verdict<(std::path::PathBuf, std::path::Pa
     Ok((link, file))
 }
 
-fn point(link: &Path, at: &Path) -> Verdict {
+fn point(link: &Path, at: &Path) -> ScenarioResult {
     let new = link.with_extension("new");
     symlink(at, &new).context("make a link")?;
     fs::rename(&new, link).context("replace the link")
 }
 
-fn deny(suite: &Suite, name: &str) -> Verdict {
+fn deny(suite: &Suite, name: &str) -> ScenarioResult {
     let (link, file) = full(suite, name)?;
     let roles = Roles::start(suite, name, &["--audit", &path(&link)?])?;
     let admin = roles.side(ADMIN)?;
@@ -258,7 +258,7 @@ fn deny(suite: &Suite, name: &str) -> Verdict {
     roles.gate.check_alive()
 }
 
-fn go_on(suite: &Suite, name: &str) -> Verdict {
+fn go_on(suite: &Suite, name: &str) -> ScenarioResult {
     let (link, file) = full(suite, name)?;
     let roles = Roles::start(
         suite,

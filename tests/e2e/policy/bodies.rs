@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 use super::{PLAIN, PRIVILEGED, Roles, TEAM, create, refused, remove, send, send_bytes};
 
@@ -70,7 +70,7 @@ const READINGS: &[(&str, &str)] = &[
     ),
 ];
 
-fn readings(suite: &Suite, name: &str) -> Verdict {
+fn readings(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team) = (roles.direct()?, roles.side(TEAM)?);
     let mut wrong = Vec::new();
@@ -131,7 +131,7 @@ fn chunked(target: &str, headers: &str, body: &str) -> String {
     request + "0\r\n\r\n"
 }
 
-fn framing(suite: &Suite, name: &str) -> Verdict {
+fn framing(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let team = roles.side(TEAM)?;
     let target = format!("/v1.45/containers/create?name={}-made", team.prefix);
@@ -178,7 +178,7 @@ fn framing(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn limit(suite: &Suite, name: &str) -> Verdict {
+fn limit(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let team = roles.side(TEAM)?;
     let target = format!("/v1.45/containers/create?name={}-made", team.prefix);
@@ -219,7 +219,7 @@ fn limit(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// The engine reads parameters from a form body first, so what is in the query would not be what counts.
-fn form(suite: &Suite, name: &str) -> Verdict {
+fn form(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let team = roles.side(TEAM)?;
     team.ok("sleeper")?;

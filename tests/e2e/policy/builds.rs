@@ -10,11 +10,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::client::Side;
-use crate::support::engine::Engine;
+use crate::support::engine::RealEngine;
 use crate::support::gate::Gate;
 use crate::support::process::Process;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{FACTORY, TEAM, path};
 
@@ -76,7 +76,7 @@ struct Makers<'a> {
 }
 
 impl<'a> Makers<'a> {
-    fn start(suite: &'a Suite, name: &'a str) -> Verdict<Self> {
+    fn start(suite: &'a Suite, name: &'a str) -> ScenarioResult<Self> {
         Self::with(suite, name, ("docker.io/library/*", ""), "")
     }
 
@@ -86,7 +86,7 @@ impl<'a> Makers<'a> {
         name: &'a str,
         images_and_tag: (&str, &str),
         build: &str,
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         Self::before(suite, name, &suite.engine, images_and_tag, build)
     }
 
@@ -94,10 +94,10 @@ impl<'a> Makers<'a> {
     fn before(
         suite: &'a Suite,
         name: &'a str,
-        engine: &Engine,
+        engine: &RealEngine,
         (images, tag): (&str, &str),
         build: &str,
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         suite.gate()?;
         let policy = suite
             .scratch(&format!("{name}-makers"))?
@@ -116,11 +116,11 @@ impl<'a> Makers<'a> {
         Ok(Self { suite, name, gate })
     }
 
-    fn side(&self, certificate: &str) -> Verdict<Side<'a>> {
+    fn side(&self, certificate: &str) -> ScenarioResult<Side<'a>> {
         Ok(Side::gate(self.suite, self.name, self.gate.addr)?.with_certificate(certificate))
     }
 
-    fn finish(self) -> Verdict {
+    fn finish(self) -> ScenarioResult {
         self.side(TEAM)?.clean();
         self.gate.check_alive()?;
         self.gate.check_log()
@@ -136,12 +136,12 @@ build() { docker buildx build --builder default --progress plain --network none 
 mkdir -p ctx; printf "FROM $IMAGE\nCOPY Dockerfile /it\nRUN --mount=type=cache,target=/c echo x >/c/x\n" >ctx/Dockerfile
 "#;
 
-fn passes(side: &Side<'_>, script: &str) -> Verdict<String> {
+fn passes(side: &Side<'_>, script: &str) -> ScenarioResult<String> {
     side.ok(&format!("{BUILD}{script}"))
 }
 
 /// The script must fail and say `part`.
-fn fails(side: &Side<'_>, script: &str, part: &str) -> Verdict {
+fn fails(side: &Side<'_>, script: &str, part: &str) -> ScenarioResult {
     let output = side.shell(&format!("{BUILD}{script}"))?;
     ensure!(
         output.code != 0 && format!("{}{}", output.text(), output.stderr).contains(part),
@@ -153,7 +153,7 @@ fn fails(side: &Side<'_>, script: &str, part: &str) -> Verdict {
     Ok(())
 }
 
-fn work(suite: &Suite, name: &str) -> Verdict {
+fn work(suite: &Suite, name: &str) -> ScenarioResult {
     let makers = Makers::start(suite, name)?;
     let team = makers.side(TEAM)?;
     for script in [
@@ -197,7 +197,7 @@ BAKE
     makers.finish()
 }
 
-fn sources(suite: &Suite, name: &str) -> Verdict {
+fn sources(suite: &Suite, name: &str) -> ScenarioResult {
     let makers = Makers::start(suite, name)?;
     let team = makers.side(TEAM)?;
     let foreign = "foreign.example.com/x";
@@ -225,7 +225,7 @@ fn sources(suite: &Suite, name: &str) -> Verdict {
     makers.finish()
 }
 
-fn powers(suite: &Suite, name: &str) -> Verdict {
+fn powers(suite: &Suite, name: &str) -> ScenarioResult {
     let makers = Makers::start(suite, name)?;
     let team = makers.side(TEAM)?;
     for (script, rule) in [
@@ -255,7 +255,7 @@ fn powers(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// What one client leaves in a cache mount, it finds there again, and another client does not.
-fn others(suite: &Suite, name: &str) -> Verdict {
+fn others(suite: &Suite, name: &str) -> ScenarioResult {
     let makers = Makers::start(suite, name)?;
     let (team, factory) = (makers.side(TEAM)?, makers.side(FACTORY)?);
     let step = |step: &str| {
@@ -274,7 +274,7 @@ fn others(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// Each client's history is its own, with what belongs to it.
-fn histories(suite: &Suite, name: &str) -> Verdict {
+fn histories(suite: &Suite, name: &str) -> ScenarioResult {
     let makers = Makers::start(suite, name)?;
     let (team, factory) = (makers.side(TEAM)?, makers.side(FACTORY)?);
     // What the engine has for a build: its provenance comes from its history and the content that this names.
@@ -302,7 +302,7 @@ fn histories(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A frontend that is an image is not run where only the engine's own is.
-fn frontends(suite: &Suite, name: &str) -> Verdict {
+fn frontends(suite: &Suite, name: &str) -> ScenarioResult {
     let file = "printf \"# syntax=$IMAGE\\nFROM $IMAGE\\nCOPY Dockerfile /it\\n\" | build -t $N -f - ctx 2>&1";
     let any = format!("{name}-any");
     let any = Makers::start(suite, &any)?;
@@ -331,12 +331,12 @@ fn frontends(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A registry on loopback, which the engine talks to without TLS.
-struct Registry {
+struct LoopbackRegistry {
     addr: String,
     _process: Process,
 }
 
-fn registry(suite: &Suite, name: &str) -> Verdict<Registry> {
+fn registry(suite: &Suite, name: &str) -> ScenarioResult<LoopbackRegistry> {
     let directory = suite.scratch(&format!("{name}-registry"))?;
     let mut command = Command::new(suite.tools.get("REGISTRY")?);
     let settings = directory.join("registry.yml");
@@ -355,13 +355,13 @@ fn registry(suite: &Suite, name: &str) -> Verdict<Registry> {
             Some(rest[..end].to_owned())
         })
         .ok_or_else(|| format!("the registry does not listen: {}", process.transcript()))?;
-    Ok(Registry {
+    Ok(LoopbackRegistry {
         addr,
         _process: process,
     })
 }
 
-fn registries(suite: &Suite, name: &str) -> Verdict {
+fn registries(suite: &Suite, name: &str) -> ScenarioResult {
     let registry = registry(suite, name)?;
     let listening = &registry.addr;
     let images = format!("docker.io/library/*\", \"{listening}/base/**\", \"{listening}/ci/**");
@@ -415,7 +415,7 @@ fn registries(suite: &Suite, name: &str) -> Verdict {
     makers.finish()
 }
 
-fn compose(suite: &Suite, name: &str) -> Verdict {
+fn compose(suite: &Suite, name: &str) -> ScenarioResult {
     let makers = Makers::start(suite, name)?;
     let team = makers.side(TEAM)?;
     let file = |image: &str| {

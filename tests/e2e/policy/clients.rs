@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::client::Side;
 use crate::support::same::same_text;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{ADMIN, FACTORY, Roles, TEAM, VIEWER};
 
@@ -44,7 +44,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// The same script through a gate without a policy and through one with: output and exit code must be the same.
-fn same(roles: &Roles<'_>, plain: &Side<'_>, script: &str) -> Verdict {
+fn same(roles: &Roles<'_>, plain: &Side<'_>, script: &str) -> ScenarioResult {
     let team = roles.side(TEAM)?;
     let run = |side: &Side<'_>| {
         let output = side.shell_within(script, Duration::from_secs(90))?;
@@ -69,7 +69,7 @@ fn same(roles: &Roles<'_>, plain: &Side<'_>, script: &str) -> Verdict {
     Ok(())
 }
 
-fn allowed(suite: &Suite, name: &str) -> Verdict {
+fn allowed(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let plain = Side::gate(suite, &format!("{name}p"), suite.gate()?.addr)?;
     let shared = roles.shared.display();
@@ -87,7 +87,7 @@ fn allowed(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn compose(suite: &Suite, name: &str) -> Verdict {
+fn compose(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let plain = Side::gate(suite, &format!("{name}p"), suite.gate()?.addr)?;
     let script = r#"printf 'services:\n  a:\n    image: %s\n    network_mode: none\n    container_name: %s\n    command: echo from compose\n' $IMAGE $N >docker-compose.yaml
@@ -105,7 +105,7 @@ fn compose(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn denied(suite: &Suite, name: &str) -> Verdict {
+fn denied(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, admin) = (roles.side(TEAM)?, roles.side(ADMIN)?);
     let shared = roles.shared.display();
@@ -173,7 +173,7 @@ fn denied(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A container with more power than the role may give is as good as the power itself.
-fn targets(suite: &Suite, name: &str) -> Verdict {
+fn targets(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team) = (roles.direct()?, roles.side(TEAM)?);
     team.ok("run -d --name $N $IMAGE sleep 1000 >/dev/null; echo x >file")?;
@@ -237,7 +237,7 @@ fn targets(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// An early refusal must reach a client that is still sending (docker-transport, 25).
-fn builds(suite: &Suite, name: &str) -> Verdict {
+fn builds(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer) = (roles.side(TEAM)?, roles.side(VIEWER)?);
     viewer.ok("mkdir -p ctx; head -c 20M /dev/urandom >ctx/big; printf \"FROM $IMAGE\\nCOPY big /big\\n\" >ctx/Dockerfile")?;
@@ -274,7 +274,7 @@ fn builds(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A classic build's context, plain and gzip: with a file it is built, with an address nobody is asked for it.
-fn contexts(suite: &Suite, name: &str) -> Verdict {
+fn contexts(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, factory) = (roles.direct()?, roles.side(FACTORY)?);
     let listener = TcpListener::bind("127.0.0.1:0").context("listen")?;
@@ -310,7 +310,7 @@ fn contexts(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn buildx(suite: &Suite, name: &str) -> Verdict {
+fn buildx(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, factory) = (roles.side(TEAM)?, roles.side(FACTORY)?);
     let script = "mkdir -p ctx; printf \"FROM $IMAGE\\nCOPY Dockerfile /it\\n\" >ctx/Dockerfile; docker buildx build --builder default -q --network none -t $N:x ctx";
@@ -359,7 +359,7 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 /// Each row of the table is a whole role: with it, and nothing else, the command works.
-fn commands(suite: &Suite, name: &str) -> Verdict {
+fn commands(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team) = (roles.direct()?, roles.side(TEAM)?);
     direct.ok(&format!(

@@ -1,7 +1,7 @@
 //! The ways to the host through the fields of a container (known-escapes, 1–24).
 
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 use super::{ADMIN, Roles, TEAM, create, json, refused, remove, send};
 
@@ -167,7 +167,7 @@ fn body(roles: &Roles<'_>, prefix: &str, host: &str) -> String {
     )
 }
 
-fn ways(suite: &Suite, name: &str) -> Verdict {
+fn ways(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team, admin) = (roles.direct()?, roles.side(TEAM)?, roles.side(ADMIN)?);
     direct.ok("docker create --network none --name $N-donor $IMAGE true")?;
@@ -203,7 +203,7 @@ fn ways(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn harmless(suite: &Suite, name: &str) -> Verdict {
+fn harmless(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let team = roles.side(TEAM)?;
     let mut wrong = Vec::new();
@@ -219,7 +219,7 @@ fn harmless(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// `volume.create` with a device, and a volume that somebody else made with one.
-fn volumes(suite: &Suite, name: &str) -> Verdict {
+fn volumes(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team) = (roles.direct()?, roles.side(TEAM)?);
     let volume = |device: &str| {

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::support::process::Process;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{ADMIN, Roles, TEAM, VIEWER, json, refused, send};
 
@@ -24,13 +24,13 @@ pub(crate) fn cases() -> Vec<Case> {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn reload(roles: &Roles<'_>, text: &str, said: &str) -> Verdict<String> {
+pub(super) fn reload(roles: &Roles<'_>, text: &str, said: &str) -> ScenarioResult<String> {
     fs::write(&roles.policy, text).context("write the policy")?;
     hang_up(roles, said)
 }
 
 /// Sends SIGHUP and waits for one more log line that says so.
-fn hang_up(roles: &Roles<'_>, said: &str) -> Verdict<String> {
+fn hang_up(roles: &Roles<'_>, said: &str) -> ScenarioResult<String> {
     let before = roles.gate.log().matches(said).count();
     roles.gate.signal(Signal::HUP);
     let deadline = Instant::now() + PATIENCE;
@@ -48,13 +48,13 @@ fn hang_up(roles: &Roles<'_>, said: &str) -> Verdict<String> {
     }
 }
 
-fn text(roles: &Roles<'_>) -> Verdict<String> {
+fn text(roles: &Roles<'_>) -> ScenarioResult<String> {
     fs::read_to_string(&roles.policy).context("read the policy")
 }
 
 const PING: &[u8] = b"GET /v1.45/containers/json HTTP/1.1\r\nHost: docker\r\n\r\n";
 
-fn swap(suite: &Suite, name: &str) -> Verdict {
+fn swap(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer) = (roles.side(TEAM)?, roles.side(VIEWER)?);
     let privileged =
@@ -101,7 +101,7 @@ fn swap(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn invalid(suite: &Suite, name: &str) -> Verdict {
+fn invalid(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer) = (roles.side(TEAM)?, roles.side(VIEWER)?);
     let old = text(&roles)?;
@@ -130,7 +130,7 @@ fn invalid(suite: &Suite, name: &str) -> Verdict {
     roles.gate.check_alive()
 }
 
-fn cut(suite: &Suite, name: &str) -> Verdict {
+fn cut(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer, admin) = (roles.side(TEAM)?, roles.side(VIEWER)?, roles.side(ADMIN)?);
     team.ok("sleeper")?;

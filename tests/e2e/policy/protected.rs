@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{Roles, TEAM, path, refused};
 
@@ -27,7 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// The widest limits there are.
 const WIDE: &str = "privileged = true\njoin_containers = true\nbinds = [\"/**\"]\nvolumes = [\"*\"]\nimages = [\"**\"]\ntags = [\"**\"]\n";
 
-fn on_host(suite: &Suite, name: &str) -> Verdict {
+fn on_host(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team) = (roles.direct()?, roles.side(TEAM)?);
     let wide = fs::read_to_string(&roles.policy)
@@ -108,7 +108,11 @@ fn on_host(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A bind that was a directory when the container was made, and is a link into the house when it is started.
-fn linked_later(direct: &Side<'_>, team: &Side<'_>, (shared, house): (&str, &str)) -> Verdict {
+fn linked_later(
+    direct: &Side<'_>,
+    team: &Side<'_>,
+    (shared, house): (&str, &str),
+) -> ScenarioResult {
     team.ok(&format!(
         "mkdir {shared}/site; echo mine > {shared}/site/policy.toml
          docker create --name $N-later -v {shared}/site:/x $IMAGE cat /x/policy.toml >/dev/null
@@ -188,7 +192,7 @@ const ALLOWED: &[&str] = &[
     "docker volume rm $N-data",
 ];
 
-fn in_container(suite: &Suite, name: &str) -> Verdict {
+fn in_container(suite: &Suite, name: &str) -> ScenarioResult {
     let direct = Side::direct(suite, name, &suite.engine.socket)?;
     let house = suite.scratch(&format!("{name}-house"))?;
     let policy = format!(
@@ -202,7 +206,7 @@ fn in_container(suite: &Suite, name: &str) -> Verdict {
     result
 }
 
-fn served(direct: &Side<'_>, house: &Path) -> Verdict {
+fn served(direct: &Side<'_>, house: &Path) -> ScenarioResult {
     let binary = env!("CARGO_BIN_EXE_dockgate");
     let socket = path(&direct.suite.engine.socket)?;
     // The binary is not static: the host's libraries come along.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{TEAM, remove, send_bytes};
 
@@ -35,7 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// How many bodies are generated.
 const BODIES: usize = 600;
 
-fn create(side: &Side<'_>, body: &[u8]) -> Verdict<(u16, Option<Reading>)> {
+fn create(side: &Side<'_>, body: &[u8]) -> ScenarioResult<(u16, Option<Reading>)> {
     let target = format!("/v1.45/containers/create?name={}-made", side.prefix);
     let mut request = format!(
         "POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -93,7 +93,7 @@ fn theirs(inspected: &Value) -> Reading {
 }
 
 /// `DOCKGATE_E2E_RECORD=FILE` writes a new record instead of comparing.
-fn record_holds(suite: &Suite, name: &str) -> Verdict {
+fn record_holds(suite: &Suite, name: &str) -> ScenarioResult {
     let direct = Side::direct(suite, name, &suite.engine.socket)?;
     let mut wrong = Vec::new();
     let mut lines = String::new();
@@ -121,13 +121,13 @@ fn record_holds(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// The client that the suite's first certificate names.
-fn identity(suite: &Suite) -> Verdict<Identity> {
+fn identity(suite: &Suite) -> ScenarioResult<Identity> {
     let file = suite.pki.client_folder(TEAM).join("cert.pem");
     let leaf = CertificateDer::from_pem_file(file).context("read a client's certificate")?;
     Identity::from_der(&leaf).context("read its names")
 }
 
-fn generated(suite: &Suite, name: &str) -> Verdict {
+fn generated(suite: &Suite, name: &str) -> ScenarioResult {
     let direct = Side::direct(suite, name, &suite.engine.socket)?;
     let policy = open_policy();
     let who = identity(suite)?;

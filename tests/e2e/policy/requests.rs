@@ -1,7 +1,7 @@
 //! Paths, versions, methods, tunnels and operations nobody knows (known-escapes, classes 1–10, 31–37).
 
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 use super::{ADMIN, FACTORY, NOBODY, PLAIN, PRIVILEGED, Roles, TEAM, VIEWER};
 use super::{json, refused, remove, send};
@@ -20,7 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn paths(suite: &Suite, name: &str) -> Verdict {
+fn paths(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team) = (roles.direct()?, roles.side(TEAM)?);
     let target = |path: &str| format!("{path}?name={}-made", team.prefix);
@@ -116,7 +116,7 @@ fn paths(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn unknown(suite: &Suite, name: &str) -> Verdict {
+fn unknown(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (direct, team, viewer, admin) = (
         roles.direct()?,
@@ -180,7 +180,7 @@ fn unknown(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// What runs inside these tunnels nobody can see, so they need a grant that says so.
-fn tunnels(suite: &Suite, name: &str) -> Verdict {
+fn tunnels(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, factory) = (roles.side(TEAM)?, roles.side(FACTORY)?);
     let open = |path: &str, uuid: &str| {
@@ -219,7 +219,7 @@ fn tunnels(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn strangers(suite: &Suite, name: &str) -> Verdict {
+fn strangers(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (stranger, viewer) = (roles.side(NOBODY)?, roles.side(VIEWER)?);
     let expected = "{\"message\":\"dockgate: denied: client -, role none: client: no [[client]] entry of the policy matches this certificate";
@@ -237,7 +237,7 @@ fn strangers(suite: &Suite, name: &str) -> Verdict {
     roles.finish()
 }
 
-fn read_only(suite: &Suite, name: &str) -> Verdict {
+fn read_only(suite: &Suite, name: &str) -> ScenarioResult {
     let roles = Roles::start(suite, name, &[])?;
     let (team, viewer) = (roles.side(TEAM)?, roles.side(VIEWER)?);
     team.ok("sleeper")?;

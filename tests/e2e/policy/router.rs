@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use docker_api::{Operation, classify};
 
-use crate::support::engine::Engine;
+use crate::support::engine::RealEngine;
 use crate::support::suite::{Case, Suite};
 use crate::support::traces::Collector;
 use crate::support::wire::{lossy, unix};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![Case::new(
@@ -229,11 +229,11 @@ fn requests() -> Vec<(String, String)> {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn agree(suite: &Suite, name: &str) -> Verdict {
+fn agree(suite: &Suite, name: &str) -> ScenarioResult {
     suite.tools.get("DOCKERD")?;
     let collector = Collector::start()?;
     let directory = suite.scratch(name)?.join("engine");
-    let engine = Engine::start_with(&suite.tools, &directory, collector.environment())?;
+    let engine = RealEngine::start_with(&suite.tools, &directory, collector.environment())?;
     let mut asked = Vec::new();
     for (method, path) in requests() {
         // What has two readings is refused before any of this.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{ADMIN, REPORTER, Roles, TEAM, VIEWER, json, live, path};
 
@@ -66,7 +66,7 @@ struct Owners<'a> {
 
 impl<'a> Owners<'a> {
     /// `role` is what the role says beside its scope.
-    fn start(suite: &'a Suite, name: &'a str, role: &str) -> Verdict<Self> {
+    fn start(suite: &'a Suite, name: &'a str, role: &str) -> ScenarioResult<Self> {
         Self::start_at(suite, name, role, &suite.engine.socket)
     }
 
@@ -76,7 +76,7 @@ impl<'a> Owners<'a> {
         name: &'a str,
         role: &str,
         socket: &std::path::Path,
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         let key = suite.scratch(&format!("{name}-key"))?.join("owner.key");
         let control = key.with_file_name("control.sock");
         let (key_text, control_text) = (path(&key)?, path(&control)?);
@@ -105,7 +105,7 @@ impl<'a> Owners<'a> {
     }
 
     /// What `dockgate` prints with these words, such as `ps --owners`.
-    fn shown(&self, words: &[&str]) -> Verdict<String> {
+    fn shown(&self, words: &[&str]) -> ScenarioResult<String> {
         // A budget is known while its owner is connected.
         let mut wires = Vec::new();
         for side in [&self.alice, &self.bob] {
@@ -128,7 +128,7 @@ impl<'a> Owners<'a> {
         Ok(text)
     }
 
-    fn finish(self) -> Verdict {
+    fn finish(self) -> ScenarioResult {
         let script = "docker rm -fv $(docker ps -aq --filter name=$N) 2>/dev/null; docker volume rm $(docker volume ls -q --filter name=$N) 2>/dev/null; docker network rm $(docker network ls -q --filter name=$N) 2>/dev/null; true";
         self.direct.ok(script)?;
         self.roles.finish()
@@ -136,7 +136,12 @@ impl<'a> Owners<'a> {
 }
 
 /// Sends a request; status and the whole body.
-fn answered(side: &Side<'_>, method: &str, target: &str, body: &str) -> Verdict<(u16, String)> {
+fn answered(
+    side: &Side<'_>,
+    method: &str,
+    target: &str,
+    body: &str,
+) -> ScenarioResult<(u16, String)> {
     let mut wire = side.wire()?;
     wire.send(json(method, target, body).as_bytes())?;
     let (head, body) = wire.answer()?;
@@ -144,7 +149,13 @@ fn answered(side: &Side<'_>, method: &str, target: &str, body: &str) -> Verdict<
 }
 
 /// Sends a request and expects this status.
-fn expect(side: &Side<'_>, method: &str, target: &str, body: &str, status: u16) -> Verdict<String> {
+fn expect(
+    side: &Side<'_>,
+    method: &str,
+    target: &str,
+    body: &str,
+    status: u16,
+) -> ScenarioResult<String> {
     let answer = answered(side, method, target, body)?;
     ensure!(
         answer.0 == status,

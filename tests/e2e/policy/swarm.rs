@@ -3,10 +3,10 @@
 use std::fs;
 
 use crate::support::client::Side;
-use crate::support::engine::Engine;
+use crate::support::engine::RealEngine;
 use crate::support::gate::Gate;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 use super::{TEAM, json, path, refused, send};
 
@@ -67,18 +67,23 @@ fn spec(name: &str, container: &str, task: &str) -> String {
     )
 }
 
-fn services(suite: &Suite, name: &str) -> Verdict {
+fn services(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     suite.tools.get("DOCKERD")?;
     let directory = suite.scratch(name)?;
-    let engine = Engine::start(&suite.tools, &directory.join("engine"))?;
+    let engine = RealEngine::start(&suite.tools, &directory.join("engine"))?;
     let verdict = in_swarm(suite, name, &directory, &engine);
     engine.stop();
     verdict
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn in_swarm(suite: &Suite, name: &str, directory: &std::path::Path, engine: &Engine) -> Verdict {
+fn in_swarm(
+    suite: &Suite,
+    name: &str,
+    directory: &std::path::Path,
+    engine: &RealEngine,
+) -> ScenarioResult {
     let policy = directory.join("policy.toml");
     fs::write(&policy, POLICY).context("write the policy")?;
     let gate = Gate::start(&suite.pki, &engine.socket, &["--policy", &*path(&policy)?])?;
@@ -105,7 +110,7 @@ fn in_swarm(suite: &Suite, name: &str, directory: &std::path::Path, engine: &Eng
         answer.0,
         answer.1
     );
-    let version = |side: &Side<'_>| -> Verdict<u64> {
+    let version = |side: &Side<'_>| -> ScenarioResult<u64> {
         let (_, inspected) = send(side, &json("GET", "/v1.45/services/plain", ""))?;
         let inspected: serde_json::Value =
             serde_json::from_str(&inspected).context("read the service")?;

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::engine::IMAGE;
-use super::process::{Output, Process};
+use super::process::{Process, ProcessOutput};
 use super::suite::Suite;
-use super::wire::{self, Wire};
-use super::{Context, Verdict};
+use super::wire::{self, RawWire};
+use super::{OrSay, ScenarioResult};
 
 /// How long a client may take when the scenario does not say otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,28 +35,38 @@ pub(crate) struct Side<'a> {
     pub(crate) prefix: String,
     /// A directory of this scenario's own on this side.
     pub(crate) directory: PathBuf,
-    target: Target,
+    target: ClientTarget,
     certificates: PathBuf,
 }
 
 #[derive(Clone)]
-enum Target {
+enum ClientTarget {
     Socket(PathBuf),
     Gate(SocketAddr),
 }
 
 impl<'a> Side<'a> {
     /// Clients on a unix socket.
-    pub(crate) fn direct(suite: &'a Suite, scenario: &str, socket: &Path) -> Verdict<Self> {
-        Self::new(suite, scenario, "direct", Target::Socket(socket.into()))
+    pub(crate) fn direct(suite: &'a Suite, scenario: &str, socket: &Path) -> ScenarioResult<Self> {
+        Self::new(
+            suite,
+            scenario,
+            "direct",
+            ClientTarget::Socket(socket.into()),
+        )
     }
 
     /// Clients through a gate.
-    pub(crate) fn gate(suite: &'a Suite, scenario: &str, addr: SocketAddr) -> Verdict<Self> {
-        Self::new(suite, scenario, "gate", Target::Gate(addr))
+    pub(crate) fn gate(suite: &'a Suite, scenario: &str, addr: SocketAddr) -> ScenarioResult<Self> {
+        Self::new(suite, scenario, "gate", ClientTarget::Gate(addr))
     }
 
-    fn new(suite: &'a Suite, scenario: &str, name: &'static str, target: Target) -> Verdict<Self> {
+    fn new(
+        suite: &'a Suite,
+        scenario: &str,
+        name: &'static str,
+        target: ClientTarget,
+    ) -> ScenarioResult<Self> {
         let directory = suite.scratch(&format!("{scenario}-{name}"))?;
         let plugins = serde_json::json!({ "cliPluginsExtraDirs": suite.tools.plugins }).to_string();
         std::fs::write(directory.join("config.json"), plugins)
@@ -80,27 +90,29 @@ impl<'a> Side<'a> {
 
     /// Whether this is the side through the gate.
     pub(crate) fn is_gate(&self) -> bool {
-        matches!(self.target, Target::Gate(_))
+        matches!(self.target, ClientTarget::Gate(_))
     }
 
     /// The value of `DOCKER_HOST`.
     pub(crate) fn host(&self) -> String {
         match &self.target {
-            Target::Socket(path) => format!("unix://{}", path.display()),
-            Target::Gate(addr) => format!("tcp://localhost:{}", addr.port()),
+            ClientTarget::Socket(path) => format!("unix://{}", path.display()),
+            ClientTarget::Gate(addr) => format!("tcp://localhost:{}", addr.port()),
         }
     }
 
     /// A raw connection.
-    pub(crate) fn wire(&self) -> Verdict<Wire> {
+    pub(crate) fn wire(&self) -> ScenarioResult<RawWire> {
         match &self.target {
-            Target::Socket(path) => wire::unix(path, Duration::from_secs(20)),
-            Target::Gate(addr) => wire::tls(*addr, &self.certificates, Duration::from_secs(20)),
+            ClientTarget::Socket(path) => wire::unix(path, Duration::from_secs(20)),
+            ClientTarget::Gate(addr) => {
+                wire::tls(*addr, &self.certificates, Duration::from_secs(20))
+            }
         }
     }
 
     /// Starts a bash script in which `docker`, `run`, `api` and the like reach the engine by this side.
-    pub(crate) fn start(&self, script: &str) -> Verdict<Process> {
+    pub(crate) fn start(&self, script: &str) -> ScenarioResult<Process> {
         let mut command = Command::new("bash");
         command.arg("-c").arg(format!("{PRELUDE}{script}"));
         self.environment(&mut command)?;
@@ -108,17 +120,21 @@ impl<'a> Side<'a> {
     }
 
     /// Runs a script to its end.
-    pub(crate) fn shell(&self, script: &str) -> Verdict<Output> {
+    pub(crate) fn shell(&self, script: &str) -> ScenarioResult<ProcessOutput> {
         self.shell_within(script, PATIENCE)
     }
 
     /// Runs a script to its end, within a deadline of its own.
-    pub(crate) fn shell_within(&self, script: &str, within: Duration) -> Verdict<Output> {
+    pub(crate) fn shell_within(
+        &self,
+        script: &str,
+        within: Duration,
+    ) -> ScenarioResult<ProcessOutput> {
         self.start(script)?.finish(within)
     }
 
     /// Runs a script that must exit with 0; its standard output without the last newline.
-    pub(crate) fn ok(&self, script: &str) -> Verdict<String> {
+    pub(crate) fn ok(&self, script: &str) -> ScenarioResult<String> {
         let output = self.shell(script)?;
         if output.code == 0 {
             return Ok(output.text().trim_end().to_owned());
@@ -172,7 +188,7 @@ impl<'a> Side<'a> {
     }
 
     #[expect(clippy::too_many_lines, reason = "scenario")]
-    fn environment(&self, command: &mut Command) -> Verdict {
+    fn environment(&self, command: &mut Command) -> ScenarioResult {
         let tools = &self.suite.tools;
         let docker = tools.get("DOCKER")?;
         let path = docker
@@ -213,12 +229,12 @@ impl<'a> Side<'a> {
             }
         }
         match &self.target {
-            Target::Socket(path) => {
+            ClientTarget::Socket(path) => {
                 command
                     .env("CURL_TO", format!("--unix-socket {}", path.display()))
                     .env("CURL_BASE", "http://localhost");
             }
-            Target::Gate(addr) => {
+            ClientTarget::Gate(addr) => {
                 let folder = self.certificates.display();
                 command
                     .env("DOCKER_TLS_VERIFY", "1")

@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::process::{Process, tail};
 use super::tools::Tools;
-use super::wire::{Wire, lossy, unix};
-use super::{Context, Verdict, ensure};
+use super::wire::{RawWire, lossy, unix};
+use super::{OrSay, ScenarioResult, ensure};
 
 /// The image that scenarios run: a static busybox with links for all its applets.
 pub(crate) const IMAGE: &str = "dockgate-e2e-busybox";
@@ -25,7 +25,7 @@ const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
 
 /// A Docker Engine that the scenarios may use.
-pub(crate) struct Engine {
+pub(crate) struct RealEngine {
     /// The path of its unix socket.
     pub(crate) socket: PathBuf,
     /// Its version, such as `26.1.5`.
@@ -35,9 +35,9 @@ pub(crate) struct Engine {
     environment: Vec<(&'static str, String)>,
 }
 
-impl Engine {
+impl RealEngine {
     /// Starts an engine in `directory` (which must not hold anything else) and waits until it answers.
-    pub(crate) fn start(tools: &Tools, directory: &Path) -> Verdict<Self> {
+    pub(crate) fn start(tools: &Tools, directory: &Path) -> ScenarioResult<Self> {
         Self::start_with(tools, directory, Vec::new())
     }
 
@@ -46,12 +46,15 @@ impl Engine {
         tools: &Tools,
         directory: &Path,
         environment: Vec<(&'static str, String)>,
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         Self::start_set(tools, directory, environment, "")
     }
 
     /// The same, of an engine that keeps its images in containerd.
-    pub(crate) fn start_with_containerd_images(tools: &Tools, directory: &Path) -> Verdict<Self> {
+    pub(crate) fn start_with_containerd_images(
+        tools: &Tools,
+        directory: &Path,
+    ) -> ScenarioResult<Self> {
         let environment = vec![("DOCKGATE_E2E_STORAGE", "overlayfs".to_owned())];
         let setting = r#","features":{"containerd-snapshotter":true}"#;
         Self::start_set(tools, directory, environment, setting)
@@ -62,7 +65,7 @@ impl Engine {
         directory: &Path,
         environment: Vec<(&'static str, String)>,
         setting: &str,
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "starting a Docker Engine needs root"
@@ -93,7 +96,7 @@ impl Engine {
     }
 
     /// An engine that somebody else runs; only containers with the suite's own names are touched.
-    pub(crate) fn existing(socket: PathBuf) -> Verdict<Self> {
+    pub(crate) fn existing(socket: PathBuf) -> ScenarioResult<Self> {
         let mut engine = Self {
             socket,
             version: String::new(),
@@ -121,7 +124,7 @@ impl Engine {
         major.parse().unwrap_or(0)
     }
 
-    fn ask_version(&self) -> Verdict<String> {
+    fn ask_version(&self) -> ScenarioResult<String> {
         let mut wire = unix(&self.socket, Duration::from_secs(5))?;
         wire.send(b"GET /version HTTP/1.1\r\nHost: e2e\r\nConnection: close\r\n\r\n")?;
         let answer = lossy(&wire.read_to_end()?);
@@ -136,7 +139,7 @@ impl Engine {
 
     /// Whether `/_ping` is answered with 200 now.
     pub(crate) fn ping(&self) -> bool {
-        let answer = unix(&self.socket, Duration::from_secs(5)).and_then(|mut wire: Wire| {
+        let answer = unix(&self.socket, Duration::from_secs(5)).and_then(|mut wire: RawWire| {
             wire.send(b"GET /_ping HTTP/1.1\r\nHost: e2e\r\nConnection: close\r\n\r\n")?;
             wire.read_to_end()
         });
@@ -144,7 +147,7 @@ impl Engine {
     }
 
     /// Stops the engine with SIGTERM, as an upgrade does, and waits until its process has gone; its data stay.
-    pub(crate) fn halt(&self) -> Verdict {
+    pub(crate) fn halt(&self) -> ScenarioResult {
         let mut slot = self
             .guard
             .lock()
@@ -157,7 +160,7 @@ impl Engine {
     }
 
     /// Sends a signal to dockerd itself, past its guard.
-    pub(crate) fn signal(&self, signal: Signal) -> Verdict {
+    pub(crate) fn signal(&self, signal: Signal) -> ScenarioResult {
         let directory = self.directory.as_ref();
         let directory = directory.ok_or("an engine that is not the suite's own gets no signals")?;
         let pid = fs::read_to_string(directory.join("docker.pid")).context("read docker.pid")?;
@@ -165,8 +168,8 @@ impl Engine {
         kill_process(pid.ok_or("docker.pid must hold a number")?, signal).context("signal dockerd")
     }
 
-    /// Starts it again on the same data after [`Engine::halt`]; the socket is a new inode.
-    pub(crate) fn resume(&self, tools: &Tools) -> Verdict {
+    /// Starts it again on the same data after [`RealEngine::halt`]; the socket is a new inode.
+    pub(crate) fn resume(&self, tools: &Tools) -> ScenarioResult {
         let guard = self.spawn(tools.get("DOCKERD")?)?;
         self.wait_until_ready(&guard)?;
         *self
@@ -187,7 +190,7 @@ impl Engine {
     }
 
     /// Makes the image [`IMAGE`] out of a static busybox.
-    pub(crate) fn import_image(&self, tools: &Tools, scratch: &Path) -> Verdict {
+    pub(crate) fn import_image(&self, tools: &Tools, scratch: &Path) -> ScenarioResult {
         let root = scratch.join("image");
         let script = format!(
             "set -e; mkdir -p {root}/bin {root}/etc {root}/tmp {root}/proc {root}/dev {root}/sys; cp {busybox} {root}/bin/busybox
@@ -210,7 +213,7 @@ impl Engine {
         Ok(())
     }
 
-    fn spawn(&self, dockerd: &Path) -> Verdict<Process> {
+    fn spawn(&self, dockerd: &Path) -> ScenarioResult<Process> {
         let directory = self
             .directory
             .as_ref()
@@ -224,7 +227,7 @@ impl Engine {
         Process::start_guard(command, "the engine")
     }
 
-    fn wait_until_ready(&self, guard: &Process) -> Verdict {
+    fn wait_until_ready(&self, guard: &Process) -> ScenarioResult {
         // dockerd says so in its log, once, when the API is served.
         let ready = guard
             .stderr
@@ -239,7 +242,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for RealEngine {
     fn drop(&mut self) {
         self.stop();
     }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::pki::Pki;
-use super::process::{Output, Process, tail};
-use super::{Context, Verdict, ensure};
+use super::pki::SuitePki;
+use super::process::{Process, ProcessOutput, tail};
+use super::{OrSay, ScenarioResult, ensure};
 
 /// How long the gate may take to say that it listens.
 const START: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(20);
 const CERTS: Duration = Duration::from_secs(60);
 
 /// Runs `dockgate certs` on the files in `directory`.
-pub(crate) fn certs(directory: &Path, arguments: &[&str]) -> Verdict {
+pub(crate) fn certs(directory: &Path, arguments: &[&str]) -> ScenarioResult {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dockgate"));
     command
         .arg("certs")
@@ -58,7 +58,7 @@ pub(crate) fn dockgate() -> Command {
 
 impl Gate {
     /// Starts `dockgate serve` in front of `socket` with `extra` arguments and waits for its "Listening" line.
-    pub(crate) fn start(pki: &Pki, socket: &Path, extra: &[&str]) -> Verdict<Self> {
+    pub(crate) fn start(pki: &SuitePki, socket: &Path, extra: &[&str]) -> ScenarioResult<Self> {
         Self::start_with(&pki.ca, &pki.server_cert, &pki.server_key, socket, extra)
     }
 
@@ -69,7 +69,7 @@ impl Gate {
         key: &Path,
         socket: &Path,
         extra: &[&str],
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         let files = [("--tlscacert", ca), ("--tlscert", cert), ("--tlskey", key)];
         Self::start_by(&files, socket, extra)
     }
@@ -79,7 +79,7 @@ impl Gate {
         files: &[(&str, &Path)],
         socket: &Path,
         extra: &[&str],
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         Self::start_under(dockgate(), files, socket, extra)
     }
 
@@ -89,7 +89,7 @@ impl Gate {
         files: &[(&str, &Path)],
         socket: &Path,
         extra: &[&str],
-    ) -> Verdict<Self> {
+    ) -> ScenarioResult<Self> {
         command.args(["serve", "-H", "tcp://127.0.0.1:0", "--metrics", "off"]);
         if !extra.contains(&"--control-socket") {
             command.args(["--control-socket", "off"]);
@@ -120,7 +120,7 @@ impl Gate {
     }
 
     /// Its resident memory now, and the most it has had since [`Gate::reset_peak`], in KiB.
-    pub(crate) fn memory(&self) -> Verdict<(u64, u64)> {
+    pub(crate) fn memory(&self) -> ScenarioResult<(u64, u64)> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .context("read the gate's status")?;
         let field = |name: &str| {
@@ -132,7 +132,7 @@ impl Gate {
     }
 
     /// Makes the present resident memory the peak (proc(5), clear_refs).
-    pub(crate) fn reset_peak(&self) -> Verdict {
+    pub(crate) fn reset_peak(&self) -> ScenarioResult {
         fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")
             .context("reset the gate's memory peak")
     }
@@ -148,7 +148,7 @@ impl Gate {
     }
 
     /// Waits for its end.
-    pub(crate) fn finish(&self, within: Duration) -> Verdict<Output> {
+    pub(crate) fn finish(&self, within: Duration) -> ScenarioResult<ProcessOutput> {
         self.lock().finish(within)
     }
 
@@ -162,7 +162,7 @@ impl Gate {
         &self,
         within: Duration,
         found: impl Fn(&str) -> bool,
-    ) -> Verdict<String> {
+    ) -> ScenarioResult<String> {
         let capture = self.lock().stderr.clone();
         let line = capture.wait_for(within, |text| {
             text.lines().find(|line| found(line)).map(String::from)
@@ -176,7 +176,7 @@ impl Gate {
     }
 
     /// Fails when it has ended, saying how.
-    pub(crate) fn check_alive(&self) -> Verdict {
+    pub(crate) fn check_alive(&self) -> ScenarioResult {
         if self.running() {
             return Ok(());
         }
@@ -189,7 +189,7 @@ impl Gate {
     }
 
     /// Fails when the log holds a panic or a line of level error.
-    pub(crate) fn check_log(&self) -> Verdict {
+    pub(crate) fn check_log(&self) -> ScenarioResult {
         let log = self.log();
         let is_bad = |line: &&str| {
             line.contains("panicked") || line.to_lowercase().contains(r#""level":"error""#)

@@ -10,13 +10,13 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{Context, Verdict};
+use super::{OrSay, ScenarioResult};
 
 /// A client folder as `DOCKER_CERT_PATH` wants it: `ca.pem`, `cert.pem`, `key.pem`.
 pub(crate) type ClientFolder = PathBuf;
 
 /// The files of the suite's certificates.
-pub(crate) struct Pki {
+pub(crate) struct SuitePki {
     /// Where everything lies; client NAME is the folder of that name.
     pub(crate) directory: PathBuf,
     /// The CA that the gate trusts and that signed the gate's own certificate.
@@ -30,11 +30,11 @@ pub(crate) struct Pki {
 /// The kinds of client key that must be accepted: folder name and generator.
 pub(crate) const CLIENT_KEYS: &[&str] = &["ecdsa", "p384", "rsa2048", "rsa4096", "ed25519"];
 
-type Authority = Issuer<'static, KeyPair>;
+type CaIssuer = Issuer<'static, KeyPair>;
 
-impl Pki {
+impl SuitePki {
     /// Makes everything in `directory`.
-    pub(crate) fn create(directory: &Path) -> Verdict<Self> {
+    pub(crate) fn create(directory: &Path) -> ScenarioResult<Self> {
         fs::create_dir_all(directory).context("make the certificates' directory")?;
         let (ca, ca_pem) = authority("dockgate e2e CA", None)?;
         let (other, _) = authority("another CA", None)?;
@@ -96,11 +96,11 @@ impl Pki {
         &self,
         name: &str,
         kind: &str,
-        issuer: &Authority,
+        issuer: &CaIssuer,
         ca_pem: &str,
         chain: &str,
         change: impl FnOnce(&mut CertificateParams),
-    ) -> Verdict {
+    ) -> ScenarioResult {
         let folder = self.client_folder(name);
         fs::create_dir_all(&folder).context("make a client's directory")?;
         let mut params = leaf(&format!("e2e {name}"), &[])?;
@@ -117,7 +117,7 @@ impl Pki {
 }
 
 /// A key of the named kind.
-pub(crate) fn key(kind: &str) -> Verdict<KeyPair> {
+pub(crate) fn key(kind: &str) -> ScenarioResult<KeyPair> {
     match kind {
         "p384" => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
         "ed25519" => KeyPair::generate_for(&PKCS_ED25519),
@@ -148,7 +148,7 @@ pub(crate) fn key_pem(key: &KeyPair) -> String {
     }
 }
 
-fn leaf(name: &str, alternative: &[String]) -> Verdict<CertificateParams> {
+fn leaf(name: &str, alternative: &[String]) -> ScenarioResult<CertificateParams> {
     let mut params = CertificateParams::new(alternative).context("take the alternative names")?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = OffsetDateTime::now_utc() - Duration::days(1);
@@ -158,7 +158,7 @@ fn leaf(name: &str, alternative: &[String]) -> Verdict<CertificateParams> {
     Ok(params)
 }
 
-fn authority(name: &str, issuer: Option<&Authority>) -> Verdict<(Authority, String)> {
+fn authority(name: &str, issuer: Option<&CaIssuer>) -> ScenarioResult<(CaIssuer, String)> {
     let mut params = leaf(name, &[])?;
     params.not_before -= Duration::days(1);
     params.not_after += Duration::days(1);
@@ -173,6 +173,6 @@ fn authority(name: &str, issuer: Option<&Authority>) -> Verdict<(Authority, Stri
     Ok((Issuer::new(params, key), pem))
 }
 
-fn write(path: &Path, text: &str) -> Verdict {
+fn write(path: &Path, text: &str) -> ScenarioResult {
     fs::write(path, text).context(&format!("write {}", path.display()))
 }

@@ -11,20 +11,20 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::{Context, Verdict};
+use super::{OrSay, ScenarioResult};
 
 /// What a plugin answers to a question of that method.
-pub(crate) type Word = fn(&str, &Value) -> String;
+pub(crate) type PluginAnswer = fn(&str, &Value) -> String;
 
 /// A listening plugin; it ends with its socket's file.
-pub(crate) struct Plugin {
+pub(crate) struct ListeningPlugin {
     socket: PathBuf,
     asked: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
-impl Plugin {
+impl ListeningPlugin {
     /// Listens on `socket`, and answers by `word`.
-    pub(crate) fn start(socket: &Path, word: Word) -> Verdict<Self> {
+    pub(crate) fn start(socket: &Path, word: PluginAnswer) -> ScenarioResult<Self> {
         let _ = fs::remove_file(socket);
         let listener = UnixListener::bind(socket).context("listen as a plugin")?;
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -58,13 +58,17 @@ impl Plugin {
     }
 }
 
-impl Drop for Plugin {
+impl Drop for ListeningPlugin {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.socket);
     }
 }
 
-fn answer(stream: &UnixStream, word: Word, notes: &Mutex<Vec<(String, Value)>>) -> Option<()> {
+fn answer(
+    stream: &UnixStream,
+    word: PluginAnswer,
+    notes: &Mutex<Vec<(String, Value)>>,
+) -> Option<()> {
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .ok()?;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::{Context, Verdict};
+use super::{OrSay, ScenarioResult};
 
 /// Output beyond this is read and dropped, so that a runaway child cannot fill the memory.
 const CAPTURE_BYTES: usize = 16 << 20;
@@ -29,7 +29,7 @@ static LIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 static REAPER: Mutex<Option<ChildStdin>> = Mutex::new(None);
 
 /// Starts the reaper, which outlives the suite by a moment.
-pub(crate) fn start_reaper() -> Verdict {
+pub(crate) fn start_reaper() -> ScenarioResult {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients/reaper.sh");
     let mut child = Command::new("sh")
         .arg(script)
@@ -62,7 +62,7 @@ pub(crate) fn kill_all() {
 }
 
 /// What a finished child left.
-pub(crate) struct Output {
+pub(crate) struct ProcessOutput {
     /// The exit code, or 128 and the signal's number, as a shell counts.
     pub(crate) code: i32,
     /// Standard output.
@@ -73,7 +73,7 @@ pub(crate) struct Output {
     pub(crate) elapsed: Duration,
 }
 
-impl Output {
+impl ProcessOutput {
     /// Standard output as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
@@ -88,9 +88,9 @@ struct Captured {
 
 /// One output stream of a child, filled by a thread of its own.
 #[derive(Clone, Default)]
-pub(crate) struct Capture(Arc<(Mutex<Captured>, Condvar)>);
+pub(crate) struct OutputCapture(Arc<(Mutex<Captured>, Condvar)>);
 
-impl Capture {
+impl OutputCapture {
     fn fill(&self, mut source: impl Read + Send + 'static) {
         let capture = self.clone();
         thread::spawn(move || {
@@ -173,9 +173,9 @@ pub(crate) struct Process {
     /// Its process id, which is its process group's too.
     pub(crate) pid: Pid,
     /// Standard output so far.
-    pub(crate) stdout: Capture,
+    pub(crate) stdout: OutputCapture,
     /// Standard error so far.
-    pub(crate) stderr: Capture,
+    pub(crate) stderr: OutputCapture,
     what: String,
     stdin: Option<ChildStdin>,
     ended: Receiver<ExitStatus>,
@@ -185,7 +185,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` with all three standard streams piped; `what` names it in messages.
-    pub(crate) fn start(command: Command, what: &str) -> Verdict<Self> {
+    pub(crate) fn start(command: Command, what: &str) -> ScenarioResult<Self> {
         let process = Self::start_guard(command, what)?;
         LIVE.lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -195,7 +195,7 @@ impl Process {
     }
 
     /// The same for a child that [`kill_all`] must spare, because it cleans up when its standard input ends.
-    pub(crate) fn start_guard(mut command: Command, what: &str) -> Verdict<Self> {
+    pub(crate) fn start_guard(mut command: Command, what: &str) -> ScenarioResult<Self> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -203,7 +203,7 @@ impl Process {
             .process_group(0);
         let mut child = command.spawn().context(&format!("start {what}"))?;
         let pid = Pid::from_child(&child);
-        let (stdout, stderr) = (Capture::default(), Capture::default());
+        let (stdout, stderr) = (OutputCapture::default(), OutputCapture::default());
         let stdin = child.stdin.take();
         if let Some(pipe) = child.stdout.take() {
             stdout.fill(pipe);
@@ -268,7 +268,7 @@ impl Process {
     }
 
     /// Waits for the end; at the deadline the child is killed and what it printed becomes the error.
-    pub(crate) fn finish(&mut self, within: Duration) -> Verdict<Output> {
+    pub(crate) fn finish(&mut self, within: Duration) -> ScenarioResult<ProcessOutput> {
         self.stdin = None;
         if self.status.is_none() {
             match self.ended.recv_timeout(within) {
@@ -293,7 +293,7 @@ impl Process {
         let code = status
             .code()
             .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Ok(Output {
+        Ok(ProcessOutput {
             code,
             stdout: self.stdout.bytes(),
             stderr: self.stderr.text(),

@@ -1,6 +1,6 @@
 //! Texts that must be the same, and the one way in which the engine alone can make them differ.
 
-use super::Verdict;
+use super::ScenarioResult;
 
 /// How a verdict begins when lines of output are missing and nothing else is wrong. The engine loses what a short process wrote now and
 /// then: of 2,067 `echo | docker run -i … cat` on its own socket, beside a busy suite, 2 printed nothing and ended with 0, and
@@ -10,7 +10,7 @@ pub(crate) const OUTPUT_LOST: &str = "output is missing";
 
 /// What two runs printed, which must be the same. When lines are missing from one and nothing else is different, the verdict
 /// begins with [`OUTPUT_LOST`].
-pub(crate) fn same_text(one: &str, other: &str, what: &str, names: [&str; 2]) -> Verdict {
+pub(crate) fn same_text(one: &str, other: &str, what: &str, names: [&str; 2]) -> ScenarioResult {
     compared(
         one,
         other,
@@ -22,7 +22,7 @@ pub(crate) fn same_text(one: &str, other: &str, what: &str, names: [&str; 2]) ->
 
 /// What a run printed, which must be what is expected. The verdict begins with [`OUTPUT_LOST`] when some of it is missing and
 /// nothing else is different.
-pub(crate) fn expected_text(expected: &str, got: &str, what: &str) -> Verdict {
+pub(crate) fn expected_text(expected: &str, got: &str, what: &str) -> ScenarioResult {
     let lost = within(got, expected);
     compared(expected, got, lost, what, ["expected", "got"])
 }
@@ -33,7 +33,7 @@ fn within(part: &str, whole: &str) -> bool {
     part.lines().all(|line| whole.any(|other| other == line))
 }
 
-fn compared(one: &str, other: &str, lost: bool, what: &str, names: [&str; 2]) -> Verdict {
+fn compared(one: &str, other: &str, lost: bool, what: &str, names: [&str; 2]) -> ScenarioResult {
     if one == other {
         return Ok(());
     }

@@ -12,13 +12,13 @@ use std::time::Duration;
 use libtest_mimic::{Completion, Failed, Trial};
 
 use super::client::Side;
-use super::engine::Engine;
+use super::engine::RealEngine;
 use super::gate::Gate;
-use super::pki::Pki;
+use super::pki::SuitePki;
 use super::process::start_reaper;
 use super::same::{OUTPUT_LOST, expected_text, same_text};
-use super::tools::{Source, Tools};
-use super::{Context, Verdict, ensure};
+use super::tools::{EngineSource, Tools};
+use super::{OrSay, ScenarioResult, ensure};
 
 /// No scenario may take longer, whatever its own deadlines say; large transfers add their own share.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -47,9 +47,9 @@ pub(crate) struct Suite {
     /// Where the programs are.
     pub(crate) tools: Tools,
     /// The certificates.
-    pub(crate) pki: Pki,
+    pub(crate) pki: SuitePki,
     /// The engine.
-    pub(crate) engine: Engine,
+    pub(crate) engine: RealEngine,
     /// Begins the name of everything the suite makes in the engine.
     pub(crate) prefix: String,
     /// How large the large transfers are, in MiB.
@@ -63,7 +63,7 @@ pub(crate) struct Suite {
 
 impl Suite {
     /// Starts everything; a failed start leaves no files.
-    pub(crate) fn start(source: &Source, direct_only: bool) -> Verdict<Arc<Self>> {
+    pub(crate) fn start(source: &EngineSource, direct_only: bool) -> ScenarioResult<Arc<Self>> {
         let prefix = format!("dockgate-e2e-{}", std::process::id());
         let directory = env::temp_dir().join(&prefix);
         Self::start_in(source, direct_only, prefix, directory.clone()).inspect_err(|_| {
@@ -73,11 +73,11 @@ impl Suite {
     }
 
     fn start_in(
-        source: &Source,
+        source: &EngineSource,
         direct_only: bool,
         prefix: String,
         directory: PathBuf,
-    ) -> Verdict<Arc<Self>> {
+    ) -> ScenarioResult<Arc<Self>> {
         start_reaper()?;
         let tools = Tools::find(source);
         for tool in ["DOCKER", "BUSYBOX"] {
@@ -85,11 +85,11 @@ impl Suite {
         }
         fs::create_dir_all(directory.join("scratch")).context("make a temporary directory")?;
         let engine = match source {
-            Source::Running(socket) => Engine::existing(socket.clone())?,
-            _ => Engine::start(&tools, &directory.join("engine"))?,
+            EngineSource::Running(socket) => RealEngine::existing(socket.clone())?,
+            _ => RealEngine::start(&tools, &directory.join("engine"))?,
         };
         engine.import_image(&tools, &directory)?;
-        let pki = Pki::create(&directory.join("certs"))?;
+        let pki = SuitePki::create(&directory.join("certs"))?;
         let (gate, hasty) = if direct_only {
             (None, None)
         } else {
@@ -127,12 +127,12 @@ impl Suite {
     }
 
     /// The gate with default deadlines.
-    pub(crate) fn gate(&self) -> Verdict<&Gate> {
+    pub(crate) fn gate(&self) -> ScenarioResult<&Gate> {
         self.gate.as_ref().ok_or_else(|| NEEDS_GATE.into())
     }
 
     /// The gate with deadlines of a second.
-    pub(crate) fn hasty(&self) -> Verdict<&Gate> {
+    pub(crate) fn hasty(&self) -> ScenarioResult<&Gate> {
         self.hasty.as_ref().ok_or_else(|| NEEDS_GATE.into())
     }
 
@@ -149,7 +149,7 @@ impl Suite {
     }
 
     /// A new directory of that name.
-    pub(crate) fn scratch(&self, name: &str) -> Verdict<PathBuf> {
+    pub(crate) fn scratch(&self, name: &str) -> ScenarioResult<PathBuf> {
         ensure!(
             !self.stopping.load(Ordering::SeqCst),
             "the suite is being stopped"
@@ -160,7 +160,13 @@ impl Suite {
     }
 
     /// Compares a script, and checks what it exits with and prints on standard output.
-    pub(crate) fn script(&self, name: &str, script: &str, code: i32, stdout: &str) -> Verdict {
+    pub(crate) fn script(
+        &self,
+        name: &str,
+        script: &str,
+        code: i32,
+        stdout: &str,
+    ) -> ScenarioResult {
         self.compare(name, |side| expect(side, script, code, stdout))
     }
 
@@ -171,7 +177,7 @@ impl Suite {
         script: &str,
         code: i32,
         stdout: &str,
-    ) -> Verdict {
+    ) -> ScenarioResult {
         self.compare_hasty(name, |side| expect(side, script, code, stdout))
     }
 
@@ -179,8 +185,8 @@ impl Suite {
     pub(crate) fn compare(
         &self,
         name: &str,
-        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
-    ) -> Verdict {
+        scenario: impl Fn(&Side<'_>) -> ScenarioResult<String> + Sync,
+    ) -> ScenarioResult {
         self.compare_through(name, self.gate.as_ref().map(|gate| gate.addr), scenario)
     }
 
@@ -188,8 +194,8 @@ impl Suite {
     pub(crate) fn compare_hasty(
         &self,
         name: &str,
-        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
-    ) -> Verdict {
+        scenario: impl Fn(&Side<'_>) -> ScenarioResult<String> + Sync,
+    ) -> ScenarioResult {
         self.compare_through(name, self.hasty.as_ref().map(|gate| gate.addr), scenario)
     }
 
@@ -197,8 +203,8 @@ impl Suite {
         &self,
         name: &str,
         gate: Option<SocketAddr>,
-        scenario: impl Fn(&Side<'_>) -> Verdict<String> + Sync,
-    ) -> Verdict {
+        scenario: impl Fn(&Side<'_>) -> ScenarioResult<String> + Sync,
+    ) -> ScenarioResult {
         let direct = Side::direct(self, name, &self.engine.socket)?;
         let Some(addr) = gate else {
             let outcome = scenario(&direct);
@@ -238,7 +244,7 @@ impl Suite {
     }
 
     /// Stops gates and engine and removes the directory; fails when a gate died or logged an error along the way.
-    pub(crate) fn stop(&self) -> Verdict {
+    pub(crate) fn stop(&self) -> ScenarioResult {
         self.stopping.store(true, Ordering::SeqCst);
         let mut verdict = Ok(());
         for gate in [&self.gate, &self.hasty].into_iter().flatten() {
@@ -255,7 +261,7 @@ impl Suite {
     }
 }
 
-fn expect(side: &Side<'_>, script: &str, code: i32, stdout: &str) -> Verdict<String> {
+fn expect(side: &Side<'_>, script: &str, code: i32, stdout: &str) -> ScenarioResult<String> {
     let output = side.shell(script)?;
     let text = output.text();
     let seen = format!(
@@ -268,7 +274,7 @@ fn expect(side: &Side<'_>, script: &str, code: i32, stdout: &str) -> Verdict<Str
 }
 
 /// A scenario: takes the suite and its own name.
-pub(crate) type Scenario = fn(&Suite, &str) -> Verdict;
+pub(crate) type Scenario = fn(&Suite, &str) -> ScenarioResult;
 
 /// The names of tools a scenario cannot do without, with the scenario itself.
 pub(crate) struct Case {
@@ -282,7 +288,7 @@ pub(crate) struct Case {
 
 /// How trials are made of cases.
 #[derive(Clone)]
-pub(crate) enum Mode {
+pub(crate) enum SuiteMode {
     /// Run against this suite.
     Run(Arc<Suite>),
     /// Not possible here: each trial is reported as ignored.
@@ -313,13 +319,13 @@ impl Case {
     }
 
     /// The trial, which runs in a thread of its own so that its deadline can be kept.
-    pub(crate) fn trial(self, mode: &Mode, strict: bool) -> Trial {
+    pub(crate) fn trial(self, mode: &SuiteMode, strict: bool) -> Trial {
         let mode = mode.clone();
         Trial::ignorable_test(self.name, move || {
             let suite = match mode {
-                Mode::Run(suite) => suite,
-                Mode::Ignore(why) => return Ok(Completion::ignored_with(why)),
-                Mode::Fail(why) => return Err(Failed::from(why)),
+                SuiteMode::Run(suite) => suite,
+                SuiteMode::Ignore(why) => return Ok(Completion::ignored_with(why)),
+                SuiteMode::Fail(why) => return Err(Failed::from(why)),
             };
             if let Some(missing) = self
                 .needs
@@ -357,7 +363,7 @@ impl Case {
     }
 
     /// Runs the scenario once, under its deadline; later attempts get containers and folders of their own.
-    fn attempt(&self, suite: &Arc<Suite>, attempt: usize) -> Verdict {
+    fn attempt(&self, suite: &Arc<Suite>, attempt: usize) -> ScenarioResult {
         let limit = suite.limit();
         let (tell, told) = mpsc::channel();
         let (run, suite) = (self.run, suite.clone());

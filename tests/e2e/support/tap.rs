@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::{Context, Verdict};
+use super::{OrSay, ScenarioResult};
 
 /// How much of each connection's client side is kept.
 const RECORD_BYTES: usize = 1 << 20;
 
 /// One connection seen by the tap.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct TapSeen {
     /// What the client sent, up to a bound.
     pub(crate) sent: Vec<u8>,
     /// When the client's side ended: half-closed, closed or reset.
     pub(crate) client_ended: Option<Instant>,
 }
 
-impl Seen {
+impl TapSeen {
     fn end(&mut self) {
         self.client_ended.get_or_insert_with(Instant::now);
     }
@@ -40,8 +40,8 @@ impl Seen {
 }
 
 #[derive(Default)]
-struct State {
-    seen: Mutex<Vec<Seen>>,
+struct TapState {
+    seen: Mutex<Vec<TapSeen>>,
     changed: Condvar,
     open: Mutex<Vec<UnixStream>>,
     cut: AtomicBool,
@@ -53,17 +53,17 @@ struct State {
 pub(crate) struct Tap {
     /// The path of its socket.
     pub(crate) socket: PathBuf,
-    state: Arc<State>,
+    state: Arc<TapState>,
 }
 
 impl Tap {
     /// Listens at `socket` and joins each connection to `engine`.
-    pub(crate) fn start(socket: &Path, engine: &Path) -> Verdict<Self> {
+    pub(crate) fn start(socket: &Path, engine: &Path) -> ScenarioResult<Self> {
         let listener =
             UnixListener::bind(socket).context(&format!("listen at {}", socket.display()))?;
-        let state = Arc::new(State {
+        let state = Arc::new(TapState {
             allowance: AtomicU64::new(u64::MAX),
-            ..State::default()
+            ..TapState::default()
         });
         let (shared, engine) = (state.clone(), engine.to_owned());
         thread::spawn(move || {
@@ -98,7 +98,7 @@ impl Tap {
     }
 
     /// Everything seen so far.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<TapSeen> {
         self.state
             .seen
             .lock()
@@ -110,7 +110,7 @@ impl Tap {
     pub(crate) fn wait_for<T>(
         &self,
         within: Duration,
-        mut found: impl FnMut(&[Seen]) -> Option<T>,
+        mut found: impl FnMut(&[TapSeen]) -> Option<T>,
     ) -> Option<T> {
         let deadline = Instant::now() + within;
         let mut seen = self
@@ -146,8 +146,8 @@ impl Tap {
     }
 
     /// Waits until a connection has sent a head whose first line contains `part`; the index of the last such.
-    pub(crate) fn wait_for_request(&self, part: &str, within: Duration) -> Verdict<usize> {
-        let found = |seen: &[Seen]| {
+    pub(crate) fn wait_for_request(&self, part: &str, within: Duration) -> ScenarioResult<usize> {
+        let found = |seen: &[TapSeen]| {
             seen.iter().rposition(|one| {
                 one.text()
                     .lines()
@@ -159,7 +159,7 @@ impl Tap {
     }
 
     /// Waits until the client's side of connection `index` has ended.
-    pub(crate) fn wait_for_end(&self, index: usize, within: Duration) -> Verdict<Instant> {
+    pub(crate) fn wait_for_end(&self, index: usize, within: Duration) -> ScenarioResult<Instant> {
         self.wait_for(within, |seen| seen.get(index)?.client_ended)
             .ok_or_else(|| format!("the connection to the engine was still open after {within:?}"))
     }
@@ -171,7 +171,7 @@ impl Drop for Tap {
     }
 }
 
-impl State {
+impl TapState {
     fn cut_everything(&self) {
         self.cut.store(true, Ordering::SeqCst);
         for stream in self
@@ -185,7 +185,7 @@ impl State {
         }
     }
 
-    fn record(&self, index: usize, change: impl FnOnce(&mut Seen)) {
+    fn record(&self, index: usize, change: impl FnOnce(&mut TapSeen)) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = seen.get_mut(index) {
             change(one);
@@ -194,10 +194,10 @@ impl State {
     }
 }
 
-fn join(state: &Arc<State>, client: UnixStream, engine: UnixStream) -> std::io::Result<()> {
+fn join(state: &Arc<TapState>, client: UnixStream, engine: UnixStream) -> std::io::Result<()> {
     let index = {
         let mut seen = state.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.push(Seen::default());
+        seen.push(TapSeen::default());
         seen.len() - 1
     };
     {
@@ -215,7 +215,7 @@ fn join(state: &Arc<State>, client: UnixStream, engine: UnixStream) -> std::io::
             });
             true
         });
-        shared.record(index, Seen::end);
+        shared.record(index, TapSeen::end);
         let _ = to.shutdown(Shutdown::Write);
     });
     // An engine that reads no further (28 leaves stdin unread once the container has ended) holds the copy above, and the end
@@ -224,7 +224,7 @@ fn join(state: &Arc<State>, client: UnixStream, engine: UnixStream) -> std::io::
     thread::spawn(move || {
         let mut sockets = [PollFd::new(&gone, PollFlags::empty())];
         if poll(&mut sockets, None).is_ok() {
-            shared.record(index, Seen::end);
+            shared.record(index, TapSeen::end);
         }
     });
     let shared = state.clone();

@@ -1,6 +1,6 @@
 //! A gate of a scenario's own with a tap behind it: what the engine sees, and when.
 
-use super::Verdict;
+use super::ScenarioResult;
 use super::client::Side;
 use super::gate::Gate;
 use super::suite::{NEEDS_GATE, Suite};
@@ -17,7 +17,7 @@ pub(crate) struct Tapped<'a> {
 
 impl<'a> Tapped<'a> {
     /// Starts both.
-    pub(crate) fn start(suite: &'a Suite, name: &str) -> Verdict<Self> {
+    pub(crate) fn start(suite: &'a Suite, name: &str) -> ScenarioResult<Self> {
         let socket = suite.scratch("taps")?.join(format!("{name}.sock"));
         let tap = Tap::start(&socket, &suite.engine.socket)?;
         if suite.gate().is_err() {
@@ -36,12 +36,12 @@ impl<'a> Tapped<'a> {
     }
 
     /// The gate, for scenarios that make no sense without.
-    pub(crate) fn gate(&self) -> Verdict<&Gate> {
+    pub(crate) fn gate(&self) -> ScenarioResult<&Gate> {
         self.gate.as_ref().ok_or_else(|| NEEDS_GATE.into())
     }
 
     /// Removes what the scenario made, and fails when the gate logged an error.
-    pub(crate) fn finish(&self) -> Verdict {
+    pub(crate) fn finish(&self) -> ScenarioResult {
         self.side.clean();
         self.gate.as_ref().map_or(Ok(()), Gate::check_log)
     }

@@ -18,7 +18,7 @@ pub(crate) struct Tools {
 
 /// Which engine was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum EngineSource {
     /// What `.ci/engine` unpacked there.
     Unpacked(PathBuf),
     /// This dockerd, and what else is installed.
@@ -29,7 +29,7 @@ pub(crate) enum Source {
     Running(PathBuf),
 }
 
-impl Source {
+impl EngineSource {
     /// What `DOCKGATE_ENGINE` says; `required` asks for what `.ci/engine` unpacked where it says nothing.
     pub(crate) fn asked_for(required: bool) -> Option<Self> {
         let text = env::var("DOCKGATE_ENGINE").unwrap_or_default();
@@ -80,9 +80,9 @@ const NAMES: &[(&str, &str, &[&str])] = &[
 
 impl Tools {
     /// Looks in the directory that `.ci/engine` filled, where that was asked for, and along `PATH` for what is not there.
-    pub(crate) fn find(source: &Source) -> Self {
+    pub(crate) fn find(source: &EngineSource) -> Self {
         let listed = match source {
-            Source::Unpacked(directory) => fs::read_to_string(directory.join("env")),
+            EngineSource::Unpacked(directory) => fs::read_to_string(directory.join("env")),
             _ => Ok(String::new()),
         };
         let listed = listed.unwrap_or_default();
@@ -94,9 +94,11 @@ impl Tools {
         for (name, program, proof) in NAMES {
             let path = match (listed.get(name), source) {
                 (Some(path), _) => Some(PathBuf::from(path)),
-                (None, Source::Program(dockerd)) if *name == "DOCKERD" => Some(dockerd.clone()),
+                (None, EngineSource::Program(dockerd)) if *name == "DOCKERD" => {
+                    Some(dockerd.clone())
+                }
                 // An engine of one's own comes from where it was asked for, and from nowhere else.
-                (None, Source::Unpacked(_)) if *name == "DOCKERD" => None,
+                (None, EngineSource::Unpacked(_)) if *name == "DOCKERD" => None,
                 (None, _) => on_path(program),
             };
             let Some(path) = path.filter(|path| path.is_absolute() && path.exists()) else {

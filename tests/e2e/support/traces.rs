@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Context, Verdict};
+use super::{OrSay, ScenarioResult};
 
 /// One request that reached a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// Starts listening.
-    pub(crate) fn start() -> Verdict<Self> {
+    pub(crate) fn start() -> ScenarioResult<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen for traces")?;
         let addr = listener.local_addr().context("ask for the address")?;
         let spans: Arc<(Mutex<Vec<Span>>, Condvar)> = Arc::default();
@@ -56,7 +56,7 @@ impl Collector {
     }
 
     /// Everything received, once a span with that agent has come.
-    pub(crate) fn wait_for(&self, agent: &str, within: Duration) -> Verdict<Vec<Span>> {
+    pub(crate) fn wait_for(&self, agent: &str, within: Duration) -> ScenarioResult<Vec<Span>> {
         let deadline = Instant::now() + within;
         let (lock, changed) = &*self.spans;
         let mut spans = lock.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,13 +12,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::{Context, Verdict, ensure};
+use super::{OrSay, ScenarioResult, ensure};
 
 /// An answer's head larger than this is no answer.
 const HEAD_BYTES: usize = 1 << 20;
 
 /// One connection with read and write deadlines.
-pub(crate) struct Wire {
+pub(crate) struct RawWire {
     stream: Stream,
     pending: Vec<u8>,
 }
@@ -30,14 +30,14 @@ enum Stream {
 
 /// The head of an answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Head {
+pub(crate) struct WireHead {
     /// The whole head, status line first, without the blank line.
     pub(crate) text: String,
     /// The status code.
     pub(crate) status: u16,
 }
 
-impl Head {
+impl WireHead {
     /// The value of the first header of that name (any case).
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.text.lines().skip(1).find_map(|line| {
@@ -48,7 +48,7 @@ impl Head {
 }
 
 /// Connects to an engine's socket.
-pub(crate) fn unix(socket: &Path, patience: Duration) -> Verdict<Wire> {
+pub(crate) fn unix(socket: &Path, patience: Duration) -> ScenarioResult<RawWire> {
     let stream =
         UnixStream::connect(socket).context(&format!("connect to {}", socket.display()))?;
     stream
@@ -57,14 +57,14 @@ pub(crate) fn unix(socket: &Path, patience: Duration) -> Verdict<Wire> {
     stream
         .set_write_timeout(Some(patience))
         .context("set a write deadline")?;
-    Ok(Wire {
+    Ok(RawWire {
         stream: Stream::Unix(stream),
         pending: Vec::new(),
     })
 }
 
 /// Connects to a gate with the client certificate in `folder` and completes the handshake.
-pub(crate) fn tls(addr: SocketAddr, folder: &Path, patience: Duration) -> Verdict<Wire> {
+pub(crate) fn tls(addr: SocketAddr, folder: &Path, patience: Duration) -> ScenarioResult<RawWire> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::aws_lc_rs::default_provider(),
     ))
@@ -92,20 +92,20 @@ pub(crate) fn tls(addr: SocketAddr, folder: &Path, patience: Duration) -> Verdic
             .complete_io(&mut stream.sock)
             .context("shake hands")?;
     }
-    Ok(Wire {
+    Ok(RawWire {
         stream: Stream::Tls(Box::new(stream)),
         pending: Vec::new(),
     })
 }
 
-fn certificates(path: &Path) -> Verdict<Vec<CertificateDer<'static>>> {
+fn certificates(path: &Path) -> ScenarioResult<Vec<CertificateDer<'static>>> {
     let pem = fs::read(path).context("read certificates")?;
     CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .context("parse certificates")
 }
 
-fn roots(path: &Path) -> Verdict<RootCertStore> {
+fn roots(path: &Path) -> ScenarioResult<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).context("trust the CA")?;
@@ -113,9 +113,9 @@ fn roots(path: &Path) -> Verdict<RootCertStore> {
     Ok(roots)
 }
 
-impl Wire {
+impl RawWire {
     /// Sends bytes as one write (over TLS: one record, up to 16 KiB).
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Verdict {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> ScenarioResult {
         self.try_send(bytes).context("write")
     }
 
@@ -128,14 +128,14 @@ impl Wire {
     }
 
     /// Reads an answer's head and leaves what follows for later.
-    pub(crate) fn head(&mut self) -> Verdict<Head> {
+    pub(crate) fn head(&mut self) -> ScenarioResult<WireHead> {
         loop {
             if let Some(end) = find(&self.pending, b"\r\n\r\n") {
                 let rest = self.pending.split_off(end + 4);
                 let head = String::from_utf8_lossy(&self.pending[..end]).into_owned();
                 self.pending = rest;
                 let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-                return Ok(Head {
+                return Ok(WireHead {
                     status: status.ok_or(format!("no status line in {head:?}"))?,
                     text: head,
                 });
@@ -154,7 +154,7 @@ impl Wire {
     }
 
     /// Reads a whole answer: head, and body by Content-Length, chunks or end of connection.
-    pub(crate) fn answer(&mut self) -> Verdict<(Head, Vec<u8>)> {
+    pub(crate) fn answer(&mut self) -> ScenarioResult<(WireHead, Vec<u8>)> {
         let head = self.head()?;
         if head.status == 204 || head.status == 304 {
             return Ok((head, Vec::new()));
@@ -174,7 +174,7 @@ impl Wire {
     }
 
     /// Reads until `wanted` has come; what was read is returned, `wanted` included.
-    pub(crate) fn until(&mut self, wanted: &[u8]) -> Verdict<Vec<u8>> {
+    pub(crate) fn until(&mut self, wanted: &[u8]) -> ScenarioResult<Vec<u8>> {
         loop {
             if let Some(at) = find(&self.pending, wanted) {
                 let rest = self.pending.split_off(at + wanted.len());
@@ -191,7 +191,7 @@ impl Wire {
     }
 
     /// Reads exactly that many bytes.
-    pub(crate) fn exactly(&mut self, count: usize) -> Verdict<Vec<u8>> {
+    pub(crate) fn exactly(&mut self, count: usize) -> ScenarioResult<Vec<u8>> {
         while self.pending.len() < count {
             ensure!(
                 self.fill()? > 0,
@@ -204,13 +204,13 @@ impl Wire {
     }
 
     /// Reads until the peer ends; a reset is an error, a missing close_notify is not.
-    pub(crate) fn read_to_end(&mut self) -> Verdict<Vec<u8>> {
+    pub(crate) fn read_to_end(&mut self) -> ScenarioResult<Vec<u8>> {
         while self.fill()? > 0 {}
         Ok(std::mem::take(&mut self.pending))
     }
 
     /// Whether the peer ends the connection, without a byte more, within the given time.
-    pub(crate) fn ends_within(&mut self, within: Duration) -> Verdict<bool> {
+    pub(crate) fn ends_within(&mut self, within: Duration) -> ScenarioResult<bool> {
         let deadline = Instant::now() + within;
         self.patience(within)?;
         let ended = match self.fill() {
@@ -226,7 +226,7 @@ impl Wire {
     }
 
     /// Sets how long one read or write may take.
-    pub(crate) fn patience(&mut self, patience: Duration) -> Verdict {
+    pub(crate) fn patience(&mut self, patience: Duration) -> ScenarioResult {
         match &self.stream {
             Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
             Stream::Tls(stream) => stream.sock.set_read_timeout(Some(patience)),
@@ -235,7 +235,7 @@ impl Wire {
     }
 
     /// Half-closes: FIN on the unix socket, close_notify alone over TLS (as Go does).
-    pub(crate) fn half_close(&mut self) -> Verdict {
+    pub(crate) fn half_close(&mut self) -> ScenarioResult {
         match &mut self.stream {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write).context("half-close"),
             Stream::Tls(stream) => {
@@ -246,7 +246,7 @@ impl Wire {
     }
 
     /// Half-closes with a bare FIN and no close_notify (as Python, Ruby and netty do).
-    pub(crate) fn bare_fin(&mut self) -> Verdict {
+    pub(crate) fn bare_fin(&mut self) -> ScenarioResult {
         match &self.stream {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
             Stream::Tls(stream) => stream.sock.shutdown(Shutdown::Write),
@@ -254,7 +254,7 @@ impl Wire {
         .context("send a FIN")
     }
 
-    fn chunks(&mut self) -> Verdict<Vec<u8>> {
+    fn chunks(&mut self) -> ScenarioResult<Vec<u8>> {
         let mut body = Vec::new();
         loop {
             let line = lossy(&self.until(b"\r\n")?);
@@ -268,7 +268,7 @@ impl Wire {
         }
     }
 
-    fn fill(&mut self) -> Verdict<usize> {
+    fn fill(&mut self) -> ScenarioResult<usize> {
         let mut chunk = [0; 16 << 10];
         let read = match &mut self.stream {
             Stream::Unix(stream) => stream.read(&mut chunk),

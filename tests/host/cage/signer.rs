@@ -19,7 +19,7 @@ fn inside_a_gate_beside_its_signer_reads_its_own_key_and_never_the_cas() {
     let none: [(OsString, OsString); 0] = [];
     let config = config::load_within(&args, none, &places).expect("a configuration");
     fs::read(certs.join("ca-key.pem")).expect("the file's rights alone would let it in");
-    let place = Place { dir, config };
+    let place = CagePlace { dir, config };
     place.inside(|_| {
         for own in ["key.pem", "cert.pem", "ca.pem"] {
             fs::read(certs.join("gate").join(own)).expect("its own files");

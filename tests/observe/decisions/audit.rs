@@ -10,7 +10,7 @@ use super::*;
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn the_audit_has_every_field_and_both_ends_of_a_session() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let who = site.gate.pki.client_with("ci", |params| {
         params.serial_number = Some(0x0abc_u64.into());
         params
@@ -141,7 +141,7 @@ fn the_audit_has_every_field_and_both_ends_of_a_session() {
 
 #[test]
 fn the_audit_says_what_was_never_let_through_and_why() {
-    let site = Site::start(POLICY, &["--max-requests-per-second-per-client", "1"]);
+    let site = DecisionSite::start(POLICY, &["--max-requests-per-second-per-client", "1"]);
     let mut ci = site.client("ci");
     let over = (0..20).any(|_| ci.ask("GET", "/_ping").status == 429);
     assert!(over, "the rate must be exceeded");
@@ -175,7 +175,7 @@ fn the_audit_says_what_was_never_let_through_and_why() {
 
 #[test]
 fn paths_are_recorded_as_sent_and_not_without_end() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut viewer = site.client("viewer");
     let _ = viewer.ask("GET", "/v1.51/containers/w%65b/json?size=1");
     let record = site.record(|r| r.operation == "container.inspect");
@@ -193,7 +193,7 @@ fn paths_are_recorded_as_sent_and_not_without_end() {
 
 #[test]
 fn a_secret_in_a_path_or_a_parameter_is_neither_answered_nor_logged_nor_recorded() {
-    let site = Site::start(POLICY, &["--access-log", "on"]);
+    let site = DecisionSite::start(POLICY, &["--access-log", "on"]);
     let mut client = site.client("ci");
     for (target, shown) in [
         (
@@ -246,7 +246,7 @@ fn a_secret_in_a_path_or_a_parameter_is_neither_answered_nor_logged_nor_recorded
 
 #[test]
 fn sighup_opens_the_audit_anew() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut viewer = site.client("viewer");
     assert_eq!(viewer.ask("GET", "/_ping").status, 200);
     site.record(|r| r.operation == "system.ping");
@@ -274,7 +274,7 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
         let (link, file) = (elsewhere.path().join("sink"), elsewhere.path().join("file"));
         symlink("/dev/full", &link).expect("linked");
         let sink = link.display().to_string();
-        let site = Site::start(POLICY, &[&["--audit", &sink][..], options].concat());
+        let site = DecisionSite::start(POLICY, &[&["--audit", &sink][..], options].concat());
         let mut viewer = site.client("viewer");
         // That nothing can be written shows at the first decision.
         let first = if continues { 200 } else { 503 };
@@ -395,7 +395,7 @@ fn a_request_goes_on_only_when_a_late_reader_has_left_room_for_its_record() {
         }
     };
     fill(&reader);
-    let site = Site::start(POLICY, &["--audit", &pipe.display().to_string()]);
+    let site = DecisionSite::start(POLICY, &["--audit", &pipe.display().to_string()]);
     let mut viewer = site.client("viewer");
     viewer.send("GET /v1.51/containers/json HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut read = String::new();
@@ -446,7 +446,7 @@ fn an_audit_that_is_never_read_does_not_keep_the_process() {
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn what_is_allowed_has_a_record_at_its_decision_and_one_at_its_end() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut ci = site.client("ci");
     assert_eq!(status(&mut ci, &create("")), 201);
     assert_eq!(status(&mut ci, &create(r#""Privileged":true"#)), 403);
@@ -519,7 +519,7 @@ fn what_is_allowed_has_a_record_at_its_decision_and_one_at_its_end() {
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn a_head_that_cannot_be_read_is_recorded_with_who_sent_it() {
-    let site = Site::start(
+    let site = DecisionSite::start(
         POLICY,
         &["--head-timeout", "300ms", "--max-head-size", "8KiB"],
     );
@@ -617,7 +617,7 @@ fn the_end_of_an_allowed_request_is_recorded_however_many_refusals_come_on_a_ful
     let elsewhere = tempfile::tempdir().expect("a directory");
     let (link, file) = (elsewhere.path().join("sink"), elsewhere.path().join("file"));
     symlink(&file, &link).expect("linked");
-    let site = Site::start(
+    let site = DecisionSite::start(
         POLICY,
         &[
             "--audit",
@@ -678,7 +678,7 @@ fn the_end_of_an_allowed_request_is_recorded_however_many_refusals_come_on_a_ful
 
 #[test]
 fn a_gate_that_is_killed_leaves_the_decision_behind() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let mut stream = site.client("viewer").events();
     assert!(stream.event().is_ok());
     site.gate.signal(Signal::KILL);
@@ -698,7 +698,7 @@ fn a_gate_that_is_killed_leaves_the_decision_behind() {
 /// A record of a request of megabytes is as long as one of kilobytes.
 #[test]
 fn lines_of_the_log_and_the_audit_have_a_bound() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     for who in ["ci", "new"] {
         let mut client = site.client(who);
         let bad = "\\u0001".repeat(600_000);

@@ -42,7 +42,7 @@ fn an_issuers_pin_tells_two_cas_of_one_name_apart() {
 
 #[test]
 fn streams_outlive_a_reload_and_end_with_their_clients_role() {
-    let site = Site::start(POLICY, &[]);
+    let site = DecisionSite::start(POLICY, &[]);
     let (mut ci, mut viewer) = (site.client("ci"), site.client("viewer"));
     ci.hijack();
     assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 200);

@@ -82,7 +82,7 @@ fn toggles_of_a_role_are_printed_too_and_unknown_ones_stop_the_gate() {
     let policy = format!(
         "{POLICY}[[client]]\nmatch = {{ cn = \"old\" }}\nrole = \"old\"\n[role.old]\ntoggles = {{ CONTAINERS = 1, POST = 0, ALLOW_RESTARTS = 1 }}\n"
     );
-    let site = Site::start(&policy, &[]);
+    let site = DecisionSite::start(&policy, &[]);
     let line = site.gate.logged(|line| {
         line["role"] == "old"
             && line["opened"]

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::Desk;
+use super::PolicyFolder;
 
 #[test]
 fn explain_walks_a_request_and_its_exit_code_is_the_verdict() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let body = r#"{"Image":"registry.example.com/team/app:1","HostConfig":{"Binds":["/srv/team/x:/x","/etc:/y"]}}"#;
     let said = desk
         .run(
@@ -58,7 +58,7 @@ fn explain_walks_a_request_and_its_exit_code_is_the_verdict() {
 
 #[test]
 fn explain_asks_for_what_the_engine_would_have_to_say() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let request = "explain policy.toml --cn ci POST /containers/web/exec";
     let body = r#"{"Cmd":["id"]}"#;
     let said = desk.run(request, body).expect("an answer");
@@ -110,7 +110,7 @@ fn explain_asks_for_what_the_engine_would_have_to_say() {
 
 #[test]
 fn explain_reads_a_certificate() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let key = rcgen::KeyPair::generate().expect("a key");
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
     parameters.distinguished_name = rcgen::DistinguishedName::new();
@@ -171,7 +171,7 @@ fn issued(name: &str) -> (String, String, String) {
 
 #[test]
 fn explain_knows_the_issuer_as_the_gate_does_or_says_that_it_cannot_tell() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let (ca, leaf, pin) = issued("one CA");
     let (other, _, _) = issued("another CA");
     desk.file(
@@ -222,7 +222,7 @@ fn explain_knows_the_issuer_as_the_gate_does_or_says_that_it_cannot_tell() {
 
 #[test]
 fn explain_says_in_which_mode_a_stranger_is_let_through() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let text =
         "version = 1\nmode = \"report\"\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"none\"\n";
     desk.file("report.toml", text);
@@ -240,7 +240,7 @@ fn explain_says_in_which_mode_a_stranger_is_let_through() {
 
 #[test]
 fn explain_judges_a_recorded_request_again_by_its_id() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let facts = [
         ("images", "registry.example.com/team/app:1"),
         ("binds", "/srv/other"),
@@ -291,7 +291,7 @@ fn explain_judges_a_recorded_request_again_by_its_id() {
 
 #[test]
 fn a_record_that_is_older_than_a_limit_cannot_be_judged_by_it() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let text = "version = 1\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"team\"\n[role.team]\nbase = \"deployer\"\n[role.team.limits]\nmemory = \"512m\"\n";
     desk.file("bounded.toml", text);
     let judged = |facts: &[(&str, &str)]| {
@@ -316,7 +316,7 @@ fn a_record_that_is_older_than_a_limit_cannot_be_judged_by_it() {
 
 #[test]
 fn a_refusal_that_came_from_what_the_gate_knew_then_is_not_said_to_be_allowed_now() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let facts = [("images", "registry.example.com/team/app:1")];
     for (rule, code, words) in [
         ("owner", 2, "the rule owner depends on what the gate knew"),

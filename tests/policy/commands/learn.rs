@@ -4,7 +4,7 @@ use dockgate::observe::audit::{Decision, Record};
 use policy::Policy;
 use proptest::prelude::*;
 
-use super::Desk;
+use super::PolicyFolder;
 use super::records::{audit, create};
 use crate::audit::record;
 use crate::support::{Ask, role};
@@ -15,7 +15,7 @@ fn learnt(records: &[Record]) -> (String, String) {
 }
 
 fn learnt_by(command: &str, records: &[Record]) -> (String, String) {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     audit(&desk, records);
     let said = desk.run(command, "");
     let said = said.unwrap_or_else(|error| panic!("{error}\n{records:?}"));
@@ -324,7 +324,7 @@ fn a_certificate_is_known_by_what_no_other_entry_fits() {
     ] {
         line.operation = operation.into();
     }
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     audit(&desk, &[plain, named, both]);
     let text = desk.run("learn audit.jsonl", "").expect("a policy").text;
     desk.file("learnt.toml", &text);
@@ -349,7 +349,7 @@ fn a_certificate_is_known_by_what_no_other_entry_fits() {
 
 #[test]
 fn learn_prints_the_largest_amount_and_the_ports_users_and_networks_that_were_used() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let one = create(
         "ci",
         &[

@@ -3,13 +3,13 @@
 use std::fs::OpenOptions;
 use std::process::{Command, Output, Stdio};
 
-use super::Desk;
+use super::PolicyFolder;
 use crate::audit::record;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_dockgate");
 
-fn desk() -> Desk {
-    let desk = Desk::new();
+fn desk() -> PolicyFolder {
+    let desk = PolicyFolder::new();
     let case = r#"{"cn":"ci","method":"GET","target":"/info","expect":"allow"}"#;
     desk.file("cases.jsonl", case);
     let mut listing = record();
@@ -27,7 +27,7 @@ const COMMANDS: [&str; 6] = [
     "diff policy.toml policy.toml --against audit.jsonl",
 ];
 
-fn command(desk: &Desk, words: &str) -> Command {
+fn command(desk: &PolicyFolder, words: &str) -> Command {
     let mut command = Command::new(BINARY);
     command.arg("policy").args(words.split(' '));
     command.current_dir(desk.path("")).stdin(Stdio::null());

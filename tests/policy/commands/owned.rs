@@ -1,11 +1,11 @@
 //! Cases of `policy test` that say who made what a request names.
 
-use super::{Desk, POLICY};
+use super::{POLICY, PolicyFolder};
 use serde_json::Value;
 
 #[test]
 fn a_case_says_who_made_what_the_request_names() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let policy = |scope: &str| {
         format!(
             "version = 1\n[[client]]\nname = \"team\"\nmatch = {{ cn = [\"alice\", \"bob\"] }}\nrole = \"team\"\n[[client]]\nmatch = {{ cn = \"carol\" }}\nrole = \"team\"\n[role.team]\nbase = \"ci\"\nallow = [\"image.commit\"]\nscope = \"{scope}\"\n[role.team.shared]\nnetworks = [\"bridge\", \"front\"]\nvolumes = [\"cache-*\"]\n[role.team.limits]\ntags = [\"t/**\"]\nvolumes = [\"*\"]\n"
@@ -50,7 +50,7 @@ fn a_case_says_who_made_what_the_request_names() {
 
 #[test]
 fn check_says_that_a_scope_needs_a_key_file() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let scoped = POLICY.replace("[role.team]", "[role.team]\nscope = \"own\"");
     let scoped = scoped.replace("images =", "tags = [\"t/**\"]\nimages =");
     desk.file("scoped.toml", &scoped);

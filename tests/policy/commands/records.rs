@@ -2,7 +2,7 @@
 
 use dockgate::observe::audit::{Decision, Record};
 
-use super::{Desk, POLICY};
+use super::{POLICY, PolicyFolder};
 use crate::audit::record;
 
 pub(super) fn create(cn: &str, facts: &[(&str, &str)]) -> Record {
@@ -16,14 +16,14 @@ pub(super) fn create(cn: &str, facts: &[(&str, &str)]) -> Record {
     line
 }
 
-pub(super) fn audit(desk: &Desk, records: &[Record]) {
+pub(super) fn audit(desk: &PolicyFolder, records: &[Record]) {
     let text: String = records.iter().map(|record| record.line() + "\n").collect();
     desk.file("audit.jsonl", &text);
 }
 
 #[test]
 fn learn_prints_the_least_policy_that_allows_what_was_seen() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let mut list = create("ci", &[]);
     list.operation = "container.list".into();
     let mut tunnel = create("builder", &[]);
@@ -81,7 +81,7 @@ fn learn_prints_the_least_policy_that_allows_what_was_seen() {
 
 #[test]
 fn diff_shows_whose_requests_would_change_verdict() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let mut denied = create(
         "ci",
         &[
@@ -130,7 +130,7 @@ fn diff_shows_whose_requests_would_change_verdict() {
 
 #[test]
 fn diff_of_an_audit_without_a_request_is_an_error() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let diff = "diff policy.toml policy.toml --against audit.jsonl";
     audit(&desk, &[]);
     let said = desk.run(diff, "").expect_err("no proof").to_string();
@@ -149,7 +149,7 @@ fn build_call(operation: &str, decision: Decision, facts: &[(&str, &str)]) -> Re
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn learn_and_diff_know_what_judged_builds_ask_for() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let solve = build_call(
         "build.solve",
         Decision::Allow,
@@ -220,7 +220,7 @@ fn learn_and_diff_know_what_judged_builds_ask_for() {
 
 #[test]
 fn a_build_is_explained_and_tested_by_its_description() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     desk.file("build.toml", "version = 1\n[[client]]\nmatch = { cn = \"ci\" }\nrole = \"maker\"\n[role.maker]\nbase = \"builder\"\n[role.maker.limits]\ntags = [\"ci/**\"]\nimages = [\"docker.io/library/**\"]\n[role.maker.build]\n");
     let run = |name: &str| {
         let body = format!(

@@ -3,11 +3,11 @@
 use dockgate::command::policy::PolicyOutcome;
 use serde_json::Value;
 
-use super::Desk;
+use super::PolicyFolder;
 
 /// What `check --fail-on-root` says of a file with the entry `ci` in the role `team`.
 fn judged(head: &str, role: &str) -> PolicyOutcome {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let text = format!(
         "version = 1\n{head}\n[[client]]\nmatch = {{ cn = \"ci\" }}\nrole = \"team\"\n[role.team]\n{role}\n"
     );
@@ -130,7 +130,7 @@ fn who_is_only_reported_on_could_become_root() {
 
 #[test]
 fn built_in_roles_are_only_reported_on_in_a_file_that_reports() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let text =
         "version = 1\nmode = \"report\"\n[[client]]\nmatch = { any = true }\nrole = \"none\"\n";
     desk.file("report.toml", text);
@@ -171,7 +171,7 @@ fn the_tunnels_of_buildkit_count_as_the_hosts_network() {
 
 #[test]
 fn an_entry_of_several_names_needs_a_name_of_its_own() {
-    let desk = Desk::new();
+    let desk = PolicyFolder::new();
     let check = |keys: &str| {
         let text = format!("version = 1\n[[client]]\n{keys}\nrole = \"admin\"\n");
         desk.file("names.toml", &text);

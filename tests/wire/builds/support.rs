@@ -113,9 +113,9 @@ impl Bridge {
     }
 }
 
-pub(crate) type Tls = tokio_rustls::client::TlsStream<TcpStream>;
+pub(crate) type TlsWire = tokio_rustls::client::TlsStream<TcpStream>;
 
-pub(crate) async fn connected(addr: SocketAddr, config: Arc<ClientConfig>) -> Tls {
+pub(crate) async fn connected(addr: SocketAddr, config: Arc<ClientConfig>) -> TlsWire {
     let tcp = TcpStream::connect(addr).await.expect("connect");
     let name = ServerName::try_from("localhost").expect("a name");
     let connector = TlsConnector::from(config);
@@ -123,7 +123,7 @@ pub(crate) async fn connected(addr: SocketAddr, config: Arc<ClientConfig>) -> Tl
 }
 
 /// Switches to HTTP/2 on both sides: the client's calls, and the engine's connection.
-async fn switched(mut client: Tls, engine: &Engine) -> (Calls, UnixStream) {
+async fn switched(mut client: TlsWire, engine: &Engine) -> (Calls, UnixStream) {
     client.write_all(UPGRADE).await.expect("write");
     client.flush().await.expect("flush");
     // The gate has threads of its own, so this one may wait.

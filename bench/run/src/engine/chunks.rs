@@ -6,7 +6,7 @@ use crate::pattern::Tally;
 
 /// A chunked body (RFC 9112 §7.1), fed piece by piece.
 #[derive(Default)]
-pub(crate) struct Chunks {
+pub(crate) struct ChunkedBody {
     left: usize,
     /// Whether the data of a chunk were read and its CRLF is next.
     after: bool,
@@ -14,7 +14,7 @@ pub(crate) struct Chunks {
     pub(crate) done: bool,
 }
 
-impl Chunks {
+impl ChunkedBody {
     /// Tallies the data in `input` and returns how many bytes were used; a cut line is left for the next call.
     pub(crate) fn feed(&mut self, input: &[u8], tally: &mut Tally) -> io::Result<usize> {
         self.feed_with(input, |data| tally.add(data))
@@ -80,7 +80,7 @@ mod tests {
     fn a_chunked_body_reads_the_same_however_it_is_cut() {
         let body = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nNEXT";
         for cut in 1..body.len() {
-            let (mut chunks, mut tally) = (Chunks::default(), Tally::default());
+            let (mut chunks, mut tally) = (ChunkedBody::default(), Tally::default());
             let mut pending = Vec::new();
             for part in [&body[..cut], &body[cut..]] {
                 pending.extend_from_slice(part);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_chunk_without_its_crlf_is_refused() {
-        let (mut chunks, mut tally) = (Chunks::default(), Tally::default());
+        let (mut chunks, mut tally) = (ChunkedBody::default(), Tally::default());
         assert!(chunks.feed(b"2\r\nabc\r\n", &mut tally).is_err());
     }
 }

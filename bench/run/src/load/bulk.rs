@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::work::{PIECE, exec_start, get, post, status, upgrade};
-use crate::client::{Connection, Framing};
+use crate::client::{BodyFraming, LoadConnection};
 use crate::pattern::{Pieces, Tally, expected};
 
 /// The chunk that Docker's client writes (Go's `io.Copy`).
@@ -17,9 +17,9 @@ const CHUNK: usize = 32 << 10;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Transfer {
     /// A response body.
-    Download(Framing),
+    Download(BodyFraming),
     /// A request body.
-    Upload(Framing),
+    Upload(BodyFraming),
     /// Both ways over a hijacked session.
     Echo,
     /// Engine to client over a hijacked session.
@@ -33,11 +33,11 @@ pub(crate) enum Transfer {
 pub(super) async fn bulk(
     transfer: Transfer,
     bytes: u64,
-    mut connection: Connection,
+    mut connection: LoadConnection,
 ) -> io::Result<()> {
     match transfer {
         Transfer::Download(framing) => {
-            let mode = if framing == Framing::Chunked {
+            let mode = if framing == BodyFraming::Chunked {
                 "chunked"
             } else {
                 "length"
@@ -80,7 +80,7 @@ pub(super) async fn bulk(
         Transfer::Source => {
             upgrade(&mut connection, &exec_start(&format!("source-{bytes}"))).await?;
             let mut tally = Tally::default();
-            connection.body(Framing::Close, &mut tally).await?;
+            connection.body(BodyFraming::Close, &mut tally).await?;
             agree(&tally.text(), bytes)
         }
         Transfer::Sink => {
@@ -116,8 +116,12 @@ pub(super) async fn bulk(
     }
 }
 
-async fn upload(connection: &mut Connection, framing: Framing, bytes: u64) -> io::Result<()> {
-    let chunked = framing == Framing::Chunked;
+async fn upload(
+    connection: &mut LoadConnection,
+    framing: BodyFraming,
+    bytes: u64,
+) -> io::Result<()> {
+    let chunked = framing == BodyFraming::Chunked;
     let length = if chunked {
         "Transfer-Encoding: chunked\r\n".to_owned()
     } else {
@@ -147,7 +151,7 @@ async fn upload(connection: &mut Connection, framing: Framing, bytes: u64) -> io
     connection.send(&out).await
 }
 
-async fn echo(connection: Connection, bytes: u64) -> io::Result<()> {
+async fn echo(connection: LoadConnection, bytes: u64) -> io::Result<()> {
     let (wire, ahead) = connection.into_parts();
     let (mut reader, mut writer) = tokio::io::split(wire);
     let send = async {

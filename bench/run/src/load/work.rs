@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::client::{Connection, Framing, Target};
-use crate::engine::{Chunks, json_body};
+use crate::client::{BodyFraming, LoadConnection, LoadTarget};
+use crate::engine::{ChunkedBody, json_body};
 use crate::measure::monotonic_ns;
 use crate::pattern::expected;
 
@@ -87,7 +87,7 @@ impl Work {
     }
 
     /// Opens a session up to the first measured byte.
-    pub(crate) async fn prepare(&self, target: &Target) -> io::Result<Connection> {
+    pub(crate) async fn prepare(&self, target: &LoadTarget) -> io::Result<LoadConnection> {
         let room = if matches!(self, Self::Bulk(..)) {
             PIECE
         } else {
@@ -98,7 +98,7 @@ impl Work {
         } else {
             room
         };
-        let mut connection = Connection::open(target, room).await?;
+        let mut connection = LoadConnection::open(target, room).await?;
         match self {
             Self::Ping | Self::Json => {
                 self.request(&mut connection).await?;
@@ -129,11 +129,11 @@ impl Work {
     #[expect(clippy::too_many_lines, reason = "sequence")]
     pub(crate) async fn drive(
         &self,
-        mut connection: Connection,
-        target: &Target,
+        mut connection: LoadConnection,
+        target: &LoadTarget,
         until: Instant,
         counts: &Rc<RefCell<Counts>>,
-    ) -> Option<Connection> {
+    ) -> Option<LoadConnection> {
         match self {
             Self::Ping | Self::Json => {
                 while Instant::now() < until && !counts.borrow().hopeless() {
@@ -148,7 +148,7 @@ impl Work {
                             true
                         }
                     };
-                    if close && let Ok(fresh) = Connection::open(target, SMALL).await {
+                    if close && let Ok(fresh) = LoadConnection::open(target, SMALL).await {
                         connection = fresh;
                     }
                 }
@@ -203,7 +203,7 @@ impl Work {
     }
 
     /// One request; true if the server closes after it.
-    async fn request(&self, connection: &mut Connection) -> io::Result<bool> {
+    async fn request(&self, connection: &mut LoadConnection) -> io::Result<bool> {
         let (request, body) = match self {
             Self::Json => (JSON, json_body().as_bytes()),
             _ => (PING, b"OK".as_slice()),
@@ -227,13 +227,13 @@ pub(super) fn status(got: u16, expected: u16) -> io::Result<()> {
     )))
 }
 
-async fn command(target: &Target) -> io::Result<()> {
-    let mut connection = Connection::open(target, SMALL).await?;
+async fn command(target: &LoadTarget) -> io::Result<()> {
+    let mut connection = LoadConnection::open(target, SMALL).await?;
     Work::Ping.request(&mut connection).await?;
     connection.finish().await
 }
 
-pub(super) async fn upgrade(connection: &mut Connection, request: &[u8]) -> io::Result<()> {
+pub(super) async fn upgrade(connection: &mut LoadConnection, request: &[u8]) -> io::Result<()> {
     connection.send(request).await?;
     let late = |_| io::Error::other(format!("no answer to the upgrade after {UPGRADE:?}"));
     let head = timeout(UPGRADE, connection.head()).await.map_err(late)??;
@@ -246,7 +246,7 @@ pub(super) async fn upgrade(connection: &mut Connection, request: &[u8]) -> io::
     Ok(())
 }
 
-async fn round_trip(connection: &mut Connection) -> io::Result<()> {
+async fn round_trip(connection: &mut LoadConnection) -> io::Result<()> {
     connection.send(b"x").await?;
     match connection.read().await? {
         b"x" => connection.consume(1),
@@ -263,7 +263,7 @@ async fn round_trip(connection: &mut Connection) -> io::Result<()> {
 
 /// Receives lines that carry the engine's clock, and counts how late each is.
 async fn timed_lines(
-    connection: &mut Connection,
+    connection: &mut LoadConnection,
     lines: u64,
     interval: u64,
     counts: &Rc<RefCell<Counts>>,
@@ -275,7 +275,7 @@ async fn timed_lines(
         .await?;
     let head = connection.head().await?;
     status(head.status, 200)?;
-    let mut chunks = Chunks::default();
+    let mut chunks = ChunkedBody::default();
     let mut got = 0;
     let mut line = Vec::with_capacity(64);
     while got < lines {
@@ -304,7 +304,7 @@ async fn timed_lines(
             }
         };
         // A proxy may cut its chunks anywhere, also within a line or a chunk's own head.
-        let used = if head.framing == Framing::Chunked {
+        let used = if head.framing == BodyFraming::Chunked {
             chunks.feed_with(input, take)?
         } else {
             take(input);

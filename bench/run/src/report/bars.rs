@@ -1,9 +1,9 @@
 //! The bars that dockgate is held to, each against the best peer of the same run.
 
-use crate::peers::Kind;
+use crate::peers::PeerKind;
 
 use super::tables::short;
-use super::{Report, START};
+use super::{BenchReport, START};
 
 /// One bar: what it is about, the figure, the limit.
 struct Bar {
@@ -12,7 +12,7 @@ struct Bar {
     limit: f64,
 }
 
-impl Report {
+impl BenchReport {
     /// The bars as a table, or nothing if dockgate was not measured.
     pub(super) fn bars(&self) -> String {
         let bars = self.all_bars();
@@ -45,26 +45,26 @@ impl Report {
         for case in names {
             match case {
                 _ if case.starts_with("ping-") || case.starts_with("json-") => {
-                    self.against(&mut bars, case, "cpu", 0.75, Kind::is_http);
+                    self.against(&mut bars, case, "cpu", 0.75, PeerKind::is_http);
                     self.against_floor(&mut bars, case, 1.5);
                 }
                 "command-ecdsa" | "command-rsa" => {
-                    self.against(&mut bars, case, "cpu", 0.35, Kind::is_rival);
+                    self.against(&mut bars, case, "cpu", 0.35, PeerKind::is_rival);
                     self.against_floor(&mut bars, case, f64::INFINITY);
                 }
                 "download" | "download-chunked" | "upload" | "upload-chunked" | "exec-source"
                 | "exec-sink" | "exec-echo" => {
-                    self.against(&mut bars, case, "cpu", 0.70, Kind::is_rival);
+                    self.against(&mut bars, case, "cpu", 0.70, PeerKind::is_rival);
                     self.against_floor(&mut bars, case, 1.15);
                 }
                 "round-trip" => {
-                    self.against(&mut bars, case, "p50_us", 1.0, Kind::is_rival);
-                    self.against(&mut bars, case, "p99_us", 1.0, Kind::is_rival);
+                    self.against(&mut bars, case, "p50_us", 1.0, PeerKind::is_rival);
+                    self.against(&mut bars, case, "p99_us", 1.0, PeerKind::is_rival);
                 }
                 "flush" => {
                     let figure = |kind| self.figure(case, kind, "p99_us");
                     if let (Some(gate), Some(direct)) =
-                        (figure(Kind::Dockgate), figure(Kind::Direct))
+                        (figure(PeerKind::Dockgate), figure(PeerKind::Direct))
                     {
                         let about = "flush: p99 above direct, µs".to_owned();
                         bars.push(Bar {
@@ -75,7 +75,7 @@ impl Report {
                     }
                 }
                 _ if case.starts_with("idle-") => {
-                    self.against(&mut bars, case, "kib_per_stream", 1.0, Kind::is_rival);
+                    self.against(&mut bars, case, "kib_per_stream", 1.0, PeerKind::is_rival);
                 }
                 START => {
                     for (name, about, limit) in [
@@ -83,7 +83,7 @@ impl Report {
                         ("rss_mib", "RSS at rest, MiB", 12.0),
                         ("binary_mib", "binary, MiB", 12.0),
                     ] {
-                        if let Some(value) = self.figure(START, Kind::Dockgate, name) {
+                        if let Some(value) = self.figure(START, PeerKind::Dockgate, name) {
                             bars.push(Bar {
                                 about: about.to_owned(),
                                 value,
@@ -113,9 +113,9 @@ impl Report {
         case: &str,
         name: &str,
         limit: f64,
-        among: fn(Kind) -> bool,
+        among: fn(PeerKind) -> bool,
     ) {
-        let gate = self.figure(case, Kind::Dockgate, name);
+        let gate = self.figure(case, PeerKind::Dockgate, name);
         if let (Some(gate), Some((best, whose))) = (gate, self.best(case, name, among)) {
             let about = format!(
                 "{case}: {name} {} to {} of {}",
@@ -133,8 +133,8 @@ impl Report {
 
     fn against_floor(&self, bars: &mut Vec<Bar>, case: &str, limit: f64) {
         let (gate, floor) = (
-            self.figure(case, Kind::Dockgate, "cpu"),
-            self.figure(case, Kind::Tunnel, "cpu"),
+            self.figure(case, PeerKind::Dockgate, "cpu"),
+            self.figure(case, PeerKind::Tunnel, "cpu"),
         );
         if let (Some(gate), Some(floor)) = (gate, floor) {
             let about = format!(
@@ -151,7 +151,7 @@ impl Report {
     }
 
     fn linear(&self, bars: &mut Vec<Bar>, one: &str, other: &str, limit: f64) {
-        let figure = |case| self.figure(case, Kind::Dockgate, "cpu");
+        let figure = |case| self.figure(case, PeerKind::Dockgate, "cpu");
         if let (Some(a), Some(b)) = (figure(one), figure(other)) {
             bars.push(Bar {
                 about: format!("linear: {one} to {other}"),
@@ -163,7 +163,10 @@ impl Report {
 
     /// Cases of which dockgate did nothing.
     pub(crate) fn broken(&self) -> Vec<String> {
-        let rows = self.rows.iter().filter(|row| row.kind == Kind::Dockgate);
+        let rows = self
+            .rows
+            .iter()
+            .filter(|row| row.kind == PeerKind::Dockgate);
         rows.filter(|row| row.failed > 0 && row.units == 0.0)
             .map(|row| {
                 let reason = row.reason.as_deref().unwrap_or("no reason given");
@@ -176,7 +179,11 @@ impl Report {
     pub(crate) fn guard(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut measured = false;
-        for row in self.rows.iter().filter(|row| row.kind == Kind::Dockgate) {
+        for row in self
+            .rows
+            .iter()
+            .filter(|row| row.kind == PeerKind::Dockgate)
+        {
             measured = true;
             if row.failed > 0 {
                 let reason = row.reason.as_deref().unwrap_or("no reason given");
@@ -192,7 +199,7 @@ impl Report {
                 "GiB" => 4.0,
                 _ => continue,
             };
-            let floor = self.figure(row.case, Kind::Tunnel, "cpu");
+            let floor = self.figure(row.case, PeerKind::Tunnel, "cpu");
             if let (Some(cpu), Some(floor)) = (row.figures.get("cpu"), floor)
                 && cpu.median > floor * limit
             {

@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 
 use crate::cases::Unit;
 use crate::measure::Spread;
-use crate::peers::Kind;
+use crate::peers::PeerKind;
 
-use super::{Report, Row, START};
+use super::{BenchReport, FigureRow, START};
 
 /// A cell of a table.
-type Cell = fn(&Row) -> Option<String>;
+type Cell = fn(&FigureRow) -> Option<String>;
 
-impl Report {
+impl BenchReport {
     /// All tables.
     pub(super) fn tables(&self) -> String {
         let mut text = String::new();
         text += &self.table(
             "CPU time of the proxy's processes per unit: median (least–greatest)",
-            |row| row.case != START && row.unit != Unit::Stream.name() && row.kind != Kind::Direct,
+            |row| {
+                row.case != START && row.unit != Unit::Stream.name() && row.kind != PeerKind::Direct
+            },
             true,
             |row| spread(row, "cpu"),
         );
@@ -51,12 +53,18 @@ impl Report {
         text
     }
 
-    fn table(&self, title: &str, which: fn(&Row) -> bool, with_unit: bool, cell: Cell) -> String {
-        let rows: Vec<&Row> = self.rows.iter().filter(|row| which(row)).collect();
+    fn table(
+        &self,
+        title: &str,
+        which: fn(&FigureRow) -> bool,
+        with_unit: bool,
+        cell: Cell,
+    ) -> String {
+        let rows: Vec<&FigureRow> = self.rows.iter().filter(|row| which(row)).collect();
         if rows.is_empty() {
             return String::new();
         }
-        let columns: Vec<Kind> = Kind::ALL
+        let columns: Vec<PeerKind> = PeerKind::ALL
             .into_iter()
             .filter(|kind| rows.iter().any(|row| row.kind == *kind))
             .collect();
@@ -92,7 +100,7 @@ impl Report {
     }
 
     fn start_table(&self) -> String {
-        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.case == START).collect();
+        let rows: Vec<&FigureRow> = self.rows.iter().filter(|row| row.case == START).collect();
         if rows.is_empty() {
             return String::new();
         }
@@ -109,11 +117,11 @@ impl Report {
 
     /// The generator's own cost per unit must not depend on the peer, and its threads must have had idle time.
     fn generator_table(&self) -> String {
-        let mut cases: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        let mut cases: BTreeMap<&str, Vec<&FigureRow>> = BTreeMap::new();
         for row in self
             .rows
             .iter()
-            .filter(|row| row.figures.contains_key("generator_cpu") && row.kind != Kind::Direct)
+            .filter(|row| row.figures.contains_key("generator_cpu") && row.kind != PeerKind::Direct)
         {
             cases.entry(row.case).or_default().push(row);
         }
@@ -136,9 +144,9 @@ impl Report {
                 "| {case} | {} | {} | {} | {} | {} |\n",
                 range("generator_cpu"),
                 range("engine_cpu"),
-                of(Kind::Tunnel, "rate"),
-                of(Kind::Dockgate, "rate"),
-                of(Kind::Dockgate, "generator_share"),
+                of(PeerKind::Tunnel, "rate"),
+                of(PeerKind::Dockgate, "rate"),
+                of(PeerKind::Dockgate, "generator_share"),
             );
         }
         text
@@ -161,7 +169,7 @@ impl Report {
     }
 }
 
-fn filled(row: &Row, cell: Cell) -> String {
+fn filled(row: &FigureRow, cell: Cell) -> String {
     let mark = if row.failed > 0 { " (some failed)" } else { "" };
     match cell(row).filter(|_| row.units > 0.0) {
         Some(text) => text + mark,
@@ -172,7 +180,7 @@ fn filled(row: &Row, cell: Cell) -> String {
     }
 }
 
-fn spread(row: &Row, name: &str) -> Option<String> {
+fn spread(row: &FigureRow, name: &str) -> Option<String> {
     let Spread { median, min, max } = *row.figures.get(name)?;
     #[expect(
         clippy::float_cmp,

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::children::{self, Child};
-use crate::peers::Setting;
+use crate::peers::BenchSetup;
 
 /// Open files that 5,000 streams through a proxy need, with room.
 const FILES: u64 = 20_000;
 
 /// Starts the fake engine and waits until it listens.
-pub(super) fn start_engine(setting: &Setting) -> Result<Child, String> {
+pub(super) fn start_engine(setting: &BenchSetup) -> Result<Child, String> {
     let program =
         std::env::current_exe().map_err(|e| format!("cannot find the bench's own binary: {e}"))?;
     let log = setting.directory.join("engine.log");

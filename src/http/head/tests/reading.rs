@@ -16,7 +16,7 @@ use super::super::*;
 
 /// A head as its reader understood it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct HeadReading {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) http10: bool,
@@ -26,7 +26,7 @@ pub(super) struct Reading {
     pub(super) length: Option<u64>,
 }
 
-impl Reading {
+impl HeadReading {
     fn sorted(mut self) -> Self {
         self.fields.sort_by(|a, b| a.0.cmp(&b.0));
         self
@@ -34,7 +34,7 @@ impl Reading {
 }
 
 /// Ours: what [`request`] says, and the lines that it wrote for the engine.
-pub(super) fn ours(head: &[u8]) -> Option<Reading> {
+pub(super) fn ours(head: &[u8]) -> Option<HeadReading> {
     let mut out = Vec::new();
     let read = request(head, &mut out, |_, _| false).ok()?;
     let text = |range: &Range<usize>| {
@@ -66,7 +66,7 @@ pub(super) fn ours(head: &[u8]) -> Option<Reading> {
         Some(n)
     };
     Some(
-        Reading {
+        HeadReading {
             method,
             target,
             http10: read.http10,
@@ -77,9 +77,9 @@ pub(super) fn ours(head: &[u8]) -> Option<Reading> {
     )
 }
 
-fn read_by_hyper(request: &hyper::Request<Incoming>) -> Reading {
+fn read_by_hyper(request: &hyper::Request<Incoming>) -> HeadReading {
     let hint = request.body().size_hint();
-    Reading {
+    HeadReading {
         method: request.method().to_string(),
         target: request.uri().to_string(),
         http10: request.version() == hyper::Version::HTTP_10,
@@ -94,7 +94,7 @@ fn read_by_hyper(request: &hyper::Request<Incoming>) -> Reading {
 }
 
 /// Hyper's: what its server hands to a service, `None` where it refuses or waits for more.
-pub(super) fn hypers(bytes: &[u8]) -> Option<Reading> {
+pub(super) fn hypers(bytes: &[u8]) -> Option<HeadReading> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -124,7 +124,7 @@ pub(super) fn hypers(bytes: &[u8]) -> Option<Reading> {
     })
 }
 
-fn without_hop_by_hop(mut reading: Reading) -> Reading {
+fn without_hop_by_hop(mut reading: HeadReading) -> HeadReading {
     let named: Vec<String> = reading
         .fields
         .iter()

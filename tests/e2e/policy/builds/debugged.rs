@@ -2,7 +2,7 @@
 
 use super::{FACTORY, Makers, TEAM, passes};
 use crate::support::suite::Suite;
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 /// The shell in the step that failed; what the client asks for is typed when it asks. buildx wants a terminal.
 const SHELL: &str = r#"
@@ -13,7 +13,7 @@ said() { for i in $(seq 200); do grep -q "$1" log && return; sleep 0.1; done; fa
 tr -d '\r' <log >said
 "#;
 
-pub(super) fn debugged(suite: &Suite, name: &str) -> Verdict {
+pub(super) fn debugged(suite: &Suite, name: &str) -> ScenarioResult {
     let images = ("docker.io/library/*", "");
     for (key, granted) in [
         ("debug = true\nraw_llb = true\n", true),

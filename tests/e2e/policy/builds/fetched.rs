@@ -11,17 +11,17 @@ use std::thread;
 use super::{Makers, TEAM, fails, passes};
 use crate::support::client::Side;
 use crate::support::suite::Suite;
-use crate::support::{Context, Verdict, ensure};
+use crate::support::{OrSay, ScenarioResult, ensure};
 
 /// A server on loopback, and what it was asked for.
-struct Server {
+struct LoopbackServer {
     addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-impl Server {
+impl LoopbackServer {
     /// Serves each connection by `serve`, which says what was asked for. The listener goes with the suite.
-    fn start(serve: impl Fn(TcpStream) -> Option<String> + Send + 'static) -> Verdict<Self> {
+    fn start(serve: impl Fn(TcpStream) -> Option<String> + Send + 'static) -> ScenarioResult<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("listen on loopback")?;
         let addr = listener.local_addr().context("its address")?;
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// git's own server, one process for each connection.
-    fn of_repositories(git: &Path, base: &Path) -> Verdict<Self> {
+    fn of_repositories(git: &Path, base: &Path) -> ScenarioResult<Self> {
         let (git, base) = (git.to_owned(), base.display().to_string());
         Self::start(move |stream| {
             let input = OwnedFd::from(stream.try_clone().ok()?);
@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// Files: each is a Dockerfile that takes nothing but the image.
-    fn of_files() -> Verdict<Self> {
+    fn of_files() -> ScenarioResult<Self> {
         let body = "FROM dockgate-e2e-busybox\n";
         Self::start(move |mut stream| {
             let mut head = Vec::new();
@@ -83,7 +83,7 @@ impl Server {
     }
 
     /// Nobody asked for what is not listed, and somebody asked for what is.
-    fn was_asked_for_what_is_listed(&self) -> Verdict {
+    fn was_asked_for_what_is_listed(&self) -> ScenarioResult {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let foreign = asked.iter().find(|what| what.contains("other"));
         ensure!(foreign.is_none(), "the engine asked for {foreign:?}");
@@ -103,9 +103,9 @@ git -C work add . && commit one && mkdir -p base/ok base/other
 for to in ok other; do git clone -q --bare work base/$to/app.git; git -C base/$to/app.git config uploadpack.allowAnySHA1InWant true; done
 "#;
 
-fn prepared(side: &Side<'_>, git: &Path) -> Verdict<Server> {
+fn prepared(side: &Side<'_>, git: &Path) -> ScenarioResult<LoopbackServer> {
     side.ok(REPOSITORIES)?;
-    Server::of_repositories(git, &side.directory.join("base"))
+    LoopbackServer::of_repositories(git, &side.directory.join("base"))
 }
 
 /// Builds that take what is listed. `GIT` and `WEB` are the two servers; what begins with `ADD` is a line of a Dockerfile.
@@ -135,11 +135,11 @@ const FOREIGN: &[&str] = &[
 ];
 
 /// Repositories and files that are listed are fetched, and the engine does not even ask for others.
-pub(super) fn fetched(suite: &Suite, name: &str) -> Verdict {
+pub(super) fn fetched(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     let direct = Side::direct(suite, &format!("{name}-git"), &suite.engine.socket)?;
     let repositories = prepared(&direct, suite.tools.get("GIT")?)?;
-    let files = Server::of_files()?;
+    let files = LoopbackServer::of_files()?;
     let (git, web) = (repositories.addr, files.addr);
     let build = format!(
         "sources = [\"docker.io/library/*\", \"git://{git}/ok/**\", \"http://{web}/ok/**\"]\n"

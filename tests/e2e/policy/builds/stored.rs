@@ -1,23 +1,23 @@
 //! An engine that keeps images in containerd: archives as outputs, and caches in a registry.
 
 use super::{Makers, TEAM, fails, passes, registry};
-use crate::support::Verdict;
-use crate::support::engine::Engine;
+use crate::support::ScenarioResult;
+use crate::support::engine::RealEngine;
 use crate::support::suite::Suite;
 
 /// Outputs and caches that no engine with the old store has.
-pub(super) fn stored(suite: &Suite, name: &str) -> Verdict {
+pub(super) fn stored(suite: &Suite, name: &str) -> ScenarioResult {
     suite.gate()?;
     suite.tools.get("DOCKERD")?;
     let directory = suite.scratch(&format!("{name}-engine"))?;
-    let engine = Engine::start_with_containerd_images(&suite.tools, &directory.join("engine"))?;
+    let engine = RealEngine::start_with_containerd_images(&suite.tools, &directory.join("engine"))?;
     engine.import_image(&suite.tools, &directory)?;
     let verdict = outputs(suite, name, &engine).and_then(|()| caches(suite, name, &engine));
     engine.stop();
     verdict
 }
 
-fn outputs(suite: &Suite, name: &str, engine: &Engine) -> Verdict {
+fn outputs(suite: &Suite, name: &str, engine: &RealEngine) -> ScenarioResult {
     let images = ("docker.io/library/*", "");
     let archives = [
         ("build -o type=oci,dest=oci.tar ctx 2>&1", "oci"),
@@ -43,7 +43,7 @@ fn outputs(suite: &Suite, name: &str, engine: &Engine) -> Verdict {
     none.finish()
 }
 
-fn caches(suite: &Suite, name: &str, engine: &Engine) -> Verdict {
+fn caches(suite: &Suite, name: &str, engine: &RealEngine) -> ScenarioResult {
     let registry = registry(suite, name)?;
     let at = |script: &str| script.replace("HOST", &registry.addr);
     let build = at("push = [\"HOST/ci/**\"]\ncache = [\"HOST/cache/**\"]\n");

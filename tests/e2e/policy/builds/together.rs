@@ -6,7 +6,7 @@ use super::{BUILD, FACTORY, Makers, TEAM, passes};
 use crate::support::client::{PATIENCE, Side};
 use crate::support::process::Process;
 use crate::support::suite::Suite;
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 /// A build whose step keeps a cache mount, and what its secret says in it, while `sleep SECONDS` runs. Both clients have files of
 /// the same names, sizes and times, and mounts of the same ids. `WHO` has four letters.
@@ -33,12 +33,12 @@ build -t $N:third ctx 2>&1 || exit 1
 kill $(steps)
 "#;
 
-pub(super) fn together(suite: &Suite, name: &str) -> Verdict {
+pub(super) fn together(suite: &Suite, name: &str) -> ScenarioResult {
     let makers = Makers::start(suite, name)?;
     let (team, factory) = (makers.side(TEAM)?, makers.side(FACTORY)?);
     // No other process of this machine sleeps so long.
     let seconds = [0, 1].map(|n| (10_000_000 + 2 * std::process::id() + n).to_string());
-    let began = |side: &Side<'_>, who: &str, seconds: &str| -> Verdict<Process> {
+    let began = |side: &Side<'_>, who: &str, seconds: &str| -> ScenarioResult<Process> {
         side.start(&ONE.replace("WHO", who).replace("SECONDS", seconds))
     };
     let both = [

@@ -4,7 +4,7 @@ use std::thread;
 
 use super::{Owners, answered, expect, member};
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -29,7 +29,7 @@ fn body(host: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn sums(suite: &Suite, name: &str) -> Verdict {
+fn sums(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let alice = &owners.alice;
     let create = "/v1.45/containers/create";
@@ -205,14 +205,14 @@ fn sums(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
-fn race(suite: &Suite, name: &str) -> Verdict {
+fn race(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(
         suite,
         name,
         "[role.own.shared]\nnetworks = [\"none\"]\n[role.own.budget]\ncontainers = 1\n",
     )?;
     for _ in 0..3 {
-        let created: Vec<Verdict<(u16, String)>> = thread::scope(|scope| {
+        let created: Vec<ScenarioResult<(u16, String)>> = thread::scope(|scope| {
             let asked: Vec<_> = (0..16)
                 .map(|_| {
                     scope.spawn(|| {
@@ -229,7 +229,7 @@ fn race(suite: &Suite, name: &str) -> Verdict {
                 })
                 .collect()
         });
-        let created: Vec<(u16, String)> = created.into_iter().collect::<Verdict<_>>()?;
+        let created: Vec<(u16, String)> = created.into_iter().collect::<ScenarioResult<_>>()?;
         let count = |status| created.iter().filter(|answer| answer.0 == status).count();
         ensure!(count(201) == 1 && count(403) == 15, "{created:?}");
         owners
@@ -240,7 +240,7 @@ fn race(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// All ways to a volume, a network and memory at once: what comes of them is within the budget, and what would fit is taken.
-fn kinds(suite: &Suite, name: &str) -> Verdict {
+fn kinds(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(
         suite,
         name,
@@ -275,11 +275,14 @@ fn kinds(suite: &Suite, name: &str) -> Verdict {
         };
         let asked = thread::scope(|scope| {
             let asked: Vec<_> = (0..24).map(|at| scope.spawn(move || ask(at))).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, Verdict<(u16, String)>>| {
+            let join = |thread: thread::ScopedJoinHandle<'_, ScenarioResult<(u16, String)>>| {
                 let joined = thread.join();
                 joined.unwrap_or_else(|_| Err("a thread panicked".into()))
             };
-            asked.into_iter().map(join).collect::<Verdict<Vec<_>>>()
+            asked
+                .into_iter()
+                .map(join)
+                .collect::<ScenarioResult<Vec<_>>>()
         })?;
         ensure!(
             asked.iter().all(|(status, _)| matches!(status, 201 | 403)),

@@ -4,7 +4,7 @@ use super::{ADMIN, Owners, REPORTER, answered};
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
 use crate::support::tap::Tap;
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![Case::new(
@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// The request lines that the engine has got, without those of the gate's own health.
 fn lines(tap: &Tap) -> Vec<String> {
     let seen = tap.seen();
-    let texts = seen.iter().map(crate::support::tap::Seen::text);
+    let texts = seen.iter().map(crate::support::tap::TapSeen::text);
     texts
         .flat_map(|text| {
             let lines = text.lines().filter_map(|line| {
@@ -41,7 +41,7 @@ fn asked(
     method: &str,
     target: &str,
     body: &str,
-) -> Verdict<(u16, Vec<String>)> {
+) -> ScenarioResult<(u16, Vec<String>)> {
     let mut before = lines(tap);
     let status = answered(side, method, target, body)?.0;
     let mut now = lines(tap);
@@ -63,7 +63,7 @@ fn body(host: &str) -> String {
     )
 }
 
-fn look_ups(suite: &Suite, name: &str) -> Verdict {
+fn look_ups(suite: &Suite, name: &str) -> ScenarioResult {
     let socket = suite.scratch("taps")?.join(format!("{name}.sock"));
     let tap = Tap::start(&socket, &suite.engine.socket)?;
     let budget = "[role.own.shared]\nnetworks = [\"none\"]\n[role.own.budget]\ncontainers = 50\nvolumes = 50\nmemory = \"8GiB\"\n[role.own.default]\nmemory = \"16MiB\"\n";
@@ -118,7 +118,7 @@ fn look_ups(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// Without a scope, the engine gets the request and nothing else.
-fn asks_once(tap: &Tap, side: &Side<'_>, name: &str) -> Verdict {
+fn asks_once(tap: &Tap, side: &Side<'_>, name: &str) -> ScenarioResult {
     let prune = "/v1.45/containers/prune?filters=%7B%22label%22:%5B%22of-nobody%22%5D%7D";
     let create = format!("{CREATE}?name={name}");
     for (method, target, body, status) in [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Owners, expect, member};
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![Case::new(
@@ -29,7 +29,7 @@ fn actions(text: &str) -> Vec<(String, String)> {
     told.collect()
 }
 
-fn follow(suite: &Suite, name: &str) -> Verdict {
+fn follow(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     let (alice, bob, direct) = (&owners.alice, &owners.bob, &owners.direct);
     alice.ok("sleeper")?;
@@ -81,7 +81,7 @@ fn follow(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// An image with all labels of a container of alice's.
-fn forged(direct: &Side<'_>, own: &str) -> Verdict<String> {
+fn forged(direct: &Side<'_>, own: &str) -> ScenarioResult<String> {
     let label = |key: &str| member(own, &format!("/Config/Labels/{key}"));
     let (owner, of_image) = (label("dockgate.owner"), label("dockgate.image"));
     let image = format!("{}-forged", direct.prefix);
@@ -93,7 +93,7 @@ docker commit -c 'LABEL \"dockgate.owner\"=\"{owner}\" dockgate.image={of_image}
 }
 
 /// The events are those of a container that lived briefly and of one that was there before, from one end to the other.
-fn tells_of(told: &str, brief: &str, there: &str) -> Verdict {
+fn tells_of(told: &str, brief: &str, there: &str) -> ScenarioResult {
     let actions = actions(told);
     let of = |name: &str| -> Vec<&str> {
         let own = actions.iter().filter(|(of, _)| of == name);
@@ -112,7 +112,7 @@ fn tells_of(told: &str, brief: &str, there: &str) -> Verdict {
 }
 
 /// Past events on a connection that goes on afterwards, and up to the end of another, for one that speaks HTTP/1.0.
-fn past(alice: &Side<'_>) -> Verdict<String> {
+fn past(alice: &Side<'_>) -> ScenarioResult<String> {
     let now: u64 = alice.ok("date +%s")?.parse().unwrap_or(0);
     let target = format!("/events?since=1&until={}", now + 1);
     let mut wire = alice.wire()?;

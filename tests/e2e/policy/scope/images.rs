@@ -3,7 +3,7 @@
 use super::{Owners, answered, expect, member};
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -21,7 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
 const ROLE: &str = "[role.own.shared]\nnetworks = [\"none\"]";
 
 /// Alice brings an image with all labels of a container of hers; others run it and build from it.
-fn forged(suite: &Suite, name: &str) -> Verdict {
+fn forged(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, bob, direct) = (&owners.alice, &owners.bob, &owners.direct);
     alice.ok("sleeper")?;
@@ -81,7 +81,7 @@ docker commit -c 'LABEL \"dockgate.owner\"=\"{owner}\" dockgate.image={of_image}
 }
 
 /// A container answers as a missing one does.
-fn is_missing(alice: &Side<'_>, name: &str) -> Verdict {
+fn is_missing(alice: &Side<'_>, name: &str) -> ScenarioResult {
     for (method, path, body) in [
         ("GET", "/containers/NAME/json", ""),
         ("GET", "/containers/NAME/logs?stdout=1", ""),
@@ -104,7 +104,7 @@ fn is_missing(alice: &Side<'_>, name: &str) -> Verdict {
 }
 
 /// The engine may take another image for a platform than for none, so what came of a create is looked at.
-fn platform(suite: &Suite, name: &str) -> Verdict {
+fn platform(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, direct) = (&owners.alice, &owners.direct);
     direct.ok("docker create --network none --name $N-base $IMAGE true >/dev/null; docker commit -c 'VOLUME [\"/data\"]' $N-base $N-vol >/dev/null; docker rm $N-base >/dev/null")?;

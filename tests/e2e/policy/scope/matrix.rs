@@ -6,7 +6,7 @@ use policy::scope::{ObjectKind, ScopeAction};
 use super::{Owners, expect, member};
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -50,7 +50,7 @@ struct Objects {
     exec: Hidden,
 }
 
-fn objects(side: &Side<'_>, name: &str) -> Verdict<Objects> {
+fn objects(side: &Side<'_>, name: &str) -> ScenarioResult<Objects> {
     let image = r#"{"Image":"dockgate-e2e-busybox","Cmd":["sleep","1000"],"HostConfig":{"NetworkMode":"none"}}"#;
     let target = format!("/v1.45/containers/create?name={name}");
     let container = member(&expect(side, "POST", &target, image, 201)?, "/Id");
@@ -150,7 +150,7 @@ pub(super) fn asked(
     target: &str,
     body: &str,
     name: &str,
-) -> Verdict<String> {
+) -> ScenarioResult<String> {
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -195,7 +195,7 @@ pub(super) fn named(operation: Operation) -> Option<(ObjectKind, bool)> {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn matrix(suite: &Suite, name: &str) -> Verdict {
+fn matrix(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "[role.own.shared]\nnetworks = [\"none\"]")?;
     let own = objects(&owners.alice, &owners.alice.prefix)?;
     let anothers = objects(&owners.bob, &owners.bob.prefix)?;
@@ -285,7 +285,7 @@ fn matrix(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
-fn refused(suite: &Suite, name: &str) -> Verdict {
+fn refused(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     for operation in Operation::ALL {
         if ScopeAction::of(*operation) != ScopeAction::Refused {

@@ -7,7 +7,7 @@ use super::matrix::{Hidden, Spelling, asked, named, spellings};
 use super::{Owners, expect, member};
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![Case::new(
@@ -98,7 +98,7 @@ struct Things<'t> {
     command: Hidden,
 }
 
-fn container(side: &Side<'_>, name: &str, network: &str, command: &str) -> Verdict<Hidden> {
+fn container(side: &Side<'_>, name: &str, network: &str, command: &str) -> ScenarioResult<Hidden> {
     let body = format!(
         r#"{{"Image":"dockgate-e2e-busybox","Tty":true,"Cmd":["sleep","{command}"],"HostConfig":{{"NetworkMode":"{network}"}}}}"#
     );
@@ -110,7 +110,7 @@ fn container(side: &Side<'_>, name: &str, network: &str, command: &str) -> Verdi
     })
 }
 
-fn network(side: &Side<'_>, name: &str) -> Verdict<Hidden> {
+fn network(side: &Side<'_>, name: &str) -> ScenarioResult<Hidden> {
     let body = format!(r#"{{"Name":"{name}"}}"#);
     let text = expect(side, "POST", "/v1.45/networks/create", &body, 201)?;
     Ok(Hidden {
@@ -119,7 +119,7 @@ fn network(side: &Side<'_>, name: &str) -> Verdict<Hidden> {
     })
 }
 
-fn volume(side: &Side<'_>, name: &str) -> Verdict<Hidden> {
+fn volume(side: &Side<'_>, name: &str) -> ScenarioResult<Hidden> {
     let body = format!(r#"{{"Name":"{name}"}}"#);
     expect(side, "POST", "/v1.45/volumes/create", &body, 201)?;
     Ok(Hidden {
@@ -128,7 +128,7 @@ fn volume(side: &Side<'_>, name: &str) -> Verdict<Hidden> {
     })
 }
 
-fn exec(side: &Side<'_>, container: &Hidden, command: &str) -> Verdict<Hidden> {
+fn exec(side: &Side<'_>, container: &Hidden, command: &str) -> ScenarioResult<Hidden> {
     let target = format!("/v1.45/containers/{}/exec", container.id);
     let body = format!(r#"{{"Tty":true,"AttachStdout":true,"Cmd":{command}}}"#);
     let id = member(&expect(side, "POST", &target, &body, 201)?, "/Id");
@@ -139,7 +139,7 @@ fn exec(side: &Side<'_>, container: &Hidden, command: &str) -> Verdict<Hidden> {
 }
 
 /// A command that runs in a terminal.
-fn shell(side: &Side<'_>, container: &Hidden) -> Verdict<Hidden> {
+fn shell(side: &Side<'_>, container: &Hidden) -> ScenarioResult<Hidden> {
     let shell = exec(side, container, r#"["sleep","1000"]"#)?;
     let start = format!("/exec/{}/start", shell.id);
     expect(side, "POST", &start, r#"{"Detach":true,"Tty":true}"#, 200)?;
@@ -147,7 +147,7 @@ fn shell(side: &Side<'_>, container: &Hidden) -> Verdict<Hidden> {
 }
 
 impl<'t> Things<'t> {
-    fn new(side: &'t Side<'t>) -> Verdict<Self> {
+    fn new(side: &'t Side<'t>) -> ScenarioResult<Self> {
         let name = &side.prefix;
         let home = network(side, &format!("{name}-home"))?;
         let running = container(side, name, "none", "1000")?;
@@ -165,19 +165,19 @@ impl<'t> Things<'t> {
         })
     }
 
-    fn act(&self, action: &str) -> Verdict {
+    fn act(&self, action: &str) -> ScenarioResult {
         let target = format!("/containers/{}/{action}", self.running.id);
         expect(self.side, "POST", &target, "", 204).map(|_| ())
     }
 
-    fn connection(&self, action: &str) -> Verdict {
+    fn connection(&self, action: &str) -> ScenarioResult {
         let target = format!("/networks/{}/{action}", self.network.id);
         let body = format!(r#"{{"Container":"{}"}}"#, self.joined.id);
         expect(self.side, "POST", &target, &body, 200).map(|_| ())
     }
 
     /// The object of a row, in the state in which the operation does what [`status`] says.
-    fn before(&mut self, operation: Operation, row: usize) -> Verdict<&Hidden> {
+    fn before(&mut self, operation: Operation, row: usize) -> ScenarioResult<&Hidden> {
         let fresh = format!("{}-r{row}", self.side.prefix);
         Ok(match operation {
             Operation::ContainerDelete => {
@@ -216,7 +216,7 @@ impl<'t> Things<'t> {
     }
 
     /// Takes back what the operation has done, or what `before` did for an operation that did nothing.
-    fn after(&mut self, operation: Operation, is_reached: bool) -> Verdict {
+    fn after(&mut self, operation: Operation, is_reached: bool) -> ScenarioResult {
         match (operation, is_reached) {
             // The engine has addresses for some thirty networks.
             (Operation::NetworkDelete, true) => {
@@ -273,7 +273,7 @@ fn row(
     operation: Operation,
     (at, row): (usize, usize),
     version: &str,
-) -> Verdict<Option<String>> {
+) -> ScenarioResult<Option<String>> {
     let Some((kind, is_exec)) = named(operation) else {
         return Err(format!("{operation} names nothing"));
     };
@@ -302,7 +302,7 @@ fn row(
     Ok((!is_right).then_some(wrong))
 }
 
-fn own(suite: &Suite, name: &str) -> Verdict {
+fn own(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "[role.own.shared]\nnetworks = [\"none\"]")?;
     let side = &owners.alice;
     let mut things = Things::new(side)?;

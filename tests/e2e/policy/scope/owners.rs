@@ -2,7 +2,7 @@
 
 use super::{Owners, answered, expect, member};
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn lists(suite: &Suite, name: &str) -> Verdict {
+fn lists(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     for side in [&owners.alice, &owners.bob] {
         side.ok(
@@ -104,7 +104,7 @@ fn lists(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
-fn names(suite: &Suite, name: &str) -> Verdict {
+fn names(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     owners
         .bob
@@ -164,7 +164,7 @@ fn names(suite: &Suite, name: &str) -> Verdict {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn labels(suite: &Suite, name: &str) -> Verdict {
+fn labels(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     let alice = &owners.alice;
     alice.ok("sleeper")?;
@@ -257,7 +257,7 @@ fn labels(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
-fn joins(suite: &Suite, name: &str) -> Verdict {
+fn joins(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     let (alice, bob) = (&owners.alice, &owners.bob.prefix);
     owners.bob.ok("sleeper -v $N-data:/data")?;
@@ -308,7 +308,7 @@ fn joins(suite: &Suite, name: &str) -> Verdict {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn networks(suite: &Suite, name: &str) -> Verdict {
+fn networks(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     let (alice, bob) = (&owners.alice, &owners.bob);
     alice.ok("docker network create $N >/dev/null; docker create --name $N-c --network $N $IMAGE sleep 1000 >/dev/null")?;
@@ -400,7 +400,7 @@ fn networks(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
-fn redact(suite: &Suite, name: &str) -> Verdict {
+fn redact(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "redact = [\"*TOKEN*\"]")?;
     let alice = &owners.alice;
     alice.ok("sleeper -e API_TOKEN=s3cret -e PLAIN=shown")?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Owners, answered, expect, member};
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -38,11 +38,11 @@ fn until() -> Instant {
 
 /// Repeats `changes` in a thread of its own, and `acts` in this one, until the time is over; how often each did what it tries.
 fn against(
-    changes: impl Fn() -> Verdict<usize> + Send + Sync,
-    acts: impl Fn() -> Verdict<usize>,
-) -> Verdict<(usize, usize)> {
+    changes: impl Fn() -> ScenarioResult<usize> + Send + Sync,
+    acts: impl Fn() -> ScenarioResult<usize>,
+) -> ScenarioResult<(usize, usize)> {
     let until = until();
-    let repeat = |work: &dyn Fn() -> Verdict<usize>| {
+    let repeat = |work: &dyn Fn() -> ScenarioResult<usize>| {
         let mut count = 0;
         while Instant::now() < until {
             count += work()?;
@@ -64,13 +64,13 @@ fn against(
     })
 }
 
-fn id_of(side: &Side<'_>) -> Verdict<String> {
+fn id_of(side: &Side<'_>) -> ScenarioResult<String> {
     let target = format!("/containers/{}/json", side.prefix);
     Ok(member(&expect(side, "GET", &target, "", 200)?, "/Id"))
 }
 
 /// The name of alice's container goes to bob's and back, while alice pauses and unpauses what has it.
-fn renamed(suite: &Suite, name: &str) -> Verdict {
+fn renamed(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, bob, direct) = (&owners.alice, &owners.bob, &owners.direct);
     alice.ok("sleeper")?;
@@ -112,7 +112,7 @@ fn renamed(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A container of one name is made and removed by alice and bob in turn, while alice removes what has it.
-fn recreated(suite: &Suite, name: &str) -> Verdict {
+fn recreated(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, bob) = (&owners.alice, &owners.bob);
     let wanted = format!("{}-wanted", alice.prefix);
@@ -141,7 +141,7 @@ fn recreated(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// A volume has no id: alice removes it by its name while she and bob make it in turn.
-fn volume(suite: &Suite, name: &str) -> Verdict {
+fn volume(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, bob) = (&owners.alice, &owners.bob);
     let wanted = format!("{}-wanted", alice.prefix);
@@ -174,7 +174,7 @@ fn volume(suite: &Suite, name: &str) -> Verdict {
 
 /// A network of one name is made and removed by alice and bob in turn, while alice makes containers in it: by the name the engine
 /// would join bob's when they start.
-fn network(suite: &Suite, name: &str) -> Verdict {
+fn network(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, bob) = (&owners.alice, &owners.bob);
     let wanted = format!("{}-wanted", alice.prefix);

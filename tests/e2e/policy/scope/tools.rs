@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Owners;
 use crate::support::client::Side;
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -55,7 +55,7 @@ docker stop -t 0 $N; docker wait $N; docker start $N; docker rm -fv $N; docker v
 docker network create $N-net >/dev/null; docker network rm $N-net
 "#;
 
-fn cli(suite: &Suite, name: &str) -> Verdict {
+fn cli(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let output = |side: &crate::support::client::Side<'_>| {
         let output = side.shell_within(DAY, Duration::from_secs(90))?;
@@ -84,14 +84,14 @@ fn cli(suite: &Suite, name: &str) -> Verdict {
     owners.finish()
 }
 
-fn docker_py(suite: &Suite, name: &str) -> Verdict {
+fn docker_py(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let script = "timeout 50 $PYTHON $CLIENTS/docker_py.py tour $N $IMAGE";
     same_for_both(&owners, script)?;
     owners.finish()
 }
 
-fn testcontainers(suite: &Suite, name: &str) -> Verdict {
+fn testcontainers(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     same_for_both(
         &owners,
@@ -105,7 +105,7 @@ fn testcontainers(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// Two owners run a script at once, and each sees what the engine's own socket shows.
-fn same_for_both(owners: &Owners<'_>, script: &str) -> Verdict {
+fn same_for_both(owners: &Owners<'_>, script: &str) -> ScenarioResult {
     let expected = owners.direct.normalise(&owners.direct.ok(script)?);
     at_once([&owners.alice, &owners.bob], |side| {
         let got = side.normalise(&side.ok(script)?);
@@ -115,7 +115,10 @@ fn same_for_both(owners: &Owners<'_>, script: &str) -> Verdict {
 }
 
 /// Does the same for two owners at once.
-fn at_once<'a>(sides: [&'a Side<'a>; 2], work: impl Fn(&'a Side<'a>) -> Verdict + Sync) -> Verdict {
+fn at_once<'a>(
+    sides: [&'a Side<'a>; 2],
+    work: impl Fn(&'a Side<'a>) -> ScenarioResult + Sync,
+) -> ScenarioResult {
     let work = &work;
     thread::scope(|scope| {
         let threads = sides.map(|side| scope.spawn(move || work(side)));
@@ -127,7 +130,7 @@ fn at_once<'a>(sides: [&'a Side<'a>; 2], work: impl Fn(&'a Side<'a>) -> Verdict 
 }
 
 /// Classic builds with steps, and an image of a container: each owner gets its own, and the steps are nobody's.
-fn builds(suite: &Suite, name: &str) -> Verdict {
+fn builds(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let script = r#"mkdir -p context; printf 'FROM %s\nARG WHO\nLABEL kept=yes\nRUN sleep 1; echo $WHO >/who\nENTRYPOINT ["cat"]\nCMD ["/who"]\n' $IMAGE >context/Dockerfile
 DOCKER_BUILDKIT=0 docker build -q --rm=false --network none --build-arg WHO=$N -t $N-built context >/dev/null
@@ -168,7 +171,7 @@ networks: {front: {}}
 END
 "#;
 
-fn compose(suite: &Suite, name: &str) -> Verdict {
+fn compose(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, ROLE)?;
     let (alice, bob) = (&owners.alice, &owners.bob);
     let up = format!(

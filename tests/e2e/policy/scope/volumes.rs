@@ -2,7 +2,7 @@
 
 use super::{Owners, answered, expect, member};
 use crate::support::suite::{Case, Suite};
-use crate::support::{Verdict, ensure};
+use crate::support::{ScenarioResult, ensure};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -12,7 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// The owners' labels of all volumes of alice's container `NAME`, each once.
-fn owners_of(owners: &Owners<'_>) -> Verdict<String> {
+fn owners_of(owners: &Owners<'_>) -> ScenarioResult<String> {
     let name = &owners.alice.prefix;
     let script = format!(
         "for v in $(docker inspect -f '{{{{range .Mounts}}}}{{{{.Name}}}} {{{{end}}}}' {name}); do docker volume inspect -f '{{{{index .Labels \"dockgate.owner\"}}}}' $v; done | sort -u"
@@ -20,7 +20,7 @@ fn owners_of(owners: &Owners<'_>) -> Verdict<String> {
     owners.direct.ok(&script)
 }
 
-fn stamped(suite: &Suite, name: &str) -> Verdict {
+fn stamped(suite: &Suite, name: &str) -> ScenarioResult {
     let owners = Owners::start(suite, name, "")?;
     let (alice, bob) = (&owners.alice, &owners.bob.prefix);
     owners.bob.ok("docker volume create $N >/dev/null")?;
@@ -85,7 +85,7 @@ fn stamped(suite: &Suite, name: &str) -> Verdict {
 }
 
 #[expect(clippy::too_many_lines, reason = "scenario")]
-fn shared(suite: &Suite, name: &str) -> Verdict {
+fn shared(suite: &Suite, name: &str) -> ScenarioResult {
     let direct_prefix = format!("{}-{name}-g", suite.prefix);
     let owners = Owners::start(
         suite,
@@ -151,7 +151,7 @@ fn shared(suite: &Suite, name: &str) -> Verdict {
 }
 
 /// What an owner shares and others use cannot be removed, and the answer does not say who they are.
-fn conflicts(owners: &Owners<'_>, prefix: &str) -> Verdict {
+fn conflicts(owners: &Owners<'_>, prefix: &str) -> ScenarioResult {
     let (alice, bob) = (&owners.alice, &owners.bob);
     alice.ok(&format!("docker network create {prefix}-open >/dev/null; docker volume create {prefix}-cache-of-alice >/dev/null"))?;
     bob.ok(&format!("docker run -d --name $N-user --network {prefix}-open -v {prefix}-cache-of-alice:/c $IMAGE sleep 1000 >/dev/null"))?;
