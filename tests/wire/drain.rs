@@ -1,5 +1,5 @@
-//! "SIGTERM and SIGINT drain: no new connections, requests in flight finish, idle ones close, tunnels are cut at the deadline
-//! (`--drain-timeout`, 10 s), exit 0; a second signal ends at once." C46.
+//! "SIGTERM and SIGINT drain: no new connections, requests in flight finish, idle ones close, a new one has a moment for its
+//! first request, tunnels are cut at the deadline (`--drain-timeout`, 10 s), exit 0; a second signal ends at once." C46.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn requests_in_flight_finish_and_idle_connections_close() {
         streaming.expect(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
         gate.signal(signal);
         gate.logged("Draining");
-        // Idle between requests, or not a byte so far: closed, cleanly.
+        // Idle between requests, or not a byte in its first moment: closed, cleanly.
         idle.expect_end(End::Clean);
         silent.expect_end(End::Clean);
         // Nothing new.
@@ -57,6 +57,26 @@ fn requests_in_flight_finish_and_idle_connections_close() {
         assert_eq!(status.code(), Some(0));
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
+}
+
+/// A client that has connected sends its request once, and has no other gate to send it to.
+#[test]
+fn a_new_connection_gets_its_first_request_answered() {
+    let mut gate = Alone::start(&["--workers", "1"]);
+    let engine = Engine::listen(&gate.socket);
+    let mut client = gate.client();
+    gate.signal(Signal::TERM);
+    gate.logged("Draining");
+    client.send(PING);
+    engine.accept().answer(PING, OK);
+    let answer = client.answer();
+    assert_eq!(answer.body, b"OK");
+    assert!(answer.head.contains("\r\nConnection: close\r\n"));
+    client.expect_end(End::Clean);
+    drop(client);
+    let (status, took) = gate.ended();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]

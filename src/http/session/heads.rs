@@ -2,7 +2,7 @@
 //! in time once it has begun.
 
 use std::future::poll_fn;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout_at};
 
@@ -11,6 +11,10 @@ use super::super::respond::{Refusal, Status};
 use super::{After, LINGER, Session};
 use crate::observe::metrics::Limit;
 
+/// What a new connection has for its first request once the gate drains: the client has sent it by then, or is about to, and would
+/// not send it again elsewhere. Between requests a client expects to find its connection closed (RFC 9112, section 9.3.1).
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
+
 impl Session<'_> {
     /// Waits for a complete head at the front of the held bytes.
     pub(super) async fn head(&mut self) -> Result<usize, After> {
@@ -18,7 +22,14 @@ impl Session<'_> {
         if !self.client.held().is_empty() {
             return self.rest_in_time(Instant::now() + limit).await;
         }
-        let first = Instant::now() + limit;
+        let began = Instant::now();
+        let first = began + limit;
+        let drained = async {
+            self.shared.draining.cancelled().await;
+            if self.fresh {
+                sleep_until((began + FIRST_REQUEST).into()).await;
+            }
+        };
         let idle = poll_fn(|cx| self.client.poll_hold(cx));
         tokio::select! {
             read = idle => match read {
@@ -26,7 +37,7 @@ impl Session<'_> {
                 Ok(false) => return Err(After::LingerAndClose(LINGER.0)),
                 Err(_) => return Err(After::Drop),
             },
-            () = self.shared.draining.cancelled() => return Err(After::LingerAndClose(LINGER.0)),
+            () = drained => return Err(After::LingerAndClose(LINGER.0)),
             // Only the first head has to begin in time; later ones may take hours.
             () = sleep_until(first.into()), if self.fresh => return Err(After::LingerAndClose(LINGER.0)),
         }
