@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use testkit::gate::{connect, options};
 use testkit::process::GateProcess;
 use testkit::programs::{binary, dockgate, external, said};
-use testkit::{DEADLINE, TlsClient};
+use testkit::{DEADLINE, Pki, TlsClient};
 
 const POLICY: &str = "version = 1\n[[client]]\nmatch = { cn = \"admin\" }\nrole = \"admin\"\n";
 
@@ -313,6 +313,41 @@ fn the_units_give_what_the_gate_needs_and_nothing_of_what_it_does_not() {
     ] {
         assert!(has(line), "{line}");
     }
-    let credentials = fs::read_to_string(units().join("credentials.conf")).expect("a drop-in");
-    assert!(credentials.contains("\nEnvironment=DOCKGATE_TLSKEY=%d/server-key.pem\n"));
+}
+
+/// The variables of the drop-in are a whole answer to where the certificates are, whatever else is configured.
+#[test]
+fn a_gate_takes_its_key_from_the_credential_of_the_drop_in() {
+    let pki = tempfile::tempdir().expect("create a temporary directory");
+    Pki::by_dockgate(pki.path(), "localhost");
+    let etc = pki.path().display().to_string();
+    let credentials = pki.path().join("credentials");
+    fs::create_dir(&credentials).expect("create");
+    fs::rename(
+        pki.path().join("server-key.pem"),
+        credentials.join("server-key.pem"),
+    )
+    .expect("move the key");
+
+    let text = fs::read_to_string(units().join("credentials.conf")).expect("a drop-in");
+    let variables: Vec<(String, String)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment="))
+        .flat_map(str::split_whitespace)
+        .filter_map(|assignment| assignment.split_once('='))
+        .map(|(name, value)| {
+            let value = value.replace("%d", &format!("{etc}/credentials"));
+            (name.to_owned(), value.replace("/etc/dockgate", &etc))
+        })
+        .collect();
+    let output = dockgate()
+        .args(["check", "--offline", "--host", "tcp://127.0.0.1:0"])
+        .envs(variables)
+        .output()
+        .expect("run");
+    assert!(
+        output.status.success() && said(&output).contains("credentials/server-key.pem"),
+        "{}",
+        said(&output)
+    );
 }
