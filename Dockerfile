@@ -1,6 +1,6 @@
 # dockgate as an image with one file in it: no shell, no libc, no package manager, nothing to update but dockgate.
 #
-#   docker build -t dockgate .          BuildKit, the default builder since Docker 23
+#   docker build -t dockgate .          by BuildKit, and by the classic builder (DOCKER_BUILDKIT=0)
 #
 # The toolchain that builds it. To pin it to the byte, add the digest that `docker buildx imagetools inspect` prints.
 ARG RUST_IMAGE=rust:1.95.0-bookworm
@@ -11,13 +11,13 @@ ARG DOCKGATE_COMMIT=""
 WORKDIR /src
 COPY . .
 # Static glibc: see deploy/release/program, which builds what is released as well.
-RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
-    --mount=type=cache,target=/src/target,sharing=locked \
-    set -eu; \
+# The classic builder has no mounts, so nothing is cached between builds but whole steps.
+RUN set -eu; \
     built=$(deploy/release/program); \
     mkdir -p /image/certs /image/run/dockgate /image/etc/dockgate; \
     cp "$built" /image/dockgate; \
-    chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate
+    chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate; \
+    rm -rf target
 
 FROM scratch
 ARG DOCKGATE_COMMIT=""
