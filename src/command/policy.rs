@@ -213,7 +213,7 @@ fn certified(path: &Path, ca: Option<&Path>) -> Result<Identity, PolicyError> {
     let file = path.display();
     let chain = certificates("", path)?;
     let Some((leaf, above)) = chain.split_first() else {
-        return Ok(named());
+        return Ok(Identity::unnamed());
     };
     let wrong = |what: String| PolicyError::Input(format!("\"{file}\": {what}"));
     let admit = |cas: &[CertificateDer<'static>]| {
@@ -239,7 +239,7 @@ fn certified(path: &Path, ca: Option<&Path>) -> Result<Identity, PolicyError> {
 
 /// The identity that the options spell out.
 fn named_by(who: &WhoArgs) -> Result<Identity, PolicyError> {
-    let mut identity = named();
+    let mut identity = Identity::unnamed();
     identity.common_names.clone_from(&who.cn);
     identity.organizations.clone_from(&who.o);
     identity.organizational_units.clone_from(&who.ou);
@@ -258,26 +258,6 @@ fn pinned(option: &str, text: &str) -> Result<[u8; 32], PolicyError> {
             "{option}: expected \"sha256:\" and 32 bytes in base64 or hex, found \"{text}\""
         ))
     })
-}
-
-/// An identity with no names at all, to put names on.
-fn named() -> Identity {
-    Identity {
-        common_names: Vec::new(),
-        organizations: Vec::new(),
-        organizational_units: Vec::new(),
-        dns: Vec::new(),
-        emails: Vec::new(),
-        uris: Vec::new(),
-        ips: Vec::new(),
-        serial: String::new(),
-        issuer: String::new(),
-        fingerprint: [0; 32],
-        spki: [0; 32],
-        issuer_spki: None,
-        not_before: 0,
-        not_after: i64::MAX,
-    }
 }
 
 /// A recorded request, judged again: its client, what it asked for, and the verdict.
@@ -306,7 +286,7 @@ fn replayed(policy: &Policy, record: &Record) -> (ClientRef, Powers, Verdict) {
 /// The identity an audit record speaks of.
 fn recorded(record: &Record) -> Identity {
     let certificate = &record.certificate;
-    let mut identity = named();
+    let mut identity = Identity::unnamed();
     identity.common_names.clone_from(&certificate.cn);
     identity.organizations.clone_from(&certificate.o);
     identity.organizational_units.clone_from(&certificate.ou);

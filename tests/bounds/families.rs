@@ -226,19 +226,11 @@ tags = ["registry.example.com/**"]
 pub(crate) fn anybody() -> Identity {
     Identity {
         common_names: vec!["anybody".into()],
-        organizations: Vec::new(),
-        organizational_units: Vec::new(),
-        dns: Vec::new(),
-        emails: Vec::new(),
-        uris: Vec::new(),
-        ips: Vec::new(),
         serial: "01".into(),
         issuer: "CN=test CA".into(),
         fingerprint: [1; 32],
         spki: [2; 32],
-        issuer_spki: None,
-        not_before: 0,
-        not_after: i64::MAX,
+        ..Identity::unnamed()
     }
 }
 

@@ -338,3 +338,24 @@ fn a_command_that_a_message_prints_is_one_that_the_program_takes() {
         }
     }
 }
+
+#[test]
+fn an_identity_without_names_is_written_in_one_place() {
+    let folders = ["src", "crates", "tests", "fuzz", "bench"];
+    let all = folders.iter().flat_map(|it| files(&root().join(it), "rs"));
+    // A new field of an identity would have to be added wherever all of them are listed.
+    let listed = ["issuer_spki:", "organizational_units:", "fingerprint:"];
+    let lists_all = |file: &PathBuf| {
+        let text = text(file);
+        let is_literal = |part: &str| {
+            let part = part.split("}").next().unwrap_or_default();
+            listed.iter().all(|field| part.contains(field))
+        };
+        text.split("Identity {\n").skip(1).any(is_literal) && !text.contains("pub struct Identity")
+    };
+    let found: Vec<_> = all.filter(lists_all).collect();
+    assert!(
+        found.is_empty(),
+        "write `..Identity::unnamed()` in {found:?}"
+    );
+}

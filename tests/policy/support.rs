@@ -12,19 +12,12 @@ use policy::{
 pub(crate) fn cn(name: &str) -> Identity {
     Identity {
         common_names: vec![name.to_owned()],
-        organizations: Vec::new(),
-        organizational_units: Vec::new(),
-        dns: Vec::new(),
-        emails: Vec::new(),
-        uris: Vec::new(),
-        ips: Vec::new(),
         serial: "01".into(),
         issuer: "CN=test CA".into(),
         fingerprint: [1; 32],
         spki: [2; 32],
         issuer_spki: Some([3; 32]),
-        not_before: 0,
-        not_after: i64::MAX,
+        ..Identity::unnamed()
     }
 }
 

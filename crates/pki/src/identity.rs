@@ -51,6 +51,27 @@ pub struct Identity {
 pub struct IdentityError(String);
 
 impl Identity {
+    /// One with no names at all that does not end, to put names on.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self {
+            common_names: Vec::new(),
+            organizations: Vec::new(),
+            organizational_units: Vec::new(),
+            dns: Vec::new(),
+            emails: Vec::new(),
+            uris: Vec::new(),
+            ips: Vec::new(),
+            serial: String::new(),
+            issuer: String::new(),
+            fingerprint: [0; 32],
+            spki: [0; 32],
+            issuer_spki: None,
+            not_before: 0,
+            not_after: i64::MAX,
+        }
+    }
+
     /// Reads the identity out of a DER certificate.
     ///
     /// # Errors

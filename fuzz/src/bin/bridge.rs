@@ -133,19 +133,11 @@ fn shared() -> Shared {
 fn identity() -> Identity {
     Identity {
         common_names: vec!["one".into()],
-        organizations: Vec::new(),
-        organizational_units: Vec::new(),
-        dns: Vec::new(),
-        emails: Vec::new(),
-        uris: Vec::new(),
-        ips: Vec::new(),
         serial: "1".into(),
         issuer: "CN=ca".into(),
         fingerprint: [1; 32],
         spki: [1; 32],
-        issuer_spki: None,
-        not_before: 0,
-        not_after: i64::MAX,
+        ..Identity::unnamed()
     }
 }
 

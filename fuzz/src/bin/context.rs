@@ -32,20 +32,8 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
         body: BodyLength::Unknown,
     };
     let client = policy.client_for(&Identity {
-        common_names: Vec::new(),
-        organizations: Vec::new(),
-        organizational_units: Vec::new(),
-        dns: Vec::new(),
-        emails: Vec::new(),
-        uris: Vec::new(),
-        ips: Vec::new(),
         serial: "01".into(),
-        issuer: String::new(),
-        fingerprint: [0; 32],
-        spki: [0; 32],
-        issuer_spki: None,
-        not_before: 0,
-        not_after: i64::MAX,
+        ..Identity::unnamed()
     });
     match policy.decide(client, &request) {
         Step::Permitted(permitted) => permitted.context().expect("a classic build").clone(),

@@ -208,19 +208,10 @@ mod tests {
         };
         let identity = |common_name: &str| Identity {
             common_names: vec![common_name.to_owned()],
-            organizations: Vec::new(),
-            organizational_units: Vec::new(),
-            dns: Vec::new(),
-            emails: Vec::new(),
-            uris: Vec::new(),
-            ips: Vec::new(),
             serial: "01".into(),
-            issuer: "CN=test CA".into(),
             fingerprint: [1; 32],
             spki: [2; 32],
-            issuer_spki: None,
-            not_before: 0,
-            not_after: 0,
+            ..Identity::unnamed()
         };
         let mut shares = Shares::default();
         let mut enter = |name: &str, der: &[u8]| {
