@@ -1,5 +1,6 @@
 //! The revocation list (RFC 5280 §5): version 2, numbered, with the CA's key identifier and a reason per entry.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rcgen::{CertificateRevocationListParams, RevocationReason, RevokedCertParams, SerialNumber};
@@ -294,29 +295,33 @@ fn merged(store: &Store, authority: &Authority, present: Option<&IssuedList>) ->
     let mut entries = present
         .map(|present| present.entries.clone())
         .unwrap_or_default();
+    let listed = entries.iter().map(|entry| entry.serial.clone());
+    let mut places: HashMap<String, usize> = listed.zip(0..).collect();
     for revoked in store.index.revoked() {
         let ours = revoked.issuer_key_id.is_none()
             || revoked.issuer_key_id == authority.info().subject_key_id;
-        let listed = entries
-            .iter_mut()
-            .find(|entry| entry.serial == revoked.serial);
-        match listed {
+        let place = places.get(&revoked.serial).copied();
+        match place.and_then(|place| entries.get_mut(place)) {
             // What was on hold may have been taken back for good since.
             Some(entry) if entry.reason == Some(RevocationReason::CertificateHold) => {
                 entry.reason = reason_from_word(&revoked.reason);
             }
-            None if ours => entries.push(ListEntry {
-                serial: revoked.serial.clone(),
-                at: OffsetDateTime::parse(&revoked.at, &Rfc3339).unwrap_or_else(|_| now()),
-                reason: reason_from_word(&revoked.reason),
-            }),
+            None if ours => {
+                places.insert(revoked.serial.clone(), entries.len());
+                entries.push(ListEntry {
+                    serial: revoked.serial.clone(),
+                    at: OffsetDateTime::parse(&revoked.at, &Rfc3339).unwrap_or_else(|_| now()),
+                    reason: reason_from_word(&revoked.reason),
+                });
+            }
             _ => {}
         }
     }
     // Only a hold ends (RFC 5280 §5.3.1).
+    let judged = store.index.judged();
     entries.retain(|entry| {
         entry.reason != Some(RevocationReason::CertificateHold)
-            || !store.index.is_allowed_again(&entry.serial)
+            || !judged.is_allowed_again(&entry.serial)
     });
     entries
 }

@@ -6,12 +6,14 @@
 
 mod append;
 mod file;
+mod judged;
 mod spent;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use judged::JudgedSerials;
 pub use spent::TOKEN;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,7 @@ pub const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
 pub const HOLD: &str = "certificateHold";
 
 /// What a certificate is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IssuedKind {
     /// A CA made here.

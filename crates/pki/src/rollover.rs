@@ -141,11 +141,7 @@ impl Authorities {
 /// The certificates by a CA that somebody still comes with: alive, not revoked, and not followed by another one.
 #[must_use]
 pub fn left<'i>(index: &'i Index, ca: &Certificate, now: OffsetDateTime) -> Vec<&'i Issued> {
-    let revoked: BTreeSet<&str> = index.revoked().map(|it| it.serial.as_str()).collect();
-    let renewed: BTreeSet<&str> = index
-        .issued()
-        .filter_map(|it| it.enrolled.as_ref()?.predecessor.as_deref())
-        .collect();
+    let judged = index.judged();
     let is_ours = |it: &Issued| it.issuer_key_id == ca.subject_key_id;
     // What was made as files follows by its name.
     let replaced: BTreeSet<(IssuedKind, &str)> = index
@@ -158,9 +154,9 @@ pub fn left<'i>(index: &'i Index, ca: &Certificate, now: OffsetDateTime) -> Vec<
             && !(it.kind == IssuedKind::Server && it.name == SIGNER)
             && is_ours(it)
             && it.is_alive(now)
-            && !renewed.contains(it.serial.as_str())
+            && !judged.is_renewed(&it.serial)
             && (it.enrolled.is_some() || !replaced.contains(&(it.kind, it.name.as_str())))
-            && !(revoked.contains(it.serial.as_str()) && index.revocation(&it.serial).is_some())
+            && judged.revocation(&it.serial).is_none()
     };
     index.issued().filter(is_left).collect()
 }

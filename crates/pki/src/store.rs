@@ -285,10 +285,11 @@ impl Store {
         kind: IssuedKind,
         now: time::OffsetDateTime,
     ) -> impl Iterator<Item = &Issued> {
+        let judged = self.index.judged();
         self.index.issued().filter(move |issued| {
             issued.kind == kind
                 && issued.is_alive(now)
-                && self.index.revocation(&issued.serial).is_none()
+                && judged.revocation(&issued.serial).is_none()
         })
     }
 

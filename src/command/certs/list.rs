@@ -1,6 +1,6 @@
 //! `certs list`: what was issued here, and what lies in the directory besides.
 
-use std::{fs, path::PathBuf};
+use std::{collections::HashSet, fs, path::PathBuf};
 
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -175,16 +175,19 @@ fn rows(
     crl: Option<&IssuedList>,
     now: OffsetDateTime,
 ) -> Result<Vec<Row>, CertsError> {
-    let in_force = cas(paths)?;
+    let (in_force, judged) = (cas(paths)?, index.judged());
+    let listed: HashSet<&str> = crl
+        .iter()
+        .flat_map(|crl| crl.entries.iter().map(|entry| entry.serial.as_str()))
+        .collect();
     // A CA that was replaced has no list any more, and nobody lets its certificates in.
     let is_gone = |issuer: Option<&String>| {
         issuer.is_some_and(|it| !in_force.is_empty() && !in_force.contains(it))
     };
     let revoked = |serial: &str, issuer: Option<&String>| {
-        let listed = |crl: &IssuedList| crl.entries.iter().any(|entry| entry.serial == serial);
-        let revoked = index.revocation(serial).is_some();
+        let revoked = judged.revocation(serial).is_some();
         match () {
-            () if crl.is_some_and(listed) => Some("revoked"),
+            () if listed.contains(serial) => Some("revoked"),
             () if is_gone(issuer) && revoked => Some("revoked"),
             () if is_gone(issuer) => Some("old-ca"),
             () if revoked => Some("unlisted"),
@@ -212,17 +215,21 @@ fn rows(
             renewed: None,
         });
     }
+    // Each line of the index is looked at once, whatever there are.
+    let mut shown: HashSet<String> = rows.iter().map(|row| row.sha256.clone()).collect();
+    let held: HashSet<(IssuedKind, String)> = rows
+        .iter()
+        .map(|row| (row.kind, row.name.clone()))
+        .collect();
     for issued in index.issued() {
-        if rows.iter().any(|row| row.sha256 == issued.sha256) {
+        if !shown.insert(issued.sha256.clone()) {
             continue;
         }
         let end = OffsetDateTime::parse(&issued.not_after, &Rfc3339).unwrap_or(now);
-        let replaced = rows
-            .iter()
-            .any(|row| row.kind == issued.kind && row.name == issued.name && row.path.is_some());
+        let replaced = held.contains(&(issued.kind, issued.name.clone()));
         let status = match () {
             () if end <= now => "expired",
-            () if index.successor(&issued.serial).is_some() => "renewed",
+            () if judged.is_renewed(&issued.serial) => "renewed",
             () if replaced => "replaced",
             () if now >= issued_validity(issued, end).renewal_due() => "due",
             () => "ok",

@@ -1,5 +1,6 @@
 //! The directory of the CA as the signer looks after it without being asked. What is here only writes what can be made again.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -138,16 +139,19 @@ impl Desk {
         let Some((list, _)) = lists.into_iter().find(|(list, _)| list.is_of(authority)) else {
             return Ok(true);
         };
-        let listed = |serial: &str| list.entries.iter().any(|entry| entry.serial == serial);
+        let listed: HashSet<&str> = list.entries.iter().map(|it| it.serial.as_str()).collect();
+        let judged = index.judged();
         let ours = authority.info().subject_key_id.as_ref();
         let missing = index
             .revoked()
             .filter(|it| it.issuer_key_id.is_none() || it.issuer_key_id.as_ref() == ours)
-            .any(|it| index.revocation(&it.serial).is_some() && !listed(&it.serial));
+            .any(|it| {
+                judged.revocation(&it.serial).is_some() && !listed.contains(it.serial.as_str())
+            });
         let lifted = list
             .entries
             .iter()
-            .any(|entry| entry.is_on_hold() && index.is_allowed_again(&entry.serial));
+            .any(|entry| entry.is_on_hold() && judged.is_allowed_again(&entry.serial));
         let now = now();
         let old = now - list.signed_at() >= LIST_AGE;
         let ends = list

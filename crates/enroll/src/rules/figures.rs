@@ -1,6 +1,6 @@
 //! How a signer fares, read off its index: for metrics, `check` and `doctor`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pki::index::{HOLD, Index, Invitation, Issued, IssuedKind};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -36,21 +36,13 @@ impl<'i> SignerFigures<'i> {
             open_invitations: in_time.filter(is_open).count(),
             ..Self::default()
         };
-        let revoked: BTreeSet<&str> = index.revoked().map(|it| it.serial.as_str()).collect();
-        let renewed: BTreeSet<&str> = index
-            .issued()
-            .filter_map(|it| it.enrolled.as_ref()?.predecessor.as_deref())
-            .collect();
+        let judged = index.judged();
         for issued in index.issued().filter(|it| it.is_alive(now)) {
             let Some(enrolled) = &issued.enrolled else {
                 continue;
             };
-            let revocation = match revoked.contains(issued.serial.as_str()) {
-                true => index.revocation(&issued.serial),
-                false => None,
-            };
-            let is_last = !renewed.contains(issued.serial.as_str());
-            match revocation {
+            let is_last = !judged.is_renewed(&issued.serial);
+            match judged.revocation(&issued.serial) {
                 Some(it) if it.reason == HOLD => figures.on_hold += 1,
                 Some(_) => {}
                 None if enrolled.is_by_token() => figures.by_token += 1,
