@@ -37,7 +37,7 @@ pub use desk::LIST_DAYS;
 pub use external::ExternalCa;
 pub use mirror::Mirror;
 pub use oidc::TrustedIssuers;
-pub use store::store_place;
+pub use store::{is_elsewhere, store_place};
 
 /// The file in which a signer tells `dockgate invite` where it is.
 const ABOUT: &str = "signer.json";
@@ -162,7 +162,8 @@ impl Signer {
             names: names.iter().map(ToString::to_string).collect(),
             elsewhere: options.external.is_some(),
         };
-        let desk = Desk::open(options, names)?;
+        let place = options.place.with_ca_elsewhere(about.elsewhere);
+        let desk = Desk::open(SignerOptions { place, ..options }, names)?;
         about.write(desk.dir())?;
         Ok(Self {
             desk: Arc::new(desk),

@@ -4,16 +4,16 @@ use std::path::Path;
 
 use crate::cli::certs::{CaArgs, CertsArgs, CertsCommand, DirArgs};
 use crate::command::output::{Exit, Failure, Output};
-use crate::signer::{LIST_DAYS, SignerAbout, store_place};
+use crate::signer::{LIST_DAYS, SignerAbout, is_elsewhere, store_place};
 use pki::{
-    CRL_DAYS, Certificate, CertsError, Passphrase,
+    CRL_DAYS, Certificate, CertsError, Passphrase, PassphraseSource,
     crl::IssuedList,
     issue::{Authority, now},
     place::StorePlace,
     requester::LeafSigner,
     rollover::Authorities,
     san::{self, San},
-    store::{Grant, Paths},
+    store::{Grant, Paths, Store},
 };
 
 mod bundle;
@@ -52,12 +52,31 @@ pub fn run(args: &CertsArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
     Ok(Exit::OK)
 }
 
+/// What opens the key of the CA that signs. Asked before the directory and its store are held, for which others wait.
+fn passphrase(args: &CaArgs) -> Result<Passphrase, CertsError> {
+    let key = match &args.ca_key {
+        Some(key) => key.clone(),
+        None => Paths::of(&args.dir.dir).ca_key,
+    };
+    PassphraseSource::from_option(args.passphrase_file.clone()).for_opening(&key)
+}
+
+/// Opens the directory, and its store, with what opens the CA's key.
+fn open(args: &CaArgs) -> Result<(Store, Passphrase), CertsError> {
+    let place = place(&args.dir)?;
+    let passphrase = passphrase(args)?;
+    Ok((place.open()?, passphrase))
+}
+
 /// The CA that signs: the one named, or those in the directory.
-fn authorities(args: &CaArgs, paths: &Paths) -> Result<Authorities, CertsError> {
-    let passphrase = Passphrase::from_option(args.passphrase_file.clone());
+fn authorities(
+    args: &CaArgs,
+    paths: &Paths,
+    passphrase: &Passphrase,
+) -> Result<Authorities, CertsError> {
     match (&args.ca_cert, &args.ca_key) {
         (Some(certificate), Some(key)) => {
-            Authority::load(certificate, key, &passphrase).map(Authorities::alone)
+            Authority::load(certificate, key, passphrase).map(Authorities::alone)
         }
         _ if !paths.ca.is_file() => Err(CertsError::refused(
             format!("there is no CA in {:?}", paths.dir),
@@ -66,17 +85,11 @@ fn authorities(args: &CaArgs, paths: &Paths) -> Result<Authorities, CertsError> 
                 paths.option()
             ),
         )),
-        _ if is_elsewhere(paths)? => {
+        _ if is_elsewhere(&paths.dir)? => {
             Authority::elsewhere(&paths.ca, Box::new(NoSigner)).map(Authorities::alone)
         }
-        _ => Authorities::load(paths, &passphrase),
+        _ => Authorities::load(paths, passphrase),
     }
-}
-
-/// Whether a command signs for the CA of a directory, as its signer has said.
-fn is_elsewhere(paths: &Paths) -> Result<bool, CertsError> {
-    let about = SignerAbout::read(&paths.dir)?;
-    Ok(!paths.ca_key.is_file() && about.is_some_and(|it| it.elsewhere))
 }
 
 /// Signs nothing, where only a signer's command can.

@@ -5,6 +5,7 @@
 //! offline. What it finds comes from the code that `serve` runs, so that the two cannot disagree.
 
 mod addresses;
+mod store;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -19,6 +20,7 @@ use time::OffsetDateTime;
 
 use crate::cage::{self, Account, KeptPlaces};
 use crate::cli::CheckArgs;
+use crate::cli::store::StoreArgs;
 use crate::command::exposure;
 use crate::command::output::{Exit, Output};
 use crate::config::origin::Setting;
@@ -30,15 +32,15 @@ use crate::error::{FileUse, file_hint};
 use crate::finding::{Finding, Severity};
 use crate::generation;
 use crate::net;
-use crate::signer::TrustedIssuers;
+use crate::signer::{TrustedIssuers, store_place};
 use enroll::rules::SignerFigures;
 use pki::Validity;
 use pki::crl::IssuedList;
-use pki::index::Index;
-use pki::store::{Paths, inspect_file};
+use pki::store::inspect_file;
 use text::{counted, escape};
 
 pub(crate) use addresses::Running;
+pub(crate) use store::findings as stores;
 
 /// Longest wait for the engine's answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -96,6 +98,7 @@ fn findings(config: &Config, offline: bool) -> Vec<Finding> {
     findings.extend(generation::certificates(config, OffsetDateTime::now_utc()));
     findings.extend(exposure::findings(config));
     findings.extend(signing(config, OffsetDateTime::now_utc()));
+    findings.extend(stores(config, offline));
     findings.extend(restraints(config));
     if let Some(AuditSink::File(path)) = &config.audit {
         findings.push(audit(path));
@@ -183,7 +186,12 @@ fn ahead(signed: OffsetDateTime, now: OffsetDateTime) -> Option<Finding> {
 
 /// Who has joined, who is invited, and who has not renewed; nothing where the index cannot be read.
 fn members(dir: &Path, now: OffsetDateTime) -> Option<Finding> {
-    let index = Index::read(&Paths::of(dir).index).ok()?;
+    let place = store_place(dir, &StoreArgs::default()).ok()?;
+    // Where it has joined a store no gate has its signer beside itself, and this is said elsewhere.
+    if place.store().is_some() {
+        return None;
+    }
+    let index = place.index().ok()?;
     let figures = SignerFigures::of(&index, now);
     let members: usize = figures.members.values().sum();
     let text = format!(

@@ -11,7 +11,8 @@ use crate::signer::{
     ExternalCa, Mirror, Signer, SignerError, SignerOptions, TrustedIssuers, store_place,
 };
 use enroll::{SignerAddress, SigningRules};
-use pki::{CertsError, Passphrase, auto, san};
+use pki::store::Paths;
+use pki::{CertsError, Passphrase, PassphraseSource, auto, san};
 
 /// How often the server certificate of `--auto` is looked after.
 const CARE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -145,7 +146,8 @@ fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
         // Nobody is there to be asked where a gate started this.
         passphrase: match args.attached {
             true => Passphrase::Absent,
-            false => Passphrase::from_option(args.passphrase_file.clone()),
+            false => PassphraseSource::from_option(args.passphrase_file.clone())
+                .for_opening(&Paths::of(&args.dir).ca_key)?,
         },
     })
 }

@@ -130,8 +130,8 @@ impl Desk {
             serving: RwLock::new((serving, trusted.authorities.certificates())),
             trusted: RwLock::new((stamps, Arc::new(trusted))),
             passphrase: match passphrase {
-                Passphrase::Prompt => Passphrase::Absent,
-                known => known,
+                Passphrase::File(file) => Passphrase::File(file),
+                _ => Passphrase::Absent,
             },
             writing: Mutex::default(),
             turns: Turns::default(),

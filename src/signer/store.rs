@@ -4,7 +4,9 @@ use std::path::Path;
 
 use pki::CertsError;
 use pki::place::{JoinedStore, StorePlace};
+use pki::store::Paths;
 
+use super::SignerAbout;
 use crate::cli::store::StoreArgs;
 
 /// Where the index of a directory is: what was asked for, or what the directory has joined, or the directory itself.
@@ -51,7 +53,16 @@ pub fn store_place(dir: &Path, args: &StoreArgs) -> Result<StorePlace, CertsErro
         password_file: given.or(asked.password_file),
         ..asked
     };
-    open(dir, joined)
+    Ok(open(dir, joined)?.with_ca_elsewhere(is_elsewhere(dir)?))
+}
+
+/// Whether a command signs for the CA of a directory, as its signer has said.
+///
+/// # Errors
+/// When what the signer has said cannot be read.
+pub fn is_elsewhere(dir: &Path) -> Result<bool, CertsError> {
+    let about = SignerAbout::read(dir)?;
+    Ok(!Paths::of(dir).ca_key.is_file() && about.is_some_and(|it| it.elsewhere))
 }
 
 #[cfg(feature = "postgres")]

@@ -156,6 +156,37 @@ fn what_nobody_needs_any_more_is_taken_out_for_every_host() {
 }
 
 #[test]
+fn a_store_whose_last_event_was_taken_out_is_not_read_again_and_again() {
+    let Some(server) = postgres() else { return };
+    let url = server.url(&server.create());
+    let (one, other) = (store(&url), store(&url));
+    let mut turn = one.turn().expect("a turn");
+    let lines = ["a", "b", "c"].map(line);
+    turn.write(&lines, &[]).expect("written");
+    drop(turn);
+    assert_eq!(ids(&other), ["a", "b", "c"]);
+    let mut turn = one.turn().expect("a turn");
+    turn.forget(&[2].into()).expect("taken out");
+    drop(turn);
+    for store in [&one, &other] {
+        let first = store.view().expect("what it has");
+        let again = store.view().expect("what it has");
+        assert!(Arc::ptr_eq(&first, &again), "nothing was read for it");
+        assert_eq!(first.events.len(), 2);
+    }
+    // It goes on from there, also with documents alone.
+    let mut turn = other.turn().expect("a turn");
+    let document = [(SharedDocument::Crl, "list")];
+    turn.write(&[], &document).expect("written");
+    turn.write(&[line("d")], &[]).expect("written");
+    drop(turn);
+    assert_eq!(ids(&one), ["a", "b", "d"]);
+    assert_eq!(ids(&other), ids(&one));
+    let view = one.view().expect("what it has");
+    assert_eq!(&*view.documents[&SharedDocument::Crl], "list");
+}
+
+#[test]
 fn a_store_of_a_later_form_is_refused_and_left_alone() {
     let Some(server) = postgres() else { return };
     let database = server.create();

@@ -3,18 +3,28 @@
 mod advice;
 mod ci;
 #[cfg(feature = "postgres")]
+mod compose;
+#[cfg(feature = "postgres")]
 mod database;
 mod external;
 mod fleet;
 mod impostor;
 mod joining;
+mod long;
 mod losses;
+#[cfg(feature = "postgres")]
+mod outage;
 mod pages;
 mod programs;
+mod prompt;
 mod protocol;
+#[cfg(feature = "postgres")]
+mod readers;
 mod rollover;
 #[cfg(feature = "postgres")]
 mod shared;
+#[cfg(feature = "postgres")]
+mod succession;
 mod support;
 mod timer;
 mod travel;

@@ -18,6 +18,7 @@ use super::{
     index::Index,
     issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
     key::{self, KeyType},
+    place::JoinedStore,
     rollover::{self, Authorities},
     san::{self, MAX_SANS, San},
     store::{ClientRequest, Grant, Paths, Store, inspect_file},
@@ -125,6 +126,9 @@ fn ensure_for(
         return Ok(found(&Paths::of(dir), actions));
     }
     let info = inspect_file(&paths.server_cert)?.1;
+    if JoinedStore::read(dir)?.is_some() {
+        return Ok(found(&paths, kept_by_a_store(&paths, &info, asked, now)));
+    }
     // A certificate that others put here is used as it is; the names it lacks are worth a word only if asked for.
     // (A damaged index must not keep the gate from serving: it makes every certificate count as another's.)
     let index = Index::read(&paths.index).ok();
@@ -153,6 +157,24 @@ fn ensure_for(
         }
     };
     Ok(found(&paths, vec![action]))
+}
+
+/// Where several signers share the index, the commands renew what is in the directory.
+fn kept_by_a_store(
+    paths: &Paths,
+    info: &Certificate,
+    asked: &[San],
+    now: OffsetDateTime,
+) -> Vec<Action> {
+    let because = format!(
+        "its index is in a store; `dockgate certs renew server{}` renews it",
+        paths.option()
+    );
+    let reason = renewal_reason(info, asked, now);
+    reason
+        .map(|reason| Action::KeptServer { reason, because })
+        .into_iter()
+        .collect()
 }
 
 /// Why a server certificate should be renewed, if it should.

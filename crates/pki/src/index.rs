@@ -21,7 +21,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     CertsError,
-    shared::{SharedTurn, SharedView},
+    shared::{SharedDocument, SharedTurn, SharedView},
 };
 
 /// The form of the file that this version reads and writes.
@@ -314,6 +314,14 @@ impl Index {
         Self {
             events: turn.view().events.clone(),
             place: IndexPlace::Shared(turn),
+        }
+    }
+
+    /// Whether several signers share it, and with it their CA.
+    pub(crate) fn shares_a_ca(&self) -> bool {
+        match &self.place {
+            IndexPlace::Shared(turn) => turn.view().documents.contains_key(&SharedDocument::Ca),
+            _ => false,
         }
     }
 

@@ -34,7 +34,7 @@ pub mod shared;
 pub mod write;
 
 pub use error::CertsError;
-pub use passphrase::Passphrase;
+pub use passphrase::{Passphrase, PassphraseSource};
 pub use request::RequestFault;
 pub use san::San;
 pub use trust::{

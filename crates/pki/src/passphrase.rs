@@ -1,43 +1,80 @@
 //! Where the passphrase of an encrypted CA key comes from: a file or a terminal, never an argument.
+//!
+//! A person is asked by a [`PassphraseSource`] alone, before a command holds what others wait for. What reads keys has a
+//! [`Passphrase`], which asks nobody.
 
-use std::{fmt, io::IsTerminal, path::PathBuf};
+use std::{
+    fmt,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use zeroize::Zeroizing;
 
-use super::{CertsError, write};
+use super::{CertsError, key, write};
 
-/// A source of passphrases, asked only when an encrypted key is met.
+/// What opens an encrypted key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Passphrase {
     /// None: an encrypted key is an error. What `serve` uses.
     Absent,
+    /// None, because nobody is at a terminal who could be asked.
+    Unasked,
     /// The first line of this file.
     File(PathBuf),
-    /// A prompt on the terminal, an error where there is none.
+    /// What a person has said.
+    Known(Zeroizing<String>),
+}
+
+/// Whom a command asks for a passphrase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PassphraseSource {
+    /// The first line of this file.
+    File(PathBuf),
+    /// A person at the terminal.
     Prompt,
 }
 
-impl Passphrase {
+impl PassphraseSource {
     /// A file when one was named, else the terminal.
     pub fn from_option(file: Option<PathBuf>) -> Self {
         file.map_or(Self::Prompt, Self::File)
     }
 
-    /// The passphrase that opens `path`.
-    pub fn for_opening(&self, path: &std::path::Path) -> Result<Zeroizing<String>, CertsError> {
-        self.ask(&format!("passphrase of {}: ", path.display()), path)
+    /// What opens a key, and what lies beside it encrypted alike. A person is asked if it is encrypted.
+    ///
+    /// # Errors
+    /// When the key cannot be read, or the terminal cannot.
+    pub fn for_opening(&self, key: &Path) -> Result<Passphrase, CertsError> {
+        match self {
+            Self::File(path) => Ok(Passphrase::File(path.clone())),
+            Self::Prompt if !key.is_file() || !key::is_encrypted(key)? => Ok(Passphrase::Absent),
+            Self::Prompt if !std::io::stdin().is_terminal() => Ok(Passphrase::Unasked),
+            Self::Prompt => {
+                let said = prompt(&format!("passphrase of {}: ", key.display()), key);
+                said.map(Passphrase::Known)
+            }
+        }
     }
 
     /// The passphrase for a new key, asked for twice on a terminal.
-    pub fn for_new(&self, path: &std::path::Path) -> Result<Zeroizing<String>, CertsError> {
-        let first = self.ask(&format!("new passphrase for {}: ", path.display()), path)?;
+    ///
+    /// # Errors
+    /// When it is empty, cannot be asked for, or the two differ.
+    pub fn for_new(&self, key: &Path) -> Result<Zeroizing<String>, CertsError> {
+        let asked = |text: &str| match self {
+            Self::File(path) => Passphrase::File(path.clone()).for_opening(key),
+            Self::Prompt if !std::io::stdin().is_terminal() => Passphrase::Unasked.for_opening(key),
+            Self::Prompt => prompt(text, key),
+        };
+        let first = asked(&format!("new passphrase for {}: ", key.display()))?;
         if first.is_empty() {
             return Err(CertsError::refused(
-                format!("the passphrase for {path:?} is empty"),
+                format!("the passphrase for {key:?} is empty"),
                 "give one, or leave out --encrypt to keep the CA key unencrypted",
             ));
         }
-        if *self == Self::Prompt && *first != *self.ask("the same again: ", path)? {
+        if *self == Self::Prompt && *first != *asked("the same again: ")? {
             return Err(CertsError::refused(
                 "the two passphrases differ",
                 "run the command again",
@@ -45,8 +82,20 @@ impl Passphrase {
         }
         Ok(first)
     }
+}
 
-    fn ask(&self, prompt: &str, key: &std::path::Path) -> Result<Zeroizing<String>, CertsError> {
+fn prompt(text: &str, key: &Path) -> Result<Zeroizing<String>, CertsError> {
+    rpassword::prompt_password(text)
+        .map(Zeroizing::new)
+        .map_err(|source| CertsError::io("read a passphrase for", key, source))
+}
+
+impl Passphrase {
+    /// The passphrase that opens a key.
+    ///
+    /// # Errors
+    /// When there is none, or its file cannot be read.
+    pub fn for_opening(&self, key: &Path) -> Result<Zeroizing<String>, CertsError> {
         let missing = |why: &str| CertsError::Passphrase {
             message: format!("the private key {key:?} is encrypted and {why}"),
             hint: "give --passphrase-file FILE, or run the command on a terminal".into(),
@@ -68,12 +117,10 @@ impl Passphrase {
                 })?;
                 Ok(Zeroizing::new(text.to_owned()))
             }
-            Self::Prompt if !std::io::stdin().is_terminal() => Err(missing(
+            Self::Unasked => Err(missing(
                 "its passphrase cannot be asked for: standard input is not a terminal",
             )),
-            Self::Prompt => rpassword::prompt_password(prompt)
-                .map(Zeroizing::new)
-                .map_err(|source| CertsError::io("read a passphrase for", key, source)),
+            Self::Known(said) => Ok(said.clone()),
         }
     }
 }
@@ -83,7 +130,8 @@ impl fmt::Debug for Passphrase {
         f.write_str(match self {
             Self::Absent => "Absent",
             Self::File(_) => "File",
-            Self::Prompt => "Prompt",
+            Self::Unasked => "Unasked",
+            Self::Known(_) => "Known",
         })
     }
 }

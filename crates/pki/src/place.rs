@@ -2,21 +2,22 @@
 //!
 //! Contract: with a shared store the directory holds the CA's files, this host's own certificates, and copies of what the store
 //! holds. A directory that has joined a store says so in a file, and is never again used without that store. A CA's key signs
-//! nothing while its certificate is not the one that the store holds.
+//! nothing while its certificate is not the one that the store holds. A CA whose key is elsewhere has its certificates and its
+//! list there too: each host has its own copies of them, and the store has none.
+
+mod ca;
+mod copies;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::ca::CaMatch;
 use super::{
     CertsError,
-    crl::IssuedList,
-    denied::{self, TravelledDenyList},
-    index::{Index, IndexEvent},
-    pem,
-    rollover::next_ca,
-    shared::{SharedDocument, SharedStore, SharedTurn, SharedView},
+    index::Index,
+    shared::{SharedStore, SharedTurn},
     store::{Paths, Store},
     write::{self, Existing, FileMode, Lock},
 };
@@ -57,6 +58,15 @@ impl JoinedStore {
         })
     }
 
+    /// The file with the password, if every user of this host can read it.
+    #[must_use]
+    pub fn exposed_password(&self) -> Option<&Path> {
+        use std::os::unix::fs::PermissionsExt;
+        let file = self.password_file.as_deref()?;
+        let mode = file.metadata().ok()?.permissions().mode();
+        (mode & 0o004 != 0).then_some(file)
+    }
+
     /// Has a directory say it.
     ///
     /// # Errors
@@ -75,6 +85,8 @@ impl JoinedStore {
 pub struct StorePlace {
     dir: PathBuf,
     shared: Option<(Arc<dyn SharedStore>, JoinedStore)>,
+    /// Whether the CA's key is neither here nor in the directory of another host.
+    elsewhere: bool,
 }
 
 impl StorePlace {
@@ -84,6 +96,7 @@ impl StorePlace {
         Self {
             dir: dir.into(),
             shared: None,
+            elsewhere: false,
         }
     }
 
@@ -93,7 +106,14 @@ impl StorePlace {
         Self {
             dir: dir.into(),
             shared: Some((store, said)),
+            elsewhere: false,
         }
+    }
+
+    /// The same of a CA whose key is elsewhere, or not.
+    #[must_use]
+    pub fn with_ca_elsewhere(self, elsewhere: bool) -> Self {
+        Self { elsewhere, ..self }
     }
 
     /// The directory of the CA's files.
@@ -127,7 +147,8 @@ impl StorePlace {
         match &self.shared {
             Some((store, said)) => {
                 let view = store.view()?;
-                same_ca(&Paths::of(&self.dir), &view, said)?;
+                let ca = CaMatch::of(self, &Paths::of(&self.dir), &view)?;
+                ca.usable(&self.dir, said)?;
                 Ok(Index::of_view(&view))
             }
             None => {
@@ -162,31 +183,53 @@ impl StorePlace {
             let index = Index::read_locked(&paths.index)?;
             return Ok(Store::new(paths, index, lock));
         };
-        let paths = Paths::of(&self.dir);
         let mut turn = store.turn()?;
-        same_index(&paths, turn.view())?;
-        if !finishing {
-            same_ca(&paths, turn.view(), said)?;
+        while self.settle(said, &mut *turn, finishing)? {
+            drop(turn);
+            turn = store.turn()?;
+        }
+        // What was copied may have decided about the layout.
+        let paths = Paths::of(&self.dir);
+        Ok(Store::new(paths, Index::of_turn(turn), lock))
+    }
+
+    /// Has the directory and the store agree; whether the store was written to, so that another turn has to see it.
+    fn settle(
+        &self,
+        said: &JoinedStore,
+        turn: &mut dyn SharedTurn,
+        finishing: bool,
+    ) -> Result<bool, CertsError> {
+        let paths = Paths::of(&self.dir);
+        copies::same_index(&paths, turn.view())?;
+        let ca = CaMatch::of(self, &paths, turn.view())?;
+        if !(finishing && ca == CaMatch::Ended) {
+            ca.usable(&self.dir, said)?;
         }
         // Before the first event is moved, so that nobody uses the directory without the store any more.
         if JoinedStore::read(&self.dir)?.as_ref() != Some(said) {
             said.write(&self.dir)?;
         }
-        if take_over(&paths, &mut *turn)? {
-            drop(turn);
-            turn = store.turn()?;
+        if copies::take_over(&paths, turn, self.elsewhere)? {
+            return Ok(true);
         }
-        put_aside(&paths, turn.view())?;
+        copies::put_aside(&paths, turn.view())?;
         let spent = Index::spent(turn.view());
         if !spent.is_empty() {
             turn.forget(&spent)?;
-            drop(turn);
-            turn = store.turn()?;
+            return Ok(true);
         }
-        copy_documents(&paths, turn.view())?;
-        // What was just copied may have decided about the layout.
-        let paths = Paths::of(&self.dir);
-        Ok(Store::new(paths, Index::of_turn(turn), lock))
+        if !self.elsewhere {
+            copies::take_documents(&paths, turn.view(), ca)?;
+        }
+        Ok(false)
+    }
+
+    /// Whether the directory has joined the store that it is used with.
+    fn has_joined(&self) -> Result<bool, CertsError> {
+        let joined = JoinedStore::read(&self.dir)?;
+        let said = self.shared.as_ref().map(|(_, said)| &said.store);
+        Ok(joined.is_some_and(|it| Some(&it.store) == said))
     }
 
     /// That the directory has not joined a store.
@@ -202,154 +245,4 @@ impl StorePlace {
             )),
         }
     }
-}
-
-/// Puts what a directory has into a store that has nothing so far; whether anything was written.
-fn take_over(paths: &Paths, turn: &mut dyn SharedTurn) -> Result<bool, CertsError> {
-    let view = turn.view();
-    let fresh = view.is_empty();
-    let signs = paths.ca.is_file() && paths.ca_key.is_file();
-    let is_known = view.documents.contains_key(&SharedDocument::Ca);
-    if !fresh && (is_known || !signs) {
-        return Ok(false);
-    }
-    let (mut lines, mut documents) = (Vec::new(), Vec::new());
-    if signs {
-        documents.push((SharedDocument::Ca, text(&paths.ca)?));
-    }
-    if fresh {
-        let index = Index::read_locked(&paths.index)?;
-        let encode = |event: &IndexEvent| serde_json::to_string(event);
-        lines = index
-            .events()
-            .map(encode)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| CertsError::crypto("encode an index line", source))?;
-        let denied = denied::path(paths);
-        for (document, path) in [
-            (SharedDocument::Crl, &paths.crl),
-            (SharedDocument::Denied, &denied),
-        ] {
-            if path.is_file() {
-                documents.push((document, text(path)?));
-            }
-        }
-    }
-    if lines.is_empty() && documents.is_empty() {
-        return Ok(false);
-    }
-    let documents: Vec<_> = documents.iter().map(|it| (it.0, it.1.as_str())).collect();
-    turn.write(&lines, &documents)?;
-    Ok(true)
-}
-
-fn text(path: &Path) -> Result<String, CertsError> {
-    let bytes = write::read(path)?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| CertsError::Unexpected {
-        path: path.into(),
-        expected: "text, which a store can hold",
-        found: "other bytes".into(),
-        hint: Some("write it as PEM".into()),
-    })
-}
-
-/// Whether an index that is still in the directory is the beginning of the one in the store.
-fn is_beginning(paths: &Paths, view: &SharedView) -> Result<bool, CertsError> {
-    let own = Index::read_locked(&paths.index)?;
-    Ok(own.events().count() <= view.events.len()
-        && own.events().zip(&view.events).all(|(own, it)| *own == **it))
-}
-
-/// That a directory with an index of its own has joined an empty store, or is about to.
-fn same_index(paths: &Paths, view: &SharedView) -> Result<(), CertsError> {
-    if !paths.index.is_file() || view.is_empty() || is_beginning(paths, view)? {
-        return Ok(());
-    }
-    Err(CertsError::refused(
-        format!(
-            "{:?} is an index of its own, and the store has another one",
-            paths.index
-        ),
-        "a directory can bring its index into an empty store only: use a store of its own for it",
-    ))
-}
-
-/// Puts aside the index of a directory whose events are in the store.
-fn put_aside(paths: &Paths, view: &SharedView) -> Result<(), CertsError> {
-    if !paths.index.is_file() || !is_beginning(paths, view)? {
-        return Ok(());
-    }
-    let aside = paths.index.with_extension("jsonl.moved");
-    std::fs::rename(&paths.index, &aside)
-        .map_err(|source| CertsError::io("put aside", &paths.index, source))
-}
-
-/// That the CA of a directory with its key is the one of the store.
-fn same_ca(paths: &Paths, view: &SharedView, said: &JoinedStore) -> Result<(), CertsError> {
-    let Some(stored) = view.documents.get(&SharedDocument::Ca) else {
-        return Ok(());
-    };
-    // A rollover that was cut short here goes on here.
-    if !paths.ca.is_file() || !paths.ca_key.is_file() || next_ca(paths).is_file() {
-        return Ok(());
-    }
-    let ders = |text: &[u8]| {
-        let blocks = pem::read(text).unwrap_or_default();
-        let ders = blocks.into_iter().map(|block| block.der.to_vec());
-        ders.collect::<Vec<_>>()
-    };
-    if ders(&write::read(&paths.ca)?) == ders(stored.as_bytes()) {
-        return Ok(());
-    }
-    Err(CertsError::Unavailable {
-        doing: "use",
-        store: said.store.clone(),
-        source: format!("{:?} is not the CA that the store has", paths.ca).into(),
-        hint: "after a rollover on another host bring its CA's files here (docs/tasks/several-signers.md); another CA needs a store of its own",
-    })
-}
-
-/// Copies the documents of a store to where they are read.
-fn copy_documents(paths: &Paths, view: &SharedView) -> Result<(), CertsError> {
-    let denied = denied::path(paths);
-    for (document, path) in [
-        (SharedDocument::Ca, &paths.ca),
-        (SharedDocument::Crl, &paths.crl),
-        (SharedDocument::Denied, &denied),
-    ] {
-        let Some(text) = view.documents.get(&document) else {
-            continue;
-        };
-        if path.is_file() {
-            let keeps = match document {
-                SharedDocument::Ca => true,
-                SharedDocument::Crl => is_later(path, text)?,
-                SharedDocument::Denied => is_later_denial(path, text)?,
-            };
-            if keeps || *write::read(path)? == *text.as_bytes() {
-                continue;
-            }
-        }
-        let bytes = text.as_bytes();
-        write::write(path, bytes, FileMode::Public, Existing::Replace)?;
-    }
-    Ok(())
-}
-
-/// The same of a deny list.
-fn is_later_denial(path: &Path, stored: &str) -> Result<bool, CertsError> {
-    // One that is damaged here is replaced.
-    let own = TravelledDenyList::read(&write::read(path)?).map_or(0, |it| it.number);
-    let stored = TravelledDenyList::read(stored.as_bytes()).map_or(0, |it| it.number);
-    Ok(own > stored)
-}
-
-/// Whether a list here has a higher number than that of the store, which came out of a backup then: gates refuse one with a
-/// lower number, and the next one that is signed here has a higher one.
-fn is_later(path: &Path, stored: &str) -> Result<bool, CertsError> {
-    let own = IssuedList::read_all(path)?;
-    let stored = IssuedList::parse_all(path, stored.as_bytes())?;
-    Ok(own
-        .iter()
-        .any(|(own, _)| stored.iter().any(|(it, _)| own.is_later_than(it))))
 }

@@ -46,7 +46,7 @@ pub struct NextCa<'a> {
     pub wait_secs: u64,
 }
 
-fn previous_ca(paths: &Paths) -> PathBuf {
+pub(crate) fn previous_ca(paths: &Paths) -> PathBuf {
     paths.dir.join("previous-ca.pem")
 }
 
@@ -230,10 +230,7 @@ pub fn begin(
     let bundle = std::iter::once(next.certificate()).chain(current.trusted());
     let bundle = pem::encode_certificates(bundle);
     put_ca(store, &bundle)?;
-    let key = write::read(&next_key(&paths))?;
-    put(&paths.ca_key, &key, FileMode::Secret)?;
-    remove(&next_key(&paths))?;
-    remove(&next_ca(&paths))?;
+    enforce_next(&paths)?;
     let authorities = Authorities::load(&paths, passphrase)?;
     if paths.crl.is_file() {
         crl::publish(store, &authorities.current, crate::CRL_DAYS)?;
@@ -241,12 +238,20 @@ pub fn begin(
     Ok(authorities)
 }
 
+/// Puts the key of the next CA into force, whose certificate is trusted already.
+pub(crate) fn enforce_next(paths: &Paths) -> Result<(), CertsError> {
+    let key = write::read(&next_key(paths))?;
+    put(&paths.ca_key, &key, FileMode::Secret)?;
+    remove(&next_key(paths))?;
+    remove(&next_ca(paths))
+}
+
 /// Where the next CA is while a rollover begins.
 pub(crate) fn next_ca(paths: &Paths) -> PathBuf {
     paths.dir.join("next-ca.pem")
 }
 
-fn next_key(paths: &Paths) -> PathBuf {
+pub(crate) fn next_key(paths: &Paths) -> PathBuf {
     paths.dir.join("next-ca-key.pem")
 }
 

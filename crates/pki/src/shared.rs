@@ -64,6 +64,15 @@ impl SharedView {
     }
 }
 
+/// What a store says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreCondition {
+    /// Which server it is, and the form of what it holds.
+    pub server: String,
+    /// The certificates of its CA in PEM, if it has one.
+    pub ca: Option<Arc<str>>,
+}
+
 /// A store that several signers share.
 pub trait SharedStore: Debug + Send + Sync {
     /// What it holds now.
@@ -71,6 +80,12 @@ pub trait SharedStore: Debug + Send + Sync {
     /// # Errors
     /// When it cannot be asked.
     fn view(&self) -> Result<Arc<SharedView>, CertsError>;
+
+    /// Looks at it, and changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or holds nothing of dockgate's.
+    fn examine(&self) -> Result<StoreCondition, CertsError>;
 
     /// Waits until no other process writes; none does as long as what is returned lives.
     ///

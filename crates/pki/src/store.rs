@@ -313,6 +313,12 @@ impl Store {
         key_pem: Option<&str>,
         existing: Existing,
     ) -> Result<(), CertsError> {
+        if self.index.shares_a_ca() {
+            return Err(CertsError::refused(
+                "the store has a CA, and another one would take its place at all signers",
+                "`dockgate certs rollover` replaces it without a gap; another CA needs a store of its own",
+            ));
+        }
         if let Some(key_pem) = key_pem {
             write::write(
                 &self.paths.ca_key,

@@ -50,7 +50,16 @@ impl FromStr for DatabaseUrl {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("sslmode", value)) => mode = Some(value),
-                Some(("sslrootcert", value)) => roots = Some(PathBuf::from(value)),
+                Some(("sslrootcert", value)) if Path::new(value).is_absolute() => {
+                    roots = Some(PathBuf::from(value));
+                }
+                // The URL is kept with the directory, and used from everywhere.
+                Some(("sslrootcert", _)) => {
+                    return Err(fault(
+                        "sslrootcert in the URL of the database is not an absolute path",
+                        "write the whole path, such as sslrootcert=/etc/dockgate/db-ca.pem",
+                    ));
+                }
                 // What else there is, the driver knows or refuses.
                 _ => rest.push(pair),
             }
@@ -192,6 +201,9 @@ mod tests {
             "postgres://a@db.example/x?sslmode=prefer",
             "postgres://a@db.example/x?sslmode=require",
             "postgres://a@db.example/x?sslmode=verify-ca",
+            "postgres://a@db.example/x?sslrootcert=ca.pem",
+            "postgres://a@db.example/x?sslrootcert=../ca.pem&sslmode=verify-full",
+            "postgres://a@db.example/x?sslrootcert=",
             "postgres:///x?host=/run/postgresql&sslmode=verify-full",
             "postgres://a@db.example/x?unknown=1",
             "postgres:///x",

@@ -6,9 +6,11 @@
 //! it only a socket or an address of this host is connected to. No question outlasts its deadline.
 
 mod address;
+mod password;
 mod session;
 mod store;
 mod tls;
 
 pub use address::{DatabaseUrl, DatabaseUrlFault};
-pub use store::{PasswordFile, PostgresStore};
+pub use password::PasswordFile;
+pub use store::PostgresStore;

@@ -113,6 +113,15 @@ impl SessionFault {
     }
 }
 
+/// What becomes of a database without the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingTables {
+    /// It gets them.
+    Make,
+    /// It is refused, and left as it is.
+    Refuse,
+}
+
 /// A connection, with a runtime that works while it is asked.
 pub(crate) struct DatabaseSession {
     client: Client,
@@ -136,11 +145,12 @@ impl Drop for DatabaseSession {
 }
 
 impl DatabaseSession {
-    /// Connects, and makes the tables if there are none.
+    /// Connects, and makes the tables if there are none and that is wanted.
     pub(crate) fn open(
         url: &DatabaseUrl,
         password: Option<&[u8]>,
         tls: Option<&DatabaseTls>,
+        tables: MissingTables,
     ) -> Result<Self, SessionFault> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| CertsError::crypto("start a runtime", source))?;
@@ -167,7 +177,7 @@ impl DatabaseSession {
                     client
                 }
             };
-            prepare(&client).await?;
+            prepare(&client, tables).await?;
             Ok(client)
         };
         let client = runtime.block_on(async { timeout(CONNECT, opening).await });
@@ -203,7 +213,7 @@ impl DatabaseSession {
     }
 }
 
-async fn prepare(client: &Client) -> Result<(), SessionFault> {
+async fn prepare(client: &Client, tables: MissingTables) -> Result<(), SessionFault> {
     let server = "SELECT current_setting('server_version_num')::int";
     let server: i32 = client.query_typed_one(server, &[]).await?.get(0);
     if server < OLDEST {
@@ -216,8 +226,16 @@ async fn prepare(client: &Client) -> Result<(), SessionFault> {
     client.batch_execute(SETTINGS).await?;
     let there = "SELECT pg_catalog.to_regclass('dockgate.meta') IS NOT NULL";
     let there: bool = client.query_typed_one(there, &[]).await?.get(0);
-    if !there {
-        client.batch_execute(TABLES).await?;
+    match (there, tables) {
+        (true, _) => {}
+        (false, MissingTables::Make) => client.batch_execute(TABLES).await?,
+        (false, MissingTables::Refuse) => {
+            return Err(CertsError::refused(
+                "the database has no tables of dockgate",
+                "is it the right one? a signer makes them at its first start",
+            )
+            .into());
+        }
     }
     let form = "SELECT version FROM dockgate.meta";
     known(client.query_typed_one(form, &[]).await?.get(0))

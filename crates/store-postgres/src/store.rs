@@ -1,7 +1,6 @@
 //! The store: what it holds is read as far as it is new, and written by one session after another.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,15 +8,15 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt;
 use pki::index::{IndexEvent, MAX_INDEX_BYTES};
-use pki::shared::{SharedDocument, SharedStore, SharedTurn, SharedView};
-use pki::{CertsError, key, write};
+use pki::shared::{SharedDocument, SharedStore, SharedTurn, SharedView, StoreCondition};
+use pki::{CertsError, key};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::warn;
-use zeroize::Zeroizing;
 
 use crate::address::DatabaseUrl;
-use crate::session::{DatabaseSession, FORM, SessionFault, known};
+use crate::password::PasswordFile;
+use crate::session::{DatabaseSession, FORM, MissingTables, SessionFault, known};
 use crate::tls::DatabaseTls;
 
 /// Held by the session that writes.
@@ -32,6 +31,12 @@ const LAST: &str = "
 const EVENTS: &str =
     "SELECT batch, event, position FROM dockgate.events WHERE position > $1 ORDER BY position";
 const DOCUMENTS: &str = "SELECT name, content FROM dockgate.documents WHERE change > $1";
+
+/// Which server it is, the form of the tables, and whose store it is.
+const CONDITION: &str = "
+    SELECT current_setting('server_version_num')::int, version,
+        (SELECT content FROM dockgate.documents WHERE name = 'ca')
+    FROM dockgate.meta";
 
 /// Nothing is written unless the change that it is based on is the last one.
 const WRITE: &str = "
@@ -72,34 +77,6 @@ const REST: Duration = Duration::from_millis(500);
 /// How long a write is looked up whose outcome is not known.
 const LOOK_UP: Duration = Duration::from_secs(10);
 
-/// A file with the database's password in its first line, read for each connection.
-#[derive(Clone, Debug)]
-pub struct PasswordFile(pub PathBuf);
-
-impl PasswordFile {
-    fn read(&self) -> Result<Zeroizing<Vec<u8>>, CertsError> {
-        let bytes = write::read(&self.0).map_err(|fault| {
-            let why = std::error::Error::source(&fault).map_or(String::new(), |it| format!(": {it}"));
-            CertsError::refused(
-                format!("{fault}, the file of the store's password{why}"),
-                "write the password of the database's user into its first line, readable for the signer's user",
-            )
-        })?;
-        let line = bytes
-            .split(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match line.is_empty() {
-            false => Ok(Zeroizing::new(line.to_vec())),
-            true => Err(CertsError::refused(
-                format!("{:?} has no password in its first line", self.0),
-                "write the password of the database's user there",
-            )),
-        }
-    }
-}
-
 /// A store in a PostgreSQL database.
 #[derive(Debug)]
 pub struct PostgresStore(Arc<Database>);
@@ -123,6 +100,7 @@ impl std::fmt::Debug for Database {
 #[derive(Debug, Default)]
 struct KnownEvents {
     view: Arc<SharedView>,
+    /// Where the last event is. The counter may be further: what it counted last may have been taken out.
     position: i64,
     /// Who wrote the last event.
     batch: Option<String>,
@@ -160,6 +138,14 @@ impl SharedStore for PostgresStore {
         Ok(view)
     }
 
+    fn examine(&self) -> Result<StoreCondition, CertsError> {
+        let ask = || {
+            let session = self.0.connect_with(MissingTables::Refuse)?;
+            session.ask(condition)
+        };
+        ask().map_err(|fault| self.0.unavailable("look at", fault))
+    }
+
     fn turn(&self) -> Result<Box<dyn SharedTurn>, CertsError> {
         let begin = |session: &DatabaseSession| {
             session.ask(|client| command(client, LOCK))?;
@@ -174,6 +160,16 @@ impl SharedStore for PostgresStore {
             view,
         }))
     }
+}
+
+async fn condition(client: &Client) -> Result<StoreCondition, SessionFault> {
+    let row = client.query_typed_one(CONDITION, &[]).await?;
+    let (version, form, ca): (i32, i32, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+    let (major, minor) = (version / 10_000, version % 10_000);
+    Ok(StoreCondition {
+        server: format!("PostgreSQL {major}.{minor}, form {form}"),
+        ca: ca.map(Into::into),
+    })
 }
 
 async fn command(client: &Client, text: &str) -> Result<(), SessionFault> {
@@ -200,12 +196,16 @@ impl Database {
     }
 
     fn connect(&self) -> Result<DatabaseSession, SessionFault> {
+        self.connect_with(MissingTables::Make)
+    }
+
+    fn connect_with(&self, tables: MissingTables) -> Result<DatabaseSession, SessionFault> {
         if lock(&self.failed).is_some_and(|at| at.elapsed() < REST) {
             return Err(SessionFault::Resting);
         }
         let password = self.password.as_ref().map(PasswordFile::read).transpose()?;
         let password = password.as_ref().map(|it| it.as_slice());
-        let session = DatabaseSession::open(&self.url, password, self.tls.as_ref());
+        let session = DatabaseSession::open(&self.url, password, self.tls.as_ref(), tables);
         *lock(&self.failed) = session.is_err().then(Instant::now);
         session
     }
@@ -307,7 +307,8 @@ async fn read_on(client: &Client, known: &KnownEvents) -> Result<KnownEvents, Se
             .into());
         }
         view.events.push(Arc::new(IndexEvent::read(line)?));
-        view.positions.push(row.get(2));
+        next.position = row.get(2);
+        view.positions.push(next.position);
         next.batch = Some(row.get(0));
     }
     let since = next.view.change;
@@ -322,7 +323,6 @@ async fn read_on(client: &Client, known: &KnownEvents) -> Result<KnownEvents, Se
     }
     client.batch_execute("COMMIT").await?;
     view.change = now.change;
-    next.position = now.position;
     next.forgotten = now.forgotten;
     next.view = Arc::new(view);
     Ok(next)

@@ -33,7 +33,7 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         .map(|uri| san::parse_uri(uri))
         .collect::<Result<Vec<_>, _>>()?;
     let existing = Existing::from_force(args.force);
-    let mut store = super::place(&args.ca.dir)?.open()?;
+    let (mut store, passphrase) = super::open(&args.ca)?;
     let home = store.paths.client(&args.name);
     let option = dir_option(&args.ca.dir.dir);
     let hint = format!(
@@ -50,7 +50,7 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         refuse_existing(path, existing, &hint)?;
     }
     let grant = store.grant_client(&args.name, existing)?;
-    let authorities = authorities(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths, &passphrase)?;
     let authority = authorities.signs(Purpose::Client, &store.index, now());
     let request = ClientRequest {
         organization: args.o.as_deref(),

@@ -56,7 +56,7 @@ pub(super) fn deny(args: &Deny, output: &mut Output<'_>) -> Result<(), CertsErro
         true => format!("{} is not denied any more", words(&what)),
         false => format!("denied {}", words(&what)),
     });
-    output.line(match is_elsewhere(&store.paths)? {
+    output.line(match is_elsewhere(&store.paths.dir)? {
         true => "the CA's key is elsewhere, so that no list is signed: its renewal alone ends; gates have deny-serials and deny-spki-sha256",
         false => "the signer of this directory signs the list and tells its gates; gates without a signer have deny-serials and deny-spki-sha256",
     });

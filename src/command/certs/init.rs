@@ -6,7 +6,7 @@ use super::{authorities, dir_option, names, place, server_names};
 use crate::cli::certs::{Init, Server};
 use crate::command::output::Output;
 use pki::{
-    CertsError, Passphrase, Purpose,
+    CertsError, Passphrase, PassphraseSource, Purpose,
     crl::IssuedList,
     issue::{Authority, Days, SERVER_DAYS, default_ca_name, now},
     key::PrivateKey,
@@ -16,6 +16,7 @@ use pki::{
     write::{Existing, refuse_existing},
 };
 use text::escape::shell_word;
+use zeroize::Zeroizing;
 
 #[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsError> {
@@ -23,8 +24,16 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
     let dir = &args.ca.dir.dir;
     let existing = Existing::from_force(args.force);
     let days = Days::from_option(args.days, SERVER_DAYS);
-    let mut store = place(&args.ca.dir)?.open()?;
+    let place = place(&args.ca.dir)?;
+    if args.force && place.store().is_some() {
+        return Err(CertsError::refused(
+            "--force would replace the CA of every signer that shares the store",
+            "`dockgate certs rollover` replaces it without a gap; another CA needs a store of its own",
+        ));
+    }
     let imported = args.ca.ca_cert.is_some();
+    let asked = asked(args, imported)?;
+    let mut store = place.open()?;
     let hint = format!(
         "keep it and use it (`dockgate certs client NAME{}`), or give --force to replace it",
         dir_option(dir)
@@ -43,7 +52,7 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
         refuse_existing(path, existing, &hint)?;
     }
     let authority = if imported {
-        let authority = authorities(&args.ca, &store.paths)?.current;
+        let authority = authorities(&args.ca, &store.paths, &asked.0)?.current;
         store.put_ca(&authority, None, existing)?;
         output.line(format!(
             "took over the CA {} in {}",
@@ -53,13 +62,9 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
         authority
     } else {
         let authority = new_authority(args)?;
-        let encrypt = args.encrypt || args.ca.passphrase_file.is_some();
-        let pem = if encrypt {
-            let passphrase = Passphrase::from_option(args.ca.passphrase_file.clone())
-                .for_new(&store.paths.ca_key)?;
-            authority.key().to_encrypted_pem(&passphrase)?
-        } else {
-            authority.key().to_pem()?
+        let pem = match &asked.1 {
+            Some(passphrase) => authority.key().to_encrypted_pem(passphrase)?,
+            None => authority.key().to_pem()?,
         };
         store.put_ca(&authority, Some(&pem), existing)?;
         output.line(format!(
@@ -71,7 +76,11 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
         output.line(format!(
             "  key          {}{}",
             store.paths.ca_key.display(),
-            if encrypt { " (encrypted)" } else { "" }
+            if asked.1.is_some() {
+                " (encrypted)"
+            } else {
+                ""
+            }
         ));
         output.line(format!("  SHA-256      {}", authority.info().sha256));
         authority
@@ -82,6 +91,22 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
     output.next(format!("dockgate certs client NAME{}", dir_option(dir)));
     output.line(format!("then: {}", serve_line(&store.paths)));
     Ok(())
+}
+
+/// What opens the CA's key, and what a new one is encrypted with. Asked before anything is held, unless a CA is in the way.
+fn asked(
+    args: &Init,
+    imported: bool,
+) -> Result<(Passphrase, Option<Zeroizing<String>>), CertsError> {
+    if imported {
+        return Ok((super::passphrase(&args.ca)?, None));
+    }
+    let Paths { ca, ca_key, .. } = Paths::of(&args.ca.dir.dir);
+    let encrypt = args.encrypt || args.ca.passphrase_file.is_some();
+    let is_new = args.force || !ca.is_file();
+    let source = PassphraseSource::from_option(args.ca.passphrase_file.clone());
+    let new = (encrypt && is_new).then(|| source.for_new(&ca_key));
+    Ok((Passphrase::Absent, new.transpose()?))
 }
 
 /// Removes the revocation list of a CA that was replaced: a gate that reads it would let no client of the new one in.
@@ -107,7 +132,7 @@ fn drop_previous_list(
 pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), CertsError> {
     let (sans, grant) = server_names(&args.san)?;
     let existing = Existing::from_force(args.force);
-    let mut store = place(&args.ca.dir)?.open()?;
+    let (mut store, passphrase) = super::open(&args.ca)?;
     let option = dir_option(&args.ca.dir.dir);
     // Who gives names wants other names, which a renewal would not bring.
     let hint = match args.san.is_empty() {
@@ -122,7 +147,7 @@ pub(super) fn server(args: &Server, output: &mut Output<'_>) -> Result<(), Certs
     for path in [&store.paths.server_cert, &store.paths.server_key] {
         refuse_existing(path, existing, &hint)?;
     }
-    let authorities = authorities(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths, &passphrase)?;
     let authority = authorities.signs(Purpose::Server, &store.index, now());
     let made = store.make_server(
         authority,

@@ -138,7 +138,7 @@ pub(super) fn list(args: &List, output: &mut Output<'_>) -> Result<(), CertsErro
             paths.crl.display(),
             unlisted.join(", ")
         ));
-        match is_elsewhere(&paths)? {
+        match is_elsewhere(&paths.dir)? {
             true => output.line("the CA's key is elsewhere: revoke them there"),
             false => output.next(format!("dockgate certs crl{}", dir_option(&args.dir.dir))),
         }

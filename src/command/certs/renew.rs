@@ -29,7 +29,7 @@ struct RenewTarget {
 
 #[expect(clippy::too_many_lines, reason = "sequence")]
 pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = super::place(&args.ca.dir)?.open()?;
+    let (mut store, passphrase) = super::open(&args.ca)?;
     let targets = targets(args, &store)?;
     let due = |info: &Certificate| !args.if_due || now() >= info.renewal_due();
     // A list may name what the index does not know: another tool can have revoked with the same CA.
@@ -70,7 +70,7 @@ pub(super) fn renew(args: &Renew, output: &mut Output<'_>) -> Result<(), CertsEr
         output.line("nothing is due");
         return Ok(());
     }
-    let authorities = authorities(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths, &passphrase)?;
     let mut failures = Vec::new();
     for target in &wanted {
         match renew_one(args, &mut store, &authorities, target) {

@@ -17,8 +17,8 @@ use pki::{
 };
 
 pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = super::place(&args.ca.dir)?.open()?;
-    let authorities = authorities(&args.ca, &store.paths)?;
+    let (mut store, passphrase) = super::open(&args.ca)?;
+    let authorities = authorities(&args.ca, &store.paths, &passphrase)?;
     let days = list_days(args.crl_days, &store.paths)?;
     // Where the CA's key is elsewhere, so is its list.
     let elsewhere = authorities.current.is_elsewhere();
@@ -78,8 +78,8 @@ pub(super) fn revoke(args: &Revoke, output: &mut Output<'_>) -> Result<(), Certs
 }
 
 pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = super::place(&args.ca.dir)?.open()?;
-    let authorities = authorities(&args.ca, &store.paths)?;
+    let (mut store, passphrase) = super::open(&args.ca)?;
+    let authorities = authorities(&args.ca, &store.paths, &passphrase)?;
     let days = list_days(args.crl_days, &store.paths)?;
     let elsewhere = authorities.current.is_elsewhere();
     if !elsewhere {
@@ -98,8 +98,8 @@ pub(super) fn allow(args: &Allow, output: &mut Output<'_>) -> Result<(), CertsEr
 }
 
 pub(super) fn crl(args: &CrlArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
-    let mut store = super::place(&args.ca.dir)?.open()?;
-    let authorities = authorities(&args.ca, &store.paths)?;
+    let (mut store, passphrase) = super::open(&args.ca)?;
+    let authorities = authorities(&args.ca, &store.paths, &passphrase)?;
     let days = list_days(args.days, &store.paths)?;
     let lists = publish(&mut store, &authorities, days)?;
     describe(output, &store, &lists);

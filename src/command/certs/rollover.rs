@@ -1,11 +1,13 @@
 //! `certs rollover`: a new CA for a whole fleet without a gap.
 
+use std::path::Path;
+
 use super::list_days;
 use crate::cli::certs::RolloverArgs;
 use crate::command::output::Output;
 use enroll::rules::{self, InvitationState};
 use pki::{
-    CRL_DAYS, Certificate, CertsError, Passphrase,
+    CRL_DAYS, Certificate, CertsError, Passphrase, PassphraseSource,
     index::{Invitation, Issued, IssuedKind},
     issue::now,
     name,
@@ -17,21 +19,19 @@ use text::Align;
 
 pub(super) fn rollover(args: &RolloverArgs, output: &mut Output<'_>) -> Result<(), CertsError> {
     let dir = &args.dir.dir;
-    if !Paths::of(dir).ca.is_file() {
-        return Err(CertsError::refused(
-            format!("there is no CA in {dir:?}"),
-            format!(
-                "make one with `dockgate certs init{}`",
-                super::dir_option(dir)
-            ),
-        ));
-    }
     let place = super::place(&args.dir)?;
+    if place.store().is_none() && !Paths::of(dir).ca.is_file() {
+        return Err(no_ca(dir));
+    }
+    let source = PassphraseSource::from_option(args.passphrase_file.clone());
+    let passphrase = source.for_opening(&Paths::of(dir).ca_key)?;
     let mut store = match args.finish {
         true => place.open_to_finish()?,
         false => place.open()?,
     };
-    let passphrase = Passphrase::from_option(args.passphrase_file.clone());
+    if !store.paths.ca.is_file() {
+        return Err(no_ca(dir));
+    }
     let authorities = Authorities::load(&store.paths, &passphrase)?;
     match (authorities.previous(), args.finish) {
         (None, false) => begin(args, &mut store, &passphrase, output),
@@ -49,6 +49,14 @@ pub(super) fn rollover(args: &RolloverArgs, output: &mut Output<'_>) -> Result<(
             finish(args, &mut store, &passphrase, previous.as_ref(), output)
         }
     }
+}
+
+fn no_ca(dir: &Path) -> CertsError {
+    let option = super::dir_option(dir);
+    CertsError::refused(
+        format!("there is no CA in {dir:?}"),
+        format!("make one with `dockgate certs init{option}`"),
+    )
 }
 
 fn begin(

@@ -39,9 +39,9 @@ pub(super) fn sign(args: &Sign, output: &mut Output<'_>) -> Result<(), CertsErro
         existing,
         "give --out another name, or --force to replace it",
     )?;
-    let mut store = super::place(&args.ca.dir)?.open()?;
+    let (mut store, passphrase) = super::open(&args.ca)?;
     let grant = grant(args, role, &request, &store, existing)?;
-    let authorities = authorities(&args.ca, &store.paths)?;
+    let authorities = authorities(&args.ca, &store.paths, &passphrase)?;
     let authority = authorities.signs(role, &store.index, now());
     let common_name = match (role, &args.name) {
         (Purpose::Client, _) => grant.name(),

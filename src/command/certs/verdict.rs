@@ -45,7 +45,7 @@ impl ChainJudge {
             (Some(file), _) => Self::of_gate(file)?,
             (None, Some(ca)) => Self::of_files(ca, None)?,
             (None, None) => {
-                let Paths { ca, crl, .. } = Paths::of(&args.dir.dir);
+                let Paths { ca, crl, .. } = super::place(&args.dir)?.paths()?;
                 if !ca.is_file() {
                     return Ok(None);
                 }

@@ -74,6 +74,7 @@ fn walk(report: &mut Report, config: &Config) {
         && report.note("clock", [clock(now)])
         && report.note("certificates", generation::certificates(config, now))
         && report.note("signer", check::signing(config, now))
+        && report.note("store", check::stores(config, false))
         && report.note("policy", check::restraints(config))
         && report.note("listening", listening)
         && report.note("cage", [check::confinement(config)]);

@@ -44,6 +44,23 @@ impl Index {
             events,
         })
     }
+
+    /// The lines of an index as they are, for another place: what a later version has written is among them. The caller holds the
+    /// directory's lock.
+    pub(crate) fn lines_locked(path: &Path) -> Result<Vec<String>, CertsError> {
+        Self::read_locked(path)?;
+        let bytes = load(path)?;
+        let text = |(number, line): (usize, &[u8])| {
+            let text = std::str::from_utf8(line).map(|text| text.trim().to_owned());
+            text.map_err(|_| CertsError::Unexpected {
+                path: path.into(),
+                expected: "one JSON object a line",
+                found: format!("a line {} that is not text", number + 1),
+                hint: None,
+            })
+        };
+        lines(whole_lines(&bytes)).map(text).collect()
+    }
 }
 
 fn load(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertsError> {
