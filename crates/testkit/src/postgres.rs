@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -31,15 +31,27 @@ cat >"$1/data/pg_hba.conf" <<END
 local all all trust
 hostssl all all 127.0.0.1/32 scram-sha-256
 END
-postgres -D "$1/data" -k "$1" -h 127.0.0.1 -p "$2" -c fsync=off -c max_connections=400 -c ssl=on \
-    -c ssl_cert_file="$1/server-cert.pem" -c ssl_key_file="$1/server-key.pem" >"$1/log" 2>&1 &
-server=$!
-until pg_isready -q -h "$1" -p "$2"; do
-    kill -0 $server || { cat "$1/log"; exit 1; }
-    sleep 0.05
+start() {
+    postgres -D "$1/data" -k "$1" -h 127.0.0.1 -p "$2" -c fsync=off -c max_connections=400 -c ssl=on \
+        -c ssl_cert_file="$1/server-cert.pem" -c ssl_key_file="$1/server-key.pem" >>"$1/log" 2>&1 &
+    server=$!
+    until pg_isready -q -h "$1" -p "$2"; do
+        kill -0 $server || { cat "$1/log"; exit 1; }
+        sleep 0.05
+    done
+    echo ready
+}
+start "$@"
+while read -r word; do
+    kill -INT $server
+    wait $server || true
+    server=
+    if [ "$word" = stop ]; then
+        echo stopped
+        read -r word || exit
+    fi
+    start "$@"
 done
-echo ready
-cat >/dev/null
 "#;
 
 /// A running server.
@@ -53,7 +65,36 @@ pub struct Postgres {
     /// Whose certificate it has, for `localhost` and 127.0.0.1.
     pub ca: PathBuf,
     /// The server ends with its standard input.
-    _running: Mutex<Child>,
+    running: Mutex<ServerScript>,
+}
+
+/// The script that runs the server.
+#[derive(Debug)]
+struct ServerScript {
+    child: Child,
+    says: BufReader<ChildStdout>,
+}
+
+impl ServerScript {
+    /// Gives it a word, and waits for its answer.
+    fn tell(&mut self, word: &str, answer: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        writeln!(stdin, "{word}").expect("tell the server's script");
+        self.hear(answer);
+    }
+
+    fn hear(&mut self, answer: &str) {
+        let mut line = String::new();
+        self.says.read_line(&mut line).expect("its answer");
+        assert_eq!(line.trim(), answer);
+    }
+}
+
+impl Drop for ServerScript {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
 }
 
 /// The one server of this process; nothing, with a line that says so, where nobody asked for it.
@@ -67,6 +108,13 @@ pub fn postgres() -> Option<&'static Postgres> {
         eprintln!("NOT RUN: {WANTED} is not set, so PostgreSQL is missing here");
     }
     server.as_ref()
+}
+
+/// A server of one test alone, which may stop it.
+pub fn own_postgres() -> Option<Postgres> {
+    postgres()?;
+    let wanted = std::env::var_os(WANTED)?;
+    Some(Postgres::start(programs(Path::new(&wanted))))
 }
 
 /// The folder of the server's programs, the newest one that Debian has installed.
@@ -134,19 +182,31 @@ impl Postgres {
             .stdout(Stdio::piped())
             .spawn()
             .expect("start PostgreSQL");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("its first line");
-        assert_eq!(line, "ready\n");
+        let says = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut script = ServerScript { child, says };
+        script.hear("ready");
         Self {
             programs,
             port,
             ca: dir.join("ca.pem"),
             dir,
-            _running: Mutex::new(child),
+            running: Mutex::new(script),
         }
+    }
+
+    /// Ends the server as a shutdown does, until [`Postgres::start_again`].
+    pub fn stop(&self) {
+        lock(&self.running).tell("stop", "stopped");
+    }
+
+    /// Starts the server again.
+    pub fn start_again(&self) {
+        lock(&self.running).tell("start", "ready");
+    }
+
+    /// Restarts the server; returns when it answers again.
+    pub fn restart(&self) {
+        lock(&self.running).tell("restart", "ready");
     }
 
     /// A program of the server's, connected as its owner.
