@@ -339,6 +339,18 @@ fn the_command_of_the_page_signs_as_it_is_written() {
     assert_eq!(made.sans[0].to_string(), "URI:spiffe://example/alice");
 }
 
+/// The options of a signer whose CA is the company's, beside a store.
+#[cfg(feature = "postgres")]
+fn beside<'a>(dir: &'a str, url: &'a str) -> [&'a str; 10] {
+    let company = ["--ca", "company/ca.pem", "--crl", "company/crl.pem"];
+    let [ca, ca_file, crl, crl_file] = company;
+    let command = ["--signer-command", "./sign"];
+    let [sign, program] = command;
+    [
+        "--dir", dir, sign, program, ca, ca_file, crl, crl_file, "--store", url,
+    ]
+}
+
 #[cfg(feature = "postgres")]
 #[test]
 fn a_list_of_a_ca_elsewhere_stays_with_each_signer_beside_a_store() {
@@ -355,60 +367,42 @@ fn a_list_of_a_ca_elsewhere_stays_with_each_signer_beside_a_store() {
     assert!(copied.expect("start cp").success());
     let database = server.create();
     let url = server.url(&database);
-    let start = |dir: &Path| {
-        let options = [
-            "--dir",
-            "state",
-            "--signer-command",
-            "./sign",
-            "--ca",
-            "company/ca.pem",
-            "--crl",
-            "company/crl.pem",
-            "--store",
-            &url,
-        ];
-        SignerProcess::start(dir, &options)
-    };
-    let signers = [start(dir.path()), start(other.path())];
-    let list = |dir: &Path| fs::read(dir.join("state/crl.pem")).expect("the list");
-    let company = |dir: &Path| fs::read(dir.join("company/crl.pem")).expect("the company's list");
+    let hosts = [dir.path(), other.path()];
+    let signers = hosts.map(|host| SignerProcess::start(host, &beside("state", &url)));
+    let list = |dir: &Path, name: &str| fs::read(dir.join(name)).expect("a list");
     // The company's list comes to one host first: each tells its own, whatever the other does.
     let mark = signers[0].log.mark();
     done(dir.path(), &["certs", "crl", "--dir", "company"]);
     signers[0].log.said(mark, "What gates are told has changed");
     let home = tempfile::tempdir().expect("a home");
-    for (host, name) in [(dir.path(), "alice"), (other.path(), "bob")] {
+    for (host, name) in hosts.into_iter().zip(["alice", "bob"]) {
         let token = invite(host, &[name, "--dir", "state"]);
         let output = join(home.path(), &token, &["--renew", "none", "--context", name]);
         assert!(output.status.success(), "{}", said(&output));
     }
-    assert_ne!(company(dir.path()), company(other.path()));
-    for host in [dir.path(), other.path()] {
+    let own = hosts.map(|host| {
         done(host, &["certs", "list", "--dir", "state"]);
-        assert_eq!(list(host), company(host));
-    }
+        let own = list(host, "company/crl.pem");
+        assert_eq!(list(host, "state/crl.pem"), own);
+        own
+    });
+    assert_ne!(own[0], own[1]);
     let documents = "SELECT count(*) FROM dockgate.documents";
     assert_eq!(server.sql(&database, documents), "0");
-    // A store of a CA whose key its signers have is no place for it.
-    drop(signers);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_list_and_a_ca_of_a_store_whose_signers_have_the_key_are_no_place_for_a_command() {
+    let Some(server) = testkit::postgres::postgres() else {
+        return;
+    };
+    let Some(dir) = company() else { return };
     let url = server.url(&server.create());
     let own = tempfile::tempdir().expect("a directory");
     let init = ["certs", "init", "--san", "localhost", "--store", &url];
     done(own.path(), &init);
-    let options = [
-        "--dir",
-        "new",
-        "--signer-command",
-        "./sign",
-        "--ca",
-        "company/ca.pem",
-    ];
-    let words = [
-        &["signer", "--san", "localhost", "--store", &url][..],
-        &options,
-    ]
-    .concat();
+    let words = [&["signer", "--san", "localhost"][..], &beside("new", &url)].concat();
     let text = refused(dir.path(), &words);
     assert!(text.contains("needs a store of its own"), "{text}");
 }
