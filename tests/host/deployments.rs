@@ -205,3 +205,35 @@ fn the_images_context_has_all_that_cargo_builds_and_no_key() {
         assert!(!is_in_the_context(&rules, other), "{other}");
     }
 }
+
+/// `DOCKER_BUILDKIT=0 docker build` has the commands of Docker 17, and one mount makes it refuse the whole file.
+#[test]
+fn the_dockerfile_needs_nothing_that_the_classic_builder_lacks() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile");
+    let file = fs::read_to_string(file).expect("a Dockerfile");
+    for line in file.lines().map(str::trim_start) {
+        let flags = line
+            .split_whitespace()
+            .skip(1)
+            .take_while(|word| word.starts_with("--"));
+        for flag in flags {
+            let known = [
+                "--from=",
+                "--chown=",
+                "--interval=",
+                "--timeout=",
+                "--start-period=",
+                "--start-interval=",
+                "--retries=",
+            ];
+            assert!(
+                known.iter().any(|known| flag.starts_with(known)),
+                "{line}: the classic builder does not know {flag}"
+            );
+        }
+        assert!(
+            !line.starts_with("# syntax=") && !line.contains("<<"),
+            "{line}"
+        );
+    }
+}
