@@ -13,6 +13,9 @@ pub(super) const REFUSED: &[libc::c_long] = &[
     libc::SYS_process_mrelease,
     libc::SYS_move_pages,
     libc::SYS_migrate_pages,
+    libc::SYS_mbind,
+    libc::SYS_set_mempolicy,
+    SET_MEMPOLICY_HOME_NODE,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
@@ -80,11 +83,14 @@ pub(super) const REFUSED: &[libc::c_long] = &[
     libc::SYS_swapoff,
     STATMOUNT,
     LISTMOUNT,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_nfsservctl,
     // The kernel.
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
+    KEXEC_FILE_LOAD,
     libc::SYS_reboot,
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
@@ -92,6 +98,7 @@ pub(super) const REFUSED: &[libc::c_long] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+    libc::SYS_io_setup,
     libc::SYS_syslog,
     libc::SYS_acct,
     libc::SYS_personality,
@@ -117,6 +124,7 @@ pub(super) const REFUSED: &[libc::c_long] = &[
     libc::SYS_setfsuid,
     libc::SYS_setfsgid,
     libc::SYS_capset,
+    LSM_SET_SELF_ATTR,
 ];
 
 /// Older calls that do the same, which x86-64 still has.
@@ -136,19 +144,28 @@ pub(super) const OLDER: &[libc::c_long] = &[
     libc::SYS_iopl,
     libc::SYS_ioperm,
     libc::SYS_modify_ldt,
-    libc::SYS_kexec_file_load,
+    libc::SYS__sysctl,
+    libc::SYS_sysfs,
+    libc::SYS_ustat,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const OLDER: &[libc::c_long] = &[];
 
 // Numbers that the C library's list does not have everywhere; from 424 on they are the same on every machine.
+const SET_MEMPOLICY_HOME_NODE: libc::c_long = 450;
 const FCHMODAT2: libc::c_long = 452;
 const STATMOUNT: libc::c_long = 457;
 const LISTMOUNT: libc::c_long = 458;
+const LSM_SET_SELF_ATTR: libc::c_long = 460;
 const SETXATTRAT: libc::c_long = 463;
 const REMOVEXATTRAT: libc::c_long = 466;
 const OPEN_TREE_ATTR: libc::c_long = 467;
 const FILE_SETATTR: libc::c_long = 469;
+/// This one is older, and each C library's list has it on other machines.
+#[cfg(target_arch = "x86_64")]
+const KEXEC_FILE_LOAD: libc::c_long = 320;
+#[cfg(not(target_arch = "x86_64"))]
+const KEXEC_FILE_LOAD: libc::c_long = 294;
 
 /// The first number that was not yet a call when this list was made (Linux 6.18).
 ///

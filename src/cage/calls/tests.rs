@@ -105,6 +105,91 @@ fn what_a_gate_does_while_it_serves_passes_and_what_is_refused_is_so_whatever_it
     }
 }
 
+/// The calls that Docker's default profile keeps from containers: those of Linux that it lets pass neither by themselves nor by their
+/// arguments, without any capability. `clone`, `clone3`, `socket` and `personality` pass there by their arguments, and have tests
+/// of their own. Those that never did anything are left out, and so are `get_mempolicy` and `mseal`, which change nothing of others.
+const KEPT_FROM_CONTAINERS: &[(&str, libc::c_long)] = &[
+    ("acct", libc::SYS_acct),
+    ("add_key", libc::SYS_add_key),
+    ("bpf", libc::SYS_bpf),
+    ("chroot", libc::SYS_chroot),
+    ("clock_settime", libc::SYS_clock_settime),
+    ("delete_module", libc::SYS_delete_module),
+    ("fanotify_init", libc::SYS_fanotify_init),
+    ("finit_module", libc::SYS_finit_module),
+    ("fsconfig", libc::SYS_fsconfig),
+    ("fsmount", libc::SYS_fsmount),
+    ("fsopen", libc::SYS_fsopen),
+    ("fspick", libc::SYS_fspick),
+    ("init_module", libc::SYS_init_module),
+    ("kcmp", libc::SYS_kcmp),
+    ("kexec_load", libc::SYS_kexec_load),
+    ("keyctl", libc::SYS_keyctl),
+    ("lookup_dcookie", libc::SYS_lookup_dcookie),
+    ("mbind", libc::SYS_mbind),
+    ("migrate_pages", libc::SYS_migrate_pages),
+    ("mount", libc::SYS_mount),
+    ("mount_setattr", libc::SYS_mount_setattr),
+    ("move_mount", libc::SYS_move_mount),
+    ("move_pages", libc::SYS_move_pages),
+    ("nfsservctl", libc::SYS_nfsservctl),
+    ("open_by_handle_at", libc::SYS_open_by_handle_at),
+    ("open_tree", libc::SYS_open_tree),
+    ("perf_event_open", libc::SYS_perf_event_open),
+    ("pidfd_getfd", libc::SYS_pidfd_getfd),
+    ("pivot_root", libc::SYS_pivot_root),
+    ("process_madvise", libc::SYS_process_madvise),
+    ("process_vm_readv", libc::SYS_process_vm_readv),
+    ("process_vm_writev", libc::SYS_process_vm_writev),
+    ("ptrace", libc::SYS_ptrace),
+    ("quotactl", libc::SYS_quotactl),
+    ("quotactl_fd", libc::SYS_quotactl_fd),
+    ("reboot", libc::SYS_reboot),
+    ("request_key", libc::SYS_request_key),
+    ("set_mempolicy", libc::SYS_set_mempolicy),
+    ("set_mempolicy_home_node", 450),
+    ("setdomainname", libc::SYS_setdomainname),
+    ("sethostname", libc::SYS_sethostname),
+    ("setns", libc::SYS_setns),
+    ("settimeofday", libc::SYS_settimeofday),
+    ("swapoff", libc::SYS_swapoff),
+    ("swapon", libc::SYS_swapon),
+    ("syslog", libc::SYS_syslog),
+    ("umount2", libc::SYS_umount2),
+    ("unshare", libc::SYS_unshare),
+    ("userfaultfd", libc::SYS_userfaultfd),
+    ("vhangup", libc::SYS_vhangup),
+    // It allows these three to those that ask, and the kernel has had holes in them.
+    ("io_uring_setup", libc::SYS_io_uring_setup),
+    ("io_uring_enter", libc::SYS_io_uring_enter),
+    ("io_uring_register", libc::SYS_io_uring_register),
+];
+
+/// The numbers that differ by machine.
+#[cfg(target_arch = "x86_64")]
+const KEPT_BY_MACHINE: &[(&str, libc::c_long)] = &[
+    ("_sysctl", 156),
+    ("ioperm", libc::SYS_ioperm),
+    ("iopl", libc::SYS_iopl),
+    ("kexec_file_load", 320),
+    ("sysfs", libc::SYS_sysfs),
+    ("uselib", libc::SYS_uselib),
+    ("ustat", libc::SYS_ustat),
+];
+#[cfg(target_arch = "aarch64")]
+const KEPT_BY_MACHINE: &[(&str, libc::c_long)] = &[("kexec_file_load", 294)];
+
+#[test]
+fn whatever_docker_keeps_from_containers_is_kept_from_the_gate() {
+    let program = program(&KeptPlaces::default()).expect("a program");
+    for (name, call) in KEPT_FROM_CONTAINERS.iter().chain(KEPT_BY_MACHINE) {
+        for arguments in [[0; 6], [u64::MAX; 6]] {
+            let got = judged(&program, MACHINE, number(*call), &arguments);
+            assert_eq!(got, EPERM, "{name}");
+        }
+    }
+}
+
 #[test]
 fn sockets_are_unix_ones_and_one_tells_of_interfaces_where_certificates_name_them() {
     let stream = libc::SOCK_STREAM as u64;
