@@ -157,12 +157,14 @@ impl Upstream {
         let request = Request::get(target)
             .header(HOST, "docker")
             .body(Full::<Bytes>::default())?;
-        let answer = begin(self.path(), self.connect_timeout, request).await?;
+        let asked = begin(self.path(), self.connect_timeout, request);
+        let answer = timeout(DEADLINE, asked).await;
+        let answer = answer.map_err(|_| LookupError::TimedOut(DEADLINE))??;
         let (head, body) = Response::into_parts(answer);
         let reply = EngineReply {
             status: head.status.as_u16(),
             fields: fields(&head.headers),
-            body: Vec::new(),
+            ..EngineReply::default()
         };
         Ok((reply, body))
     }
