@@ -96,8 +96,7 @@ impl ScopedRequest<'_> {
         let Some(most) = view.client.scope.budget.networks else {
             return Ok(());
         };
-        let listed = view.listed("/networks").await?;
-        let used = listed.as_array().map_or(0, Vec::len) as u64;
+        let used = view.listed("/networks").await?.len() as u64;
         Ok(budget::counts("networks", Some(most), used, 1)?)
     }
 }
@@ -118,9 +117,8 @@ impl VolumeRoom {
         }
         if self.own.is_none() {
             let listed = view.listed("/volumes").await?;
-            let volumes = listed.get("Volumes").and_then(Value::as_array);
-            let names = volumes.into_iter().flatten().map(|v| text(v, "Name"));
-            self.own = Some(names.map(str::to_owned).collect());
+            let names = listed.iter().map(|volume| text(volume, "Name").to_owned());
+            self.own = Some(names.collect());
         }
         Ok(self.own.as_mut())
     }

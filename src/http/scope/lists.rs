@@ -93,7 +93,8 @@ impl ScopedRequest<'_> {
         Ok(Course::Answer(reply))
     }
 
-    /// What is shared has no label of the owner's, so it comes by a second list.
+    /// What is shared has no label of the owner's, so it comes by a second list. Both are read to their end: what the engine let pass is
+    /// not taken for the owner's unread.
     pub(super) async fn list_shared(
         &self,
         view: &mut OwnerView<'_>,
@@ -101,32 +102,47 @@ impl ScopedRequest<'_> {
     ) -> Result<Course, Halt> {
         let query = self.query()?;
         let target = self.target("", &Self::narrowed(&query, view)?.to_suffix());
+        let mut own = self.perform(target, Vec::new()).await?;
+        if own.status != 200 {
+            return Ok(Course::Answer(own));
+        }
+        let mut list = parsed(&own)?;
+        let listed = items(&mut list).map_or(0, |items| items.len());
+        let made = items(&mut list).map_or(0, |items| {
+            items.retain(|item| view.is_own(item.get("Labels")));
+            items.len()
+        });
         let scope = &view.client.scope;
+        let shares = kind == ObjectKind::Network || !scope.volumes.is_empty();
+        if !shares {
+            if made < listed {
+                own.body = written(&list);
+            }
+            return Ok(Course::Answer(own));
+        }
         let is_shared = |name: &str| match kind {
             ObjectKind::Volume => scope.shares_volume(name),
             _ => scope.shares_network(name),
         };
-        if kind == ObjectKind::Volume && scope.volumes.is_empty() {
-            return Ok(Course::Retarget(target));
-        }
-        let mut own = self.perform(target, Vec::new()).await?;
         let all = self.target("", &query.to_suffix());
         let all = self.perform(all, Vec::new()).await?;
-        if own.status != 200 || all.status != 200 {
-            return Ok(Course::Answer(if own.status == 200 { all } else { own }));
+        if all.status != 200 {
+            return Ok(Course::Answer(all));
         }
-        let (mut list, mut others) = (parsed(&own)?, parsed(&all)?);
-        let more: Vec<Value> = items(&mut others)
-            .drain(..)
-            .filter(|item| {
-                let labels = item.get("Labels");
-                is_shared(text(item, "Name")) && !view.is_own(labels)
-            })
-            .collect();
-        let merged = items(&mut list);
-        merged.extend(more);
-        if kind == ObjectKind::Network {
-            reduce(view, merged).await?;
+        let mut others = parsed(&all)?;
+        let others = items(&mut others).map(std::mem::take).unwrap_or_default();
+        let more = others.into_iter().filter(|item| {
+            let labels = item.get("Labels");
+            is_shared(text(item, "Name")) && !view.is_own(labels)
+        });
+        if kind == ObjectKind::Volume && list.get("Volumes").is_none_or(Value::is_null) {
+            list["Volumes"] = Value::Array(Vec::new());
+        }
+        if let Some(merged) = items(&mut list) {
+            merged.extend(more);
+            if kind == ObjectKind::Network {
+                reduce(view, merged).await?;
+            }
         }
         own.body = written(&list);
         Ok(Course::Answer(own))
@@ -169,21 +185,15 @@ impl ScopedRequest<'_> {
             status: 200,
             fields: vec![("Content-Type".into(), "application/json".into())],
             body: body.into_bytes(),
+            ..EngineReply::default()
         })
     }
 }
 
 /// The objects in a list: networks come as an array, volumes in a member.
-fn items(list: &mut Value) -> &mut Vec<Value> {
-    if list.is_array() {
-        return list.as_array_mut().expect("an array, as was just seen");
+pub(super) fn items(list: &mut Value) -> Option<&mut Vec<Value>> {
+    match list {
+        Value::Array(items) => Some(items),
+        list => list.get_mut("Volumes")?.as_array_mut(),
     }
-    if !list.is_object() {
-        *list = Value::Object(serde_json::Map::new());
-    }
-    let member = &mut list["Volumes"];
-    if !member.is_array() {
-        *member = Value::Array(Vec::new());
-    }
-    member.as_array_mut().expect("an array, as was just made")
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::ScopedClient;
+use super::lists::items;
 use crate::engine::lookup::LookupError;
 use crate::http::shared::Shared;
 use crate::limits::Reservation;
@@ -175,7 +176,7 @@ impl<'v> OwnerView<'v> {
             return Ok(None);
         }
         let listed = self.listed("/networks").await?;
-        let ids = ids(&listed);
+        let ids: Vec<String> = listed.iter().map(|n| text(n, "Id").to_owned()).collect();
         Ok(match only(&ids, name) {
             Some(id) => {
                 let found = self.inspected(&format!("/networks/{id}"), "Id").await?;
@@ -208,10 +209,13 @@ impl<'v> OwnerView<'v> {
         owner.made(label(OWNER_LABEL), label(IMAGE_LABEL), image)
     }
 
-    /// A list of the owner's networks or volumes.
-    pub(super) async fn listed(&self, path: &str) -> Result<Value, LookupError> {
+    /// The owner's networks or volumes.
+    pub(super) async fn listed(&self, path: &str) -> Result<Vec<Value>, LookupError> {
         let (status, body) = self.asked_for(path, &[]).await?;
-        serde_json::from_slice(&body).map_err(|_| LookupError::Answer(status))
+        let mut list = serde_json::from_slice(&body).map_err(|_| LookupError::Answer(status))?;
+        let mut own = items(&mut list).map(std::mem::take).unwrap_or_default();
+        own.retain(|item| self.is_own(item.get("Labels")));
+        Ok(own)
     }
 
     /// The engine's list of the objects with the owner's label.
@@ -293,12 +297,4 @@ fn only<'i>(ids: &'i [String], start: &str) -> Option<&'i String> {
         (Some(id), None) => Some(id),
         _ => None,
     }
-}
-
-fn ids(list: &Value) -> Vec<String> {
-    let items = list.as_array().into_iter().flatten();
-    items
-        .map(|item| text(item, "Id").to_owned())
-        .filter(|id| !id.is_empty())
-        .collect()
 }
