@@ -12,7 +12,7 @@ use super::objects::parsed;
 use super::view::{OwnerView, VolumeSight, text};
 use super::{Course, EngineCall, Halt, ScopedRequest, Status};
 use crate::engine::lookup::EngineReply;
-use mounts::paths;
+use mounts::{names_volumes, paths};
 use policy::scope::parameters::encoded;
 use policy::scope::{IMAGE_LABEL, is_own_label};
 
@@ -50,9 +50,17 @@ impl CreateDraft<'_> {
 impl ScopedRequest<'_> {
     /// A new container: stamped, with everything it joins by id, and with every volume it makes stamped as well.
     pub(super) async fn create_container(&self, view: &mut OwnerView<'_>) -> Result<Course, Halt> {
+        let body = self.tree()?;
+        let _mounts = match names_volumes(&body) {
+            true => {
+                let owner = view.client.owner.label();
+                Some(self.shared.owners.mount_volumes(owner).await)
+            }
+            false => None,
+        };
         let _lock = self.lock(view).await;
         let mut made = Vec::new();
-        let created = self.create(view, &mut made).await;
+        let created = self.create(view, body, &mut made).await;
         let is_refused = !matches!(&created, Ok(reply) if reply.status < 300);
         if is_refused {
             for name in &made {
@@ -66,10 +74,11 @@ impl ScopedRequest<'_> {
     async fn create(
         &self,
         view: &mut OwnerView<'_>,
+        body: Value,
         made: &mut Vec<String>,
     ) -> Result<EngineReply, Halt> {
         let mut draft = CreateDraft {
-            body: self.tree()?,
+            body,
             ghosts: Ghosts::default(),
             covered: Vec::new(),
             made,

@@ -158,19 +158,24 @@ impl ScopedRequest<'_> {
         Ok(Course::Events(self.target("", &query.to_suffix())))
     }
 
-    /// Under the owner's lock, since a volume that was just made for a container is not used yet.
+    /// Removes what is not used of the owner's. Only volumes are left to the engine, which says how much room they took.
     pub(super) async fn prune(
         &self,
         view: &mut OwnerView<'_>,
         kind: ObjectKind,
     ) -> Result<Course, Halt> {
-        let _lock = self.lock(view).await;
-        if kind == ObjectKind::Container {
-            return self.prune_containers(view).await;
+        match kind {
+            ObjectKind::Container => self.prune_containers(view).await,
+            ObjectKind::Network => self.prune_networks(view).await,
+            ObjectKind::Volume => {
+                // One that was just made for a container is not used yet.
+                let owner = view.client.owner.label();
+                let _mounts = self.shared.owners.prune_volumes(owner).await;
+                let query = Self::narrowed(&self.query()?, view)?;
+                let target = self.target("", &query.to_suffix());
+                Ok(Course::Answer(self.perform(target, Vec::new()).await?))
+            }
         }
-        let query = Self::narrowed(&self.query()?, view)?;
-        let target = self.target("", &query.to_suffix());
-        Ok(Course::Answer(self.perform(target, Vec::new()).await?))
     }
 
     /// Images and build caches are nobody's, so a prune removes none of them. It is answered, since `docker system prune` stops at

@@ -1,4 +1,5 @@
-//! The prune of containers, made of a list and removals: the engine would prune by labels, which containers have of their images too.
+//! The prunes of containers and networks, made of a list and removals: the engine would prune by labels, which containers have of
+//! their images too, and the owner's other requests would wait for all of it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,32 +35,26 @@ struct StoppedContainer<'l> {
     labels: Option<HashMap<Cow<'l, str>, Cow<'l, str>>>,
 }
 
+/// What is read of a network that may be removed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct UnusedNetwork {
+    id: String,
+    name: String,
+    #[serde(default)]
+    created: String,
+    #[serde(default)]
+    labels: Option<HashMap<String, String>>,
+}
+
 impl ScopedRequest<'_> {
     /// Removes the containers that the owner made, that do not run, and that the filters let pass, each by its id.
     pub(super) async fn prune_containers(&self, view: &OwnerView<'_>) -> Result<Course, Halt> {
-        let query = self.query()?;
-        let filters = Self::filters(&query)?;
-        // The engine says what is wrong with the filters. It is asked to remove what has a label that nothing has.
-        let mut ghosts = Ghosts::default();
-        let mut nothing = filters.clone();
-        nothing.add("label", &ghosts.of("")?);
-        let mut asked = query.clone();
-        asked.set("filters", &nothing.to_json());
-        let target = self.target("", &asked.to_suffix());
-        let mut reply = self.perform(target, Vec::new()).await?;
-        if reply.status != 200 {
-            return Ok(Course::Answer(ghosts.put_back(reply)));
-        }
+        let (filters, mut reply) = self.pruned_nothing().await?;
         let until = until(&filters)?;
         let (mut deleted, mut reclaimed) = (Vec::new(), 0_u64);
         for (id, size) in self.prunable(view, &filters, until).await? {
-            let removal = EngineCall {
-                method: "DELETE".into(),
-                target: format!("{}/containers/{id}", self.version()),
-                ..EngineCall::default()
-            };
-            // One that was started or removed meanwhile stays, or is gone, as it is when the engine prunes.
-            if self.call(removal).await?.status < 300 {
+            if self.is_removed(view, &format!("/containers/{id}")).await? {
                 deleted.push(id);
                 reclaimed = reclaimed.saturating_add(size);
             }
@@ -71,12 +66,72 @@ impl ScopedRequest<'_> {
         Ok(Course::Answer(reply))
     }
 
+    /// Removes the networks that the owner made, that the filters let pass, and that have no container in them: the engine keeps others.
+    pub(super) async fn prune_networks(&self, view: &OwnerView<'_>) -> Result<Course, Halt> {
+        let (filters, mut reply) = self.pruned_nothing().await?;
+        let until = until(&filters)?;
+        let mut deleted = Vec::new();
+        for network in view.listed("/networks").await? {
+            let network: UnusedNetwork = serde_json::from_value(network).map_err(|e| wrong(&e))?;
+            let label = |name: &str| network.labels.as_ref()?.get(name).map(String::as_str);
+            let is_kept = filters.has("label!") && filters.match_labels("label!", label);
+            let is_other = !filters.match_labels("label", label);
+            // One whose age is not told is not older than anything.
+            let is_later = until.is_some_and(|until| {
+                time_of(&network.created).is_none_or(|created| created > until)
+            });
+            if is_kept || is_other || is_later {
+                continue;
+            }
+            if self
+                .is_removed(view, &format!("/networks/{}", network.id))
+                .await?
+            {
+                deleted.push(network.name);
+            }
+        }
+        if !deleted.is_empty() {
+            let body = json!({"NetworksDeleted": deleted});
+            reply.body = format!("{body}\n").into_bytes();
+        }
+        Ok(Course::Answer(reply))
+    }
+
+    /// The filters, and the engine's answer where nothing is removed: it says what is wrong with them. It is asked to remove what has a
+    /// label that nothing has.
+    async fn pruned_nothing(&self) -> Result<(ListFilters, EngineReply), Halt> {
+        let mut asked = self.query()?;
+        let filters = Self::filters(&asked)?;
+        let mut ghosts = Ghosts::default();
+        let mut nothing = filters.clone();
+        nothing.add("label", &ghosts.of("")?);
+        asked.set("filters", &nothing.to_json());
+        let target = self.target("", &asked.to_suffix());
+        let reply = self.perform(target, Vec::new()).await?;
+        match reply.status {
+            200 => Ok((filters, reply)),
+            _ => Err(Halt::Answer(ghosts.put_back(reply))),
+        }
+    }
+
+    /// Removes one object, under the owner's lock, which others get in between. One that was used or removed meanwhile stays, or is
+    /// gone, as it is when the engine prunes.
+    async fn is_removed(&self, view: &OwnerView<'_>, path: &str) -> Result<bool, Halt> {
+        let _lock = self.lock(view).await;
+        let removal = EngineCall {
+            method: "DELETE".into(),
+            target: format!("{}{path}", self.version()),
+            ..EngineCall::default()
+        };
+        Ok(self.call(removal).await?.status < 300)
+    }
+
     /// Ids and sizes of what is to be removed.
     async fn prunable(
         &self,
         view: &OwnerView<'_>,
         filters: &ListFilters,
-        until: Option<i64>,
+        until: Option<OffsetDateTime>,
     ) -> Result<Vec<(String, u64)>, Halt> {
         let mut narrow = ListFilters::default();
         narrow.add("label", &view.client.owner.filter());
@@ -99,19 +154,16 @@ impl ScopedRequest<'_> {
         if reply.status != 200 {
             return Err(Halt::Answer(reply));
         }
-        let wrong = |e: serde_json::Error| {
-            Halt::Refused(Status::BadGateway, format!("the engine's answer: {e}"))
-        };
-        let listed = containers(&reply.body).map_err(wrong)?;
+        let listed = containers(&reply.body).map_err(|e| wrong(&e))?;
         let stopped: Vec<StoppedContainer<'_>> =
-            serde_json::from_slice(&reply.body).map_err(wrong)?;
+            serde_json::from_slice(&reply.body).map_err(|e| wrong(&e))?;
         let mut by = MadeBy::new(&view.client.owner);
         let mut found = Vec::new();
         for (container, more) in listed.iter().zip(&stopped) {
             let label = |name: &str| more.labels.as_ref()?.get(name).map(|value| &**value);
             let is_kept = filters.has("label!") && filters.match_labels("label!", label);
             // The list says when it was made in whole seconds.
-            let is_later = until.is_some_and(|until| more.created >= until);
+            let is_later = until.is_some_and(|until| more.created >= until.unix_timestamp());
             if container.is_made(&mut by) && !is_kept && !is_later {
                 found.push((
                     container.id().to_owned(),
@@ -123,25 +175,28 @@ impl ScopedRequest<'_> {
     }
 }
 
-/// The second since 1970 that `until` means. The engine has found it readable.
-fn until(filters: &ListFilters) -> Result<Option<i64>, Halt> {
+fn wrong(error: &serde_json::Error) -> Halt {
+    Halt::Refused(Status::BadGateway, format!("the engine's answer: {error}"))
+}
+
+/// The time that `until` means. The engine has found it readable.
+fn until(filters: &ListFilters) -> Result<Option<OffsetDateTime>, Halt> {
     let Some(text) = filters.values("until").next() else {
         return Ok(None);
     };
     let now = OffsetDateTime::now_utc();
     let read = match (seconds(text), duration(text), time_of(text)) {
-        (Some(seconds), _, _) => Some(seconds),
+        (Some(seconds), _, _) => OffsetDateTime::from_unix_timestamp(seconds).ok(),
         (_, Some(ago), _) => time::Duration::try_from(ago)
             .ok()
-            .and_then(|ago| now.checked_sub(ago))
-            .map(OffsetDateTime::unix_timestamp),
+            .and_then(|ago| now.checked_sub(ago)),
         (_, _, read) => read,
     };
-    let wrong = || {
+    let unread = || {
         let message = "filters: until: expected a duration such as \"10m\", a time with its zone, or seconds since 1970";
         Halt::Refused(Status::BadRequest, message.to_owned())
     };
-    read.map(Some).ok_or_else(wrong)
+    read.map(Some).ok_or_else(unread)
 }
 
 /// Seconds since 1970, with or without parts of one.
@@ -181,14 +236,13 @@ fn duration(text: &str) -> Option<Duration> {
     Some(sum)
 }
 
-fn time_of(text: &str) -> Option<i64> {
-    let read = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    Some(read.unix_timestamp())
+fn time_of(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{StoppedContainer, duration, seconds, time_of};
+    use super::{OffsetDateTime, StoppedContainer, duration, seconds, time_of};
     use std::time::Duration;
 
     #[test]
@@ -216,8 +270,9 @@ mod tests {
         for odd in ["", "-1", "1.", ".5", "1h", "99999999999999999999"] {
             assert_eq!(seconds(odd), None, "{odd}");
         }
-        assert_eq!(time_of("2006-01-02T15:04:05Z"), Some(1_136_214_245));
-        assert_eq!(time_of("2006-01-02T15:04:05+01:00"), Some(1_136_210_645));
-        assert_eq!(time_of("2006-01-02"), None);
+        let second = |text: &str| time_of(text).map(OffsetDateTime::unix_timestamp);
+        assert_eq!(second("2006-01-02T15:04:05Z"), Some(1_136_214_245));
+        assert_eq!(second("2006-01-02T15:04:05+01:00"), Some(1_136_210_645));
+        assert_eq!(second("2006-01-02"), None);
     }
 }

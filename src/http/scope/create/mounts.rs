@@ -216,6 +216,18 @@ impl CreateDraft<'_> {
     }
 }
 
+/// Whether a body names volumes to mount. They exist before the container does that uses them.
+pub(super) fn names_volumes(body: &Value) -> bool {
+    let host = body.get("HostConfig");
+    let binds = texts(host.and_then(|host| host.get("Binds")));
+    let is_named = |spec: &String| spec.contains(':') && !spec.starts_with('/');
+    let mounts = host.and_then(|host| host.get("Mounts"));
+    let mut mounts = mounts.and_then(Value::as_array).into_iter().flatten();
+    let has_source =
+        |mount: &Value| text(mount, "Type") == "volume" && !text(mount, "Source").is_empty();
+    binds.iter().any(is_named) || mounts.any(has_source)
+}
+
 /// The paths of a configuration's `Volumes`.
 pub(super) fn paths(volumes: Option<&Value>) -> Vec<String> {
     let volumes = volumes.and_then(Value::as_object).into_iter().flatten();
