@@ -93,7 +93,11 @@ impl ListedContainer<'_> {
 
 /// The containers in an engine's answer.
 pub(super) fn containers(body: &[u8]) -> Result<Vec<ListedContainer<'_>>, serde_json::Error> {
-    serde_json::from_slice(body)
+    match std::str::from_utf8(body) {
+        // Found to be text in one go, which is faster than text by text.
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
+    }
 }
 
 /// A list of containers without those that have the owner's label of their image, at most so many; `None` where all stay. Those that
