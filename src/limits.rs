@@ -86,7 +86,7 @@ pub struct Reservation {
 
 /// The budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many request bodies wait for a decision (max-pending-bodies)")]
+#[error("too many request bodies and answers are held (max-pending-bodies)")]
 pub struct NoRoom;
 
 impl Reservation {

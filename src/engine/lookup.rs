@@ -55,7 +55,7 @@ pub struct EngineCall {
 }
 
 /// The engine's answer to an [`EngineCall`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct EngineReply {
     /// The status.
     pub status: u16,
@@ -63,6 +63,8 @@ pub struct EngineReply {
     pub fields: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What the body takes of the memory that all share, for as long as it is held.
+    pub room: Option<Reservation>,
 }
 
 impl Upstream {
@@ -90,8 +92,8 @@ impl Upstream {
         }
     }
 
-    /// Sends a request that the policy has permitted, and takes the whole answer, which `room` has room for. What changes something
-    /// goes on a connection of its own, so that it is never sent twice.
+    /// Sends a request that the policy has permitted, and takes the whole answer, which `room` has room for and which keeps it. What
+    /// changes something goes on a connection of its own, so that it is never sent twice.
     ///
     /// # Errors
     /// When there is no complete answer within 10 minutes and 8 MiB, or no room for it.
@@ -99,7 +101,7 @@ impl Upstream {
         &self,
         permit: &Permitted,
         call: EngineCall,
-        room: &mut Reservation,
+        room: Reservation,
     ) -> Result<EngineReply, LookupError> {
         self.perform_until(permit, call, &mut |_| false, room).await
     }
@@ -113,7 +115,7 @@ impl Upstream {
         _permit: &Permitted,
         call: EngineCall,
         is_whole: IsWhole<'_>,
-        room: &mut Reservation,
+        mut room: Reservation,
     ) -> Result<EngineReply, LookupError> {
         let wire = match call.method.as_str() {
             "GET" | "HEAD" => ExchangeWire::Kept,
@@ -132,7 +134,7 @@ impl Upstream {
             self.connect_timeout,
             request,
             (LIMIT, is_whole),
-            Some(room),
+            Some(&mut room),
         );
         let answer = match timeout(PATIENCE, asked).await {
             Ok(answer) => answer?,
@@ -142,13 +144,14 @@ impl Upstream {
             status: answer.status().as_u16(),
             fields: fields(answer.headers()),
             body: answer.into_body(),
+            room: Some(room),
         })
     }
 
     /// `GET target`, which the policy has permitted; the body comes as the engine sends it, and its connection ends with it.
     ///
     /// # Errors
-    /// When no head comes.
+    /// When no head comes within 10 s: an engine sends it before there is anything to tell.
     pub async fn stream(
         &self,
         _permit: &Permitted,

@@ -24,10 +24,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::respond::Status;
 use super::shared::Shared;
-use crate::engine::ask::IsWhole;
+use crate::engine::ask::{AskError, IsWhole};
 use crate::engine::lookup::{EngineCall, EngineReply, LookupError};
 use crate::error;
-use crate::limits::Reservation;
+use crate::limits::{NoRoom, Reservation};
 use docker_api::{Classified, Operation};
 use policy::Permitted;
 use policy::scope::parameters::{QueryPairs, encoded};
@@ -68,12 +68,17 @@ pub enum Halt {
     Budget(String),
     /// The gate refuses it in the engine's stead.
     Refused(Status, String),
+    /// There is no memory for the engine's answer.
+    Full(NoRoom),
     /// The engine's answer about something that is missing.
     Answer(EngineReply),
 }
 
 impl From<LookupError> for Halt {
     fn from(error: LookupError) -> Self {
+        if let LookupError::Ask(AskError::NoRoom(full)) = error {
+            return Self::Full(full);
+        }
         let why = error::report(&error);
         Self::Refused(
             Status::BadGateway,
@@ -201,19 +206,16 @@ impl ScopedRequest<'_> {
             target,
             ..EngineCall::default()
         };
-        let mut room = Reservation::new(&self.shared.pending_bodies);
+        let room = Reservation::new(&self.shared.pending_bodies);
         let upstream = &self.shared.upstream;
-        let performed = upstream.perform_until(self.permit, call, is_whole, &mut room);
+        let performed = upstream.perform_until(self.permit, call, is_whole, room);
         Ok(performed.await?)
     }
 
     async fn call(&self, call: EngineCall) -> Result<EngineReply, Halt> {
-        let mut room = Reservation::new(&self.shared.pending_bodies);
-        Ok(self
-            .shared
-            .upstream
-            .perform(self.permit, call, &mut room)
-            .await?)
+        let room = Reservation::new(&self.shared.pending_bodies);
+        let performed = self.shared.upstream.perform(self.permit, call, room);
+        Ok(performed.await?)
     }
 
     /// Waits until no other request of the owner creates or removes anything.

@@ -25,4 +25,5 @@ mod hijack;
 mod memory;
 mod plugin;
 mod refused;
+mod scope;
 mod socket;

@@ -10,28 +10,44 @@ use serde_json::Value;
 
 use testkit::{DEADLINE, OK, Wire};
 
-/// A plugin that denies privileged containers and notes what it is asked.
-struct DenyingPlugin {
+/// A plugin that notes what it is asked.
+pub(crate) struct DenyingPlugin {
     asked: Receiver<Value>,
+    answers: Receiver<Value>,
 }
 
+/// Whether a plugin denies what it is asked about.
+type Denies = fn(&Value) -> bool;
+
+/// Where the questions about requests and about answers are noted.
+type Notes = (Sender<Value>, Sender<Value>);
+
 impl DenyingPlugin {
-    fn listen(socket: &Path) -> Self {
+    pub(crate) fn listen(socket: &Path, denies: Denies) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
         let (note, asked) = channel();
+        let (note_answer, answers) = channel();
+        let notes = (note, note_answer);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if answer(&stream, &note).is_none() {
+                if answer(&stream, &notes, denies).is_none() {
                     break;
                 }
             }
         });
-        Self { asked }
+        Self { asked, answers }
+    }
+
+    /// The next question about an answer.
+    #[track_caller]
+    pub(crate) fn answer(&self) -> Value {
+        let asked = self.answers.recv_timeout(DEADLINE);
+        asked.expect("a question about an answer")
     }
 
     /// The next question about a request.
     #[track_caller]
-    fn question(&self) -> Value {
+    pub(crate) fn question(&self) -> Value {
         self.asked.recv_timeout(DEADLINE).expect("a question")
     }
 }
@@ -41,7 +57,11 @@ fn body(question: &Value) -> String {
     String::from_utf8(BASE64.decode(encoded.as_bytes()).unwrap()).unwrap()
 }
 
-fn answer(stream: &UnixStream, note: &Sender<Value>) -> Option<()> {
+fn privileged(question: &Value) -> bool {
+    body(question).contains("\"Privileged\":true")
+}
+
+fn answer(stream: &UnixStream, notes: &Notes, denies: Denies) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let (mut line, mut length) = (String::new(), 0);
     reader.read_line(&mut line).ok()?;
@@ -56,10 +76,13 @@ fn answer(stream: &UnixStream, note: &Sender<Value>) -> Option<()> {
     let mut question = vec![0; length];
     reader.read_exact(&mut question).ok()?;
     let question: Value = serde_json::from_slice(&question).unwrap_or(Value::Null);
-    let allow = !body(&question).contains("\"Privileged\":true");
+    let allow = !denies(&question);
     let said = format!("{{\"Implements\":[\"authz\"],\"Allow\":{allow},\"Msg\":\"rules\"}}");
+    let (asked, answers) = notes;
     if method.contains("AuthZReq") {
-        note.send(question).ok()?;
+        asked.send(question).ok()?;
+    } else if method.contains("AuthZRes") {
+        answers.send(question).ok()?;
     }
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", said.len());
     (&*stream).write_all((head + &said).as_bytes()).ok()
@@ -68,7 +91,7 @@ fn answer(stream: &UnixStream, note: &Sender<Value>) -> Option<()> {
 fn start() -> (Wire, DenyingPlugin, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("rules.sock");
-    let plugin = DenyingPlugin::listen(&socket);
+    let plugin = DenyingPlugin::listen(&socket, privileged);
     let wire = Wire::with(&["--workers", "1", "--authz-plugin", socket.to_str().unwrap()]);
     (wire, plugin, dir)
 }

@@ -33,6 +33,12 @@ pub struct EventSieve {
 }
 
 impl EventSieve {
+    /// Bytes of an event whose end has not come.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Takes more of the stream; what of it the owner sees comes back.
     ///
     /// # Errors

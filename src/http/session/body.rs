@@ -67,11 +67,16 @@ impl Session<'_> {
         }
     }
 
-    fn no_room(&self, full: NoRoom) -> Stop {
+    /// The refusal of what there is no memory for.
+    pub(super) fn full(&self, full: NoRoom) -> Refusal {
         self.shared.metrics.limited(Limit::PendingBodies);
         let mut refusal = Refusal::new(Status::Unavailable, full.to_string());
         refusal.retry_after = Some(1);
-        Stop::Refused(refusal)
+        refusal
+    }
+
+    fn no_room(&self, full: NoRoom) -> Stop {
+        Stop::Refused(self.full(full))
     }
 
     /// Reads a body to its end, framing included, behind what has `begun` it, or until it proves longer than `limit` bytes. A

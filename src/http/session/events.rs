@@ -51,12 +51,12 @@ impl<'a> Session<'a> {
         let (mut reply, body) = match asked {
             Ok(answer) => answer,
             Err(error) => {
-                let Halt::Refused(status, message) = Halt::from(error) else {
-                    return After::Drop;
+                let refusal = match Halt::from(error) {
+                    Halt::Refused(status, message) => Refusal::new(status, message),
+                    Halt::Full(full) => self.full(full),
+                    _ => return After::Drop,
                 };
-                return self
-                    .refuse_ready(ready, Refusal::new(status, message))
-                    .await;
+                return self.refuse_ready(ready, refusal).await;
             }
         };
         ready.record.answered(sent, Some(Instant::now()));
@@ -114,6 +114,7 @@ impl<'a> Session<'a> {
         in_chunks: bool,
     ) -> Next {
         let mut sieve = EventSieve::default();
+        let mut room = self.held.beside();
         let mut last = None;
         loop {
             let more = match self.next_event(&mut body, &mut last).await {
@@ -121,6 +122,10 @@ impl<'a> Session<'a> {
                 Next::End => break,
                 other => return other,
             };
+            // What has come may all be passed on, and is held until the client has it.
+            if room.grow_to(2 * (sieve.held() + more.len())).is_err() {
+                return Next::Cut;
+            }
             let mut view = OwnerView::new(self.shared, client, Vec::new());
             let Ok(passed) = sieve.pass(&mut view, &more).await else {
                 return Next::Cut;
@@ -128,6 +133,7 @@ impl<'a> Session<'a> {
             if passed.is_empty() {
                 continue;
             }
+            drop(more);
             let mut bytes = Vec::with_capacity(passed.len() + 16);
             if in_chunks {
                 bytes.extend_from_slice(format!("{:x}\r\n", passed.len()).as_bytes());
@@ -140,6 +146,7 @@ impl<'a> Session<'a> {
                 return Next::Gone;
             }
             self.entry.meter.down(bytes.len());
+            room.release();
         }
         match !in_chunks || self.client.write_all(b"0\r\n\r\n").await.is_ok() {
             true => Next::End,

@@ -1,7 +1,9 @@
 //! A client whose role has a scope: who it is, what it sees, and the answers that the gate gives from the engine's.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use super::super::framing::Framing;
 use super::super::outgoing::Outgoing;
@@ -11,10 +13,23 @@ use super::super::scope::{Course, Halt, OwnerView, ScopedClient, ScopedRequest};
 use super::{After, LINGER, Ready, Session, Stop, decide};
 use crate::engine::lookup::EngineReply;
 use crate::generation::Generation;
+use crate::plugin::MAX_ANSWER_BODY;
 use pki::identity::Identity;
 use policy::scope::budget::BUDGET_RULE;
 use policy::scope::{ObjectOwner, OwnerError, SCOPE_RULE};
 use policy::{ClientRef, Denied};
+
+/// What a plugin's question about an answer is: the body, in base64, in JSON, and that on its way.
+const COPIES: usize = 4;
+
+/// Room for the head of an answer; the engine's fields are a few hundred bytes.
+const LONGEST_HEAD: usize = 4096;
+
+/// How much of an answer a client has to take in time.
+const PART: usize = 256 * 1024;
+
+/// How long it may take for that.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client's scope; an error where its certificate cannot own anything.
 pub(super) type ScopeOf = Option<Result<Arc<ScopedClient>, OwnerError>>;
@@ -86,6 +101,10 @@ impl<'a> Session<'a> {
                 let denied = self.outside(&ready.record, detail);
                 Some(self.deny(ready, &denied).await)
             }
+            Err(Halt::Full(full)) => {
+                let refusal = self.full(full);
+                Some(self.refuse_ready(ready, refusal).await)
+            }
             Err(Halt::Refused(status, message)) => Some(
                 self.refuse_ready(ready, Refusal::new(status, message))
                     .await,
@@ -122,9 +141,16 @@ impl<'a> Session<'a> {
         Box::pin(self.finish_refused(refusal, is_head, &ready.body, &mut ready.record)).await
     }
 
-    /// Sends an answer that the gate has in its hands, once the authorization plugin has seen it.
-    pub(super) async fn answer(&mut self, ready: &mut Ready<'a>, reply: EngineReply) -> After {
+    /// Sends an answer that the gate has in its hands, once the authorization plugin has seen it. What it takes of the memory that all
+    /// share is given back when the client has it.
+    pub(super) async fn answer(&mut self, ready: &mut Ready<'a>, mut reply: EngineReply) -> After {
+        let mut room = reply.room.take().unwrap_or_else(|| self.held.beside());
         if let Some(authorization) = self.authorization.take() {
+            let told = room.grow_to(COPIES * reply.body.len().min(MAX_ANSWER_BODY));
+            if let Err(full) = told {
+                let refusal = self.full(full);
+                return self.refuse_ready(ready, refusal).await;
+            }
             let head = respond::head(&reply, false, None);
             let framing = Framing::length(reply.body.len() as u64);
             let mut question = authorization.ask(reply.status, &head, &framing, Some(&reply.body));
@@ -137,19 +163,44 @@ impl<'a> Session<'a> {
             }
         }
         let is_head = ready.record.method == "HEAD";
+        let held = room.grow_to(LONGEST_HEAD + reply.body.len());
+        // What was done is told in any case: its answer is small, and was reserved while it was read.
+        if let Err(full) = held
+            && ready.record.method == "GET"
+        {
+            let refusal = self.full(full);
+            return self.refuse_ready(ready, refusal).await;
+        }
         let (keeps, option) = self.persists(&ready.body, &ready.record, true);
         let mut bytes = respond::head(&reply, is_head, option);
         if !is_head {
-            bytes.extend_from_slice(&reply.body);
+            bytes.reserve_exact(reply.body.len());
+            bytes.append(&mut reply.body);
         }
-        let sent = self.client.write_all(&bytes).await;
-        self.entry.meter.down(bytes.len());
-        ready.record.finish(Some(reply.status), None);
+        let status = reply.status;
+        drop(reply);
+        let sent = self.sent(&bytes).await;
+        drop((bytes, room));
+        ready
+            .record
+            .finish(Some(status), sent.as_ref().err().copied());
         match sent {
             Ok(()) if keeps => After::Next,
             Ok(()) => After::LingerAndClose(LINGER.0),
             Err(_) => After::Drop,
         }
+    }
+
+    /// Sends an answer that is held; why it did not arrive. A client may be slow, and takes a part of it in time.
+    async fn sent(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        for part in bytes.chunks(PART) {
+            match timeout(PATIENCE, self.client.write_all(part)).await {
+                Ok(Ok(())) => self.entry.meter.down(part.len()),
+                Ok(Err(_)) => return Err("client_gone"),
+                Err(_) => return Err("the client did not take the answer in time"),
+            }
+        }
+        Ok(())
     }
 }
 
