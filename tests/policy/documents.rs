@@ -177,6 +177,28 @@ fn every_trial_that_known_escapes_names_exists() {
 }
 
 #[test]
+fn what_known_escapes_calls_still_open_leads_to_code_a_page_or_a_test() {
+    let docs = root().join("docs");
+    let page = fs::read_to_string(docs.join("known-escapes.md")).expect("the page");
+    let (_, open) = page.split_once("\n## Still open\n").expect("the section");
+    let open = open.split("\n## ").next().expect("its text");
+    let points: Vec<&str> = open.split("\n- ").skip(1).collect();
+    assert!(points.len() > 15, "only {} points", points.len());
+    for point in points {
+        let links: Vec<&str> = point
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next())
+            .collect();
+        let names_a_test = point.contains("::") || point.contains("`policy_");
+        assert!(names_a_test || !links.is_empty(), "leads nowhere: {point}");
+        for link in links {
+            assert!(docs.join(link).exists(), "{link} is not there: {point}");
+        }
+    }
+}
+
+#[test]
 fn known_escapes_has_a_row_for_every_way_and_every_class() {
     let page = fs::read_to_string(root().join("docs/known-escapes.md")).expect("the page");
     let rows = |section: &str| -> Vec<usize> {
