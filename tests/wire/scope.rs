@@ -155,7 +155,14 @@ fn unfiltered(owner: &ObjectOwner, line: &str) -> Option<Vec<u8>> {
             network('c', "own", &own),
             network('d', "other", &other),
             network('e', "none", &Value::Null),
+            network('f', "twice", &own),
+            network('1', "twice", &other),
         ])),
+        "/networks/twice" => Some(said(
+            "400 Bad Request",
+            "{\"message\":\"network twice is ambiguous\"}\n",
+        )),
+        path if path == format!("/networks/{}", id('f')) => ok(&network('f', "twice", &own)),
         "/volumes" => ok(&json!({"Volumes": [
             volume("own", &own),
             volume("other", &other),
@@ -176,7 +183,7 @@ fn no_list_is_passed_on_unread() {
             "GET /networks",
             "",
             "Name",
-            vec!["own".to_owned(), "none".to_owned()],
+            vec!["own".to_owned(), "twice".to_owned(), "none".to_owned()],
         ),
         ("GET /volumes", "/Volumes", "Name", vec!["own".to_owned()]),
     ] {
@@ -189,6 +196,14 @@ fn no_list_is_passed_on_unread() {
         (200, "\"own\"")
     );
     assert_eq!(scoped.asks("GET /networks/dddd").answer().status, 404);
+}
+
+#[test]
+fn a_network_of_anothers_with_the_same_name_does_not_hide_the_owners() {
+    let scoped = Scoped::start(&[], unfiltered);
+    let answer = scoped.asks("GET /networks/twice").answer();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["Id"], id('f'));
 }
 
 #[test]

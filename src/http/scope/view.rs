@@ -166,18 +166,29 @@ impl<'v> OwnerView<'v> {
     pub(super) async fn network(&mut self, name: &str) -> Result<Option<SeenObject>, LookupError> {
         let target = format!("/networks/{}", encoded(name));
         let asks = !is_prefix(name) || self.client.scope.shares_network(name);
-        if asks && let Some(found) = self.inspected(&target, "Id").await? {
-            let is_own = self.is_own(found.tree.get("Labels"));
-            if is_own || self.client.scope.shares_network(&found.name) {
-                return Ok(Some(SeenObject { is_own, ..found }));
+        let mut is_ambiguous = false;
+        if asks {
+            match self.looked_up(&target, "Id").await? {
+                Ok(found) => {
+                    let is_own = self.is_own(found.tree.get("Labels"));
+                    if is_own || self.client.scope.shares_network(&found.name) {
+                        return Ok(Some(SeenObject { is_own, ..found }));
+                    }
+                }
+                // Engines before 25 let two networks have one name. Another's must not hide the owner's.
+                Err(status) => is_ambiguous = status == 400,
             }
         }
-        if !may_be_prefix(name) {
+        if !is_ambiguous && !may_be_prefix(name) {
             return Ok(None);
         }
         let listed = self.listed("/networks").await?;
-        let ids: Vec<String> = listed.iter().map(|n| text(n, "Id").to_owned()).collect();
-        Ok(match only(&ids, name) {
+        let named = listed
+            .iter()
+            .filter(|network| !is_ambiguous || text(network, "Name") == name);
+        let ids: Vec<String> = named.map(|n| text(n, "Id").to_owned()).collect();
+        let start = if is_ambiguous { "" } else { name };
+        Ok(match only(&ids, start) {
             Some(id) => {
                 let found = self.inspected(&format!("/networks/{id}"), "Id").await?;
                 found.map(|found| SeenObject {
@@ -246,10 +257,19 @@ impl<'v> OwnerView<'v> {
 
     /// What the engine says of an object; `None` if it does not exist, or its name is ambiguous.
     async fn inspected(&self, target: &str, id: &str) -> Result<Option<SeenObject>, LookupError> {
+        Ok(self.looked_up(target, id).await?.ok())
+    }
+
+    /// The same, with the status that says which of both it is.
+    async fn looked_up(
+        &self,
+        target: &str,
+        id: &str,
+    ) -> Result<Result<SeenObject, u16>, LookupError> {
         let mut room = Reservation::new(&self.shared.pending_bodies);
         let (status, raw) = self.shared.upstream.get(target, Some(&mut room)).await?;
         if matches!(status, 400 | 404 | 409) {
-            return Ok(None);
+            return Ok(Err(status));
         }
         let tree: Value = match status {
             200 => serde_json::from_slice(&raw).map_err(|_| LookupError::Answer(status))?,
@@ -260,7 +280,7 @@ impl<'v> OwnerView<'v> {
         if id.is_empty() {
             return Err(LookupError::Answer(status));
         }
-        Ok(Some(SeenObject {
+        Ok(Ok(SeenObject {
             id,
             name,
             is_own: false,
