@@ -26,12 +26,12 @@ const IMAGE: &str = "sha256:1111";
 type Answers = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 
 /// A gate in front of an engine that answers each request by itself.
-struct Scoped {
+struct ScopedGate {
     gate: InProcess,
     _dir: tempfile::TempDir,
 }
 
-impl Scoped {
+impl ScopedGate {
     fn start(
         extra: &[&str],
         answers: impl Fn(&ObjectOwner, &str) -> Option<Vec<u8>> + Send + Sync + 'static,
@@ -176,7 +176,7 @@ fn unfiltered(owner: &ObjectOwner, line: &str) -> Option<Vec<u8>> {
 
 #[test]
 fn no_list_is_passed_on_unread() {
-    let scoped = Scoped::start(&[], unfiltered);
+    let scoped = ScopedGate::start(&[], unfiltered);
     for (line, at, key, wanted) in [
         ("GET /containers/json?all=1", "", "Id", vec![id('a')]),
         (
@@ -200,7 +200,7 @@ fn no_list_is_passed_on_unread() {
 
 #[test]
 fn a_network_of_anothers_with_the_same_name_does_not_hide_the_owners() {
-    let scoped = Scoped::start(&[], unfiltered);
+    let scoped = ScopedGate::start(&[], unfiltered);
     let answer = scoped.asks("GET /networks/twice").answer();
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["Id"], id('f'));
@@ -208,7 +208,7 @@ fn a_network_of_anothers_with_the_same_name_does_not_hide_the_owners() {
 
 #[test]
 fn events_that_the_engine_does_not_begin_are_given_up() {
-    let scoped = Scoped::start(&[], |_, _| None);
+    let scoped = ScopedGate::start(&[], |_, _| None);
     let start = Instant::now();
     let answer = scoped.asks("GET /events").answer();
     assert_eq!(answer.status, 502, "{answer:?}");
@@ -230,7 +230,7 @@ fn a_prune_lets_the_owners_other_requests_in_between_its_removals() {
         let order: Arc<Mutex<Vec<String>>> = Arc::default();
         let removed = order.clone();
         let gates: Gates = (Mutex::new(goes_on), Mutex::new(tell));
-        let scoped = Scoped::start(&[], move |owner, line| {
+        let scoped = ScopedGate::start(&[], move |owner, line| {
             let path = line.split(['?', ' ']).nth(1).unwrap_or_default();
             if line.starts_with("DELETE") {
                 let mut order = removed.lock().unwrap();
@@ -291,7 +291,7 @@ fn an_answer_that_a_slow_reader_holds_is_counted() {
         own["Command"] = Value::String("x".repeat(7 << 20));
         json!([own])
     };
-    let scoped = Scoped::start(
+    let scoped = ScopedGate::start(
         &["--max-pending-bodies", "16MiB"],
         move |owner, line| match line.contains("/containers/json") {
             true => ok(&list(owner)),
@@ -366,7 +366,7 @@ fn a_plugin_is_asked_about_events_in_a_scope_before_any_of_them_is_told() {
                 .is_some_and(|status| *status != 0)
     };
     let plugin = DenyingPlugin::listen(&socket, denies);
-    let scoped = Scoped::start(&["--authz-plugin", socket.to_str().unwrap()], told_of);
+    let scoped = ScopedGate::start(&["--authz-plugin", socket.to_str().unwrap()], told_of);
     let mut client = scoped.asks("GET /events?until=1");
     let head = client.head();
     let end = b"0\r\n\r\n";
