@@ -29,6 +29,7 @@ use crate::limits::MemoryBudget;
 use crate::observe::admin;
 use crate::observe::audit::sink::{AuditTarget, OnFailure, Sink};
 use crate::observe::control::{ControlSocket, ReloadRequest};
+use crate::observe::metrics::Metrics;
 use crate::observe::registry::{PerClient, Registry};
 use crate::plugin::Plugin;
 use crate::reload::{Reloader, Start};
@@ -175,6 +176,12 @@ impl App {
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         self.front.registry.clone()
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.front.shared.metrics.clone()
     }
 
     /// What keeps trust and policy current while the gate runs, and the handle that asks it to look now. `args` are the ones the

@@ -1,7 +1,8 @@
 //! Processes that work beside the gate: the signer of `--enroll`, and what keeps the certificates of `--enrolled` current.
 //!
 //! They are started before the gate goes into its cage, in which it can neither start a program nor connect to anybody. Each
-//! ends when the gate does, because its standard input ends then, and tells the gate by a line when files have changed.
+//! ends when the gate does, because its standard input ends then, and tells the gate by a line when files have changed, or how far
+//! the signer's clock is from the one here.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -15,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::cage::Account;
 use crate::config::{Config, EnrollSettings, EnrolledGate};
+use crate::observe::metrics::Metrics;
 
 /// The longest line that a companion says.
 const LINE_BYTES: usize = 1024;
@@ -125,13 +127,13 @@ impl Companion {
         false
     }
 
-    /// Notifies `changed` whenever files have changed. Runs until dropped.
-    pub async fn follow(self, changed: Arc<Notify>) {
+    /// Notifies `changed` whenever files have changed, and notes what is said of the signer's clock. Runs until dropped.
+    pub async fn follow(self, changed: Arc<Notify>, metrics: Arc<Metrics>) {
         let Self { what, child, news } = self;
         let news = pipe::Receiver::from_owned_fd(OwnedFd::from(news));
         match news {
             Ok(news) => {
-                told(news, &changed).await;
+                told(news, &changed, &metrics).await;
                 error!(
                     what,
                     "A process beside the gate has ended; the gate serves on with what it has: start it again"
@@ -144,13 +146,37 @@ impl Companion {
     }
 }
 
-/// Notifies `changed` for every piece with the end of a line in it, until there are no more. What a line says is not kept.
-async fn told(mut news: impl AsyncRead + Unpin, changed: &Notify) {
-    let mut piece = [0; LINE_BYTES];
+/// What a line begins with that says how far the signer's clock is ahead.
+const CLOCK: &str = "clock ";
+
+/// The line in which a companion says how many seconds the signer's clock is ahead.
+pub(crate) fn clock_line(seconds: i64) -> String {
+    format!("{CLOCK}{seconds}")
+}
+
+/// Takes each line, until there are no more: one of the clock is noted, and every other one notifies `changed`. Of a line that is
+/// too long the beginning alone is kept.
+async fn told(mut news: impl AsyncRead + Unpin, changed: &Notify, metrics: &Metrics) {
+    let (mut piece, mut line) = ([0; LINE_BYTES], Vec::with_capacity(LINE_BYTES));
     while let Ok(count @ 1..) = news.read(&mut piece).await {
-        if piece[..count].contains(&b'\n') {
-            changed.notify_one();
+        for byte in &piece[..count] {
+            match byte {
+                b'\n' => {
+                    heard(&line, changed, metrics);
+                    line.clear();
+                }
+                byte if line.len() < LINE_BYTES => line.push(*byte),
+                _ => {}
+            }
         }
+    }
+}
+
+fn heard(line: &[u8], changed: &Notify, metrics: &Metrics) {
+    let text = std::str::from_utf8(line).ok();
+    match text.and_then(|it| it.strip_prefix(CLOCK)?.parse().ok()) {
+        Some(seconds) => metrics.signer_clock(seconds),
+        None => changed.notify_one(),
     }
 }
 
@@ -195,6 +221,27 @@ mod tests {
             changed.notified().await;
             drop(companion);
         };
-        tokio::join!(told(gate, &changed), says);
+        let metrics = Metrics::default();
+        tokio::join!(told(gate, &changed, &metrics), says);
+    }
+
+    #[tokio::test]
+    async fn a_line_of_the_clock_is_noted_and_reloads_nothing() {
+        let (changed, metrics) = (Notify::new(), Metrics::default());
+        let is_changed = || futures_util::FutureExt::now_or_never(changed.notified()).is_some();
+        assert_eq!(metrics.signer_clock_seconds(), None);
+        for (said, seconds, reloads) in [
+            ("clock -61\n", Some(-61), false),
+            ("clock 5\n", Some(5), false),
+            ("changed\n", Some(5), true),
+            // What cannot be read is a reason to look.
+            ("clock soon\n", Some(5), true),
+            ("clock 6", Some(5), false),
+        ] {
+            told(said.as_bytes(), &changed, &metrics).await;
+            assert_eq!(metrics.signer_clock_seconds(), seconds, "{said:?}");
+            assert_eq!(is_changed(), reloads, "{said:?}");
+        }
+        assert_eq!(clock_line(-61), "clock -61");
     }
 }

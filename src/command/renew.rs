@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::enrol::RenewArgs;
 use crate::command::output::{Exit, Failure, Output};
+use crate::companion;
 use crate::enrolment::home::Home;
 use crate::enrolment::{self, EnrolError, block_on, trust};
 use crate::error;
@@ -40,18 +41,19 @@ pub(super) fn run(args: &RenewArgs, output: &mut Output<'_>) -> Result<Exit, Fai
 
 fn watch(args: &RenewArgs, home: &Home, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let output = RefCell::new(output);
-    let changed = || {
+    let tell = |line: &str| {
         if args.attached {
             let mut output = output.borrow_mut();
-            output.line("changed");
+            output.line(line);
             output.flush();
         }
     };
+    let changed = || tell("changed");
     let interval = Duration::from_secs(args.trust_interval);
     block_on(async {
         tokio::select! {
             ended = renewing(home, &changed) => ended,
-            () = following(home, interval, &changed) => Ok(()),
+            () = following(home, interval, &tell) => Ok(()),
             () = super::signer::gone(args.attached) => Ok(()),
         }
     })??;
@@ -82,13 +84,17 @@ async fn renewing(home: &Home, changed: &impl Fn()) -> Result<(), EnrolError> {
 }
 
 /// Takes over what the signer tells gates.
-async fn following(home: &Home, interval: Duration, changed: &impl Fn()) {
+async fn following(home: &Home, interval: Duration, tell: &impl Fn(&str)) {
     if home.kind() != IssuedKind::Server {
         return std::future::pending().await;
     }
-    let mut failing = false;
+    let (mut failing, mut clock) = (false, None);
     trust::follow(home, interval, |outcome| match outcome {
         Ok(news) => {
+            if news.clock.is_some() && clock != news.clock {
+                clock = news.clock;
+                tell(&companion::clock_line(clock.unwrap_or_default()));
+            }
             match &news.refused {
                 Some(fault) if !std::mem::replace(&mut failing, true) => {
                     warn!(error = %error::report(fault), "A part of the signer's news cannot be taken; what it told last of this stays in force");
@@ -98,7 +104,7 @@ async fn following(home: &Home, interval: Duration, changed: &impl Fn()) {
             }
             if news.changed {
                 info!("The signer told whom to trust");
-                changed();
+                tell("changed");
             }
         }
         Err(error) if !std::mem::replace(&mut failing, true) => {

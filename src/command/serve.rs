@@ -97,7 +97,7 @@ fn serve(args: &ServeArgs, config: Config, output: &mut Output<'_>) -> Result<Ex
         let companions: Vec<_> = [signer, keeper]
             .into_iter()
             .flatten()
-            .map(|companion| companion.follow(ask.clone()))
+            .map(|companion| companion.follow(ask.clone(), app.metrics()))
             .collect();
         let watch = async move {
             let mut stop = Some(stop);

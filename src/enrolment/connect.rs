@@ -10,7 +10,7 @@ use enroll::message::{GATE_HEADER, MAX_BODY_BYTES};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{DATE, ETAG, HeaderValue};
+use hyper::header::{DATE, ETAG};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use pki::key::PrivateKey;
@@ -68,6 +68,8 @@ pub struct SignerAnswered {
     pub gate: Option<String>,
     /// The entity tag.
     pub tag: Option<String>,
+    /// How far the signer's clock is ahead of the one here, in seconds.
+    pub clock: Option<i64>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -160,7 +162,9 @@ impl SignerLine {
             let body = Limited::new(body, ANSWER_BYTES).collect().await;
             let body =
                 body.map_err(|_| EnrolError::Answer("an answer that is too large or broke off"))?;
-            warn_of_skew(head.headers.get(DATE));
+            let date = head.headers.get(DATE).and_then(|it| it.to_str().ok());
+            let skew = date.and_then(|it| skew(it, OffsetDateTime::now_utc()));
+            warn_of_skew(skew);
             let text = |name: &str| {
                 let value = head.headers.get(name)?.to_str().ok()?;
                 Some(value.to_owned())
@@ -169,6 +173,7 @@ impl SignerLine {
                 status: head.status,
                 gate: text(GATE_HEADER),
                 tag: text(ETAG.as_str()),
+                clock: skew.map(time::Duration::whole_seconds),
                 body: body.to_bytes().to_vec(),
             })
         };
@@ -178,9 +183,8 @@ impl SignerLine {
 }
 
 /// Says once when the clocks differ: certificates seem not yet valid then, or end early.
-fn warn_of_skew(date: Option<&HeaderValue>) {
+fn warn_of_skew(skew: Option<time::Duration>) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    let skew = date.and_then(|it| skew(it.to_str().ok()?, OffsetDateTime::now_utc()));
     let Some(skew) = skew.filter(|it| it.abs() > SKEW) else {
         return;
     };

@@ -51,6 +51,8 @@ pub struct TakenNews {
     pub changed: bool,
     /// Why a part could not be taken. The others were.
     pub refused: Option<EnrolError>,
+    /// How far the signer's clock is ahead, in seconds.
+    pub clock: Option<i64>,
 }
 
 /// The directory of what a gate trusts.
@@ -91,14 +93,18 @@ pub async fn ask(home: &Home, heard: &mut Heard, hold: bool) -> Result<TakenNews
             if heard.refused {
                 heard.tag = None;
             }
-            return Ok(TakenNews::default());
+            return Ok(TakenNews {
+                clock: answer.clock,
+                ..TakenNews::default()
+            });
         }
         StatusCode::OK => {}
         _ => return Err(answer.refused()),
     }
     let news: TrustNews = serde_json::from_slice(&answer.body)
         .map_err(|_| EnrolError::Answer("news that cannot be read"))?;
-    let taken = take(&dir(home), &news, OffsetDateTime::now_utc())?;
+    let mut taken = take(&dir(home), &news, OffsetDateTime::now_utc())?;
+    taken.clock = answer.clock;
     heard.refused = taken.refused.is_some();
     heard.tag = answer.tag;
     Ok(taken)

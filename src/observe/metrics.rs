@@ -11,7 +11,7 @@ mod histogram;
 mod labels;
 mod process;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::observe::registry::Cut;
@@ -54,7 +54,12 @@ pub struct Metrics {
     /// Milliseconds since the Unix epoch; building the gate counts as the first success.
     last_reload: AtomicU64,
     last_reload_failed: AtomicBool,
+    /// How many seconds the signer's clock is ahead; [`UNHEARD`] if no signer has said.
+    signer_clock: AtomicI64,
 }
+
+/// No clock is so far off.
+const UNHEARD: i64 = i64::MIN;
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -71,6 +76,7 @@ impl Default for Metrics {
             reloads: Default::default(),
             last_reload: AtomicU64::new(now_ms()),
             last_reload_failed: AtomicBool::new(false),
+            signer_clock: AtomicI64::new(UNHEARD),
         }
     }
 }
@@ -165,6 +171,17 @@ impl Metrics {
             Cut::TooOld => 5,
         };
         add(&self.cuts[at]);
+    }
+
+    /// Notes how many seconds the signer's clock is ahead of the one here.
+    pub fn signer_clock(&self, seconds: i64) {
+        self.signer_clock.store(seconds, Relaxed);
+    }
+
+    /// How many seconds the signer's clock is ahead, if it was heard.
+    #[must_use]
+    pub fn signer_clock_seconds(&self) -> Option<i64> {
+        Some(self.signer_clock.load(Relaxed)).filter(|it| *it != UNHEARD)
     }
 
     /// Counts a reload.

@@ -23,6 +23,15 @@ pub(crate) struct FleetGate {
 }
 
 pub(crate) fn gate(options: &[&str], change: impl FnOnce(&mut Command)) -> FleetGate {
+    controlled("off", options, change)
+}
+
+/// The same with a control socket.
+pub(crate) fn controlled(
+    socket_of_control: &str,
+    options: &[&str],
+    change: impl FnOnce(&mut Command),
+) -> FleetGate {
     let dir = tempfile::tempdir().expect("create a temporary directory");
     let socket = dir.path().join("docker.sock");
     let engine = Daemon::start(&socket);
@@ -46,7 +55,7 @@ pub(crate) fn gate(options: &[&str], change: impl FnOnce(&mut Command)) -> Fleet
             "--workers",
             "1",
             "--control-socket",
-            "off",
+            socket_of_control,
         ])
         .arg(format!("--upstream=unix://{}", socket.display()))
         .args(options)

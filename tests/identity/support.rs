@@ -69,6 +69,16 @@ impl SignerProcess {
 
     /// One whose clients know it by another name.
     pub(crate) fn named(dir: &Path, name: &str, options: &[&str]) -> Self {
+        Self::changed(dir, name, options, |_| {})
+    }
+
+    /// One whose start is changed.
+    pub(crate) fn changed(
+        dir: &Path,
+        name: &str,
+        options: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let mut command = dockgate();
         command
             .args([
@@ -84,6 +94,7 @@ impl SignerProcess {
             .current_dir(dir)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        change(&mut command);
         let mut child = command.spawn().expect("start the signer");
         let log = ProcessLog::follow(child.stderr.take().expect("a pipe"));
         let mut first = String::new();

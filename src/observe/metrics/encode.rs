@@ -256,7 +256,12 @@ impl Scene {
         let ok = !metrics.last_reload_failed.load(Relaxed);
         page.gauge(&f::LAST_RELOAD_OK, usize::from(ok))?;
         let last = metrics.last_reload.load(Relaxed) as f64 / 1e3;
-        page.float(&f::LAST_RELOAD, last)
+        page.float(&f::LAST_RELOAD, last)?;
+        let mut clock = page.family(&f::SIGNER_CLOCK)?;
+        match metrics.signer_clock_seconds() {
+            Some(seconds) => clock.encode_gauge(&seconds),
+            None => Ok(()),
+        }
     }
 
     fn expires(&self, page: &mut Page<'_>) -> fmt::Result {

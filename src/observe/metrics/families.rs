@@ -60,6 +60,7 @@ families! {
     RELOADS: Counter "dockgate_reloads" ["outcome"] "Reloads of certificates, lists and policy, by outcome.";
     LAST_RELOAD_OK: Gauge "dockgate_last_reload_successful" [] "Whether the last reload succeeded; after a failure the old configuration stays in force.";
     LAST_RELOAD: Gauge "dockgate_last_reload_success_timestamp_seconds" [] "When the last successful reload, or the start, was.";
+    SIGNER_CLOCK: Gauge "dockgate_signer_clock_difference_seconds" [] "How far the clock of the signer of an enrolled gate is ahead of the gate's; missing until the signer has answered.";
     CERT_EXPIRY: Gauge "dockgate_certificate_expiry_timestamp_seconds" ["role"] "When the server certificate, the first client CA or the first CRL expires.";
     CERT_WARNING: Gauge "dockgate_certificate_warning_timestamp_seconds" ["role"] "From when the gate warns that the server certificate, the first client CA or the first CRL expires, by the measure of its life.";
     CLIENT_EXPIRY: Gauge "dockgate_client_certificate_expiry_timestamp_seconds" [] "When the first certificate of a connected client expires.";
