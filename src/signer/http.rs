@@ -46,7 +46,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 /// How many bytes of it are taken.
 const REFUSED_BYTES: usize = 1024 * 1024;
 /// A whole connection, however busy. A gate's ends with it too and begins again.
-const CONNECTION: Duration = Duration::from_secs(300);
+pub(super) const CONNECTION: Duration = Duration::from_secs(300);
 /// The longest that a gate's question is held until there is something new.
 const HOLD: Duration = Duration::from_secs(120);
 
@@ -68,12 +68,13 @@ struct Visit {
     place: Mutex<Option<VisitPlace>>,
 }
 
-/// Serves one connection.
+/// Serves one connection, for as long as it may last.
 pub(super) async fn serve(
     stream: TlsStream<WideSocket>,
     peer: Visitor,
     desk: Arc<Desk>,
     place: VisitPlace,
+    longest: Duration,
 ) {
     let addr = peer.addr;
     let visit = Arc::new(Visit {
@@ -90,7 +91,7 @@ pub(super) async fn serve(
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION, served).await {
+    match timeout(longest, served).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(client.addr = %addr, %error, "A connection to the signer failed"),
         Err(_) => debug!(client.addr = %addr, "A connection to the signer ended at its deadline"),

@@ -82,15 +82,23 @@ struct VisitRoom {
     places: Arc<Semaphore>,
     shares: Arc<AddressShares>,
     desk: Arc<Desk>,
+    /// A whole connection.
+    longest: Duration,
 }
 
 /// Accepts until dropped, and drops all connections then.
 pub(super) async fn accept(listener: tokio::net::TcpListener, desk: Arc<Desk>) {
+    accept_for(http::CONNECTION, listener, desk).await;
+}
+
+/// The same of connections that may last so long.
+async fn accept_for(longest: Duration, listener: tokio::net::TcpListener, desk: Arc<Desk>) {
     let silent = Arc::new(Semaphore::new(SILENT));
     let room = Arc::new(VisitRoom {
         places: Arc::new(Semaphore::new(CONNECTIONS)),
         shares: Arc::default(),
         desk,
+        longest,
     });
     let mut tasks = JoinSet::new();
     loop {
@@ -140,7 +148,7 @@ async fn serve(
             let leaf = chain.and_then(|chain| chain.first()).cloned();
             let leaf = leaf.map(rustls::pki_types::CertificateDer::into_owned);
             let peer = http::Visitor { addr: peer, leaf };
-            http::serve(stream, peer, room.desk.clone(), place).await;
+            http::serve(stream, peer, room.desk.clone(), place, room.longest).await;
         }
         Ok(Err(error)) => debug!(client.addr = %peer, %error, "The handshake failed"),
         Err(_) => debug!(client.addr = %peer, "The handshake did not finish in time"),
@@ -149,7 +157,95 @@ async fn serve(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
+    use pki::issue::default_authority;
+    use pki::key::KeyType;
+    use pki::place::StorePlace;
+    use pki::store::Store;
+    use pki::write::Existing;
+    use rustls::pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::TlsConnector;
+
     use super::*;
+    use crate::signer::SignerOptions;
+
+    /// A desk with a CA of its own, and a client that trusts it.
+    fn desk(dir: &Path) -> (Arc<Desk>, TlsConnector) {
+        let authority = default_authority(KeyType::P256).expect("a CA");
+        let key = authority.key().to_pem().expect("its key");
+        let mut store = Store::open(dir).expect("a directory");
+        store
+            .put_ca(&authority, Some(&key), Existing::Keep)
+            .expect("written");
+        drop(store);
+        let names = pki::san::parse_all(&["localhost"]).expect("a name");
+        let options = SignerOptions {
+            place: StorePlace::directory(dir),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            sans: names.clone(),
+            address: None,
+            gate: None,
+            rules: enroll::SigningRules::default(),
+            issuers: crate::signer::TrustedIssuers::default(),
+            passphrase: pki::Passphrase::Absent,
+            external: None,
+            metrics_file: None,
+        };
+        let desk = Desk::open(options, names).expect("a desk");
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(authority.certificate().clone())
+            .expect("a CA certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(desk), TlsConnector::from(Arc::new(config)))
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_at_its_deadline_however_busy_it_is_and_the_next_one_is_served() {
+        let longest = Duration::from_millis(400);
+        assert!(longest < http::CONNECTION);
+        let dir = tempfile::tempdir().expect("create a directory");
+        let (desk, connector) = desk(dir.path());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a listener");
+        let addr = listener.local_addr().expect("its address");
+        let busy = async {
+            for _ in 0..2 {
+                let socket = TcpStream::connect(addr).await.expect("connect");
+                let name = ServerName::try_from("localhost").expect("a name");
+                let connected = Instant::now();
+                let mut stream = connector.connect(name, socket).await.expect("handshake");
+                let (mut answered, mut piece) = (0, [0; 4096]);
+                loop {
+                    let asked = b"GET /.well-known/est/csrattrs HTTP/1.1\r\nHost: x\r\n\r\n";
+                    if stream.write_all(asked).await.is_err() {
+                        break;
+                    }
+                    match stream.read(&mut piece).await {
+                        Ok(count @ 1..) => {
+                            assert!(piece[..count].starts_with(b"HTTP/1.1 204 "));
+                            answered += 1;
+                        }
+                        _ => break,
+                    }
+                }
+                assert!(connected.elapsed() >= longest, "after {answered} answers");
+                assert!(answered > 1);
+            }
+        };
+        tokio::select! {
+            () = accept_for(longest, listener, desk) => panic!("it accepts on"),
+            ended = timeout(Duration::from_secs(60), busy) => ended.expect("it ends"),
+        }
+    }
 
     #[test]
     fn one_address_or_one_network_of_ipv6_has_half_of_the_places_and_gives_them_back() {

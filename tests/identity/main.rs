@@ -2,6 +2,7 @@
 
 mod advice;
 mod ci;
+mod clock;
 #[cfg(feature = "postgres")]
 mod compose;
 #[cfg(feature = "postgres")]
@@ -10,6 +11,7 @@ mod external;
 mod fleet;
 mod impostor;
 mod joining;
+mod killed;
 mod long;
 mod losses;
 #[cfg(feature = "postgres")]

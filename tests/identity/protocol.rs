@@ -84,10 +84,22 @@ const PKCS10: (&str, &str) = ("Content-Type", "application/pkcs10");
 
 /// Asks for a certificate; its fingerprint if one came. A signer that is killed meanwhile gives none.
 pub(crate) fn enrolled(addr: SocketAddr, ca: &Path, token: &Token) -> Option<String> {
+    let answer = enrolled_with(addr, ca, token, &key())?;
+    let certificates = pkcs7::decode(&message::decode(&answer.body)?)?;
+    (answer.status == 200).then(|| pki::fingerprint(&certificates[0]))
+}
+
+/// The same with a key; the answer.
+pub(crate) fn enrolled_with(
+    addr: SocketAddr,
+    ca: &Path,
+    token: &Token,
+    key: &PrivateKey,
+) -> Option<HttpAnswer> {
     let ca = CertificateDer::from_pem_file(ca).expect("the CA");
     let config = client_config(&[ca], None, rustls::DEFAULT_VERSIONS);
     let mut client = TlsClient::connect(addr, config).ok()?;
-    let (field, body) = (basic::write(&token.id, &token.secret), body(&key()));
+    let (field, body) = (basic::write(&token.id, &token.secret), body(key));
     let head = format!(
         "POST {ENROL} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}: {}\r\nAuthorization: {}\r\n\r\n",
         body.len(),
@@ -96,9 +108,7 @@ pub(crate) fn enrolled(addr: SocketAddr, ca: &Path, token: &Token) -> Option<Str
         *field,
     );
     client.try_send(format!("{head}{body}")).ok()?;
-    let answer = client.try_answer().ok()?;
-    let certificates = pkcs7::decode(&message::decode(&answer.body)?)?;
-    (answer.status == 200).then(|| pki::fingerprint(&certificates[0]))
+    client.try_answer().ok()
 }
 
 pub(crate) fn key() -> PrivateKey {
