@@ -1,6 +1,6 @@
 //! `dockgate signer`: from the directory of a CA to a signer that runs until it is told to stop.
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::enrol::SignerArgs;
 use crate::command::output::{Exit, Failure, Output};
@@ -55,6 +55,9 @@ fn serve(args: &SignerArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
             "start `dockgate signer` as a service of its own for it, and give the gate its certificates with `dockgate serve --enrolled DIR`",
         )
         .into());
+    }
+    if let Some(file) = options.place.exposed_password() {
+        warn!(path = %file.display(), "Every user of this host can read the file of the store's password");
     }
     let signer = Signer::build(options)?;
     let (address, says) = (signer.listens_on(), signer.about().address.clone());

@@ -188,5 +188,12 @@ fn check_says_that_a_store_is_lost_or_empty_and_that_others_can_read_its_passwor
             assert_eq!(told, is_told, "{command}: {said}");
             assert!(!said.contains("correct horse"), "{said}");
         }
+        let signer = SignerProcess::start(dir, &[]);
+        signer.log.said(0, "The signer listens");
+        let warned = signer.log.matching(0, |line| {
+            let text = line["message"].as_str().unwrap_or_default();
+            text.contains("can read the file of the store's password")
+        });
+        assert_eq!(!warned.is_empty(), is_told);
     }
 }

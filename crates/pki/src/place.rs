@@ -128,6 +128,12 @@ impl StorePlace {
         self.shared.as_ref().map(|(store, _)| store)
     }
 
+    /// The file with the store's password, if every user of this host can read it.
+    #[must_use]
+    pub fn exposed_password(&self) -> Option<&Path> {
+        self.shared.as_ref()?.1.exposed_password()
+    }
+
     /// The files of the directory, where those that the store decides about are as the store has them.
     ///
     /// # Errors

@@ -96,3 +96,28 @@ fn an_address_that_went_goes_and_one_that_a_person_gave_stays() {
     assert_eq!(ensure(&["host.example"], &asked), []);
     assert_eq!(named(), ["IP:203.0.113.5", "DNS:host.example"]);
 }
+
+#[test]
+fn what_shares_a_store_is_used_as_it_is_and_renewed_by_the_commands() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let host = sans(&["host.example"]);
+    let now = issue::now();
+    ensure_for(dir.path(), &host, &[], now).expect("made");
+    let joined = JoinedStore {
+        store: "postgres:///none".into(),
+        password_file: None,
+    };
+    joined.write(dir.path()).expect("joined");
+    let certificate = dir.path().join("server-cert.pem");
+    let before = std::fs::read(&certificate).expect("certificate");
+    let served = ensure_for(dir.path(), &host, &[], now).expect("kept");
+    assert!(served.actions.is_empty(), "{:?}", served.actions);
+    let later = now + time::Duration::days(551);
+    let due = ensure_for(dir.path(), &host, &[], later).expect("kept");
+    assert!(
+        matches!(&due.actions[..], [Action::KeptServer { because, .. }] if because.contains("in a store")),
+        "{:?}",
+        due.actions
+    );
+    assert_eq!(std::fs::read(&certificate).expect("certificate"), before);
+}
