@@ -125,7 +125,6 @@ fn only_what_is_due_is_renewed_by_a_timer() {
     ) {
         return;
     }
-    fs::write(&database, "").expect("write");
     let text = format!(
         "[ca]\ndefault_ca=d\n[d]\ndatabase={}\nnew_certs_dir={}\ndefault_md=sha256\npolicy=p\nrand_serial=yes\nx509_extensions=x\n[p]\nO=optional\nCN=supplied\n[x]\nextendedKeyUsage=clientAuth\n",
         database.display(),
@@ -133,28 +132,32 @@ fn only_what_is_due_is_renewed_by_a_timer() {
     );
     fs::write(&config, text).expect("write");
     let (ca, ca_key) = (path("ca.pem"), path("ca-key.pem"));
-    ran(
-        "openssl",
-        &[
-            "ca",
-            "-batch",
-            "-config",
-            arg(&config),
-            "-cert",
-            arg(&ca),
-            "-keyfile",
-            arg(&ca_key),
-            "-in",
-            arg(&csr),
-            "-out",
-            arg(&cert),
-            "-notext",
-            "-startdate",
-            "20250101000000Z",
-            "-enddate",
-            "20991231000000Z",
-        ],
-    );
+    let certified = |from: &str, to: &str| {
+        fs::write(&database, "").expect("write");
+        ran(
+            "openssl",
+            &[
+                "ca",
+                "-batch",
+                "-config",
+                arg(&config),
+                "-cert",
+                arg(&ca),
+                "-keyfile",
+                arg(&ca_key),
+                "-in",
+                arg(&csr),
+                "-out",
+                arg(&cert),
+                "-notext",
+                "-startdate",
+                from,
+                "-enddate",
+                to,
+            ],
+        )
+    };
+    assert!(certified("20250101000000Z", "20991231000000Z"));
     let info = inspect_file(&cert);
     assert!(
         info.renewal_due() > time::OffsetDateTime::now_utc(),
@@ -164,29 +167,7 @@ fn only_what_is_due_is_renewed_by_a_timer() {
         .date()
         .to_string()
         .replace('-', "");
-    fs::write(&database, "").expect("write");
-    ran(
-        "openssl",
-        &[
-            "ca",
-            "-batch",
-            "-config",
-            arg(&config),
-            "-cert",
-            arg(&ca),
-            "-keyfile",
-            arg(&ca_key),
-            "-in",
-            arg(&csr),
-            "-out",
-            arg(&cert),
-            "-notext",
-            "-startdate",
-            "20200101000000Z",
-            "-enddate",
-            &format!("{end}000000Z"),
-        ],
-    );
+    assert!(certified("20200101000000Z", &format!("{end}000000Z")));
     let fresh = inspect_file(&path("clients/fresh/cert.pem"));
     let old = inspect_file(&cert);
     assert!(done(dir.path(), &["list"]).contains("due"));

@@ -15,6 +15,13 @@ const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often the gate looks at the clock.
 const EXPIRY_TICK: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// The files of a gate, and two clients that it knows.
+fn two_clients() -> (Files, Credential, Credential) {
+    let setup = Files::new();
+    let [eve, bob] = ["eve", "bob"].map(|name| setup.pki.client_by_dockgate(name, &[]));
+    (setup, eve, bob)
+}
+
 /// One idle keep-alive connection and one hijacked session.
 fn both(gate: &ByFile, who: &Credential) -> [TlsClient; 2] {
     [gate.connect(who), gate.connect(who).hijacked()]
@@ -75,11 +82,7 @@ fn cuts(
 
 #[test]
 fn a_revoked_certificate_is_cut_by_sighup_and_refused_afterwards() {
-    let setup = Files::new();
-    let (eve, bob) = (
-        setup.pki.client_by_dockgate("eve", &[]),
-        setup.pki.client_by_dockgate("bob", &[]),
-    );
+    let (setup, eve, bob) = two_clients();
     setup.pki.certs(&["crl"]);
     let gate = setup.start("tlscrl = [\"ca/crl.pem\"]\n");
     cuts(&gate, &eve, &bob, ("untrusted", "is revoked"), |gate| {
@@ -93,11 +96,7 @@ fn a_revoked_certificate_is_cut_by_sighup_and_refused_afterwards() {
 
 #[test]
 fn a_revoked_certificate_is_cut_by_polling() {
-    let setup = Files::new();
-    let (eve, bob) = (
-        setup.pki.client_by_dockgate("eve", &[]),
-        setup.pki.client_by_dockgate("bob", &[]),
-    );
+    let (setup, eve, bob) = two_clients();
     setup.pki.certs(&["crl"]);
     let gate = setup.start("tlscrl = [\"ca/crl.pem\"]\nreload-interval = \"200ms\"\n");
     cuts(&gate, &eve, &bob, ("untrusted", "is revoked"), |gate| {
@@ -109,11 +108,7 @@ fn a_revoked_certificate_is_cut_by_polling() {
 
 #[test]
 fn a_certificate_denied_by_serial_is_cut_and_comes_back_when_the_line_goes() {
-    let setup = Files::new();
-    let (eve, bob) = (
-        setup.pki.client_by_dockgate("eve", &[]),
-        setup.pki.client_by_dockgate("bob", &[]),
-    );
+    let (setup, eve, bob) = two_clients();
     let gate = setup.start("");
     cuts(&gate, &eve, &bob, ("untrusted", "deny list"), |gate| {
         gate.configure(&format!("deny-serials = [\"{}\"]\n", eve.identity().serial));
@@ -127,11 +122,7 @@ fn a_certificate_denied_by_serial_is_cut_and_comes_back_when_the_line_goes() {
 
 #[test]
 fn a_key_denied_by_its_fingerprint_is_cut_whatever_certificate_it_is_in() {
-    let setup = Files::new();
-    let (eve, bob) = (
-        setup.pki.client_by_dockgate("eve", &[]),
-        setup.pki.client_by_dockgate("bob", &[]),
-    );
+    let (setup, eve, bob) = two_clients();
     let gate = setup.start("");
     cuts(&gate, &eve, &bob, ("untrusted", "deny list"), |gate| {
         let key = data_encoding::HEXLOWER.encode(&eve.identity().spki);
@@ -193,11 +184,7 @@ fn a_certificate_that_expires_in_mid_connection_is_cut_without_a_reload() {
 
 #[test]
 fn a_client_without_a_role_is_cut() {
-    let setup = Files::new();
-    let (eve, bob) = (
-        setup.pki.client_by_dockgate("eve", &[]),
-        setup.pki.client_by_dockgate("bob", &[]),
-    );
+    let (setup, eve, bob) = two_clients();
     let policy = |roles: &[(&str, &str)]| {
         let client = |(name, role): &(&str, &str)| {
             format!("[[client]]\nmatch = {{ cn = \"{name}\" }}\nrole = \"{role}\"\n")

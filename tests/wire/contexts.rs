@@ -1,6 +1,7 @@
 //! A build's context is judged on its way: it streams, and where it is refused the engine never has all of it.
 
 use std::path::Path;
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 use testkit::{End, OK, PING, TlsClient, Wire};
@@ -111,14 +112,7 @@ fn a_context_sent_in_one_go_streams_too_and_is_cut_before_its_end() {
     for chunk in LAYOUTS {
         let before = 8 * KEPT_BACK;
         let sent = request(&context_behind(before, EVIL), chunk);
-        let mut client = site.wire.client();
-        let sending = std::thread::spawn({
-            let sent = sent.clone();
-            move || {
-                client.send(&sent);
-                client
-            }
-        });
+        let sending = sending(&site, &sent);
         let arrived = site.wire.engine.accept().rest();
         assert!(
             arrived.len() > before - KEPT_BACK,
@@ -128,6 +122,28 @@ fn a_context_sent_in_one_go_streams_too_and_is_cut_before_its_end() {
         assert!(sent.starts_with(&arrived), "{chunk:?}: unchanged so far");
         refused_before_its_end(&mut sending.join().unwrap(), &arrived, chunk);
     }
+}
+
+/// A client of its own that sends this, while the caller reads it at the other end.
+fn sending(site: &ContextSite, sent: &[u8]) -> JoinHandle<TlsClient> {
+    let (mut client, sent) = (site.wire.client(), sent.to_vec());
+    std::thread::spawn(move || {
+        client.send(&sent);
+        client
+    })
+}
+
+/// All of it reaches the engine as it was sent, and the connection goes on.
+fn arrives(site: &ContextSite, sent: &[u8]) {
+    let sending = sending(site, sent);
+    let mut engine = site.wire.engine.accept();
+    engine.expect(sent);
+    engine.write(OK);
+    let mut client = sending.join().unwrap();
+    client.expect(OK);
+    client.send(PING);
+    engine.answer(PING, OK);
+    client.expect(OK);
 }
 
 /// The Dockerfile did not arrive, and the client reads why.
@@ -151,22 +167,7 @@ fn a_context_that_may_be_built_arrives_byte_for_byte() {
     let site = site("enforce");
     for chunk in LAYOUTS {
         let sent = request(&context(GOOD), chunk);
-        let mut client = site.wire.client();
-        let sending = std::thread::spawn({
-            let sent = sent.clone();
-            move || {
-                client.send(&sent);
-                client
-            }
-        });
-        let mut engine = site.wire.engine.accept();
-        engine.expect(&sent);
-        engine.write(OK);
-        let mut client = sending.join().unwrap();
-        client.expect(OK);
-        client.send(PING);
-        engine.answer(PING, OK);
-        client.expect(OK);
+        arrives(&site, &sent);
     }
 }
 
@@ -192,22 +193,7 @@ fn a_small_context_that_is_refused_does_not_begin() {
 fn in_report_mode_a_context_goes_on_and_the_record_says_so() {
     let site = site("report");
     let sent = request(&context(EVIL), Some(16 << 10));
-    let mut client = site.wire.client();
-    let sending = std::thread::spawn({
-        let sent = sent.clone();
-        move || {
-            client.send(&sent);
-            client
-        }
-    });
-    let mut engine = site.wire.engine.accept();
-    engine.expect(&sent);
-    engine.write(OK);
-    let mut client = sending.join().unwrap();
-    client.expect(OK);
-    client.send(PING);
-    engine.answer(PING, OK);
-    client.expect(OK);
+    arrives(&site, &sent);
     let audit = site.audit();
     let would = audit
         .lines()
