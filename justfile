@@ -11,9 +11,9 @@ check:
 deny:
     cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
-# Everything that needs cargo and nothing else.
+# Everything that needs cargo and nothing else. Most tests wait for a program, a socket or a clock, so several share a processor.
 test *ARGS:
-    cargo test --locked {{ ARGS }}
+    RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))} cargo test --locked {{ ARGS }}
 
 # The real-engine suite (root): `just test-engine`, `just test-engine system exec`.
 test-engine ENGINE='unpacked' *ARGS:
