@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 use socket2::SockRef;
 
-use crate::{DEADLINE, same, text};
+use crate::{DEADLINE, head_end, same, text};
 
 /// The bytes of one event of [`crate::daemon::Daemon`]: a chunk of eight digits and a line feed.
 const EVENT: usize = "9\r\n00000000\n\r\n".len();
@@ -51,7 +51,7 @@ pub struct HttpAnswer {
 
 impl HttpAnswer {
     fn read(bytes: &[u8]) -> Self {
-        let end = head_end(bytes).expect("a whole head");
+        let end = head_end(bytes, 0).expect("a whole head");
         let head = String::from_utf8(bytes[..end].to_vec()).expect("a readable head");
         Self {
             status: status(&head),
@@ -409,11 +409,13 @@ impl TlsClient {
     }
 
     fn try_head(&mut self) -> Result<String> {
+        let mut seen = 0;
         loop {
-            if let Some(end) = head_end(&self.held) {
+            if let Some(end) = head_end(&self.held, seen) {
                 let head = self.drain(end);
                 return Ok(String::from_utf8(head).expect("a readable head"));
             }
+            seen = self.held.len();
             self.try_more()?;
         }
     }
@@ -565,11 +567,6 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> HttpAnswer {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("an answer");
     HttpAnswer::read(&bytes)
-}
-
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    let at = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
-    Some(at + 4)
 }
 
 fn status(head: &str) -> u16 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
-use crate::{DEADLINE, same, text};
+use crate::{DEADLINE, head_end, same, text};
 
 /// A unix socket that hands each connection to the test. Dropping it closes the socket but leaves its path.
 pub struct Engine {
@@ -123,10 +123,12 @@ impl EngineConn {
     /// The next head, its empty line included.
     #[track_caller]
     pub fn head(&mut self) -> Vec<u8> {
+        let mut seen = 0;
         loop {
-            if let Some(at) = self.held.windows(4).position(|w| w == b"\r\n\r\n") {
-                return self.held.drain(..at + 4).collect();
+            if let Some(end) = head_end(&self.held, seen) {
+                return self.held.drain(..end).collect();
             }
+            seen = self.held.len();
             assert!(
                 self.more(),
                 "the gate closed in mid-head: {}",

@@ -19,6 +19,7 @@ pub mod process;
 pub mod programs;
 pub mod words;
 
+use std::io::BufRead as _;
 use std::time::{Duration, Instant};
 
 pub use client::{End, HttpAnswer, TlsClient, TlsRecord};
@@ -31,6 +32,15 @@ pub use pki::{Credential, Pki};
 /// The longest wait for any one event: far above what a loaded machine needs, so that reaching it is a failure.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The variable by which every pair of a large matrix is tried, and not only a part of them in which each row and each column is.
+pub const FULL: &str = "DOCKGATE_TEST_FULL";
+
+/// Which pairs of a matrix of programs that are started are tried: all where [`FULL`] is set, as in CI, or else every third.
+#[must_use]
+pub fn is_tried(row: usize, column: usize) -> bool {
+    std::env::var_os(FULL).is_some() || (row + column).is_multiple_of(3)
+}
+
 /// Asks again until the answer is there; fails with the last answer after [`DEADLINE`]. For states that send no event.
 #[track_caller]
 pub fn eventually<T>(mut ask: impl FnMut() -> Result<T, String>) -> T {
@@ -42,6 +52,31 @@ pub fn eventually<T>(mut ask: impl FnMut() -> Result<T, String>) -> T {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The end of the head that these bytes begin with, empty line included, where `seen` bytes were searched before. By lines, which
+/// the standard library finds at once also in a build that is not optimised; a head may have a MiB.
+fn head_end(bytes: &[u8], seen: usize) -> Option<usize> {
+    let mut rest = &bytes[seen..];
+    while rest.skip_until(b'\n').is_ok_and(|n| n > 0) {
+        let end = bytes.len() - rest.len();
+        if bytes[..end].ends_with(b"\r\n\r\n") {
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_head_ends_behind_its_empty_line_however_it_arrives() {
+    let bytes = b"GET / HTTP/1.1\r\nHost: docker\r\n\r\nbody\r\n\r\n";
+    let end = bytes.len() - b"body\r\n\r\n".len();
+    assert_eq!(head_end(bytes, 0), Some(end));
+    for seen in 0..end {
+        assert_eq!(head_end(&bytes[..seen], 0), None);
+        assert_eq!(head_end(&bytes[..end], seen), Some(end), "{seen}");
+    }
+    assert_eq!(head_end(b"", 0), None);
 }
 
 /// Bytes for a failure message, at most the first 2,000 of them.
