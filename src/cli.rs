@@ -242,8 +242,20 @@ pub fn command() -> clap::Command {
 pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Cli, clap::Error> {
-    let matches = command().try_get_matches_from(args);
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let command = match args.len() {
+        0 | 1 => overview(),
+        _ => command(),
+    };
+    let matches = command.try_get_matches_from(args);
     Cli::from_arg_matches(&matches.map_err(explained)?)
+}
+
+/// What `dockgate` alone prints: the commands on one screen, without the options of `serve`.
+fn overview() -> clap::Command {
+    let first = "A first gate, with certificates of its own:  dockgate serve --auto-certs ./certs\n\
+                 The options of a command:                    dockgate COMMAND --help";
+    command().mut_args(|arg| arg.hide(true)).after_help(first)
 }
 
 /// An error with a better tip than the nearest spelling, where one is known.
@@ -277,6 +289,21 @@ mod tests {
             let path = [path, &[sub.get_name().to_owned()]].concat();
             walk(sub, &path, look);
         }
+    }
+
+    #[test]
+    fn without_arguments_the_commands_are_on_one_screen_and_the_whole_help_is_asked_for() {
+        let alone = parse(["dockgate"]).expect_err("help").to_string();
+        let whole = parse(["dockgate", "--help"]).expect_err("help").to_string();
+        for name in command().get_subcommands().map(clap::Command::get_name) {
+            assert!(alone.contains(&format!("  {name} ")), "{name}: {alone}");
+        }
+        assert!(alone.lines().count() <= 40, "{alone}");
+        assert!(alone.contains("serve --auto-certs ./certs"), "{alone}");
+        assert!(
+            whole.contains("--tlscacert") && !alone.contains("--tlscacert"),
+            "{alone}"
+        );
     }
 
     #[test]

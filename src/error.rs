@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use crate::net::words;
@@ -69,6 +70,11 @@ pub fn file_hint(path: &Path, error: &io::Error, wanted: FileUse) -> Option<Stri
                 FileUse::Write if path.exists() => ("write it", path),
                 FileUse::Write => ("write there", dir),
             };
+            if is_device(whose) {
+                return Some(format!(
+                    "run dockgate as a user who may {verb}, or name a file"
+                ));
+            }
             format!(
                 "let user {user} {verb}: `chown {user} {}`, or run dockgate as the owner",
                 word(whose)
@@ -81,6 +87,21 @@ pub fn file_hint(path: &Path, error: &io::Error, wanted: FileUse) -> Option<Stri
         }
         _ => return None,
     })
+}
+
+/// The command that changes who may use a file or directory. `None` for a device: it is the system's, and `chmod 600 /dev/null`
+/// would break the machine.
+#[must_use]
+pub fn chmod(change: &str, path: &Path) -> Option<String> {
+    let word = escape::shell_word(&path.to_string_lossy()).into_owned();
+    (!is_device(path)).then(|| format!("chmod {change} {word}"))
+}
+
+/// Whether a path leads to a device, which is the system's.
+#[must_use]
+pub fn is_device(path: &Path) -> bool {
+    let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| kind.is_char_device() || kind.is_block_device())
 }
 
 /// How a directory comes to be where a file was meant.
@@ -127,6 +148,14 @@ mod tests {
                 assert_eq!(hint(Path::new(key), kind, wanted), "");
             }
         }
+        // A device is the system's.
+        let told = hint(Path::new("/dev/null"), denied, FileUse::Read);
+        assert!(
+            !told.contains("chown") && told.contains("name a file"),
+            "{told}"
+        );
+        assert_eq!(chmod("600", Path::new("/dev/null")), None);
+        assert_eq!(chmod("600", &here), Some(format!("chmod 600 {name}")));
         // A full disk has no such advice.
         assert_eq!(hint(&here, io::ErrorKind::StorageFull, FileUse::Write), "");
     }

@@ -6,9 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use text::escape::shell_word;
-
 use crate::config::Config;
+use crate::error::{chmod, is_device};
 use crate::finding::Finding;
 
 /// Others may write.
@@ -43,10 +42,10 @@ fn warning(place: &Path, held: &[&str]) -> Finding {
     } else {
         format!("anybody on this machine can write to {place:?}: {held}")
     };
-    Finding::warning(text).hint(format!(
-        "chmod o-w {}",
-        shell_word(&place.to_string_lossy())
-    ))
+    Finding {
+        hint: chmod("o-w", place),
+        ..Finding::warning(text)
+    }
 }
 
 /// What the gate takes its rules and its trust from.
@@ -97,7 +96,11 @@ fn places(path: &Path) -> Vec<PathBuf> {
         let Ok(metadata) = fs::metadata(place) else {
             continue;
         };
-        let mode = metadata.permissions().mode();
+        // What others write to a device is not what is read from it.
+        let mode = match is_device(place) {
+            true => 0,
+            false => metadata.permissions().mode(),
+        };
         let itself = nth == 0 || real.as_deref() == Some(place);
         // What lies in a sticky directory is safe there; a directory whose files count is not, since others add to it.
         let kept = metadata.is_dir() && mode & STICKY != 0 && !itself;
@@ -143,6 +146,8 @@ mod tests {
         assert!(places(&file).is_empty());
         assert_eq!(places(&dir), std::slice::from_ref(&dir));
         mode(&dir, 0o755);
+        // A device is everybody's by nature.
+        assert!(places(Path::new("/dev/null")).is_empty());
         // Where a link leads counts as well as where it is.
         let (link, open) = (root.join("open/link"), root.join("open"));
         fs::create_dir(&open).expect("create a directory");

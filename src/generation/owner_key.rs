@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::writable_beside;
 use crate::config::Config;
-use crate::error::{FileUse, file_hint};
+use crate::error::{FileUse, chmod, file_hint};
 use crate::finding::Finding;
 use pki::write::{self, Existing, FileMode};
 use policy::Policy;
@@ -35,6 +35,9 @@ pub enum OwnerKeyError {
         /// Its mode.
         mode: u32,
     },
+    /// A pipe or a device keeps nothing.
+    #[error("owner key file {0:?} is not a regular file")]
+    Special(PathBuf),
     /// It holds something else.
     #[error("owner key file {0:?}: expected 64 hexadecimal digits")]
     Content(PathBuf),
@@ -45,11 +48,11 @@ impl OwnerKeyError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unset(_) => Some(
+            Self::Unset(_) | Self::Special(_) => Some(
                 "name a file for it, with --owner-key FILE or owner-key = \"/etc/dockgate/owner.key\"; it is made at the first start"
                     .into(),
             ),
-            Self::Open { path, .. } => Some(format!("chmod 600 {}", path.display())),
+            Self::Open { path, .. } => chmod("600", path),
             Self::Content(_) => Some(
                 "take the file from a backup: with another key nobody owns what was made before".into(),
             ),
@@ -99,6 +102,9 @@ pub(super) fn read(config: &Config, policy: &Policy) -> Result<Option<OwnerKey>,
     };
     let metadata = fs::metadata(path)
         .map_err(|error| failed(path)(pki::CertsError::io("read", path, error)))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(OwnerKeyError::Special(path.clone()));
+    }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         let path = path.clone();

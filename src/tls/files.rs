@@ -26,9 +26,11 @@ use pki::{Certificate, DenyList, RevocationList};
 
 mod error;
 mod inspect;
+mod origin;
 
 pub use error::{FileError, FileRole, TlsProblem};
 pub use inspect::{inspect, inspect_client};
+pub(crate) use origin::CertificateOrigin;
 
 /// Certificates and keys are not larger.
 pub const MAX_BYTES: usize = 1 << 20;

@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 
 use clap::error::ErrorKind;
 use dockgate::cli;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair,
+};
 use testkit::programs::{binary, dockgate, finished, said};
 
 /// Every file of the program.
@@ -109,7 +112,40 @@ impl CertHost {
             let (done, text) = host.shell(command);
             assert!(done, "{command}: {text}");
         }
+        fs::create_dir(host.path("ended")).unwrap();
+        for (key, name, usage) in [
+            (
+                "certs/server-key.pem",
+                "server",
+                ExtendedKeyUsagePurpose::ServerAuth,
+            ),
+            (
+                "certs/clients/ada/key.pem",
+                "ada",
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ),
+        ] {
+            let ended = host.ended(key, name, usage);
+            fs::write(host.path("ended").join(format!("{name}.pem")), ended).unwrap();
+        }
         host
+    }
+
+    /// A certificate for a key that ended long ago, by the CA in `certs`.
+    fn ended(&self, key: &str, name: &str, usage: ExtendedKeyUsagePurpose) -> String {
+        let read = |path: &str| fs::read_to_string(self.path(path)).unwrap();
+        let pair = |path: &str| KeyPair::from_pem(&read(path)).unwrap();
+        let issuer = Issuer::from_ca_cert_pem(&read("certs/ca.pem"), pair("certs/ca-key.pem"));
+        let mut params =
+            CertificateParams::new(["localhost", "127.0.0.1"].map(String::from)).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![usage];
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        params.use_authority_key_identifier_extension = true;
+        let signed = params.signed_by(&pair(key), &issuer.unwrap()).unwrap();
+        signed.pem()
     }
 
     /// The same in another place.
@@ -117,7 +153,7 @@ impl CertHost {
         let host = Self {
             dir: tempfile::tempdir().unwrap(),
         };
-        for name in ["certs", "other"] {
+        for name in ["certs", "other", "ended"] {
             let status = Command::new("cp")
                 .arg("-r")
                 .args([self.path(name), host.path(name)])
@@ -195,6 +231,8 @@ struct Advised {
 
 const NAMED: &str = "--tlscacert=certs/ca.pem --tlscert=certs/server-cert.pem --tlskey=certs/server-key.pem --tlscrl=certs/crl.pem";
 
+const ELSEWHERE: &str = "--tlscacert=elsewhere/ca.pem --tlscert=elsewhere/server-cert.pem --tlskey=elsewhere/server-key.pem --tlscrl=elsewhere/crl.pem";
+
 fn nothing(_: &CertHost) {}
 
 const ADVISED: &[Advised] = &[
@@ -248,6 +286,26 @@ const ADVISED: &[Advised] = &[
         filled: &[],
         around: ["", ""],
         then: "",
+    },
+    Advised {
+        cause: |host| host.copy("ended/server.pem", "certs/server-cert.pem"),
+        options: "",
+        fault: "expired on 2021-01-01",
+        filled: &[],
+        around: ["", ""],
+        then: "",
+    },
+    // In another directory than the usual one.
+    Advised {
+        cause: |host| {
+            host.copy("ended/server.pem", "certs/server-cert.pem");
+            fs::rename(host.path("certs"), host.path("elsewhere")).unwrap();
+        },
+        options: ELSEWHERE,
+        fault: "expired on 2021-01-01",
+        filled: &[],
+        around: ["", ""],
+        then: ELSEWHERE,
     },
     Advised {
         cause: |host| fs::remove_file(host.path("certs/crl.pem")).unwrap(),

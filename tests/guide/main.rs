@@ -5,6 +5,8 @@
 //! docker CLI, which is not everywhere, a small script asks `dockgate doctor` to do what the CLI would: a handshake with
 //! those files and a ping. The engine is a thread here that answers pings. The real CLI is the matter of `tests/e2e`.
 
+mod keep;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -77,6 +79,9 @@ impl Drop for GuideGate {
 #[expect(clippy::too_many_lines, reason = "scenario")]
 #[test]
 fn each_command_of_the_guide_does_what_the_guide_says() {
+    if testkit::programs::external("bash", &["--version"]).is_none() {
+        return;
+    }
     let scratch = tempfile::tempdir().expect("a temporary directory must be to be had");
     let home = scratch.path();
     let socket = home.join("docker.sock");

@@ -53,6 +53,7 @@ impl Checkout {
         for program in ["dpkg-deb", "rpmbuild", "git"] {
             external(program, &["--version"])?;
         }
+        external("ssh-keygen", &["-?"])?;
         let dir = tempfile::tempdir().expect("create a temporary directory");
         let key = dir.path().join("key");
         let checkout = Self { dir, key };

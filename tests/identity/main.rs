@@ -9,6 +9,7 @@ mod compose;
 mod database;
 mod external;
 mod fleet;
+mod hints;
 mod impostor;
 mod joining;
 mod killed;

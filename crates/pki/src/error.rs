@@ -111,13 +111,14 @@ impl CertsError {
                 Some(Cow::Borrowed(hint.as_str())).filter(|hint| !hint.is_empty())
             }
             Self::Unexpected { hint, .. } => hint.as_deref().map(Cow::Borrowed),
-            Self::Io { source, .. } => match source.kind() {
+            Self::Io { action, source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some(Cow::Borrowed(
                     "check the path, or make a CA with `dockgate certs init`",
                 )),
-                io::ErrorKind::PermissionDenied => Some(Cow::Borrowed(
-                    "key files are readable by their owner only: run as that user, or choose another --dir",
-                )),
+                io::ErrorKind::PermissionDenied => Some(Cow::Borrowed(match *action {
+                    "read" => "key files are readable by their owner only: run as that user",
+                    _ => "let this user write there, run as one who may, or name another directory",
+                })),
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                     Some(Cow::Borrowed("a file is in its place: name a directory"))
                 }

@@ -4,16 +4,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustls_pki_types::CertificateDer;
-use text::escape::shell_word;
 use time::OffsetDateTime;
 
 use crate::config::TlsPaths;
+use crate::error::{chmod, is_device};
 use crate::finding::Finding;
 use crate::tls::config::trust_store;
-use crate::tls::files::TlsMaterial;
+use crate::tls::files::{CertificateOrigin, TlsMaterial};
 use pki::{
-    Certificate, DenyList, Purpose, RevocationList, San, TrustStore, Use, layout, time_left,
-    timestamp,
+    Certificate, DenyList, Purpose, RevocationList, San, TrustStore, Use, time_left, timestamp,
 };
 
 /// Looks at a client's own certificate, at the moment `now`: lifetime and usage.
@@ -28,9 +27,7 @@ pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTim
         &read,
         now,
         "the server refuses it",
-        &renewal(path, now <= read.not_after, || {
-            "ask for a new one: `dockgate certs renew NAME` on the server".to_owned()
-        }),
+        &CertificateOrigin::of(path).renewed_client(now <= read.not_after),
         &mut out,
     );
     if !read.permits(Purpose::Client) {
@@ -38,7 +35,10 @@ pub fn inspect_client(cert: &CertificateDer<'_>, path: &Path, now: OffsetDateTim
             Finding::error(format!(
                 "{what} has an extendedKeyUsage without clientAuth: the server refuses it"
             ))
-            .hint("is it a server certificate? ask for one made by `dockgate certs client NAME`"),
+            .hint(format!(
+                "is it a server certificate? {}",
+                CertificateOrigin::of(path).another_client()
+            )),
         );
     }
     if read.is_ca {
@@ -154,15 +154,14 @@ fn client_ca(
 
 fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Finding>) {
     let what = format!("server certificate {:?} ({})", path.display(), read.subject);
+    let origin = CertificateOrigin::of(path);
     let before = out.len();
     lifetime(
         &what,
         read,
         now,
         "every client refuses it",
-        &renewal(path, now <= read.not_after, || {
-            "renew it with `dockgate certs renew server`".to_owned()
-        }),
+        &origin.renewed_server(now <= read.not_after),
         out,
     );
     let is_host = |san: &&San| matches!(san, San::Dns(_) | San::Ip(_));
@@ -170,8 +169,13 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
     let names: Vec<String> = names.map(ToString::to_string).collect();
     if names.is_empty() {
         out.push(
-            Finding::error(format!("{what} has no subject alternative name: docker and every other Go client refuse it"))
-                .hint("clients no longer look at the common name: `dockgate certs server --san NAME --force` with the name in DOCKER_HOST"),
+            Finding::error(format!(
+                "{what} has no subject alternative name: docker and every other Go client refuse it"
+            ))
+            .hint(format!(
+                "clients no longer look at the common name; with the name in DOCKER_HOST, {}",
+                origin.another_server(" --san NAME")
+            )),
         );
     }
     if !read.permits(Purpose::Server) && !read.names_any_usage() {
@@ -179,15 +183,16 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
             Finding::error(format!(
                 "{what} has an extendedKeyUsage without serverAuth: clients refuse it"
             ))
-            .hint(
-                "is it a client certificate? make one for the server with `dockgate certs server --force`",
-            ),
+            .hint(format!(
+                "is it a client certificate? {}",
+                origin.another_server("")
+            )),
         );
     }
     if read.is_ca {
         out.push(
             Finding::warning(format!("{what} is a CA: rustls-based clients refuse it, and its key is worth more than a server's"))
-                .hint("make a server certificate with `dockgate certs server --force`"),
+                .hint(origin.another_server("")),
         );
     }
     if let Some(bits) = read.key.strip_prefix("RSA ")
@@ -222,7 +227,7 @@ fn same_subject(leaf: &Certificate, cas: &[Certificate], path: &Path, out: &mut 
                 path.display(),
                 leaf.subject
             ))
-            .hint("give the server a name of its own: `dockgate certs server --force`"),
+            .hint(CertificateOrigin::of(path).another_server("")),
         );
     }
 }
@@ -264,21 +269,6 @@ fn lifetime(
     }
 }
 
-/// What renews the certificate in a file: what joined renews itself, while it is good.
-fn renewal(path: &Path, is_good: bool, by_hand: impl FnOnce() -> String) -> String {
-    let Some(dir) = layout::joined(path) else {
-        return by_hand();
-    };
-    let dir = dir.to_string_lossy();
-    match is_good {
-        true => format!("renew it with `dockgate renew {}`", shell_word(&dir)),
-        false => format!(
-            "`dockgate renew {}` works where the signer forgives (--renew-late); otherwise ask for a new invitation",
-            shell_word(&dir)
-        ),
-    }
-}
-
 /// Clients build the chain from what the server sends, in order (RFC 5246 §7.4.2).
 fn chain_order(chain: &[Certificate], path: &Path, out: &mut Vec<Finding>) {
     for pair in chain.windows(2) {
@@ -299,14 +289,14 @@ fn chain_order(chain: &[Certificate], path: &Path, out: &mut Vec<Finding>) {
 fn key_mode(path: &Path, out: &mut Vec<Finding>) {
     if let Ok(metadata) = path.metadata() {
         let mode = metadata.permissions().mode() & 0o7777;
-        if mode & 0o007 != 0 {
-            out.push(
-                Finding::warning(format!(
+        if mode & 0o007 != 0 && !is_device(path) {
+            out.push(Finding {
+                hint: chmod("600", path),
+                ..Finding::warning(format!(
                     "server key {:?} can be read by everybody on this host (mode {mode:04o})",
                     path.display()
                 ))
-                .hint(format!("chmod 600 {}", path.display())),
-            );
+            });
         }
     }
 }

@@ -228,10 +228,18 @@ fn shell_words_are_pasted_as_they_are() {
         ("a\nb'", r"$'a\012b\''"),
     ] {
         assert_eq!(shell_word(word), written);
-        let out = std::process::Command::new("bash")
+        let pasted = std::process::Command::new("bash")
             .args(["-c", &format!("printf %s {written}")])
-            .output()
-            .expect("bash");
+            .output();
+        let out = match pasted {
+            Ok(out) => out,
+            Err(error) => {
+                let required = std::env::var_os("DOCKGATE_REQUIRE_ENGINE").is_some();
+                assert!(!required, "bash does not run: {error}");
+                eprintln!("NOT RUN: bash is not there, so its judgement is missing here");
+                return;
+            }
+        };
         assert_eq!(String::from_utf8_lossy(&out.stdout), word);
     }
 }

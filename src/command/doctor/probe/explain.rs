@@ -9,8 +9,10 @@ use time::OffsetDateTime;
 use crate::command::doctor::probe::answer::Head;
 use crate::command::doctor::probe::{MAX_ANSWER, Probe, ProbeVerdict};
 use crate::finding::Finding;
+use crate::tls::files::CertificateOrigin;
 use crate::tls::words;
 use pki::Certificate;
+use text::escape::shell_word;
 
 impl Probe<'_> {
     /// Puts a failed handshake or first read in words.
@@ -62,7 +64,10 @@ impl Probe<'_> {
         match alert {
             AlertDescription::UnknownCA => {
                 Finding::error(format!("the server does not trust the CA of the client certificate ({subject}, issued by {issuer})"))
-                    .hint("ask for a certificate from the server's CA: `dockgate certs client NAME` there; or add your CA to its tlscacert")
+                    .hint(match self.origin() {
+                        CertificateOrigin::Joined(_) => "ask for an invitation of the server's signer: `dockgate invite NAME` there; or for your signer's CA to be added to its tlscacert",
+                        _ => "ask for a certificate from the server's CA: `dockgate certs client NAME` there; or add your CA to its tlscacert",
+                    })
             }
             AlertDescription::CertificateExpired => {
                 Finding::error(format!("the server says the client certificate ({subject}) is not valid now, though it is by this clock"))
@@ -70,7 +75,7 @@ impl Probe<'_> {
             }
             AlertDescription::CertificateRevoked | AlertDescription::AccessDenied => {
                 Finding::error(format!("the server has revoked or denied the client certificate ({subject}, serial {serial})"))
-                    .hint("ask the people who run the gate for a new one: `dockgate certs client NAME --force`")
+                    .hint(self.origin().another_client())
             }
             AlertDescription::CertificateRequired => {
                 Finding::error("the server wants a client certificate and got none it could use")
@@ -78,7 +83,7 @@ impl Probe<'_> {
             }
             AlertDescription::UnsupportedCertificate => {
                 Finding::error(format!("the server refuses the usage or kind of the client certificate ({subject})"))
-                    .hint("it needs extendedKeyUsage clientAuth: `dockgate certs client NAME` makes it so")
+                    .hint(format!("it needs extendedKeyUsage clientAuth: {}", self.origin().another_client()))
             }
             AlertDescription::ProtocolVersion => {
                 Finding::error("the server speaks neither TLS 1.2 nor 1.3").hint("upgrade it, or put dockgate in its place")
@@ -89,6 +94,10 @@ impl Probe<'_> {
             }
             other => Finding::error(format!("the server ends the handshake with the alert {}", words::alert_name(other))).hint("its log says why"),
         }
+    }
+
+    fn origin(&self) -> CertificateOrigin {
+        CertificateOrigin::of(&self.paths.cert)
     }
 
     /// Our verdict on the server.
@@ -106,7 +115,10 @@ impl Probe<'_> {
         match cause {
             CertificateError::UnknownIssuer => {
                 Finding::error(format!("the server's certificate ({subject}) was issued by {issuer}, which {} does not contain", self.paths.ca.display()))
-                    .hint("take ca.pem from that server: `dockgate certs bundle NAME` there packs it")
+                    .hint(match self.origin() {
+                        CertificateOrigin::Joined(dir) => format!("a renewal brings the CAs of the signer: `dockgate renew --force {}`", shell_word(&dir.to_string_lossy())),
+                        _ => "take ca.pem from that server: `dockgate certs bundle NAME` there packs it".to_owned(),
+                    })
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 let names = if sans.is_empty() { "no names at all".to_owned() } else { format!("only {sans}") };
@@ -116,7 +128,7 @@ impl Probe<'_> {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 let until = summary.map(|s| pki::timestamp(s.not_after)).unwrap_or_default();
                 Finding::error(format!("the server's certificate ({subject}) or its CA expired; the certificate on {until}"))
-                    .hint("on the server: `dockgate certs renew server`")
+                    .hint("on the server: `dockgate certs renew server`; a server that joined: `dockgate renew DIR`")
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 let from = summary.map(|s| pki::timestamp(s.not_before)).unwrap_or_default();
@@ -155,13 +167,13 @@ impl Probe<'_> {
     }
 }
 
-/// The names a certificate is valid for, in one line.
 /// The names that a certificate has, as options of the command that replaces it.
 fn kept(certificate: Option<&Certificate>) -> String {
     let names = certificate.iter().flat_map(|certificate| &certificate.sans);
     names.map(|name| format!(" --san {name}")).collect()
 }
 
+/// The names a certificate is valid for, in one line.
 pub(super) fn names(certificate: &Certificate) -> String {
     let names: Vec<_> = certificate.sans.iter().map(ToString::to_string).collect();
     names.join(" ")
