@@ -93,6 +93,44 @@ fn every_example_policy_is_without_fault() {
     }
 }
 
+#[test]
+fn the_role_for_ci_in_the_readme_leads_to_no_root_and_is_refused_in_its_words() {
+    let page = fs::read_to_string(root().join("README.md")).expect("the page");
+    let (_, section) = page
+        .split_once("\n## A role for CI\n")
+        .expect("the section");
+    let (_, block) = section.split_once("```toml\n").expect("the policy");
+    let (text, rest) = block.split_once("```").expect("its end");
+    let policy = Policy::parse("policy.toml", text).unwrap_or_else(|error| panic!("{error}"));
+    let role = &policy.roles[policy.clients[0].role];
+    assert_eq!(reach(role).root, Vec::<String>::new());
+    let dir = tempfile::tempdir().expect("create a temporary directory");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).expect("write");
+        path
+    };
+    let (policy, body) = (
+        file("policy.toml", text),
+        file(
+            "body.json",
+            r#"{"Image":"registry.example.com/app","HostConfig":{"Binds":["/:/host"]}}"#,
+        ),
+    );
+    let mut explain = testkit::programs::dockgate();
+    explain.args(["policy", "explain", "--ou", "ci", "--body"]);
+    explain.arg(body).arg(policy);
+    explain.args(["POST", "/v1.51/containers/create"]);
+    let said = testkit::programs::said(&explain.output().expect("start dockgate"));
+    let mut lines = rest.lines();
+    let denial = lines.find_map(|line| Some(line.split_once("dockgate: denied")?.1));
+    let denial = denial.expect("the denial");
+    assert!(
+        said.contains(&format!("dockgate: denied{denial}\n")),
+        "{said}"
+    );
+}
+
 /// Every `#[test]` of this test binary, and the property tests, by name; those of the others that a page may name too, with
 /// their binary's name in front.
 fn tests() -> BTreeSet<String> {

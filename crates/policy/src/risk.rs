@@ -166,8 +166,8 @@ fn unheld(role: &Role, limits: &Limits, warnings: &mut Vec<String>) {
     let names: Vec<&str> = loose.map(|(key, _)| key.name()).collect();
     if !names.is_empty() {
         warnings.push(format!(
-            "{} do not hold for the steps of builds",
-            names.join(", ")
+            "the steps of builds are not bound by limits.{}",
+            names.join(", limits.")
         ));
     }
 }

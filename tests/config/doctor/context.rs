@@ -37,7 +37,7 @@ fn with_context(home: &Path, current: &str, host: &str) {
     let meta = home.join(".docker/contexts/meta").join(&id);
     fs::create_dir_all(&meta).expect("make the context");
     let text = format!(
-        r#"{{"Name":"far","Metadata":{{}},"Endpoints":{{"docker":{{"EmptyHost":"{host}","SkipTLSVerify":false}}}}}}"#
+        r#"{{"Name":"far","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#
     );
     fs::write(meta.join("meta.json"), text).expect("write the context");
     let config = format!(r#"{{"auths":{{}},"currentContext":"{current}"}}"#);
