@@ -6,12 +6,7 @@ use dockgate::cli;
 use super::{files, root, text};
 
 /// Pages outside of `docs`.
-const PAGES: [&str; 4] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "SECURITY.md",
-];
+const PAGES: [&str; 3] = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
 
 /// The commands of a page: in lines of code, and between backticks in sentences and tables.
 fn commands(page: &str) -> Vec<String> {

@@ -318,7 +318,8 @@ fn a_command_that_a_message_prints_is_one_that_the_program_takes() {
             if command.has_subcommands() && (word.starts_with(['{', '…']) || word == "COMMAND") {
                 break;
             }
-            let word = word.trim_end_matches("{}").trim_end_matches("{}");
+            // What is filled in right behind a word adds options to it.
+            let word = word.split_once('{').map_or(word, |(first, _)| first);
             if let Some(long) = word.strip_prefix("--") {
                 let long = long.split(['=', '{']).next().unwrap_or_default();
                 let known = command

@@ -105,7 +105,9 @@ pub fn postgres() -> Option<&'static Postgres> {
         Some(Postgres::start(programs(Path::new(&wanted))))
     });
     if server.is_none() {
-        eprintln!("NOT RUN: {WANTED} is not set, so PostgreSQL is missing here");
+        crate::programs::not_run(&format!(
+            "{WANTED} is not set, so PostgreSQL is missing here"
+        ));
     }
     server.as_ref()
 }

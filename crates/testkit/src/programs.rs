@@ -1,5 +1,6 @@
 //! Programs that judge or are judged: the binary under test, and others that may be missing on a developer's machine.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -47,7 +48,17 @@ pub fn missing(program: &str) {
         std::env::var_os(REQUIRE).is_none(),
         "{program} is not there, and {REQUIRE} is set"
     );
-    eprintln!("NOT RUN: {program} is not there, so its judgement is missing here");
+    not_run(&format!(
+        "{program} is not there, so its judgement is missing here"
+    ));
+}
+
+/// Says that a test leaves something out, and why.
+pub fn not_run(why: &str) {
+    let test = std::thread::current();
+    let line = format!("NOT RUN: {}: {why}\n", test.name().unwrap_or("a test"));
+    // Not by a macro, whose text the harness keeps to itself when a test passes.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Runs a command to its end; one that still runs after [`DEADLINE`] is killed, and the test fails.

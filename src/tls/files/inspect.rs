@@ -195,6 +195,18 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
                 .hint(origin.another_server("")),
         );
     }
+    strength(&what, read, out);
+    if out.len() == before {
+        out.push(Finding::ok(format!(
+            "{what} for {}, valid until {}",
+            names.join(" "),
+            timestamp(read.not_after)
+        )));
+    }
+}
+
+/// Keys and signatures that clients take for broken.
+fn strength(what: &str, read: &Certificate, out: &mut Vec<Finding>) {
     if let Some(bits) = read.key.strip_prefix("RSA ")
         && bits.parse::<usize>().is_ok_and(|bits| bits < 2048)
     {
@@ -205,13 +217,6 @@ fn server(read: &Certificate, path: &Path, now: OffsetDateTime, out: &mut Vec<Fi
     if read.details.signature_algorithm == "1.2.840.113549.1.1.5" {
         out.push(Finding::error(format!(
             "{what} is signed with SHA-1: clients refuse it"
-        )));
-    }
-    if out.len() == before {
-        out.push(Finding::ok(format!(
-            "{what} for {}, valid until {}",
-            names.join(" "),
-            timestamp(read.not_after)
         )));
     }
 }

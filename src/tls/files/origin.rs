@@ -97,12 +97,11 @@ impl CertificateOrigin {
     /// What brings a server's pair in the place of one that is not fit; `names` are options that choose its names.
     pub(super) fn another_server(&self, names: &str) -> String {
         match self {
-            Self::Made { option, .. } => format!(
-                "make another pair with `dockgate certs server{} --force{option}`",
-                names
-            ),
+            Self::Made { option, .. } => {
+                format!("make another pair with `dockgate certs server{names} --force{option}`")
+            }
             Self::Carried => {
-                format!("make another pair with `dockgate certs server{} --force`", names)
+                format!("make another pair with `dockgate certs server{names} --force`")
             }
             Self::BesideSigner => {
                 "give the gate the names with --san and start it again: its signer makes another pair".to_owned()
