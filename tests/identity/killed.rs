@@ -10,12 +10,13 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dockgate::enrolment::home::Home;
 use pki::index::Index;
 use pki::key::PrivateKey;
 use pki::store::Paths;
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use testkit::pki::client_config;
@@ -44,7 +45,11 @@ fn state(dir: &Path) -> BTreeSet<(PathBuf, u64, u64, i64)> {
     found
 }
 
-/// Renews, and kills that after so many changes of the directory; whether it was killed before its end.
+/// How long a renewal runs between two looks at its directory.
+const SLICE: Duration = Duration::from_micros(30);
+
+/// Renews, and kills that after so many changes of the directory; whether it was killed before its end. From its first change on
+/// it is stopped for each look.
 fn killed_after(changes: usize, home: &Path, own: &Path) -> bool {
     let mut renewing = command(home)
         .args(["renew", "--force"])
@@ -53,11 +58,12 @@ fn killed_after(changes: usize, home: &Path, own: &Path) -> bool {
         .stderr(Stdio::null())
         .spawn()
         .expect("start dockgate");
+    let pid = Pid::from_child(&renewing);
     let (mut seen, mut count) = (state(own), 0);
     loop {
-        if let Some(end) = renewing.try_wait().expect("its state") {
-            assert!(end.success(), "it was not killed, and failed");
-            return false;
+        // It is there until it is waited for.
+        if count > 0 {
+            kill_process(pid, Signal::STOP).expect("stop it");
         }
         let now = state(own);
         count += usize::from(now != seen);
@@ -66,6 +72,54 @@ fn killed_after(changes: usize, home: &Path, own: &Path) -> bool {
             renewing.kill().expect("kill it");
             return !renewing.wait().expect("its end").success();
         }
+        kill_process(pid, Signal::CONT).expect("let it go on");
+        let began = Instant::now();
+        while began.elapsed() < SLICE {
+            std::hint::spin_loop();
+        }
+        if let Some(end) = renewing.try_wait().expect("its state") {
+            assert!(end.success(), "it was not killed, and failed");
+            return false;
+        }
+    }
+}
+
+/// How often a renewal was killed, and what there was then.
+#[derive(Debug, Default)]
+struct KilledRenewals {
+    kept: usize,
+    renewed: usize,
+}
+
+/// Kills a renewal after its first change, another one after its second, and so on to its end.
+fn kill_at_each(home: &Path, own: &Path, paths: &Paths, killed: &mut KilledRenewals) {
+    let serial = || inspect(&own.join("docker/cert.pem")).serial;
+    for changes in 1..80 {
+        let before = serial();
+        if !killed_after(changes, home, own) {
+            return;
+        }
+        let set = Home::open(own).and_then(|it| Ok(it.current()?));
+        let (chain, held, cas) = set.expect("a set");
+        let leaf = pki::Certificate::read(&chain[0]).expect("a certificate");
+        assert_eq!(leaf.details.spki, held.spki(), "after {changes} changes");
+        assert_eq!(mode(&own.join("docker/key.pem")), 0o600);
+        assert!(!cas.is_empty());
+        let index = Index::read(&paths.index).expect("the index");
+        match serial() == before {
+            true => killed.kept += 1,
+            false => {
+                killed.renewed += 1;
+                let next = index.successor(&before).expect("what followed");
+                assert_eq!(next.serial, serial());
+            }
+        }
+        // It goes on from there, and nobody takes it for a copy.
+        let now = serial();
+        done(home, &["renew", "--force", own.to_str().expect("text")]);
+        assert_ne!(serial(), now);
+        let index = Index::read(&paths.index).expect("the index");
+        assert_eq!(index.revoked().count(), 0, "after {changes} changes");
     }
 }
 
@@ -78,45 +132,15 @@ fn a_renewal_that_is_killed_at_any_change_leaves_the_old_set_or_the_new_one() {
     assert!(output.status.success(), "{}", said(&output));
     let own = joined(home.path(), "localhost");
     let paths = Paths::of(&dir.path().join("certs"));
-    let serial = || inspect(&own.join("docker/cert.pem")).serial;
-    let (mut killed, mut kept, mut renewed) = (0, 0, 0);
-    for changes in 1..40 {
-        let before = serial();
-        if !killed_after(changes, home.path(), &own) {
-            // All of its changes are fewer.
-            break;
+    let mut killed = KilledRenewals::default();
+    // On a loaded machine some changes come between two looks.
+    for _ in 0..8 {
+        kill_at_each(home.path(), &own, &paths, &mut killed);
+        if killed.kept >= 5 && killed.renewed >= 1 {
+            return;
         }
-        killed += 1;
-        let (chain, held, cas) = Home::open(&own)
-            .and_then(|it| Ok(it.current()?))
-            .expect("a set");
-        let own_key = pki::Certificate::read(&chain[0]).expect("a certificate");
-        assert_eq!(own_key.details.spki, held.spki(), "after {changes} changes");
-        assert_eq!(mode(&own.join("docker/key.pem")), 0o600);
-        assert!(!cas.is_empty());
-        let index = Index::read(&paths.index).expect("the index");
-        match serial() == before {
-            true => kept += 1,
-            false => {
-                renewed += 1;
-                let next = index.successor(&before).expect("what followed");
-                assert_eq!(next.serial, serial());
-            }
-        }
-        // It goes on from there, and nobody takes it for a copy.
-        let now = serial();
-        done(
-            home.path(),
-            &["renew", "--force", own.to_str().expect("text")],
-        );
-        assert_ne!(serial(), now);
-        let index = Index::read(&paths.index).expect("the index");
-        assert_eq!(index.revoked().count(), 0, "after {changes} changes");
     }
-    assert!(
-        killed >= 5 && kept >= 1 && renewed >= 1,
-        "{killed}, {kept}, {renewed}"
-    );
+    panic!("not killed on both sides: {killed:?}");
 }
 
 /// One that renews: its certificate, and the key that it asks for the next one with.
@@ -147,6 +171,22 @@ impl RenewingLine {
         self.next = key();
         Some(())
     }
+}
+
+/// That the index has every certificate that was answered, each of them once renewed at most, and none on hold.
+fn knows(certs: &Path, lines: &[RenewingLine], round: u64) {
+    let index = Index::read(&Paths::of(certs).index).expect("the index");
+    let known: BTreeSet<_> = index.issued().map(|it| it.sha256.as_str()).collect();
+    let mut answered = lines.iter().flat_map(|line| &line.answered);
+    assert!(
+        answered.all(|it| known.contains(it.as_str())),
+        "round {round}"
+    );
+    assert_eq!(index.revoked().count(), 0, "round {round}");
+    let of = |it: &pki::index::Issued| it.enrolled.as_ref()?.predecessor.clone();
+    let renewals: Vec<_> = index.issued().filter_map(of).collect();
+    let once: BTreeSet<_> = renewals.iter().collect();
+    assert_eq!(once.len(), renewals.len(), "round {round}");
 }
 
 #[test]
@@ -184,31 +224,24 @@ fn a_signer_that_is_killed_while_it_renews_knows_each_answered_certificate_and_t
                 })
             })
             .collect();
-        signer.log.said(mark, "Renewed a certificate");
+        // Of these each line may have lost one answer.
+        let count = 4 + usize::try_from(round).expect("small");
+        signer.log.wait(mark, count, |line| {
+            line["message"] == "Renewed a certificate"
+        });
         thread::sleep(Duration::from_micros(700 * round));
         signer.child.kill().expect("kill it");
         signer.child.wait().expect("its end");
         ended.store(true, Ordering::SeqCst);
         lines.extend(workers.into_iter().map(|it| it.join().expect("a worker")));
-        let index = Index::read(&Paths::of(&dir.path().join("certs")).index).expect("the index");
-        let known: BTreeSet<_> = index.issued().map(|it| it.sha256.as_str()).collect();
-        for line in &lines {
-            let all = line.answered.iter().all(|it| known.contains(it.as_str()));
-            assert!(all, "round {round}");
-        }
-        assert_eq!(index.revoked().count(), 0, "round {round}");
-        // No certificate has two successors.
-        let renewals = index
-            .issued()
-            .filter_map(|it| it.enrolled.as_ref()?.predecessor.clone());
-        let renewals: Vec<_> = renewals.collect();
-        let once: BTreeSet<_> = renewals.iter().collect();
-        assert_eq!(once.len(), renewals.len(), "round {round}");
+        knows(&dir.path().join("certs"), &lines, round);
     }
     // Each of them goes on with the certificate that it has.
     let signer = SignerProcess::start(dir.path(), &[]);
+    let mut answered = 0;
     for line in &mut lines {
-        assert!(!line.answered.is_empty());
+        answered += line.answered.len();
         line.ask(signer.addr, &ca).expect("its next certificate");
     }
+    assert!(answered >= 6, "{answered}");
 }
