@@ -9,7 +9,12 @@ while read -r line; do
     pid=${line#?}
     case $line in
     +*) left="$left$pid " ;;
-    -*) left="${left%% "$pid" *} ${left#* "$pid" }" ;;
+    -*)
+        # One that is not there, since its end was told before its start, must leave the list as it is.
+        case $left in
+        *" $pid "*) left="${left%% "$pid" *} ${left#* "$pid" }" ;;
+        esac
+        ;;
     esac
 done
 for pid in $left; do kill -KILL "-$pid" 2>/dev/null; done
