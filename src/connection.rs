@@ -154,7 +154,7 @@ impl Front {
         // It has left; what the engine says of its process may take a moment.
         let gone = (*entry).clone();
         drop(entry);
-        self.tell(&gone, &activity, &cut).await;
+        Box::pin(self.tell(&gone, &activity, &cut)).await;
     }
 
     /// Logs a cut with what it has left running, and tells those who wait for that.
@@ -292,5 +292,30 @@ fn report_cut(entry: &Entry, activity: &Activity, cut: &Cut, left: Option<&Proce
     match cut {
         Cut::Drain | Cut::Kicked => say!(info),
         Cut::Untrusted(_) | Cut::Expired | Cut::RoleLost | Cut::TooOld => say!(warn),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what an `async fn` of five parameters returns.
+    fn size_of_five<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The size of what an `async fn` of four parameters returns.
+    fn size_of_four<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// An idle stream keeps both for hours: what is rare or over soon is boxed where it is awaited.
+    #[test]
+    fn the_futures_of_a_connection_stay_small() {
+        let (task, session) = (size_of_five(Front::serve), size_of_four(session::serve));
+        assert!(
+            task <= 1024 && session <= 3840,
+            "{task} and {session} bytes"
+        );
     }
 }

@@ -108,7 +108,7 @@ pub struct Relay<'a> {
     /// Whether the engine sent bytes behind a complete body; its connection must not be used again.
     pub surplus: bool,
     /// Looks at the client's body before it goes on, where the policy wants to.
-    pub judge: Option<BodyJudge>,
+    pub judge: Option<Box<BodyJudge>>,
 }
 
 impl Relay<'_> {

@@ -112,7 +112,7 @@ impl Shared {
         if !self.house.is_pending() {
             return false;
         }
-        if self.house.ask(&self.upstream).await {
+        if Box::pin(self.house.ask(&self.upstream)).await {
             self.protect_again();
             self.house.settle();
         }

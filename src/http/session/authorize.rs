@@ -55,7 +55,7 @@ impl Session<'_> {
             }
             question.body(out.body());
         }
-        if let Err(denied) = plugin.authorize_request(&question).await {
+        if let Err(denied) = Box::pin(plugin.authorize_request(&question)).await {
             return Err(refused(record, &denied));
         }
         self.authorization = Some(ResponseAuthorization::new(

@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the first of the body along, as far as it may go; what judges the rest comes back.
-    async fn begin_body(&mut self, ready: &mut Ready<'a>) -> Result<Option<BodyJudge>, Stop> {
+    async fn begin_body(&mut self, ready: &mut Ready<'a>) -> Result<Option<Box<BodyJudge>>, Stop> {
         let Ready {
             permit,
             request,
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         let mut judge = permit
             .context()
             .filter(|_| !request.framing.is_done())
-            .map(|context| BodyJudge::new(context, length));
+            .map(|context| Box::new(BodyJudge::new(context, length)));
         if takes_over(record.hijack) {
             self.takeover_body(request, body, out).await?;
         } else {
