@@ -23,7 +23,7 @@ fn three_commands_lead_from_a_signer_to_a_docker_context() {
     assert_eq!(certificate.subject, "OU=builders, CN=alice");
     assert!(certificate.permits(Purpose::Client) && !certificate.permits(Purpose::Server));
     let life = certificate.not_after - certificate.not_before;
-    assert_eq!(life, time::Duration::days(7) + pki::issue::BACKDATE);
+    assert_eq!(life, time::Duration::days(7) + pki::trust::BACKDATE);
     assert_eq!(mode(&files.join("key.pem")), 0o600);
     assert_eq!((mode(&own), mode(&files)), (0o700, 0o700));
     // The context, as the docker CLI keeps it.

@@ -6,6 +6,7 @@
 //! a certificate that exists is always in the index.
 
 pub mod basic;
+mod bounds;
 pub mod message;
 pub mod oidc;
 pub mod rules;

@@ -8,7 +8,6 @@ mod line;
 pub use ci::redeem_token;
 pub use figures::SignerFigures;
 pub use invitation::{InvitationState, NewInvitation, authenticate, invite, state, withdraw};
-pub(crate) use invitation::{MAX_LIFE_SECS, check_name};
 pub use line::{allow, find, redeem, renew};
 
 use crate::oidc::OidcFault;

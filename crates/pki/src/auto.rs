@@ -17,7 +17,8 @@ use super::{
     Certificate, CertsError, Passphrase, Purpose,
     index::Index,
     issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
-    key::{self, KeyType},
+    key::KeyType,
+    pem,
     place::JoinedStore,
     rollover::{self, Authorities},
     san::{self, MAX_SANS, San},
@@ -331,7 +332,7 @@ fn renew(
             "",
         ));
     }
-    if key::is_encrypted(&paths.ca_key)? {
+    if pem::is_encrypted(&paths.ca_key)? {
         return Err(CertsError::refused(
             format!("the CA key {:?} needs a passphrase", paths.ca_key),
             "",

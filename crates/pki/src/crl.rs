@@ -17,11 +17,8 @@ use super::{
     timestamp,
     write::{self, Existing},
 };
-use crate::trust::{RevocationList, Validity};
+use crate::trust::{BACKDATE, RevocationList, Validity};
 use text::escape::shell_word;
-
-/// How far thisUpdate lies in the past: clocks differ, and OpenSSL refuses a list from the future.
-const BACKDATE: Duration = Duration::minutes(5);
 
 /// A revocation list, read.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use super::{
     resign::{CERTIFICATE_ISSUER, CERTIFICATE_SUBJECT, Draft, resign},
     san::San,
     timestamp,
+    trust::BACKDATE,
 };
 
 /// Default life of a CA certificate, in days (ten years).
@@ -26,8 +27,6 @@ pub const SERVER_DAYS: u32 = 825;
 /// Default life of a client certificate, in days.
 pub const CLIENT_DAYS: u32 = 90;
 
-/// How far the start of validity lies in the past: clocks differ.
-pub const BACKDATE: Duration = Duration::minutes(5);
 /// A distinguished name without attributes, in DER.
 const EMPTY_NAME: &[u8] = &[0x30, 0];
 

@@ -257,14 +257,6 @@ pub fn random(bytes: &mut [u8]) -> Result<(), CertsError> {
         .map_err(|_| CertsError::crypto("get random bytes", "the system's generator failed"))
 }
 
-/// Whether a key file is encrypted, told without a passphrase.
-pub fn is_encrypted(path: &Path) -> Result<bool, CertsError> {
-    let bytes = write::read(path)?;
-    Ok(pem::blocks(path, &bytes)?
-        .iter()
-        .any(|block| block.old_encryption || block.label == "ENCRYPTED PRIVATE KEY"))
-}
-
 fn decrypt(path: &Path, der: &[u8], passphrase: &Passphrase) -> Result<Vec<u8>, CertsError> {
     let unsupported = |why: String| CertsError::Passphrase {
         message: format!(

@@ -8,7 +8,6 @@
 //! `serve` needs only [`auto::ensure`] and [`layout::find`]; `check`, `doctor` and the logs use [`Certificate`].
 
 pub mod auto;
-pub mod identity;
 mod interfaces;
 pub mod issue;
 pub mod key;
@@ -37,6 +36,7 @@ pub use error::CertsError;
 pub use passphrase::{Passphrase, PassphraseSource};
 pub use request::RequestFault;
 pub use san::San;
+pub use trust::identity;
 pub use trust::{
     Admitted, Algorithms, Certificate, DenyList, EndStage, NotASerial, Purpose, Rejection,
     RejectionReason, RevocationList, Serial, TrustStore, Use, Validity, fingerprint, time_left,

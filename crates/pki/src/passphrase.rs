@@ -11,7 +11,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{CertsError, key, write};
+use super::{CertsError, pem, write};
 
 /// What opens an encrypted key.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl PassphraseSource {
     pub fn for_opening(&self, key: &Path) -> Result<Passphrase, CertsError> {
         match self {
             Self::File(path) => Ok(Passphrase::File(path.clone())),
-            Self::Prompt if !key.is_file() || !key::is_encrypted(key)? => Ok(Passphrase::Absent),
+            Self::Prompt if !key.is_file() || !pem::is_encrypted(key)? => Ok(Passphrase::Absent),
             Self::Prompt if !std::io::stdin().is_terminal() => Ok(Passphrase::Unasked),
             Self::Prompt => {
                 let said = prompt(&format!("passphrase of {}: ", key.display()), key);

@@ -183,6 +183,17 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
         && crate::trust::first_element(bytes).is_some_and(|first| first == [2, 1, 3])
 }
 
+/// Whether a key file is encrypted, told without a passphrase.
+///
+/// # Errors
+/// When the file cannot be read, or is damaged.
+pub fn is_encrypted(path: &Path) -> Result<bool, CertsError> {
+    let bytes = write::read(path)?;
+    Ok(blocks(path, &bytes)?
+        .iter()
+        .any(|block| block.old_encryption || block.label == "ENCRYPTED PRIVATE KEY"))
+}
+
 /// The certificates of a PEM or DER file, at least one.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertsError> {
     let bytes = write::read(path)?;

@@ -16,7 +16,7 @@ use super::{
     Certificate, CertsError, Passphrase, Purpose, crl,
     index::{Index, IndexEvent, IndexRevocation, Issued, IssuedKind, Rollover},
     issue::{Authority, default_ca_name, now},
-    key::{self, KeyType, PrivateKey},
+    key::{KeyType, PrivateKey},
     pem,
     shared::SharedDocument,
     store::{Paths, SIGNER, Store, inspect_file},
@@ -275,7 +275,7 @@ fn next(
         None => default_ca_name()?,
     };
     let made = PrivateKey::generate(wanted.key_type)?;
-    let text = match key::is_encrypted(&paths.ca_key)? {
+    let text = match pem::is_encrypted(&paths.ca_key)? {
         true => made.to_encrypted_pem(&passphrase.for_opening(&paths.ca_key)?)?,
         false => made.to_pem()?,
     };

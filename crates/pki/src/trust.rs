@@ -6,6 +6,7 @@ pub(crate) mod der;
 pub(crate) mod directory;
 mod explain;
 mod extension;
+pub mod identity;
 pub(crate) mod key_kind;
 mod list;
 mod refusal;
@@ -24,7 +25,7 @@ pub use refusal::{Rejection, RejectionReason};
 pub use revocation::{Revocation, Use};
 pub use serial::{NotASerial, Serial};
 pub use store::{Admitted, Algorithms, DenyList, TrustStore};
-pub use validity::{EndStage, Validity, time_left};
+pub use validity::{BACKDATE, EndStage, Validity, time_left};
 
 /// Whether a certificate names a host, by the rules of RFC 6125 as clients apply them.
 #[must_use]

@@ -2,7 +2,6 @@
 
 mod budget;
 mod build;
-mod node;
 mod role;
 mod scope;
 
@@ -12,21 +11,15 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::client::Matcher;
-use super::error::{PolicyError, PolicyFault};
+use super::error::PolicyError;
 use super::{Client, DEFAULT_MAX_BODY, Policy, Role, roles};
-pub use node::nearest;
-pub(crate) use node::{ValueProblem, Values};
-use text::escape;
+use crate::reader::{Node, PolicyReader, Values, nearest};
 
 /// The longest policy file that is read.
 const LARGEST: u64 = 4 << 20;
-
-/// A value with its place.
-pub(crate) type Node<'d> = Spanned<DeValue<'d>>;
 
 /// The text of a policy file, never more than anybody writes.
 pub(super) fn text(path: &Path) -> io::Result<String> {
@@ -69,33 +62,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Policy, PolicyError> {
     }
 }
 
-/// Reads the file and collects its faults.
-pub(crate) struct PolicyReader<'t> {
-    text: &'t str,
-    faults: Vec<PolicyFault>,
-}
-
 impl PolicyReader<'_> {
-    fn line(&self, at: usize) -> usize {
-        1 + self
-            .text
-            .as_bytes()
-            .iter()
-            .take(at)
-            .filter(|byte| **byte == b'\n')
-            .count()
-    }
-
-    fn fault(&mut self, at: usize, message: String, hint: Option<String>) {
-        // The file may be another than was meant, and hold a key.
-        let message = escape::redact(message);
-        self.faults.push(PolicyFault {
-            line: self.line(at),
-            message,
-            hint,
-        });
-    }
-
     fn policy(&mut self, table: &DeTable<'_>) -> Option<Policy> {
         if table.is_empty() {
             let expected = "nothing is in it, expected `version = 1` and `[[client]]` entries";

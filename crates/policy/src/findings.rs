@@ -6,11 +6,11 @@
 
 use std::collections::HashSet;
 
+use super::amounts::Amounts;
 use super::hostpath::clean;
 use super::limits::LimitKey;
 use super::power::{Means, Power};
 use super::protected::RULE;
-use super::scope::budget::Amounts;
 use super::{Limits, Mode, Protected};
 use docker_api::{Operation, work};
 

@@ -2,10 +2,10 @@
 
 use text::escape;
 
+use crate::amounts::Resource;
 use crate::limits::{self, LimitKey, OF_THE_IMAGE, UNLIMITED};
 use crate::power::Power;
 use crate::read::ports::{PROTOCOLS, PUBLISH_ALL};
-use crate::scope::budget::Resource;
 use crate::{ImageName, Limits, Policy, Role, TAGGING, risk};
 use docker_api::Operation;
 
@@ -170,25 +170,6 @@ fn default_line(power: &Power, role: &Role) -> Option<String> {
         key.name(),
         role.name
     ))
-}
-
-/// The option of the docker CLI that names an amount, where a field names none.
-pub(crate) fn option_for(rule: &str, field: &str) -> Option<&'static str> {
-    let is_service = field.starts_with("TaskTemplate");
-    Some(match (LimitKey::from_name(rule)?, is_service) {
-        (LimitKey::Memory, false) if (field.ends_with("MemorySwap") || field == "?memswap") => {
-            "--memory-swap"
-        }
-        (LimitKey::Memory, false) => "--memory",
-        (LimitKey::Memory, true) if field.ends_with("MemoryBytes") => "--limit-memory",
-        (LimitKey::Cpus, _) if field.ends_with("CpuRealtimeRuntime") => return None,
-        (LimitKey::Cpus, false) if field.starts_with('?') => "--cpu-quota",
-        (LimitKey::Cpus, false) => "--cpus",
-        (LimitKey::Cpus, true) => "--limit-cpu",
-        (LimitKey::Pids, false) => "--pids-limit",
-        (LimitKey::Pids, true) => "--limit-pids",
-        _ => return None,
-    })
 }
 
 /// What would pass in place of a refused power, for a denial; empty where the limit is only on or off.

@@ -10,9 +10,11 @@
 //! The decision for an operation without inspected arguments is a bit test once [`Policy::client_for`] has been asked,
 //! once for each connection.
 
+mod amounts;
 pub mod build;
 mod client;
 mod decision;
+mod denial;
 mod error;
 mod fetch;
 mod file;
@@ -20,13 +22,16 @@ mod findings;
 mod grant;
 mod headers;
 mod hostpath;
+mod labels;
 mod limits;
 mod operations;
 mod power;
 mod protected;
 mod read;
+mod reader;
 pub mod risk;
 mod roles;
+mod rules;
 pub mod scope;
 mod source;
 mod subnet;
@@ -40,11 +45,12 @@ use docker_api::{Classified, Operation};
 use pki::identity::Identity;
 
 pub use client::Matcher;
-pub use decision::{DenialStatus, Denied, EngineAnswer, Lookup, Pending, Permitted, Step, Verdict};
+pub use decision::{EngineAnswer, Lookup, Pending, Permitted, Step, Verdict};
+pub use denial::{DenialStatus, Denied};
 pub use docker_api::image::{ImageName, ImagePattern, Reference};
 pub use error::{PolicyError, PolicyFault};
 pub use fetch::{Host, HostPattern};
-pub use file::{nearest, pin};
+pub use file::pin;
 pub use findings::Powers;
 pub use grant::{LimitGrant, line_in as grant_line};
 pub use headers::EngineHeaders;
@@ -54,9 +60,11 @@ pub use limits::{
     Processes, UserPattern, Words, glob,
 };
 pub use operations::{OperationSet, expand};
-pub use power::{FIXED_RULES, Means, Namespace, Power, rules};
+pub use power::{FIXED_RULES, Means, Namespace, Power};
 pub use protected::{OwnContainer, OwnService, Protected};
 pub use read::parameters::{Rule, listed as parameters_of};
+pub use reader::nearest;
+pub use rules::rules;
 pub use source::{DecisionSource, Known};
 pub use subnet::Subnet;
 

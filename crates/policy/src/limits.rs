@@ -15,7 +15,7 @@ use super::subnet::Subnet;
 use super::{ImagePattern, PathPattern};
 
 pub use bounds::{Bound, BoundUnit, Bytes, NanoCpus, Processes};
-pub(crate) use bounds::{UNLIMITED, bytes, cpus, scalar_text};
+pub(crate) use bounds::{UNLIMITED, bytes, cpus};
 use kinds::AnyLimit;
 pub(crate) use kinds::DEFAULT_CAPABILITIES;
 use kinds::LimitKind;
@@ -234,4 +234,23 @@ impl Limits {
         }
         hosts
     }
+}
+
+/// The option of the docker CLI that names an amount, where a field names none.
+pub(crate) fn option_for(rule: &str, field: &str) -> Option<&'static str> {
+    let is_service = field.starts_with("TaskTemplate");
+    Some(match (LimitKey::from_name(rule)?, is_service) {
+        (LimitKey::Memory, false) if (field.ends_with("MemorySwap") || field == "?memswap") => {
+            "--memory-swap"
+        }
+        (LimitKey::Memory, false) => "--memory",
+        (LimitKey::Memory, true) if field.ends_with("MemoryBytes") => "--limit-memory",
+        (LimitKey::Cpus, _) if field.ends_with("CpuRealtimeRuntime") => return None,
+        (LimitKey::Cpus, false) if field.starts_with('?') => "--cpu-quota",
+        (LimitKey::Cpus, false) => "--cpus",
+        (LimitKey::Cpus, true) => "--limit-cpu",
+        (LimitKey::Pids, false) => "--pids-limit",
+        (LimitKey::Pids, true) => "--limit-pids",
+        _ => return None,
+    })
 }

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod container;
 mod devices;
+pub(crate) mod dockerfile;
 pub(crate) mod exec;
 pub(crate) mod image;
 mod logs;

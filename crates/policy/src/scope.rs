@@ -13,9 +13,9 @@ mod owner;
 pub mod parameters;
 pub mod redact;
 
+pub use crate::labels::{SCOPE_RULE, is_own_label};
 pub use action::{ObjectKind, ScopeAction};
-pub use claim::is_own_label;
-pub(crate) use claim::{OWN_LABELS, claims, hexadecimal, may_be_own_label};
+pub(crate) use claim::{claims, hexadecimal};
 pub(crate) use crossings::crossings;
 pub use crossings::share_a_path;
 pub use owner::{IMAGE_LABEL, MadeBy, OWNER_LABEL, ObjectOwner, OwnerError, OwnerKey};
@@ -24,9 +24,6 @@ use crate::limits::glob;
 
 /// The network that containers join when they name none.
 pub const DEFAULT_NETWORK: &str = "bridge";
-
-/// The rule that a denial names.
-pub const SCOPE_RULE: &str = "scope";
 
 /// Which certificates are one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

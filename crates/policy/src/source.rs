@@ -5,7 +5,8 @@ use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::decision::{Denied, EngineAnswer, Lookup, Permitted, Step};
+use super::decision::{EngineAnswer, Lookup, Permitted, Step};
+use super::denial::Denied;
 use super::{ClientRef, Policy, Request};
 
 /// What a decision may have to see beyond the request's head. It is asked for when it matters, one thing after the other.

@@ -4,7 +4,6 @@
 //! so that the engine never has a whole archive and starts nothing.
 
 mod archive;
-pub(crate) mod dockerfile;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,10 +13,10 @@ use flate2::write::MultiGzDecoder;
 
 use crate::findings::{Findings, Powers};
 use crate::grant;
+use crate::read::dockerfile::{self, Arguments};
 use crate::{DenialStatus, Denied, Limits, Mode, Protected};
 use archive::{Archive, ArchiveFault};
 use docker_api::Operation;
-use dockerfile::Arguments;
 
 /// Bytes by which the engine, and so the judge, tells how an archive is compressed.
 const MAGIC: usize = 10;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pki::{CertsError, name};
 
-use crate::rules;
+use crate::bounds::{MAX_LIFE_SECS, check_name};
 
 /// The life of a certificate whose rule does not say.
 pub const DEFAULT_LIFE_SECS: u64 = 3600;
@@ -77,13 +77,13 @@ impl OidcRule {
                 "write `issuer` and `audience` beside `claims`",
             );
         }
-        rules::check_name(&self.name)?;
+        check_name(&self.name)?;
         for (option, value) in [("o", &self.organization), ("ou", &self.organizational_unit)] {
             if let Some(value) = value {
                 name::check_attribute(option, value)?;
             }
         }
-        match (1..=rules::MAX_LIFE_SECS).contains(&self.life_secs) {
+        match (1..=MAX_LIFE_SECS).contains(&self.life_secs) {
             true => Ok(()),
             false => refuse(
                 "the life is out of bounds".into(),

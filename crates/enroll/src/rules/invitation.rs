@@ -8,7 +8,6 @@ use pki::{
     index::{Index, IndexEvent, Invitation, IssuedKind},
     issue::now,
     key::random,
-    name,
     san::San,
     store::Store,
     timestamp,
@@ -16,10 +15,8 @@ use pki::{
 };
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
+use crate::bounds::{MAX_LIFE_SECS, check_name};
 use crate::token::Secret;
-
-/// Words that `dockgate invite` and `certs` understand otherwise.
-const RESERVED: [&str; 6] = ["list", "revoke", "ca", "server", "crl", "signer"];
 
 /// The most names of one certificate.
 const MAX_SANS: usize = 64;
@@ -28,8 +25,6 @@ const MAX_SANS: usize = 64;
 const MAX_TTL_SECS: u64 = 30 * 86_400;
 /// The most certificates that one invitation is good for.
 const MAX_USES: u32 = 10_000;
-/// The longest life of a certificate that comes by invitation.
-pub(crate) const MAX_LIFE_SECS: u64 = 825 * 86_400;
 
 /// Whom to invite.
 #[derive(Clone, Debug)]
@@ -114,17 +109,6 @@ pub fn invite(
     let event = IndexEvent::Invited(invitation.clone());
     store.index.append_all(format.into_iter().chain([event]))?;
     Ok((invitation, secret))
-}
-
-/// That a certificate that is asked for over the network may have a name.
-pub(crate) fn check_name(given: &str) -> Result<(), CertsError> {
-    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(given)) {
-        return Err(CertsError::refused(
-            format!("nobody can be called {given:?}: it is a word of dockgate's own"),
-            "write a short name such as `ci`, `alice` or `alice@laptop`",
-        ));
-    }
-    name::check(given)
 }
 
 fn check(store: &Store, wanted: &NewInvitation<'_>) -> Result<(), CertsError> {

@@ -12,9 +12,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::x509::AttributeTypeAndValue;
 
+use super::identity::sha256;
 use super::serial::Serial;
 use super::{directory, extension, key_kind};
-use crate::identity::sha256;
 use crate::san::San;
 
 /// A certificate, read.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::identity::Identity;
+use super::identity::Identity;
 
 /// Why a certificate was refused, from a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,11 +20,11 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 use super::cache::ChainCache;
 use super::certificate::{Certificate, Purpose};
 use super::explain::{PresentedChain, unusable, version};
+use super::identity::Identity;
 use super::refusal::{Rejection, RejectionReason};
 use super::revocation::{Revocation, RevocationStatus};
 use super::rules::{JudgedPath, RuleFault};
 use super::{Serial, key_kind};
-use crate::identity::Identity;
 
 /// Certificates refused by name, whatever their CA says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 use time::{Duration, OffsetDateTime};
 
 use super::{Certificate, RevocationList};
-use crate::issue::BACKDATE;
+
+/// How far the beginning of a certificate or a list lies in the past: clocks differ, and OpenSSL refuses a list from the future.
+pub const BACKDATE: Duration = Duration::minutes(5);
 
 /// The longest time before an end at which anything is due or said.
 const SOON: Duration = Duration::days(30);

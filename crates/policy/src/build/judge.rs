@@ -1,6 +1,6 @@
 //! The judgement of one call.
 
-use crate::scope::is_own_label;
+use crate::labels::is_own_label;
 use std::fmt;
 
 use buildkit::append::map_entry;

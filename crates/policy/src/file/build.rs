@@ -3,7 +3,7 @@
 use docker_api::image::ImagePattern;
 use toml::de::DeTable;
 
-use super::node::nearest;
+use super::nearest;
 use super::{Node, PolicyReader};
 use crate::build::{Build, ENTITLEMENTS, LOCAL_IMPORT, OUTPUTS, SourcePattern};
 use crate::limits::Limits;

@@ -8,7 +8,7 @@ use crate::operations::{OperationSet, expand};
 use crate::{Mode, Role, roles, toggles};
 use docker_api::Operation;
 
-use super::node::nearest;
+use super::nearest;
 use super::{Node, PolicyReader, Values};
 
 /// The keys of a role.

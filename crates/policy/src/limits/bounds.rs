@@ -1,9 +1,7 @@
 //! Bounds of what a container may use: the most of something, or no bound.
 
-use toml::de::DeValue;
-
-use crate::file::{ValueProblem, Values};
 use crate::power::Power;
+use crate::reader::{ValueProblem, Values};
 
 use super::kinds::{AnyLimit, LimitKind};
 
@@ -180,18 +178,6 @@ pub(crate) fn bytes(number: u64) -> String {
 /// CPUs as powers and facts have them.
 pub(crate) fn cpus(nano: u64) -> String {
     NanoCpus::show(nano)
-}
-
-/// What the value in the file says, as text.
-pub(crate) fn scalar_text(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .ok()
-            .map(|number| number.to_string()),
-        DeValue::Float(number) => Some(number.as_str().to_owned()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use docker_api::image::{ImageName, ImagePattern};
 use docker_api::work;
 
 use crate::fetch::{Host, HostPattern};
-use crate::file::{ValueProblem, Values, nearest};
 use crate::hostpath::PathPattern;
 use crate::power::{Means, Namespace, Power};
+use crate::reader::{ValueProblem, Values, nearest};
 use crate::subnet::Subnet;
 
 use super::ports::{self, PortPattern};

@@ -4,11 +4,11 @@ use docker_api::image::{ALL_TAGS, ImageName, Reference};
 use docker_api::json::Value;
 use text::escape;
 
+use super::dockerfile;
 use super::outbound::{address, registry};
 use super::parameters::Parameters;
 use crate::findings::Findings;
 use crate::limits::LimitKey;
-use crate::upload::dockerfile;
 
 /// `OnBuild` of a container's configuration: a commit puts it into an image, and the next build on that runs it.
 pub(super) fn triggers(config: &Value<'_>, out: &mut Findings<'_>) {

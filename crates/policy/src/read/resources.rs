@@ -5,9 +5,9 @@
 
 use docker_api::json::Value;
 
+use crate::amounts::{Amounts, Resource};
 use crate::findings::Findings;
 use crate::limits::{self, LimitKey, UNLIMITED};
-use crate::scope::budget::{Amounts, Resource};
 
 /// The most that something may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,29 +3,13 @@
 use docker_api::Operation;
 use docker_api::json::{self, Value};
 
-/// How the gate's own labels begin. Case does not matter: nobody else has a use for them.
-const PREFIX: &str = "dockgate.";
-
-/// Why one is refused.
-pub(crate) const OWN_LABELS: &str = "labels that begin with \"dockgate.\" are the gate's own";
+use crate::labels::{PREFIX, is_own_label};
 
 /// Whether a name is what an id, or the beginning of one, may look like. Names win over the beginnings of ids, in everybody's
 /// commands.
 pub(crate) fn hexadecimal(name: &str) -> bool {
     let name = name.trim_start_matches('/');
     (4..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// Whether a label is the gate's own.
-#[must_use]
-pub fn is_own_label(key: &str) -> bool {
-    key.get(..PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-}
-
-/// Whether a key that goes on with what is not known could come to be a label of the gate's own.
-pub(crate) fn may_be_own_label(start: &str) -> bool {
-    PREFIX.starts_with(&start.to_ascii_lowercase())
 }
 
 /// The first label of the gate's own that a body or a query claims, with where it is.

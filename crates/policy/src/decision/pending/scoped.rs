@@ -5,8 +5,9 @@ use docker_api::image::Reference;
 use docker_api::json::Value;
 
 use super::super::{Pending, Step};
+use crate::labels::{OWN_LABELS, SCOPE_RULE};
 use crate::limits::LimitKey;
-use crate::scope::{OWN_LABELS, SCOPE_RULE, ScopeAction, claims, hexadecimal};
+use crate::scope::{ScopeAction, claims, hexadecimal};
 
 impl<'p> Pending<'p> {
     /// The denial of an operation that no role with a scope may call, whatever its list says.

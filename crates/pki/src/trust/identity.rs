@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 
+use super::certificate::Certificate;
 use crate::san::San;
-use crate::trust::Certificate;
 
 /// The names and digests of a verified leaf certificate (RFC 5280 §4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]

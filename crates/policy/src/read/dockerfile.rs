@@ -13,8 +13,8 @@ use docker_api::work;
 use text::escape;
 
 use crate::findings::Findings;
+use crate::labels::{OWN_LABELS, SCOPE_RULE, is_own_label, may_be_own_label};
 use crate::read::{image, outbound};
-use crate::scope::{OWN_LABELS, SCOPE_RULE, is_own_label, may_be_own_label};
 
 use instructions::{Instruction, instructions};
 use words::{BuildVariables, expand, literal};

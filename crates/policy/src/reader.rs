@@ -1,14 +1,44 @@
-//! Values of the file, each with its place and its expected form.
+//! Reading the policy file value by value, each with its place and its expected form, and collecting what is wrong.
 
 use toml::de::{DeTable, DeValue};
 
-use crate::Mode;
-use crate::limits::scalar_text;
+use text::escape;
+use toml::Spanned;
 
-use super::{Node, PolicyReader};
+use crate::Mode;
+use crate::error::PolicyFault;
+
+/// A value with its place.
+pub(crate) type Node<'d> = Spanned<DeValue<'d>>;
+
+/// Reads the file and collects its faults.
+pub(crate) struct PolicyReader<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) faults: Vec<PolicyFault>,
+}
 
 impl PolicyReader<'_> {
-    pub(super) fn known(&mut self, table: &DeTable<'_>, keys: &[&str], place: &str) {
+    pub(crate) fn line(&self, at: usize) -> usize {
+        1 + self
+            .text
+            .as_bytes()
+            .iter()
+            .take(at)
+            .filter(|byte| **byte == b'\n')
+            .count()
+    }
+
+    pub(crate) fn fault(&mut self, at: usize, message: String, hint: Option<String>) {
+        // The file may be another than was meant, and hold a key.
+        let message = escape::redact(message);
+        self.faults.push(PolicyFault {
+            line: self.line(at),
+            message,
+            hint,
+        });
+    }
+
+    pub(crate) fn known(&mut self, table: &DeTable<'_>, keys: &[&str], place: &str) {
         for (key, _) in table {
             if !keys.contains(&key.get_ref().as_ref()) {
                 let near = nearest(key.get_ref(), keys.iter().copied())
@@ -22,7 +52,7 @@ impl PolicyReader<'_> {
         }
     }
 
-    pub(super) fn table<'n, 'd>(
+    pub(crate) fn table<'n, 'd>(
         &mut self,
         node: &'n Node<'d>,
         key: &str,
@@ -33,7 +63,7 @@ impl PolicyReader<'_> {
         }
     }
 
-    pub(super) fn list<'n, 'd>(
+    pub(crate) fn list<'n, 'd>(
         &mut self,
         node: &'n Node<'d>,
         key: &str,
@@ -44,7 +74,7 @@ impl PolicyReader<'_> {
         }
     }
 
-    pub(super) fn text<'n>(&mut self, node: &'n Node<'_>, key: &str) -> Option<&'n str> {
+    pub(crate) fn text<'n>(&mut self, node: &'n Node<'_>, key: &str) -> Option<&'n str> {
         match node.get_ref() {
             DeValue::String(text) => Some(text.as_ref()),
             _ => self.wrong(node, key, "a string"),
@@ -52,7 +82,7 @@ impl PolicyReader<'_> {
     }
 
     /// A string, or a list of strings, each with its offset.
-    pub(super) fn texts(&mut self, node: &Node<'_>, key: &str) -> Vec<(usize, String)> {
+    pub(crate) fn texts(&mut self, node: &Node<'_>, key: &str) -> Vec<(usize, String)> {
         match node.get_ref() {
             DeValue::String(text) => vec![(node.span().start, text.to_string())],
             DeValue::Array(items) => items
@@ -66,7 +96,7 @@ impl PolicyReader<'_> {
     }
 
     /// The same where one of them must fit: an empty list would fit nothing.
-    pub(super) fn choices(&mut self, node: &Node<'_>, key: &str) -> Vec<(usize, String)> {
+    pub(crate) fn choices(&mut self, node: &Node<'_>, key: &str) -> Vec<(usize, String)> {
         if matches!(node.get_ref(), DeValue::Array(items) if items.is_empty()) {
             self.fault(
                 node.span().start,
@@ -78,28 +108,28 @@ impl PolicyReader<'_> {
     }
 
     /// The same of a key that may be missing.
-    pub(super) fn listed(&mut self, table: &DeTable<'_>, key: &str) -> Vec<(usize, String)> {
+    pub(crate) fn listed(&mut self, table: &DeTable<'_>, key: &str) -> Vec<(usize, String)> {
         table
             .get(key)
             .map(|node| self.texts(node, key))
             .unwrap_or_default()
     }
 
-    pub(super) fn boolean(&mut self, node: &Node<'_>, key: &str) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, node: &Node<'_>, key: &str) -> Option<bool> {
         match node.get_ref() {
             DeValue::Boolean(value) => Some(*value),
             _ => self.wrong(node, key, "true or false"),
         }
     }
 
-    pub(super) fn integer(&mut self, node: &Node<'_>, key: &str) -> Option<i64> {
+    pub(crate) fn integer(&mut self, node: &Node<'_>, key: &str) -> Option<i64> {
         match node.get_ref() {
             DeValue::Integer(value) => i64::from_str_radix(value.as_str(), value.radix()).ok(),
             _ => self.wrong(node, key, "a whole number"),
         }
     }
 
-    pub(super) fn mode(&mut self, node: &Node<'_>) -> Option<Mode> {
+    pub(crate) fn mode(&mut self, node: &Node<'_>) -> Option<Mode> {
         match self.text(node, "mode")? {
             "enforce" => Some(Mode::Enforce),
             "report" => Some(Mode::Report),
@@ -108,7 +138,7 @@ impl PolicyReader<'_> {
     }
 
     /// Bytes as a number, or text with KiB or MiB.
-    pub(super) fn size(&mut self, node: &Node<'_>) -> Option<usize> {
+    pub(crate) fn size(&mut self, node: &Node<'_>) -> Option<usize> {
         let bytes = match node.get_ref() {
             DeValue::String(text) => {
                 let (digits, unit) = text.split_at(
@@ -138,7 +168,7 @@ impl PolicyReader<'_> {
         }
     }
 
-    pub(super) fn wrong<T>(&mut self, node: &Node<'_>, key: &str, expected: &str) -> Option<T> {
+    pub(crate) fn wrong<T>(&mut self, node: &Node<'_>, key: &str, expected: &str) -> Option<T> {
         self.fault(
             node.span().start,
             format!("{key}: expected {expected}"),
@@ -177,7 +207,7 @@ pub(crate) struct Values<'v, 't> {
 }
 
 impl<'v, 't> Values<'v, 't> {
-    pub(super) fn new(
+    pub(crate) fn new(
         reader: &'v mut PolicyReader<'t>,
         node: &'v Node<'v>,
         key: &'static str,
@@ -208,7 +238,7 @@ impl<'v, 't> Values<'v, 't> {
         match read(&value) {
             Ok(item) => Some(item),
             Err(problem) => {
-                let found = text::escape::quoted(&value);
+                let found = escape::quoted(&value);
                 let message = format!("{}: {}, found {found}", self.key, problem.expected);
                 self.reader.fault(at, message, problem.hint);
                 None
@@ -229,7 +259,7 @@ impl<'v, 't> Values<'v, 't> {
             match read(&value) {
                 Ok(item) => list.push(item),
                 Err(problem) => {
-                    let found = text::escape::quoted(&value);
+                    let found = escape::quoted(&value);
                     let message = format!("{key}: {}, found {found}", problem.expected);
                     self.reader.fault(at, message, problem.hint);
                 }
@@ -242,4 +272,16 @@ impl<'v, 't> Values<'v, 't> {
 /// The known word that was probably meant, as a hint.
 pub fn nearest<'k>(word: &str, among: impl Iterator<Item = &'k str>) -> Option<String> {
     text::nearest_of(word, among, 0.75).map(|known| format!("did you mean \"{known}\"?"))
+}
+
+/// What the value in the file says, as text.
+fn scalar_text(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .map(|number| number.to_string()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        _ => None,
+    }
 }
