@@ -151,6 +151,21 @@ impl ClientStream {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
+    /// Writes all of `head` and of `data`, without putting them together first.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub async fn write_both(&mut self, mut head: &[u8], mut data: &[u8]) -> io::Result<()> {
+        while !head.is_empty() {
+            let pieces = [IoSlice::new(head), IoSlice::new(data)];
+            let n = poll_fn(|cx| self.poll_write_vectored(cx, &pieces)).await?;
+            let of_head = n.min(head.len());
+            head = &head[of_head..];
+            data = &data[n - of_head..];
+        }
+        self.write_all(data).await
+    }
+
     /// Ends the connection so that what was written last arrives: close_notify, FIN, then the rest of what the client still
     /// sends is dropped, within `time` and `limit` bytes (an immediate close would reset the connection and destroy the
     /// answer in the client's buffer).

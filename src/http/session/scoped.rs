@@ -172,18 +172,14 @@ impl<'a> Session<'a> {
             return self.refuse_ready(ready, refusal).await;
         }
         let (keeps, option) = self.persists(&ready.body, &ready.record, true);
-        let mut bytes = respond::head(&reply, is_head, option);
-        if !is_head {
-            bytes.reserve_exact(reply.body.len());
-            bytes.append(&mut reply.body);
+        let head = respond::head(&reply, is_head, option);
+        if is_head {
+            reply.body = Vec::new();
         }
-        let status = reply.status;
-        drop(reply);
-        let sent = self.sent(&bytes).await;
-        drop((bytes, room));
-        ready
-            .record
-            .finish(Some(status), sent.as_ref().err().copied());
+        let sent = self.sent(&head, &reply.body).await;
+        let error = sent.as_ref().err().copied();
+        ready.record.finish(Some(reply.status), error);
+        drop((reply, room));
         match sent {
             Ok(()) if keeps => After::Next,
             Ok(()) => After::LingerAndClose(LINGER.0),
@@ -192,13 +188,15 @@ impl<'a> Session<'a> {
     }
 
     /// Sends an answer that is held; why it did not arrive. A client may be slow, and takes a part of it in time.
-    async fn sent(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        for part in bytes.chunks(PART) {
-            match timeout(PATIENCE, self.client.write_all(part)).await {
-                Ok(Ok(())) => self.entry.meter.down(part.len()),
+    async fn sent(&mut self, mut head: &[u8], mut body: &[u8]) -> Result<(), &'static str> {
+        while !head.is_empty() || !body.is_empty() {
+            let (part, rest) = body.split_at(body.len().min(PART));
+            match timeout(PATIENCE, self.client.write_both(head, part)).await {
+                Ok(Ok(())) => self.entry.meter.down(head.len() + part.len()),
                 Ok(Err(_)) => return Err("client_gone"),
                 Err(_) => return Err("the client did not take the answer in time"),
             }
+            (head, body) = (&[], rest);
         }
         Ok(())
     }
