@@ -406,3 +406,38 @@ fn a_command_that_check_advises_mends_what_it_is_about() {
         assert!(after.is_empty(), "after `{filled}`: {after:?}");
     }
 }
+
+#[test]
+fn no_advice_changes_or_moves_a_device_that_is_named_for_a_file() {
+    let host = CertHost::new();
+    let files = [
+        "tlscacert",
+        "tlscert",
+        "tlskey",
+        "tlscrl",
+        "policy",
+        "owner-key",
+        "audit",
+        "config-file",
+        "enroll-config",
+    ];
+    for option in files {
+        let own = format!("--{option}=");
+        let others = NAMED.split(' ').filter(|it| !it.starts_with(&own));
+        let mut command = dockgate();
+        command
+            .args(["check", "--offline", "--control-socket=off"])
+            .args(others)
+            .arg(format!("--{option}=/dev/null"))
+            .current_dir(host.dir.path());
+        let output = finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let text = said(&output);
+        assert!(
+            !text.contains("can write to \"/dev/null\""),
+            "{option}: {text}"
+        );
+        for word in ["chmod", "chown", "move it away", "-in /dev/null"] {
+            assert!(!text.contains(word), "{option}: {word}: {text}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::error::{BIND_MOUNT, FileUse, file_hint};
+use crate::error::{BIND_MOUNT, FileUse, file_hint, is_device};
 use pki::pem::Damage;
 
 /// What a file was named for.
@@ -113,6 +113,9 @@ impl FileError {
             (TlsProblem::Unreadable(_), FileRole::Crl) => "make one with `dockgate certs crl`".into(),
             (TlsProblem::Unreadable(_), _) => "make certificates with `dockgate certs init`, or name the file".into(),
             (TlsProblem::Directory, _) => BIND_MOUNT.into(),
+            (TlsProblem::Empty, _) if is_device(&self.path) => {
+                "a device keeps nothing: name a file, or leave the option out".into()
+            }
             (TlsProblem::Empty | TlsProblem::NotPem, FileRole::Crl) => {
                 "move it away; `dockgate certs crl` signs it again".into()
             }
