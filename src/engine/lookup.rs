@@ -134,7 +134,8 @@ impl Upstream {
             self.connect_timeout,
             request,
             (LIMIT, is_whole),
-            Some(&mut room),
+            // What has been done is told: its answer is small, and must not be lost because others hold the memory.
+            matches!(wire, ExchangeWire::Kept).then_some(&mut room),
         );
         let answer = match timeout(PATIENCE, asked).await {
             Ok(answer) => answer?,

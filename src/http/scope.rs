@@ -214,9 +214,8 @@ impl ScopedRequest<'_> {
 
     async fn call(&self, call: EngineCall) -> Result<EngineReply, Halt> {
         let room = Reservation::new(&self.shared.pending_bodies);
-        let changes = !matches!(call.method.as_str(), "GET" | "HEAD");
         let performed = self.shared.upstream.perform(self.permit, call, room);
-        performed.await.map_err(|error| unperformed(error, changes))
+        Ok(performed.await?)
     }
 
     /// Waits until no other request of the owner creates or removes anything.
@@ -232,37 +231,5 @@ impl ScopedRequest<'_> {
     }
 }
 
-/// What a request comes to that was sent to the engine and has no answer. One that changes something and whose answer there is no room
-/// for is not called full: it is not to be sent once more without a look at what came of it.
-fn unperformed(error: LookupError, changes: bool) -> Halt {
-    match error {
-        LookupError::Ask(AskError::NoRoom(full)) if changes => Halt::Refused(
-            Status::BadGateway,
-            format!(
-                "the engine may have done what was asked, its answer could not be read: {full}"
-            ),
-        ),
-        error => error.into(),
-    }
-}
-
 /// The shared state of a scoped client, kept with the session.
 pub type Scoped = Arc<ScopedClient>;
-
-#[cfg(test)]
-mod tests {
-    use super::{AskError, Halt, LookupError, NoRoom, Status, unperformed};
-
-    #[test]
-    fn only_what_changes_nothing_is_offered_to_be_sent_again() {
-        let full = || LookupError::Ask(AskError::NoRoom(NoRoom));
-        assert!(matches!(unperformed(full(), false), Halt::Full(NoRoom)));
-        let Halt::Refused(Status::BadGateway, message) = unperformed(full(), true) else {
-            panic!("a change is not called full");
-        };
-        assert!(
-            message.contains("may have done what was asked"),
-            "{message}"
-        );
-    }
-}

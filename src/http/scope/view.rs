@@ -183,12 +183,15 @@ impl<'v> OwnerView<'v> {
             return Ok(None);
         }
         let listed = self.listed("/networks").await?;
-        let named = listed
-            .iter()
-            .filter(|network| !is_ambiguous || text(network, "Name") == name);
-        let ids: Vec<String> = named.map(|n| text(n, "Id").to_owned()).collect();
-        let start = if is_ambiguous { "" } else { name };
-        Ok(match only(&ids, start) {
+        let ids_of = |of: &dyn Fn(&Value) -> bool| -> Vec<String> {
+            let found = listed.iter().filter(|network| of(network));
+            found.map(|n| text(n, "Id").to_owned()).collect()
+        };
+        // A whole name goes before the beginning of an id, as the engine has it.
+        let (named, all) = (ids_of(&|n| text(n, "Name") == name), ids_of(&|_| true));
+        let by_name = only(&named, "").filter(|_| is_ambiguous);
+        let by_id = || only(&all, name).filter(|_| may_be_prefix(name) && named.len() < 2);
+        Ok(match by_name.or_else(by_id) {
             Some(id) => {
                 let found = self.inspected(&format!("/networks/{id}"), "Id").await?;
                 found.map(|found| SeenObject {

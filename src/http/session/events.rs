@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
+use tracing::warn;
 
 use super::super::framing::Framing;
 use super::super::respond::{self, Refusal, Status};
@@ -13,6 +14,7 @@ use super::super::scope::events::EventSieve;
 use super::super::scope::{Halt, OwnerView, ScopedClient};
 use super::{After, LINGER, Ready, Session, gone};
 use crate::engine::lookup::EngineReply;
+use crate::limits::Reservation;
 
 /// How long events may still come after the client ended its side, as for any other answer.
 const GONE_GRACE: Duration = Duration::from_secs(1);
@@ -25,6 +27,9 @@ const LONGEST: usize = 64 * 1024;
 
 /// How long the rest of such an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is tried whether there is room for what has come.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// What comes next in a stream.
 enum Next {
@@ -123,7 +128,10 @@ impl<'a> Session<'a> {
                 other => return other,
             };
             // What has come may all be passed on, and is held until the client has it.
-            if room.grow_to(2 * (sieve.held() + more.len())).is_err() {
+            if !self
+                .makes_room(&mut room, 2 * (sieve.held() + more.len()))
+                .await
+            {
                 return Next::Cut;
             }
             let mut view = OwnerView::new(self.shared, client, Vec::new());
@@ -131,6 +139,9 @@ impl<'a> Session<'a> {
                 return Next::Cut;
             };
             if passed.is_empty() {
+                if sieve.held() == 0 {
+                    room.release();
+                }
                 continue;
             }
             drop(more);
@@ -142,16 +153,30 @@ impl<'a> Session<'a> {
             if in_chunks {
                 bytes.extend_from_slice(b"\r\n");
             }
-            if self.client.write_all(&bytes).await.is_err() {
+            if self.sent(&bytes, &[]).await.is_err() {
                 return Next::Gone;
             }
-            self.entry.meter.down(bytes.len());
             room.release();
         }
         match !in_chunks || self.client.write_all(b"0\r\n\r\n").await.is_ok() {
             true => Next::End,
             false => Next::Gone,
         }
+    }
+
+    /// Waits until there is room for `bytes`, since a stream that is cut has lost what comes meanwhile; false where others hold it for
+    /// too long.
+    async fn makes_room(&self, room: &mut Reservation, bytes: usize) -> bool {
+        let last = Instant::now() + PATIENCE;
+        while let Err(full) = room.grow_to(bytes) {
+            if Instant::now() >= last {
+                let refusal = self.full(full);
+                warn!(conn.id = self.entry.id, error = %refusal.message, "Events cut off");
+                return false;
+            }
+            sleep(RETRY).await;
+        }
+        true
     }
 
     /// Waits for more of the stream, and for the client's end; `last` is until when more may come after that.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::super::framing::Framing;
 use super::super::outgoing::Outgoing;
@@ -30,6 +30,9 @@ const PART: usize = 256 * 1024;
 
 /// How long it may take for that.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a client may take for all of an answer that is held for it.
+const WHOLE: Duration = Duration::from_secs(120);
 
 /// A client's scope; an error where its certificate cannot own anything.
 pub(super) type ScopeOf = Option<Result<Arc<ScopedClient>, OwnerError>>;
@@ -147,7 +150,9 @@ impl<'a> Session<'a> {
         let mut room = reply.room.take().unwrap_or_else(|| self.held.beside());
         if let Some(authorization) = self.authorization.take() {
             let told = room.grow_to(COPIES * reply.body.len().min(MAX_ANSWER_BODY));
-            if let Err(full) = told {
+            if let Err(full) = told
+                && ready.record.method == "GET"
+            {
                 let refusal = self.full(full);
                 return self.refuse_ready(ready, refusal).await;
             }
@@ -187,11 +192,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sends an answer that is held; why it did not arrive. A client may be slow, and takes a part of it in time.
-    async fn sent(&mut self, mut head: &[u8], mut body: &[u8]) -> Result<(), &'static str> {
+    /// Sends what is held for the client; why it did not arrive. A client may be slow, and takes each part and the whole in time: what
+    /// is held is taken from all.
+    pub(super) async fn sent(
+        &mut self,
+        mut head: &[u8],
+        mut body: &[u8],
+    ) -> Result<(), &'static str> {
+        let last = Instant::now() + WHOLE;
         while !head.is_empty() || !body.is_empty() {
             let (part, rest) = body.split_at(body.len().min(PART));
-            match timeout(PATIENCE, self.client.write_both(head, part)).await {
+            let deadline = last.min(Instant::now() + PATIENCE);
+            match timeout_at(deadline.into(), self.client.write_both(head, part)).await {
                 Ok(Ok(())) => self.entry.meter.down(head.len() + part.len()),
                 Ok(Err(_)) => return Err("client_gone"),
                 Err(_) => return Err("the client did not take the answer in time"),
