@@ -134,7 +134,7 @@ fn bodies_of_many_members_that_were_judged() {
 fn connections_that_were_many() {
     gives_back(&[], |gate, engine| {
         let mut held = Vec::new();
-        for mut client in clients(gate, 1000) {
+        for mut client in clients(gate, 2500) {
             client.send(PING);
             let mut conn = engine.accept();
             conn.expect(PING);
