@@ -282,6 +282,22 @@ fn a_rollover_that_is_killed_leaves_a_directory_that_signs_and_is_begun_again() 
     }
 }
 
+/// Cut short after the next CA is trusted, and before its key is in force.
+#[test]
+fn a_rollover_that_is_begun_again_trusts_each_ca_once() {
+    let dir = directory();
+    let file = |name: &str| dir.path().join("certs").join(name);
+    done(dir.path(), &["certs", "rollover", "--wait", "1s"]);
+    let both = pki::pem::certificates(&file("ca.pem")).expect("the CAs");
+    let next = pki::pem::encode_certificates([&both[0]]);
+    std::fs::write(file("next-ca.pem"), next).expect("the next CA");
+    std::fs::rename(file("ca-key.pem"), file("next-ca-key.pem")).expect("its key");
+    std::fs::copy(file("previous-ca-key.pem"), file("ca-key.pem")).expect("the key in force");
+    done(dir.path(), &["certs", "rollover", "--wait", "1s"]);
+    let again = pki::pem::certificates(&file("ca.pem")).expect("the CAs");
+    assert_eq!(again, both);
+}
+
 #[test]
 fn what_a_rollover_that_was_cut_short_leaves_behind_is_not_the_next_ca_and_does_not_stay() {
     let dir = directory();

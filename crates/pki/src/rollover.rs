@@ -227,7 +227,9 @@ pub fn begin(
     }))?;
     let index = &mut store.index;
     index.record(IssuedKind::Ca, "ca", next.info(), &[], None)?;
-    let bundle = std::iter::once(next.certificate()).chain(current.trusted());
+    // Where one was cut short, it may be trusted already.
+    let trusted = current.trusted().filter(|it| *it != next.certificate());
+    let bundle = std::iter::once(next.certificate()).chain(trusted);
     let bundle = pem::encode_certificates(bundle);
     put_ca(store, &bundle)?;
     enforce_next(&paths)?;
