@@ -296,8 +296,10 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
         );
         assert_eq!(site.engine.heard("GET ").len(), heard);
         // A place to write, and everything comes, the refusal as what it was.
-        fs::remove_file(&link).expect("removed");
-        symlink(&file, &link).expect("linked");
+        // In one step: in between the gate would make a file there.
+        let next = elsewhere.path().join("next");
+        symlink(&file, &next).expect("linked");
+        fs::rename(&next, &link).expect("moved");
         assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 200);
         let refused = eventually(|| {
             let records = read(&file);
