@@ -263,6 +263,13 @@ fn sighup_opens_the_audit_anew() {
     assert_eq!((read(&site.audit).len(), read(&moved).len()), (1, 4));
 }
 
+/// Has a link lead elsewhere, in one step: in between the gate would make a file there.
+fn lead(link: &Path, to: &Path) {
+    let next = link.with_extension("next");
+    symlink(to, &next).expect("linked");
+    fs::rename(&next, link).expect("moved");
+}
+
 #[test]
 fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
     for (options, continues) in [
@@ -296,10 +303,7 @@ fn an_audit_that_cannot_be_written_lets_nothing_through_unless_told_to() {
         );
         assert_eq!(site.engine.heard("GET ").len(), heard);
         // A place to write, and everything comes, the refusal as what it was.
-        // In one step: in between the gate would make a file there.
-        let next = elsewhere.path().join("next");
-        symlink(&file, &next).expect("linked");
-        fs::rename(&next, &link).expect("moved");
+        lead(&link, &file);
         assert_eq!(viewer.ask("GET", "/v1.51/containers/json").status, 200);
         let refused = eventually(|| {
             let records = read(&file);
@@ -633,8 +637,7 @@ fn the_end_of_an_allowed_request_is_recorded_however_many_refusals_come_on_a_ful
     let mut stream = site.client("viewer").events();
     assert!(stream.event().is_ok());
     // The disk is full from now on.
-    fs::remove_file(&link).expect("removed");
-    symlink("/dev/full", &link).expect("linked");
+    lead(&link, Path::new("/dev/full"));
     site.reload(POLICY, "Reloaded");
     let mut ci = site.client("ci");
     let long = format!("/v1.51/{}", "x".repeat(2048));
@@ -645,8 +648,7 @@ fn the_end_of_an_allowed_request_is_recorded_however_many_refusals_come_on_a_ful
     drop(stream);
     site.gate.logged(|line| line["op"] == "system.events");
     // There is room again.
-    fs::remove_file(&link).expect("removed");
-    symlink(&file, &link).expect("linked");
+    lead(&link, &file);
     assert_eq!(site.client("viewer").ask("GET", "/_ping").status, 200);
     let records = eventually(|| {
         let records = read(&file);
