@@ -64,6 +64,13 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
         let authority = new_authority(args)?;
         let pem = match &asked.1 {
             Some(passphrase) => authority.key().to_encrypted_pem(passphrase)?,
+            // There was a CA when it was decided whether to ask.
+            None if encrypts(args) => {
+                return Err(CertsError::refused(
+                    "the CA that was there has gone meanwhile, and no passphrase for a new one was asked for",
+                    "run the command again",
+                ));
+            }
             None => authority.key().to_pem()?,
         };
         store.put_ca(&authority, Some(&pem), existing)?;
@@ -93,6 +100,11 @@ pub(super) fn init(args: &Init, output: &mut Output<'_>) -> Result<(), CertsErro
     Ok(())
 }
 
+/// Whether the key of a new CA is to be encrypted.
+fn encrypts(args: &Init) -> bool {
+    args.encrypt || args.ca.passphrase_file.is_some()
+}
+
 /// What opens the CA's key, and what a new one is encrypted with. Asked before anything is held, unless a CA is in the way.
 fn asked(
     args: &Init,
@@ -102,10 +114,9 @@ fn asked(
         return Ok((super::passphrase(&args.ca)?, None));
     }
     let Paths { ca, ca_key, .. } = Paths::of(&args.ca.dir.dir);
-    let encrypt = args.encrypt || args.ca.passphrase_file.is_some();
     let is_new = args.force || !ca.is_file();
     let source = PassphraseSource::from_option(args.ca.passphrase_file.clone());
-    let new = (encrypt && is_new).then(|| source.for_new(&ca_key));
+    let new = (encrypts(args) && is_new).then(|| source.for_new(&ca_key));
     Ok((Passphrase::Absent, new.transpose()?))
 }
 
