@@ -26,7 +26,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinedStore {
-    /// Where the store is; there is no password in it.
+    /// Where the store is, without its password.
     pub store: String,
     /// The file with the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]

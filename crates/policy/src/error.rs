@@ -15,7 +15,7 @@ pub struct PolicyFault {
     pub hint: Option<String>,
 }
 
-/// Why there is no policy.
+/// Why a policy could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// A file could not be read.

@@ -35,7 +35,7 @@ fn the_last_word_on_an_entry_counts() {
     assert!(!denies(&store.index, "0c", "ff"));
     store.index.append(denial("0a".into())).expect("the index");
     assert!(denies(&store.index, "0a", "ff"));
-    // A key is no serial number.
+    // A key is not a serial number.
     assert!(!denies(&store.index, "0c", "0b"));
 }
 

@@ -106,7 +106,7 @@ impl<'p> Pending<'p> {
                 DenialStatus::BadGateway,
             );
         };
-        // By its id, so that what is called so by then is no other container than the one that was judged.
+        // By its id: the name may mean another container by then.
         self.target = self.with_id(id);
         let protected = &self.policy.protected;
         protected.inspected_container(&found, "container", targeted, &mut self.findings);

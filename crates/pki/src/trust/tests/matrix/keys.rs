@@ -128,7 +128,7 @@ pub(super) fn constraints() -> Vec<RuleCase> {
     let low = || ca_params("low", NOON + 1000);
     vec![
         case(
-            "an intermediate that is no CA",
+            "an intermediate that is not a CA",
             chain(
                 root(),
                 vec![with(middle(), |it| it.is_ca = IsCa::ExplicitNoCa)],
