@@ -223,6 +223,64 @@ fn propagation_must_not_reach_the_host() {
 }
 
 #[test]
+fn options_of_a_bind_are_listed_and_one_that_relabels_writes() {
+    let policy = limits("binds = [\"/srv/a/**\", \"/data/**:ro\"]\nvolumes = [\"*\"]");
+    let bind = |rest: &str| format!(r#""Binds":["{rest}"]"#);
+    // The engine would change the SELinux labels (or with Podman the owner) of what lies on the host.
+    for options in ["ro,z", "ro,Z", "Z,ro", "ro,U", "z", "rw", "ro,rw", "nocopy"] {
+        create_denied(&policy, &bind(&format!("/data:/x:{options}")), "binds");
+        create_allowed(&policy, &bind(&format!("/srv/a:/x:{options}")));
+        create_allowed(&policy, &bind(&format!("cache:/x:{options}")));
+    }
+    for options in [
+        "ro",
+        "ro,private",
+        "rslave,ro",
+        "ro,nocopy",
+        "ro,cached",
+        "consistent,ro",
+        "ro,delegated",
+        "ro,rprivate",
+        "slave,ro",
+    ] {
+        create_allowed(&policy, &bind(&format!("/data:/x:{options}")));
+    }
+    for options in [
+        "ro,O",
+        "Ro",
+        "ro,",
+        ",",
+        "idmap",
+        "upperdir=/srv/a",
+        "exec",
+        "ro ro",
+    ] {
+        for source in ["/data", "/srv/a", "cache"] {
+            create_denied(&policy, &bind(&format!("{source}:/x:{options}")), "binds");
+        }
+    }
+    // No other spelling of a mount has such an option.
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Type":"bind","Source":"/data","Target":"/x","ReadOnly":true,"BindOptions":{"SELinux":"Z"}}]"#,
+        "unknown_fields",
+    );
+    create_denied(
+        &policy,
+        r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"type":"none","o":"bind,ro,Z","device":"/data"}}}}]"#,
+        "binds",
+    );
+    let joins = limits("join_containers = true");
+    for mode in ["", ":ro", ":rw"] {
+        create_allowed(&joins, &format!(r#""VolumesFrom":["donor{mode}"]"#));
+    }
+    for mode in [":ro,Z", ":z", ":U", ":ro,", ":shared", ":rw:Z"] {
+        let host = format!(r#""VolumesFrom":["donor{mode}"]"#);
+        create_denied(&joins, &host, "join_containers");
+    }
+}
+
+#[test]
 fn an_image_mount_is_an_image() {
     let policy = limits(r#"images = ["docker.io/library/**"]"#);
     create_denied(

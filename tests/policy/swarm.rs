@@ -43,6 +43,10 @@ fn a_service_has_the_limits_of_a_container_at_create_and_at_update() {
             r#","Mounts":[{"Type":"cluster","Source":"v","Target":"/x"}]"#,
             "binds",
         ),
+        (
+            r#","Mounts":[{"Type":"bind","Source":"/srv/a","Target":"/x","ReadOnly":true,"BindOptions":{"Relabel":"private"}}]"#,
+            "unknown_fields",
+        ),
         (r#","CapabilityAdd":["CAP_SYS_ADMIN"]"#, "capabilities"),
         (r#","Isolation":"hyperv""#, "isolation"),
         (

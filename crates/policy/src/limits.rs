@@ -110,7 +110,7 @@ limits! {
     JoinContainers join_containers: bool = &[],
         "`container:` modes, VolumesFrom, Links, Cgroup";
     Binds binds: Vec<PathPattern> = &[],
-        "host paths: `/srv/a` alone, `/srv/a/**` it and all below, `:ro` read-only, with API 1.44 or newer. Propagation must be private or slave; tmpfs and volume options that would remount or bind something else count here";
+        "host paths: `/srv/a` alone, `/srv/a/**` it and all below, `:ro` read-only, with API 1.44 or newer and without `z` and `Z`, which relabel the source. Propagation must be private or slave; tmpfs and volume options that would remount or bind something else count here";
     Volumes volumes: Globs = &[],
         "named volumes; `*` is any text. Each is looked up: its device counts as a bind, other drivers are refused. Volumes without a name always pass";
     Capabilities capabilities: Capabilities = &[],

@@ -150,6 +150,9 @@ fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
     for name in ["VolumesFrom", "Links"] {
         for (index, joined) in host.texts_at(name) {
             let field = format!("{at}{name}[{index}]");
+            if name == "VolumesFrom" {
+                volume::volumes_from(joined, &field, out);
+            }
             out.ask(field, joined, LimitKey::JoinContainers);
         }
     }

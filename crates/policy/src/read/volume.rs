@@ -33,24 +33,57 @@ pub(super) fn bind(spec: &str, field: &str, out: &mut Findings<'_>) {
         [source, _, options] => (source, options),
         _ => return out.never("binds", field, spec),
     };
-    for option in options.split(',') {
-        if matches!(option, "shared" | "rshared") {
-            out.never(
-                "binds",
-                field,
-                format!("{spec} (propagation must be private or slave)"),
-            );
+    let mut mode = BindMode::default();
+    // The engine refuses an empty option beside others.
+    for option in options.split(',').filter(|_| !options.is_empty()) {
+        if let Err(why) = mode.add(option) {
+            return out.never("binds", field, format!("{spec} ({why})"));
         }
     }
     if source.starts_with('/') {
-        out.host_path(
-            field.to_owned(),
-            spec,
-            source,
-            !options.split(',').any(|option| option == "ro"),
-        );
+        out.host_path(field.to_owned(), spec, source, mode.writes());
     } else {
         named(source, field, out);
+    }
+}
+
+/// What the options of a bind say together.
+#[derive(Default)]
+struct BindMode {
+    read_only: bool,
+    writable: bool,
+    relabels: bool,
+}
+
+impl BindMode {
+    /// Takes one option, if it is one that moby's parser for Linux knows; `U` is Podman's.
+    fn add(&mut self, option: &str) -> Result<(), String> {
+        match option {
+            "ro" => self.read_only = true,
+            "rw" => self.writable = true,
+            "z" | "Z" | "U" => self.relabels = true,
+            "private" | "rprivate" | "slave" | "rslave" | "nocopy" | "consistent" | "cached"
+            | "delegated" => {}
+            "shared" | "rshared" => return Err("propagation must be private or slave".into()),
+            other => return Err(format!("{other:?} is not an option of a bind")),
+        }
+        Ok(())
+    }
+
+    /// Whether the source is written to: with `z` and `Z` the engine itself writes another SELinux label on all that lies there,
+    /// with `U` another owner.
+    fn writes(&self) -> bool {
+        !self.read_only || self.writable || self.relabels
+    }
+}
+
+/// The mode behind the name in `VolumesFrom`: the mounts keep the options they were made with, and may be made read-only. Which of them
+/// could be relabelled is not known here.
+pub(super) fn volumes_from(spec: &str, field: &str, out: &mut Findings<'_>) {
+    let mode = spec.split_once(':').map_or("", |(_, mode)| mode);
+    if !matches!(mode, "" | "ro" | "rw") {
+        let why = format!("{spec} (expected :ro or :rw behind the name)");
+        out.never("join_containers", field, why);
     }
 }
 
