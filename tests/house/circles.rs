@@ -7,11 +7,7 @@ use std::path::Path;
 use super::{code, root, sources};
 
 /// Circles that are left, each with what its modules have of each other. They may only become fewer.
-const LEFT: [(&str, &[&str]); 4] = [
-    // What a power means is a limit's key, and a limit reads powers.
-    ("policy", &["limits", "power"]),
-    // What is protected is looked for by those who find.
-    ("policy", &["findings", "protected"]),
+const LEFT: [(&str, &[&str]); 2] = [
     // The index writes to what is shared, which is told of its events.
     ("pki", &["index", "shared"]),
     // A store knows its place, and a place what is kept there.

@@ -275,7 +275,7 @@ impl Policy {
         if !role.allowed.contains(operation) {
             return Verdict::Deny(format!("operation: {operation}"));
         }
-        if let Some(refused) = asked.kept.iter().find(|power| !limits.admit(power)) {
+        if let Some(refused) = asked.kept.iter().find(|power| !power.is_within(limits)) {
             return Verdict::Deny(format!("{}: {refused}", refused.rule()));
         }
         if asked.omitted > 0 {

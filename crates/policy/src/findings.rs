@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use super::amounts::Amounts;
 use super::hostpath::clean;
-use super::limits::LimitKey;
-use super::power::{Means, Power};
+use super::limits::{LimitKey, Means};
+use super::power::Power;
 use super::protected::RULE;
 use super::{Limits, Mode, Protected};
 use docker_api::{Operation, work};
@@ -161,7 +161,7 @@ impl<'p> Findings<'p> {
         }
         let power = power();
         if self.refused.is_none() {
-            match self.limits.admit(&power) {
+            match power.is_within(self.limits) {
                 true => self.keep_out(&power),
                 false => self.refused = Some(power.clone()),
             }
@@ -239,6 +239,13 @@ impl<'p> Findings<'p> {
         value: impl Into<String>,
     ) {
         self.add(|| Power::never(rule, field, value));
+    }
+
+    /// Adds what was found, if anything was.
+    pub(super) fn extend(&mut self, power: Option<Power>) {
+        if let Some(power) = power {
+            self.add(|| power);
+        }
     }
 
     /// `written` is what the body says, for messages; the cleaned path is what is judged.

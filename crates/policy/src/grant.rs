@@ -50,7 +50,8 @@ impl LimitGrant {
         };
         let grant = LimitGrant { key, text };
         let role = grant.role()?;
-        role.limits.as_ref()?.admit(power).then_some((grant, role))
+        let limits = role.limits.as_ref()?;
+        power.is_within(limits).then_some((grant, role))
     }
 
     /// The limits of a role that has this one alone, if the value can be read.
@@ -175,7 +176,7 @@ fn default_line(power: &Power, role: &Role) -> Option<String> {
 /// What would pass in place of a refused power, for a denial; empty where the limit is only on or off.
 pub(crate) fn allowed(limits: &Limits, refused: &Power) -> String {
     match refused.key() {
-        Some(key) if !key.is_flag() => match limits.allowed(refused) {
+        Some(key) if !key.is_flag() => match refused.allowed_by(limits) {
             nothing if nothing.is_empty() => "none".into(),
             allowed => allowed,
         },

@@ -56,11 +56,11 @@ pub use grant::{LimitGrant, line_in as grant_line};
 pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
 pub use limits::{
-    Bound, BoundUnit, Bytes, Capabilities, Fields, Globs, LimitKey, Limits, NanoCpus, PortPattern,
-    Processes, UserPattern, Words, glob,
+    Bound, BoundUnit, Bytes, Capabilities, Fields, Globs, LimitKey, Limits, Means, Namespace,
+    NanoCpus, PortPattern, Processes, UserPattern, Words, glob,
 };
 pub use operations::{OperationSet, expand};
-pub use power::{FIXED_RULES, Means, Namespace, Power};
+pub use power::{FIXED_RULES, Power};
 pub use protected::{OwnContainer, OwnService, Protected};
 pub use read::parameters::{Rule, listed as parameters_of};
 pub use reader::nearest;

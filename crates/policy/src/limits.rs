@@ -6,11 +6,11 @@
 
 mod bounds;
 mod kinds;
+mod means;
 mod ports;
 mod users;
 
 use super::fetch::{self, Host, HostPattern};
-use super::power::{Namespace, Power};
 use super::subnet::Subnet;
 use super::{ImagePattern, PathPattern};
 
@@ -20,6 +20,7 @@ use kinds::AnyLimit;
 pub(crate) use kinds::DEFAULT_CAPABILITIES;
 use kinds::LimitKind;
 pub use kinds::{Capabilities, Fields, Globs, Words, glob};
+pub use means::{Means, Namespace};
 pub use ports::PortPattern;
 pub(crate) use ports::PublishedPort;
 pub use users::UserPattern;
@@ -182,25 +183,24 @@ impl Limits {
         self.of(key).written()
     }
 
-    /// Whether the limits allow what is asked for.
-    pub fn admit(&self, power: &Power) -> bool {
-        match power.key() {
+    /// Whether the limits allow what is asked for: a value, and what it means.
+    pub(crate) fn admit(&self, value: &str, means: &Means) -> bool {
+        match means.key() {
             Some(LimitKey::Fetch) => {
-                self.fetch.admits(power)
-                    || Host::parse(&power.value).is_some_and(|host| self.names(&host))
+                self.fetch.admits(value, means)
+                    || Host::parse(value).is_some_and(|host| self.names(&host))
             }
-            Some(key) => self.of(key).admits(power),
+            Some(key) => self.of(key).admits(value, means),
             None => false,
         }
     }
 
-    /// What would be allowed in place of a refused power; empty if nothing would.
-    pub fn allowed(&self, power: &Power) -> String {
-        match power.key() {
-            Some(key) if key.is_flag() => String::new(),
-            Some(LimitKey::Fetch) => self.hosts().join(", "),
-            Some(key) => self.of(key).allowed(),
-            None => String::new(),
+    /// What a limit would allow in place of what was refused; empty if nothing.
+    pub(crate) fn allowed(&self, key: LimitKey) -> String {
+        match key {
+            key if key.is_flag() => String::new(),
+            LimitKey::Fetch => self.hosts().join(", "),
+            key => self.of(key).allowed(),
         }
     }
 }

@@ -8,11 +8,9 @@ use docker_api::image::{ALL_TAGS, ImageName, ImagePattern, Reference};
 use docker_api::json::Value;
 
 use super::TARGETED;
-use super::findings::Findings;
 use super::hostpath::clean;
-use super::limits::LimitKey;
-use super::limits::glob;
-use super::power::{Means, Power};
+use super::limits::{LimitKey, Means, glob};
+use super::power::Power;
 
 /// The rule that a denial names.
 pub(super) const RULE: &str = "protected";
@@ -255,8 +253,8 @@ impl Protected {
         ours.then_some("an image name")
     }
 
-    /// What the operation itself names, where no body and no parameter does.
-    pub(super) fn named(&self, operation: Operation, name: &str, out: &mut Findings) {
+    /// What of the protected the operation itself names, where no body and no parameter does.
+    pub(super) fn named(&self, operation: Operation, name: &str) -> Option<Power> {
         match operation {
             Operation::ImageDelete => {
                 let hex = name.strip_prefix("sha256:").unwrap_or(name);
@@ -264,17 +262,17 @@ impl Protected {
                     let id = own.image.strip_prefix("sha256:").unwrap_or(&own.image);
                     !hex.is_empty() && id.starts_with(hex)
                 });
-                if own_id || Reference::parse(name).is_some() && self.named_image(name).is_some() {
-                    out.never(RULE, "name", format!("{name} is a protected image"));
-                }
+                let ours =
+                    own_id || Reference::parse(name).is_some() && self.named_image(name).is_some();
+                ours.then(|| out_of_reach("name", format!("{name} is a protected image")))
             }
             Operation::ImageLoad if !self.images.is_empty() => {
                 let why = "an archive could carry a protected image name";
-                out.never(RULE, "body", why);
+                Some(out_of_reach("body", why))
             }
             Operation::VolumePrune if self.prunable => {
                 let why = "a protected volume that no container uses would be removed";
-                out.never(RULE, "volume.prune", why);
+                Some(out_of_reach("volume.prune", why))
             }
             operation
                 if SERVICES.contains(&operation)
@@ -282,15 +280,15 @@ impl Protected {
                         .own_service()
                         .is_some_and(|own| own.is_named(operation, name)) =>
             {
-                out.never(RULE, "service", "the gate's own service");
+                Some(out_of_reach("service", "the gate's own service"))
             }
             _ if self.asks(operation)
                 && operation.id().starts_with("container.")
                 && self.names_own(name) =>
             {
-                out.never(RULE, "container", "the gate's own container");
+                Some(out_of_reach("container", "the gate's own container"))
             }
-            _ => {}
+            _ => None,
         }
     }
 
@@ -301,8 +299,8 @@ impl Protected {
         !name.is_empty() && own.is_some_and(|own| own.id.starts_with(name))
     }
 
-    /// An inspected volume.
-    pub(super) fn inspected_volume(&self, found: &Value<'_>, field: &str, out: &mut Findings) {
+    /// What of the protected an inspected volume reaches.
+    pub(super) fn inspected_volume(&self, found: &Value<'_>, field: &str) -> Option<Power> {
         let name = found
             .text_at("Name")
             .and_then(|name| self.named_volume(name));
@@ -313,22 +311,23 @@ impl Protected {
             .get("Options")
             .and_then(|options| options.text_at("device"))
             .and_then(|device| self.conflict(device));
-        if let Some(ours) = name.or(place).or(device) {
-            out.never(RULE, field, format!("reaches {ours}, which is protected"));
-        }
+        let ours = name.or(place).or(device)?;
+        Some(out_of_reach(
+            field,
+            format!("reaches {ours}, which is protected"),
+        ))
     }
 
-    /// An inspected container that a request names at `field`.
+    /// What of the protected an inspected container reaches that a request names at `field`.
     pub(super) fn inspected_container(
         &self,
         found: &Value<'_>,
         field: &str,
         enters: bool,
-        out: &mut Findings,
-    ) {
+    ) -> Option<Power> {
         let id = found.text_at("Id").unwrap_or_default();
         if self.container.as_ref().is_some_and(|own| own.id == id) {
-            return out.never(RULE, field, "the gate's own container");
+            return Some(out_of_reach(field, "the gate's own container"));
         }
         let service = found
             .get("Config")
@@ -337,25 +336,29 @@ impl Protected {
             .own_service()
             .is_some_and(|own| service == Some(&own.id))
         {
-            return out.never(RULE, field, "a container of the gate's own service");
+            return Some(out_of_reach(field, "a container of the gate's own service"));
         }
         if !enters {
-            return;
+            return None;
         }
         let mounts = found.get("Mounts").map(Value::items).unwrap_or_default();
-        for mount in mounts {
+        mounts.iter().find_map(|mount| {
             let name = mount
                 .text_at("Name")
                 .and_then(|name| self.named_volume(name));
             let source = mount
                 .text_at("Source")
                 .and_then(|source| self.conflict(source));
-            if let Some(ours) = name.or(source) {
-                let value = format!("a container that mounts {ours}, which is protected");
-                return out.never(RULE, field, value);
-            }
-        }
+            let ours = name.or(source)?;
+            let value = format!("a container that mounts {ours}, which is protected");
+            Some(out_of_reach(field, value))
+        })
     }
+}
+
+/// What reaches something protected: nothing allows it.
+fn out_of_reach(field: &str, value: impl Into<String>) -> Power {
+    Power::never(RULE, field, value)
 }
 
 /// The label by which swarm says whose task a container is.

@@ -329,8 +329,8 @@ fn limits_rows(policy: &Policy, client: ClientRef, asked: &Powers) -> Vec<Vec<St
     };
     for power in asked.kept.iter().filter(tells) {
         let head = if rows.is_empty() { "limits" } else { "" };
-        let ok = limits.admit(power);
-        let allowed = match limits.allowed(power) {
+        let ok = power.is_within(limits);
+        let allowed = match power.allowed_by(limits) {
             allowed if ok || allowed.is_empty() => String::new(),
             allowed => format!("  (allowed: {allowed})"),
         };

@@ -286,6 +286,6 @@ fn by_default(defaults: &Limits, key: &str, value: &str) -> bool {
         Some(LimitKey::Names) => true,
         Some(LimitKey::Images) => false,
         Some(known) if defaults.is_open(known) => matches!(value, "*" | "unlimited"),
-        _ => Power::from_fact(key, value).is_some_and(|power| defaults.admit(&power)),
+        _ => Power::from_fact(key, value).is_some_and(|power| power.is_within(defaults)),
     }
 }

@@ -1,9 +1,9 @@
 //! Bounds of what a container may use: the most of something, or no bound.
 
-use crate::power::Power;
 use crate::reader::{ValueProblem, Values};
 
 use super::kinds::{AnyLimit, LimitKind};
+use super::means::Means;
 
 /// What a power says that asks for all there is.
 pub(crate) const UNLIMITED: &str = "unlimited";
@@ -143,8 +143,8 @@ impl<U: BoundUnit> AnyLimit for Bound<U> {
         }
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        match (self.most, U::parse(&power.value)) {
+    fn admits(&self, value: &str, _: &Means) -> bool {
+        match (self.most, U::parse(value)) {
             (None, _) => true,
             (Some(most), Some(asked)) => asked <= most,
             (Some(_), None) => false,

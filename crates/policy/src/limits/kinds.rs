@@ -8,10 +8,10 @@ use docker_api::work;
 
 use crate::fetch::{Host, HostPattern};
 use crate::hostpath::PathPattern;
-use crate::power::{Means, Namespace, Power};
 use crate::reader::{ValueProblem, Values, nearest};
 use crate::subnet::Subnet;
 
+use super::means::{Means, Namespace};
 use super::ports::{self, PortPattern};
 use super::users::{AskedUser, UserPattern};
 
@@ -20,8 +20,8 @@ pub(crate) trait AnyLimit {
     /// Reads the value in the file, in place of the default.
     fn read(&mut self, from: &mut Values<'_, '_>);
 
-    /// Whether a power passes that this limit speaks about.
-    fn admits(&self, power: &Power) -> bool;
+    /// Whether a value passes that this limit speaks about.
+    fn admits(&self, value: &str, means: &Means) -> bool;
 
     /// What would pass, for a denial.
     fn allowed(&self) -> String;
@@ -129,8 +129,8 @@ impl AnyLimit for Words {
         self.0 = from.each(|text| named(text, "expected a name; an empty list lets nothing pass"));
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        self.0.contains(&power.value)
+    fn admits(&self, value: &str, _: &Means) -> bool {
+        self.0.iter().any(|it| it == value)
     }
 
     fn allowed(&self) -> String {
@@ -157,8 +157,8 @@ impl AnyLimit for Globs {
         self.0.iter().any(stars)
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        self.0.iter().any(|pattern| glob(pattern, &power.value))
+    fn admits(&self, value: &str, _: &Means) -> bool {
+        self.0.iter().any(|pattern| glob(pattern, value))
     }
 
     fn allowed(&self) -> String {
@@ -185,8 +185,8 @@ impl AnyLimit for Capabilities {
         });
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        DEFAULT_CAPABILITIES.contains(&power.value.as_str()) || self.0.contains(&power.value)
+    fn admits(&self, value: &str, _: &Means) -> bool {
+        DEFAULT_CAPABILITIES.contains(&value) || self.0.iter().any(|it| it == value)
     }
 
     fn allowed(&self) -> String {
@@ -210,8 +210,8 @@ impl AnyLimit for Fields {
         });
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        self.0.contains(&power.value)
+    fn admits(&self, value: &str, _: &Means) -> bool {
+        self.0.iter().any(|it| it == value)
     }
 
     fn allowed(&self) -> String {
@@ -231,7 +231,7 @@ impl AnyLimit for bool {
         *self = from.boolean().unwrap_or(*self);
     }
 
-    fn admits(&self, _: &Power) -> bool {
+    fn admits(&self, _: &str, _: &Means) -> bool {
         *self
     }
 
@@ -250,8 +250,8 @@ impl AnyLimit for Option<Vec<ImagePattern>> {
         self.get_or_insert_default().read(from);
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        self.as_ref().is_some_and(|list| list.admits(power))
+    fn admits(&self, value: &str, means: &Means) -> bool {
+        self.as_ref().is_some_and(|list| list.admits(value, means))
     }
 
     fn allowed(&self) -> String {
@@ -271,8 +271,8 @@ pub(super) trait LimitItem: Sized + fmt::Display {
     /// Reads it as the file has it.
     fn read_item(text: &str) -> Result<Self, ValueProblem>;
 
-    /// Whether a power passes by a list of them.
-    fn list_admits(list: &[Self], power: &Power) -> bool;
+    /// Whether a value passes by a list of them.
+    fn list_admits(list: &[Self], value: &str, means: &Means) -> bool;
 
     /// Whether it alone lets everything pass.
     fn is_open(&self) -> bool {
@@ -292,8 +292,8 @@ impl<T: LimitItem> AnyLimit for Vec<T> {
         *self = from.each(T::read_item);
     }
 
-    fn admits(&self, power: &Power) -> bool {
-        T::list_admits(self, power)
+    fn admits(&self, value: &str, means: &Means) -> bool {
+        T::list_admits(self, value, means)
     }
 
     fn allowed(&self) -> String {
@@ -318,8 +318,8 @@ impl LimitItem for Namespace {
         })
     }
 
-    fn list_admits(list: &[Self], power: &Power) -> bool {
-        matches!(&power.means, Means::Namespace(namespace) if list.contains(namespace))
+    fn list_admits(list: &[Self], _: &str, means: &Means) -> bool {
+        matches!(means, Means::Namespace(namespace) if list.contains(namespace))
     }
 }
 
@@ -328,8 +328,8 @@ impl LimitItem for PathPattern {
         Ok(PathPattern::parse(text)?)
     }
 
-    fn list_admits(list: &[Self], power: &Power) -> bool {
-        let Means::HostPath { path, writable } = &power.means else {
+    fn list_admits(list: &[Self], _: &str, means: &Means) -> bool {
+        let Means::HostPath { path, writable } = means else {
             return false;
         };
         list.iter().any(|pattern| pattern.admits(path, *writable))
@@ -341,10 +341,10 @@ impl LimitItem for ImagePattern {
         Ok(ImagePattern::parse(text)?)
     }
 
-    fn list_admits(list: &[Self], power: &Power) -> bool {
+    fn list_admits(list: &[Self], value: &str, _: &Means) -> bool {
         // What is no name passes as well where every name does.
         list.iter().any(ImagePattern::is_everything)
-            || ImageName::parse(&power.value)
+            || ImageName::parse(value)
                 .is_some_and(|image| list.iter().any(|pattern| pattern.admits(&image)))
     }
 }
@@ -354,9 +354,8 @@ impl LimitItem for HostPattern {
         Ok(HostPattern::parse(text)?)
     }
 
-    fn list_admits(list: &[Self], power: &Power) -> bool {
-        Host::parse(&power.value)
-            .is_some_and(|host| list.iter().any(|pattern| pattern.admits(&host)))
+    fn list_admits(list: &[Self], value: &str, _: &Means) -> bool {
+        Host::parse(value).is_some_and(|host| list.iter().any(|pattern| pattern.admits(&host)))
     }
 }
 
@@ -365,9 +364,8 @@ impl LimitItem for Subnet {
         Subnet::parse(text).ok_or_else(|| "expected one such as \"10.20.0.0/16\"".into())
     }
 
-    fn list_admits(list: &[Self], power: &Power) -> bool {
-        Subnet::parse(&power.value)
-            .is_some_and(|asked| list.iter().any(|subnet| subnet.holds(&asked)))
+    fn list_admits(list: &[Self], value: &str, _: &Means) -> bool {
+        Subnet::parse(value).is_some_and(|asked| list.iter().any(|subnet| subnet.holds(&asked)))
     }
 }
 
@@ -378,9 +376,9 @@ impl LimitItem for PortPattern {
         })
     }
 
-    fn list_admits(list: &[Self], power: &Power) -> bool {
+    fn list_admits(list: &[Self], value: &str, _: &Means) -> bool {
         list.iter().any(Self::is_open)
-            || ports::shown(&power.value)
+            || ports::shown(value)
                 .is_some_and(|asked| list.iter().any(|pattern| pattern.admits(&asked)))
     }
 
@@ -396,9 +394,9 @@ impl LimitItem for UserPattern {
         })
     }
 
-    fn list_admits(list: &[Self], power: &Power) -> bool {
+    fn list_admits(list: &[Self], value: &str, _: &Means) -> bool {
         list.iter().any(Self::is_open)
-            || AskedUser::read(&power.value)
+            || AskedUser::read(value)
                 .is_some_and(|asked| list.iter().any(|pattern| pattern.admits(&asked)))
     }
 

@@ -6,8 +6,7 @@ use super::parameters::Parameters;
 use super::resources::Resources;
 use super::{image, network};
 use crate::findings::Findings;
-use crate::limits::LimitKey;
-use crate::power::{Means, Namespace};
+use crate::limits::{LimitKey, Means, Namespace};
 
 pub(super) fn parameters(asked: &Parameters, out: &mut Findings<'_>) {
     for name in asked.all("t").filter(|name| !name.is_empty()) {

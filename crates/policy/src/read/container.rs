@@ -6,8 +6,7 @@ use super::resources::Resources;
 use super::schema::{self, FieldPath, Unknown, conform};
 use super::{devices, image, logs, network, ports, volume};
 use crate::findings::Findings;
-use crate::limits::{AskedUser, LimitKey, OF_THE_IMAGE};
-use crate::power::{Means, Namespace};
+use crate::limits::{AskedUser, LimitKey, Means, Namespace, OF_THE_IMAGE};
 
 /// Which reading of `HostConfig`: in a body `null` is the default, an inspected container shows the defaults in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,7 @@ use docker_api::json::Value;
 
 use super::schema::LONGEST_KEY;
 use crate::findings::{Findings, Unresolved};
-use crate::limits::LimitKey;
-use crate::power::{Means, Namespace};
+use crate::limits::{LimitKey, Means, Namespace};
 
 /// The body of `network.create`.
 pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {

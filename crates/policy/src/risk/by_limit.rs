@@ -1,7 +1,6 @@
 //! What each limit leads to when containers may be made: a limit that has no answer here does not compile.
 
-use crate::limits::DEFAULT_CAPABILITIES;
-use crate::power::Namespace;
+use crate::limits::{DEFAULT_CAPABILITIES, Namespace};
 use crate::{ImagePattern, LimitKey, Limits, Role};
 
 use super::Reach;

@@ -212,7 +212,7 @@ fn most(key: &str, values: &mut Vec<(&str, &Uses)>) {
         let power = Power::from_fact(key, value);
         limits
             .zip(power)
-            .is_some_and(|(limits, power)| limits.admit(&power))
+            .is_some_and(|(limits, power)| power.is_within(&limits))
     };
     let all = values.clone();
     values.retain(|(bound, _)| all.iter().all(|(value, _)| admits(bound, value)));

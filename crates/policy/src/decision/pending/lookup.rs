@@ -109,7 +109,8 @@ impl<'p> Pending<'p> {
         // By its id: the name may mean another container by then.
         self.target = self.with_id(id);
         let protected = &self.policy.protected;
-        protected.inspected_container(&found, "container", targeted, &mut self.findings);
+        self.findings
+            .extend(protected.inspected_container(&found, "container", targeted));
         if targeted && self.role.target_check {
             container::target(&found, &mut self.findings);
         }
@@ -223,13 +224,7 @@ impl<'p> Pending<'p> {
         match name {
             Some(Unresolved::Volume { name, field }) => {
                 let at = format!("{field}, volume {name}");
-                let driver = found.text_at("Driver").unwrap_or_default();
-                volume::driver(driver, found.get("Options"), &at, &mut self.findings);
-                if found.get("ClusterVolume").is_some() {
-                    self.findings
-                        .never("volumes", at.as_str(), "a cluster volume");
-                }
-                protected.inspected_volume(&found, &at, &mut self.findings);
+                self.volume_answer(&found, &at);
             }
             Some(Unresolved::Network { name, field })
                 if found.text_at("Name") == Some("host")
@@ -243,10 +238,12 @@ impl<'p> Pending<'p> {
                 network::named(own, format!("{field}={name}"), &mut self.findings);
             }
             Some(Unresolved::Removed { .. }) => {
-                protected.inspected_volume(&found, "name", &mut self.findings);
+                self.findings
+                    .extend(protected.inspected_volume(&found, "name"));
             }
             Some(Unresolved::Container { field, enters, .. }) => {
-                protected.inspected_container(&found, &field, enters, &mut self.findings);
+                self.findings
+                    .extend(protected.inspected_container(&found, &field, enters));
                 if enters {
                     self.follow_mounts(&found, false);
                 }
@@ -257,6 +254,16 @@ impl<'p> Pending<'p> {
             Some(step) => step,
             None => self.next_name(names),
         }
+    }
+
+    fn volume_answer(&mut self, found: &Value<'_>, at: &str) {
+        let driver = found.text_at("Driver").unwrap_or_default();
+        volume::driver(driver, found.get("Options"), at, &mut self.findings);
+        if found.get("ClusterVolume").is_some() {
+            self.findings.never("volumes", at, "a cluster volume");
+        }
+        let protected = &self.policy.protected;
+        self.findings.extend(protected.inspected_volume(found, at));
     }
 
     fn parsed<'a>(&self, answer: &'a EngineAnswer, what: &str) -> Result<Value<'a>, Step<'p>> {

@@ -16,7 +16,7 @@ impl<'p> Pending<'p> {
         if let Some(why) = protected.doubt_about(self.operation) {
             return self.findings.doubt(why);
         }
-        protected.named(self.operation, name, &mut self.findings);
+        self.findings.extend(protected.named(self.operation, name));
         if self.operation == Operation::VolumeDelete && protected.asks(self.operation) {
             self.findings.look_up(Unresolved::Removed {
                 name: name.to_owned(),
