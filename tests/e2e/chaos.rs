@@ -120,6 +120,9 @@ fn all_by(
             chaos
                 .is_well()
                 .map_err(|why| format!("after {what}, round {round}: {why}"))?;
+            // The next fault finds its own lines in the log alone.
+            let forgotten = chaos.gate.forget_log();
+            forgotten.map_err(|why| format!("after {what}, round {round}: {why}"))?;
             eprintln!("e2e: chaos: {what}: {:.1} s", began.elapsed().as_secs_f64());
         }
         if start.elapsed() >= Suite::soak() {

@@ -152,9 +152,18 @@ impl Gate {
         self.lock().finish(within)
     }
 
-    /// Everything it has logged.
+    /// Everything it has logged since the log was last dropped.
     pub(crate) fn log(&self) -> String {
         self.lock().stderr.text()
+    }
+
+    /// Drops what it has logged, so that a log of any length leaves room for what comes. Fails when it holds a panic.
+    pub(crate) fn forget_log(&self) -> ScenarioResult {
+        let text = self.lock().stderr.take();
+        match text.lines().find(|line| line.contains("panicked")) {
+            Some(line) => Err(format!("the gate panicked: {line}")),
+            None => Ok(()),
+        }
     }
 
     /// Waits for a log line that `found` accepts.

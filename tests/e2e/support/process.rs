@@ -146,6 +146,13 @@ impl OutputCapture {
             .clone()
     }
 
+    /// Takes what was captured so far: what comes is captured from here on.
+    pub(crate) fn take(&self) -> String {
+        let mut captured = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = std::mem::take(&mut captured.bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Everything captured so far, as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
