@@ -21,7 +21,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use pki::index::IssuedKind;
+use pki::event::IssuedKind;
 use pki::issue::now;
 use pki::key::{KeyType, PrivateKey};
 use pki::request::SigningRequest;

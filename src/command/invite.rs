@@ -8,7 +8,7 @@ use crate::command::output::{Exit, Failure, Output};
 use crate::signer::SignerAbout;
 use enroll::rules::{self, InvitationState, NewInvitation};
 use enroll::{SignerAddress, SignerPin, Token};
-use pki::index::IssuedKind;
+use pki::event::IssuedKind;
 use pki::issue::now;
 use pki::san::{self, San};
 use pki::store::{Paths, inspect_file};

@@ -13,7 +13,7 @@ use crate::enrolment::home::Home;
 use crate::enrolment::{self, EnrolError, JoinCredential, Joined, block_on, timer, trust};
 use enroll::oidc::MAX_OIDC_TOKEN_BYTES;
 use enroll::{Secret, SignerAddress, SignerPin, Token};
-use pki::index::IssuedKind;
+use pki::event::IssuedKind;
 use pki::store::inspect_file;
 use pki::{CertsError, timestamp};
 use text::escape::shell_word;

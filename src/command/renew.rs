@@ -12,7 +12,7 @@ use crate::enrolment::home::Home;
 use crate::enrolment::{self, EnrolError, block_on, trust};
 use crate::error;
 use crate::observe::log as logging;
-use pki::index::IssuedKind;
+use pki::event::IssuedKind;
 use pki::issue::now;
 use pki::timestamp;
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use pki::CertsError;
+use pki::event::IssuedKind;
 use pki::identity::sha256;
-use pki::index::IssuedKind;
 use pki::write::{self, Existing, FileMode};
 
 use super::EnrolError;

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pki::index::IssuedKind;
+use pki::event::IssuedKind;
 use pki::key::PrivateKey;
 use pki::store::inspect_file;
 use pki::write::{self, Existing, FileMode, Lock};

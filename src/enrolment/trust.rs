@@ -355,9 +355,9 @@ mod tests {
         let authority = default_authority(KeyType::P256).expect("a CA");
         let foreign = default_authority(KeyType::Ed25519).expect("a CA");
         let mut denying = |serial: &str, by: &Authority| {
-            let what = pki::index::DeniedEntry::Serial(serial.into());
+            let what = pki::event::DeniedEntry::Serial(serial.into());
             let at = pki::timestamp(now);
-            let event = pki::index::IndexEvent::Denied { at, what };
+            let event = pki::event::IndexEvent::Denied { at, what };
             store.index.append(event).expect("deny it");
             denied::publish(&mut store, by).expect("sign it");
             let text = std::fs::read_to_string(denied::path(&store.paths));
@@ -434,9 +434,9 @@ mod tests {
         let authority = default_authority(KeyType::P256).expect("a CA");
         // Each change denies one more and signs both lists again.
         let news = ["0a", "0b"].map(|serial| {
-            let what = pki::index::DeniedEntry::Serial(serial.into());
+            let what = pki::event::DeniedEntry::Serial(serial.into());
             let at = pki::timestamp(now);
-            let event = pki::index::IndexEvent::Denied { at, what };
+            let event = pki::event::IndexEvent::Denied { at, what };
             store.index.append(event).expect("deny it");
             denied::publish(&mut store, &authority).expect("sign it");
             crl::publish(&mut store, &authority, 7).expect("a list");

@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pki::Certificate;
-use pki::index::{Issued, IssuedKind};
+use pki::event::{Issued, IssuedKind};
 use pki::pkcs7;
 use pki::request::SigningRequest;
 use rustls::pki_types::CertificateDer;

@@ -7,9 +7,7 @@ use std::path::Path;
 use super::{code, root, sources};
 
 /// Circles that are left, each with what its modules have of each other. They may only become fewer.
-const LEFT: [(&str, &[&str]); 2] = [
-    // The index writes to what is shared, which is told of its events.
-    ("pki", &["index", "shared"]),
+const LEFT: [(&str, &[&str]); 1] = [
     // A store knows its place, and a place what is kept there.
     ("pki", &["crl", "denied", "place", "rollover", "store"]),
 ];

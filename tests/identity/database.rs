@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pki::index::IndexEvent;
+use pki::event::IndexEvent;
 use pki::shared::{SharedDocument, SharedStore};
 use store_postgres::{DatabaseUrl, PasswordFile, PostgresStore};
 use testkit::postgres::{DatabaseWay, WayFault, postgres};

@@ -183,7 +183,7 @@ fn knows(certs: &Path, lines: &[RenewingLine], round: u64) {
         "round {round}"
     );
     assert_eq!(index.revoked().count(), 0, "round {round}");
-    let of = |it: &pki::index::Issued| it.enrolled.as_ref()?.predecessor.clone();
+    let of = |it: &pki::event::Issued| it.enrolled.as_ref()?.predecessor.clone();
     let renewals: Vec<_> = index.issued().filter_map(of).collect();
     let once: BTreeSet<_> = renewals.iter().collect();
     assert_eq!(once.len(), renewals.len(), "round {round}");

@@ -2,7 +2,7 @@
 //! of certificates.
 
 use data_encoding::BASE64;
-use pki::index::IssuedKind;
+use pki::event::IssuedKind;
 
 /// The largest body that either side reads.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Certificate, CertsError,
-    index::IndexEvent,
+    event::IndexEvent,
     issue::{Authority, now},
     pem,
     resign::{CRL_ISSUER, resign},
@@ -370,7 +370,7 @@ fn reason_from_word(word: &str) -> Option<RevocationReason> {
         "superseded" => RevocationReason::Superseded,
         "cessationOfOperation" => RevocationReason::CessationOfOperation,
         "privilegeWithdrawn" => RevocationReason::PrivilegeWithdrawn,
-        crate::index::HOLD => RevocationReason::CertificateHold,
+        crate::event::HOLD => RevocationReason::CertificateHold,
         _ => return None,
     })
 }

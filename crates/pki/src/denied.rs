@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Certificate, CertsError, DenyList, Serial,
-    index::{DeniedEntry, Index, IndexEvent},
+    event::{DeniedEntry, IndexEvent},
+    index::Index,
     issue::Authority,
     shared::SharedDocument,
     store::{Paths, Store},

@@ -20,6 +20,7 @@ pub mod trust;
 pub mod crl;
 pub mod denied;
 pub mod error;
+pub mod event;
 pub mod index;
 pub mod passphrase;
 pub mod pem;

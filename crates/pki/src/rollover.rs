@@ -14,7 +14,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::{
     Certificate, CertsError, Passphrase, Purpose, crl,
-    index::{Index, IndexEvent, IndexRevocation, Issued, IssuedKind, Rollover},
+    event::{IndexEvent, IndexRevocation, Issued, IssuedKind, Rollover},
+    index::Index,
     issue::{Authority, default_ca_name, now},
     key::{KeyType, PrivateKey},
     pem,

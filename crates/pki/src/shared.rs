@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{CertsError, index::IndexEvent};
+use super::{CertsError, event::IndexEvent};
 
 /// A document that all signers of one CA give out alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

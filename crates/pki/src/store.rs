@@ -6,7 +6,8 @@ use rustls_pki_types::CertificateDer;
 
 use super::{
     Certificate, CertsError, Passphrase, Purpose,
-    index::{Enrolled, Index, Issued, IssuedKind},
+    event::{Enrolled, Issued, IssuedKind},
+    index::Index,
     issue::{Authority, Days, Leaf, Sans, SubjectName},
     key::{KeyType, PrivateKey},
     layout::{self, FoundLayout},

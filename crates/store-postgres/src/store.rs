@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt;
-use pki::index::{IndexEvent, MAX_INDEX_BYTES};
+use pki::event::IndexEvent;
+use pki::index::MAX_INDEX_BYTES;
 use pki::shared::{SharedDocument, SharedStore, SharedTurn, SharedView, StoreCondition};
 use pki::{CertsError, key};
 use tokio_postgres::Client;

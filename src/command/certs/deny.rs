@@ -6,7 +6,7 @@ use crate::command::output::Output;
 use pki::{
     CertsError,
     denied::{has_room, target},
-    index::{DeniedEntry, IndexEvent},
+    event::{DeniedEntry, IndexEvent},
     issue::now,
     timestamp,
 };

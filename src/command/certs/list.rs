@@ -11,7 +11,8 @@ use crate::command::output::Output;
 use pki::{
     Certificate, CertsError, Validity,
     crl::IssuedList,
-    index::{Index, Issued, IssuedKind},
+    event::{Issued, IssuedKind},
+    index::Index,
     issue::now,
     pem,
     store::{Paths, inspect_file},

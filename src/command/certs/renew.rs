@@ -9,7 +9,7 @@ use pki::{
     Certificate, CertsError, Purpose,
     auto::public_key,
     crl::{self, IssuedList},
-    index::IssuedKind,
+    event::IssuedKind,
     issue::{Days, Leaf, Sans, SubjectName, now},
     key::{KeyType, PrivateKey},
     rollover::Authorities,

@@ -9,7 +9,7 @@ use enroll::rules::{self, InvitationState};
 use pki::{
     CertsError, Purpose,
     crl::{self, IssuedList},
-    index::{HOLD, IndexEvent, IndexRevocation, Issued, IssuedKind},
+    event::{HOLD, IndexEvent, IndexRevocation, Issued, IssuedKind},
     issue::now,
     rollover::Authorities,
     store::{Store, inspect_file},

@@ -8,7 +8,7 @@ use crate::command::output::Output;
 use enroll::rules::{self, InvitationState};
 use pki::{
     CRL_DAYS, Certificate, CertsError, Passphrase, PassphraseSource,
-    index::{Invitation, Issued, IssuedKind},
+    event::{Invitation, Issued, IssuedKind},
     issue::now,
     name,
     rollover::{self, Authorities, NextCa},

@@ -35,7 +35,7 @@ pub struct ApprovedToken {
     pub(crate) organization: Option<String>,
     pub(crate) organizational_unit: Option<String>,
     pub(crate) life_secs: u64,
-    /// What the index keeps of the token: [`pki::index::TOKEN`] and a digest.
+    /// What the index keeps of the token: [`pki::event::TOKEN`] and a digest.
     pub(crate) used_as: String,
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use docker_api::json::{self, Value};
+use pki::event::TOKEN;
 use pki::identity::sha256;
-use pki::index::TOKEN;
 use time::OffsetDateTime;
 
 use super::keys::{Algorithm, OidcKeys};

@@ -2,7 +2,7 @@
 
 use pki::{
     Purpose,
-    index::IssuedKind,
+    event::IssuedKind,
     issue::{Authority, Days, Leaf, Sans, SubjectName},
     request::SigningRequest,
     store::{Enrolment, Grant, Store},

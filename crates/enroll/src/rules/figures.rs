@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pki::index::{HOLD, Index, Invitation, Issued, IssuedKind};
+use pki::event::{HOLD, Invitation, Issued, IssuedKind};
+use pki::index::Index;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{InvitationState, state};

@@ -4,8 +4,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use pki::{
     CertsError,
+    event::{IndexEvent, Invitation, IssuedKind},
     identity::sha256,
-    index::{Index, IndexEvent, Invitation, IssuedKind},
+    index::Index,
     issue::now,
     key::random,
     san::San,

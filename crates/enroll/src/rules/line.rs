@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use data_encoding::BASE64;
 use pki::{
     Certificate, CertsError, Purpose,
-    index::{HOLD, Index, IndexEvent, IndexRevocation, Issued, IssuedKind},
+    event::{HOLD, IndexEvent, IndexRevocation, Issued, IssuedKind},
+    index::Index,
     issue::{Days, Leaf, Sans, SubjectName},
     request::SigningRequest,
     rollover::Authorities,

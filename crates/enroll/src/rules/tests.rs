@@ -5,7 +5,8 @@ use std::path::Path;
 use pki::{
     Certificate, Passphrase, Purpose, San,
     crl::{self, IssuedList},
-    index::{HOLD, Index, IndexEvent, IssuedKind},
+    event::{HOLD, IndexEvent, IssuedKind},
+    index::Index,
     issue::{default_authority, now},
     key::{KeyType, PrivateKey},
     request::SigningRequest,
@@ -383,7 +384,7 @@ fn what_was_revoked_for_good_is_not_renewed_raises_no_alarm_and_is_never_allowed
     let dir = directory();
     let first = redeem(dir.path(), &invited(dir.path(), &alice()), &key()).expect("the first");
     let mut store = Store::open(dir.path()).expect("open it");
-    let revoked = pki::index::IndexRevocation {
+    let revoked = pki::event::IndexRevocation {
         at: pki::timestamp(now()),
         serial: first.serial.clone(),
         reason: "keyCompromise".into(),

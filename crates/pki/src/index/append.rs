@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Enrolled, Index, IndexEvent, IndexPlace, Issued, IssuedKind};
+use super::{Index, IndexPlace};
 use crate::{
     Certificate, CertsError,
+    event::{Enrolled, IndexEvent, Issued, IssuedKind},
     shared::SharedDocument,
     timestamp,
     write::{self, Existing, FileMode},

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Index, IndexEvent, IndexPlace, MAX_INDEX_BYTES, spent};
-use crate::{CertsError, write};
+use super::{Index, IndexPlace, MAX_INDEX_BYTES, spent};
+use crate::{
+    CertsError,
+    event::{IndexEvent, damage},
+    write,
+};
 
 impl Index {
     /// Reads the index; a missing file is an empty index. A half-written last line is left out: another process may be writing it.
@@ -104,14 +108,4 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Arc<IndexEvent>>, CertsError> 
             hint: Some("a later dockgate wrote it: use that one".into()),
         }),
     }
-}
-
-/// What is wrong with a line, without a word of what it holds: it may be another file.
-pub(super) fn damage(error: &serde_json::Error) -> String {
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "not an event of the index",
-        serde_json::error::Category::Eof => "cut short",
-        _ => "not JSON",
-    };
-    format!("{what}, at column {}", error.column())
 }

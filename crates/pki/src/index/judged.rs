@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Index, IndexEvent, IndexRevocation};
+use super::Index;
+use crate::event::{IndexEvent, IndexRevocation};
 
 /// The last word on each serial number.
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ mod tests {
             IndexEvent::Revoked(IndexRevocation {
                 at: "2026-01-01T00:00:00Z".into(),
                 serial: serial.into(),
-                reason: super::super::HOLD.into(),
+                reason: crate::event::HOLD.into(),
                 issuer_key_id: None,
             })
         };

@@ -7,10 +7,7 @@ use std::collections::BTreeSet;
 
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{IndexEvent, Issued, IssuedKind};
-
-/// What the name of an invitation begins with that is the use of a token of CI.
-pub const TOKEN: &str = "oidc:";
+use crate::event::{IndexEvent, Issued, IssuedKind};
 
 /// How long the use of a token is known, from the issue of its certificate: a token is not taken when it is a day old.
 const TOKEN_KEPT: Duration = Duration::days(2);
@@ -76,8 +73,9 @@ fn is_over(issued: &Issued, is_renewed: bool, now: OffsetDateTime) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Enrolled, Index, IndexRevocation};
+    use super::super::Index;
     use super::*;
+    use crate::event::{Enrolled, IndexRevocation};
     use crate::timestamp;
 
     fn now() -> OffsetDateTime {
