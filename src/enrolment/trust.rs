@@ -278,7 +278,7 @@ mod tests {
     use pki::denied;
     use pki::issue::{Authority, default_authority};
     use pki::key::KeyType;
-    use pki::store::Store;
+    use pki::place::StorePlace;
 
     /// Takes news of which no part is refused; whether anything differs.
     fn taken(dir: &Path, news: &TrustNews, now: OffsetDateTime) -> bool {
@@ -299,7 +299,7 @@ mod tests {
     /// A CA with two lists of its own, the first before the second.
     fn news() -> [TrustNews; 2] {
         let dir = tempfile::tempdir().expect("create a directory");
-        let mut store = Store::open(dir.path()).expect("open it");
+        let mut store = StorePlace::directory(dir.path()).open().expect("open it");
         let authority = default_authority(KeyType::P256).expect("a CA");
         [(); 2].map(|()| {
             crl::publish(&mut store, &authority, 7).expect("a list");
@@ -351,7 +351,7 @@ mod tests {
             tempfile::tempdir().expect("create a directory"),
         );
         let ca = tempfile::tempdir().expect("create a directory");
-        let mut store = Store::open(ca.path()).expect("open it");
+        let mut store = StorePlace::directory(ca.path()).open().expect("open it");
         let authority = default_authority(KeyType::P256).expect("a CA");
         let foreign = default_authority(KeyType::Ed25519).expect("a CA");
         let mut denying = |serial: &str, by: &Authority| {
@@ -430,7 +430,7 @@ mod tests {
             tempfile::tempdir().expect("create a directory"),
         );
         let ca = tempfile::tempdir().expect("create a directory");
-        let mut store = Store::open(ca.path()).expect("open it");
+        let mut store = StorePlace::directory(ca.path()).open().expect("open it");
         let authority = default_authority(KeyType::P256).expect("a CA");
         // Each change denies one more and signs both lists again.
         let news = ["0a", "0b"].map(|serial| {

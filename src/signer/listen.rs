@@ -163,7 +163,6 @@ mod tests {
     use pki::issue::default_authority;
     use pki::key::KeyType;
     use pki::place::StorePlace;
-    use pki::store::Store;
     use pki::write::Existing;
     use rustls::pki_types::ServerName;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,7 +175,7 @@ mod tests {
     fn desk(dir: &Path) -> (Arc<Desk>, TlsConnector) {
         let authority = default_authority(KeyType::P256).expect("a CA");
         let key = authority.key().to_pem().expect("its key");
-        let mut store = Store::open(dir).expect("a directory");
+        let mut store = StorePlace::directory(dir).open().expect("a directory");
         store
             .put_ca(&authority, Some(&key), Existing::Keep)
             .expect("written");

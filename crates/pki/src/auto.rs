@@ -19,10 +19,10 @@ use super::{
     issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
     key::KeyType,
     pem,
-    place::JoinedStore,
+    place::{JoinedStore, StorePlace},
     rollover::{self, Authorities},
     san::{self, MAX_SANS, San},
-    store::{ClientRequest, Grant, Paths, Store, inspect_file},
+    store::{ClientRequest, Grant, Paths, inspect_file},
     timestamp,
     write::{self, Existing, FileMode},
 };
@@ -228,7 +228,7 @@ fn complete(paths: &Paths) -> Result<(), CertsError> {
 }
 
 fn create(dir: &Path, wanted: &[San], asked: &[San]) -> Result<Vec<Action>, CertsError> {
-    let mut store = Store::open(dir)?;
+    let mut store = StorePlace::directory(dir).open()?;
     let mut actions = Vec::new();
     let ca = store.paths.ca.is_file();
     let server = [&store.paths.server_cert, &store.paths.server_key];
@@ -338,7 +338,7 @@ fn renew(
             "",
         ));
     }
-    let mut store = Store::open(&paths.dir)?;
+    let mut store = StorePlace::directory(&paths.dir).open()?;
     let (old, info) = inspect_file(&paths.server_cert)?;
     // Another process may have renewed it while this one waited for the lock.
     let chosen = store.index.chosen(&info.serial).to_vec();

@@ -12,7 +12,6 @@ use super::{
     key::{KeyType, PrivateKey},
     layout::{self, FoundLayout},
     name, pem,
-    place::StorePlace,
     requester::Requester,
     san::San,
     shared::SharedDocument,
@@ -292,11 +291,6 @@ impl Store {
                 && issued.is_alive(now)
                 && judged.revocation(&issued.serial).is_none()
         })
-    }
-
-    /// Opens a directory whose index is in it, creating it (0700) when missing, and waits for its lock.
-    pub fn open(dir: &Path) -> Result<Self, CertsError> {
-        StorePlace::directory(dir).open()
     }
 
     pub(crate) fn new(paths: Paths, index: Index, lock: Lock) -> Self {

@@ -9,9 +9,10 @@ use pki::{
     index::Index,
     issue::{default_authority, now},
     key::{KeyType, PrivateKey},
+    place::StorePlace,
     request::SigningRequest,
     rollover::Authorities,
-    store::{Paths, Store},
+    store::Paths,
     write::Existing,
 };
 use rustls_pki_types::SignatureVerificationAlgorithm;
@@ -29,7 +30,7 @@ const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 
 fn directory() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("create a directory");
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let authority = default_authority(KeyType::P256).expect("a CA");
     let key = authority.key().to_pem().expect("its key");
     store
@@ -63,7 +64,7 @@ fn alice() -> NewInvitation<'static> {
 }
 
 fn invited(dir: &Path, wanted: &NewInvitation<'_>) -> (String, Secret) {
-    let mut store = Store::open(dir).expect("open it");
+    let mut store = StorePlace::directory(dir).open().expect("open it");
     let (invitation, secret) = invite(&mut store, wanted).expect("invite");
     (invitation.id, secret)
 }
@@ -74,7 +75,7 @@ fn redeem(
     (id, secret): &(String, Secret),
     key: &PrivateKey,
 ) -> Result<Certificate, EnrollRefusal> {
-    let mut store = Store::open(dir)?;
+    let mut store = StorePlace::directory(dir).open()?;
     let authorities = Authorities::load(&store.paths, &Passphrase::Absent)?;
     let rules = SigningRules::default();
     let der = super::redeem(
@@ -97,7 +98,7 @@ fn renew_with(
     held: &Certificate,
     request: &SigningRequest,
 ) -> Result<Certificate, EnrollRefusal> {
-    let mut store = Store::open(dir)?;
+    let mut store = StorePlace::directory(dir).open()?;
     let authorities = Authorities::load(&store.paths, &Passphrase::Absent)?;
     let rules = SigningRules::default();
     let der = super::renew(
@@ -146,7 +147,7 @@ fn a_gate_gets_a_servers_certificate_alone_and_never_a_name_of_the_signer() {
     let got = redeem(dir.path(), &invited(dir.path(), &wanted), &key()).expect("a certificate");
     assert!(got.permits(Purpose::Server) && !got.permits(Purpose::Client));
     assert_eq!(got.sans, gate);
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let many: Vec<_> = (0..65).map(|it| san(&format!("n{it}.example"))).collect();
     let wide = NewInvitation {
         sans: &many[..64],
@@ -190,7 +191,11 @@ fn an_invitation_is_good_for_its_uses_and_everything_else_gets_one_answer() {
             ..alice()
         },
     );
-    super::withdraw(&mut Store::open(dir.path()).expect("open"), &gone.0).expect("take it back");
+    super::withdraw(
+        &mut StorePlace::directory(dir.path()).open().expect("open"),
+        &gone.0,
+    )
+    .expect("take it back");
     let same = key();
     redeem(dir.path(), &once, &same).expect("the first use");
     redeem(dir.path(), &twice, &key()).expect("one");
@@ -256,7 +261,7 @@ fn a_request_that_cannot_be_used_burns_no_use() {
         key: "RSA 1024".into(),
         ..request(&key())
     };
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let authorities = Authorities::load(&store.paths, &Passphrase::Absent).expect("the CA");
     for kind in [
         "RSA 1024",
@@ -360,7 +365,7 @@ fn a_copy_puts_the_whole_line_on_hold_until_it_is_allowed() {
         );
     }
     renew(dir.path(), &bob, &key()).expect("nobody else is concerned");
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let authority = store.paths.authority(&Passphrase::Absent).expect("the CA");
     let listed = |list: &IssuedList| {
         list.entries
@@ -383,7 +388,7 @@ fn a_copy_puts_the_whole_line_on_hold_until_it_is_allowed() {
 fn what_was_revoked_for_good_is_not_renewed_raises_no_alarm_and_is_never_allowed() {
     let dir = directory();
     let first = redeem(dir.path(), &invited(dir.path(), &alice()), &key()).expect("the first");
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let revoked = pki::event::IndexRevocation {
         at: pki::timestamp(now()),
         serial: first.serial.clone(),
@@ -412,7 +417,7 @@ fn what_was_revoked_for_good_is_not_renewed_raises_no_alarm_and_is_never_allowed
 fn what_has_ended_is_not_renewed_unless_the_signer_forgives_it() {
     let dir = directory();
     let first = redeem(dir.path(), &invited(dir.path(), &alice()), &key()).expect("the first");
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let authorities = Authorities::load(&store.paths, &Passphrase::Absent).expect("the CA");
     let later = now() + Duration::seconds(700);
     let mut tried = |late_secs| {
@@ -437,7 +442,7 @@ fn what_has_ended_is_not_renewed_unless_the_signer_forgives_it() {
 #[test]
 fn a_certificate_that_did_not_come_by_invitation_does_not_renew() {
     let dir = directory();
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let authority = store.paths.authority(&Passphrase::Absent).expect("the CA");
     let grant = store.grant_client("tar", Existing::Keep).expect("a name");
     let asked = pki::store::ClientRequest {
@@ -501,7 +506,7 @@ fn a_crash_between_any_two_steps_leaves_index_and_certificates_in_agreement() {
         renew(dir.path(), &first, &key()),
         Err(EnrollRefusal::Copy { .. })
     ));
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let authority = store.paths.authority(&Passphrase::Absent).expect("the CA");
     let list = crl::publish(&mut store, &authority, 7).expect("a list");
     assert_eq!(list.entries.len(), 2);

@@ -1,11 +1,11 @@
 //! What the index denies, and the list that is signed of it.
 
 use super::*;
-use crate::{store::Store, timestamp};
+use crate::{place::StorePlace, store::Store, timestamp};
 
 /// An index that denies these serial numbers, each by an event of its own.
 fn store_with(dir: &Path, serials: impl IntoIterator<Item = String>) -> Store {
-    let mut store = Store::open(dir).expect("open it");
+    let mut store = StorePlace::directory(dir).open().expect("open it");
     let events = serials.into_iter().map(denial);
     store.index.append_all(events).expect("the index");
     store
@@ -42,7 +42,7 @@ fn the_last_word_on_an_entry_counts() {
 #[test]
 fn a_full_list_is_signed_and_read_and_travels_and_takes_no_more() {
     let dir = tempfile::tempdir().expect("create a directory");
-    let mut store = Store::open(dir.path()).expect("open it");
+    let mut store = StorePlace::directory(dir.path()).open().expect("open it");
     let denial = |number: usize| IndexEvent::Denied {
         at: timestamp(time::OffsetDateTime::UNIX_EPOCH),
         what: DeniedEntry::Key(format!("{number:064x}")),
