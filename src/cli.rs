@@ -189,7 +189,10 @@ pub struct TopArgs {
 /// `dockgate kick`.
 #[derive(Debug, Clone, Default, Args)]
 #[group(required = true, multiple = true)]
-#[command(after_help = "Several selectors together mean the connections that fit all of them.")]
+#[command(
+    override_usage = "dockgate kick [OPTIONS] [CONNECTION]... [--client <CLIENT>] [--serial <HEX>] [--cn <NAME>]\n       dockgate kick [OPTIONS] --all",
+    after_help = "At least one selector is needed. Several together mean the connections that fit all of them."
+)]
 pub struct KickTargets {
     /// Connection numbers as `dockgate ps` shows them
     #[arg(value_name = "CONNECTION", value_parser = number::connection)]
@@ -328,6 +331,19 @@ mod tests {
             "{error}"
         );
         assert!(parse(["dockgate", "serve", "--policy", "a.toml"]).is_ok());
+    }
+
+    #[test]
+    fn selectors_of_kick_can_be_given_together_and_its_usage_says_so() {
+        assert!(parse(["dockgate", "kick", "--client", "bob", "--cn", "bob"]).is_ok());
+        assert!(parse(["dockgate", "kick"]).is_err());
+        let help = parse(["dockgate", "kick", "--help"]).expect_err("help");
+        let help = help.to_string();
+        assert!(
+            help.contains("[--client <CLIENT>] [--serial <HEX>]"),
+            "{help}"
+        );
+        assert!(!help.contains("|--"), "{help}");
     }
 
     #[test]
