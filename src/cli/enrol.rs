@@ -204,7 +204,7 @@ pub struct JoinArgs {
     /// Name of the docker context to make [default: the gate's host]
     #[arg(long, value_name = "NAME", conflicts_with = "server")]
     pub context: Option<String>,
-    /// Where the gate is [default: what the signer says, else the signer's host, port 2376]
+    /// Where the gate is [default: what the context has, else what the signer says, else the signer's host, port 2376]
     #[arg(long, value_name = "tcp://HOST:PORT", conflicts_with = "server")]
     pub host: Option<String>,
     /// What renews the certificate [default: systemd where this user has it]

@@ -132,17 +132,7 @@ fn person(
         args.key_type,
         Some(context.name()),
     ))??;
-    let fallback = SignerAddress {
-        host: signer.host.clone(),
-        port: crate::config::listen::DEFAULT_PORT,
-    };
-    let gate = match host {
-        Some(host) => format!("tcp://{host}"),
-        None => joined
-            .gate
-            .clone()
-            .unwrap_or_else(|| format!("tcp://{fallback}")),
-    };
+    let gate = gate_of(host.as_ref(), &context, &joined, &signer);
     context.write(&gate)?;
     let current = context.choose()?;
     tell(&joined, &home, output);
@@ -156,6 +146,15 @@ fn person(
         ));
     }
     output.line(format!("  context      {name}, for {gate}"));
+    if let Some(said) = joined
+        .gate
+        .as_ref()
+        .filter(|it| host.is_none() && **it != gate)
+    {
+        output.line(format!(
+            "  note         the context keeps its gate, and the signer says {said}: give --host to change it"
+        ));
+    }
     match token {
         JoinCredential::Invitation(_) => renewal(args, &joined, &home, &name, output),
         JoinCredential::Ci(..) => output.line(
@@ -167,6 +166,26 @@ fn person(
         false => format!("docker --context {name} ps"),
     });
     Ok(Exit::OK)
+}
+
+/// Where the gate is: as asked for, else as the context has it, else as the signer says, else on the signer's host.
+fn gate_of(
+    asked: Option<&SignerAddress>,
+    context: &DockerContext,
+    joined: &Joined,
+    signer: &SignerAddress,
+) -> String {
+    let assumed = SignerAddress {
+        host: signer.host.clone(),
+        port: crate::config::listen::DEFAULT_PORT,
+    };
+    let assumed = format!("tcp://{assumed}");
+    if let Some(asked) = asked {
+        return format!("tcp://{asked}");
+    }
+    // What was assumed before is nobody's choice.
+    let kept = context.gate().filter(|it| *it != assumed);
+    kept.or_else(|| joined.gate.clone()).unwrap_or(assumed)
 }
 
 fn address(text: &str) -> Result<SignerAddress, CertsError> {

@@ -95,6 +95,15 @@ impl DockerContext {
         }
     }
 
+    /// The gate that it is for; nothing if there is no such context yet, or it says something else.
+    #[must_use]
+    pub fn gate(&self) -> Option<String> {
+        let meta = write::read(&self.meta()).ok()?;
+        let meta: serde_json::Value = serde_json::from_slice(&meta).ok()?;
+        let host = meta.pointer("/Endpoints/docker/Host")?.as_str()?;
+        Some(host.to_owned())
+    }
+
     /// Writes the context for a gate.
     ///
     /// # Errors

@@ -206,6 +206,39 @@ fn a_second_join_for_a_host_says_which_certificate_it_replaces() {
     assert!(said.contains("--context"), "{said}");
 }
 
+#[test]
+fn a_second_join_keeps_the_gate_of_the_context() {
+    let (dir, home) = (directory_alone(), tempfile::tempdir().expect("a home"));
+    let id = data_encoding::HEXLOWER.encode(&pki::identity::sha256(b"office"));
+    let meta = home.path().join(".docker/contexts/meta").join(id);
+    let joins = |name: &str, host: &[&str], wanted: &str| {
+        let token = invite(dir.path(), &[name]);
+        let args = [&["--renew", "none", "--context", "office"], host].concat();
+        let output = join(home.path(), &token, &args);
+        assert!(output.status.success(), "{}", said(&output));
+        let meta = std::fs::read_to_string(meta.join("meta.json")).expect("the context");
+        assert!(meta.contains(&format!("{wanted:?}")), "{meta}");
+        said(&output)
+    };
+    let signer = SignerProcess::start(dir.path(), &[]);
+    joins("alice", &[], "tcp://localhost:2376");
+    drop(signer);
+    // Nobody chose the gate on the signer's host.
+    let _signer = SignerProcess::start(dir.path(), &["--gate", "tcp://docker.example:2376"]);
+    let said = joins("bob", &[], "tcp://docker.example:2376");
+    assert!(!said.contains("keeps its gate"), "{said}");
+    let host = ["--host", "tcp://docker.example:9999"];
+    joins("carol", &host, "tcp://docker.example:9999");
+    let said = joins("dave", &[], "tcp://docker.example:9999");
+    assert!(
+        said.contains("keeps its gate, and the signer says tcp://docker.example:2376"),
+        "{said}"
+    );
+    let host = ["--host", "tcp://docker.example:2376"];
+    let said = joins("erin", &host, "tcp://docker.example:2376");
+    assert!(!said.contains("keeps its gate"), "{said}");
+}
+
 /// Makes the certificates of a name in the index older, as if they had been issued these many days ago.
 fn age(dir: &Path, name: &str, days: i64) {
     let path = dir.join("certs/index.jsonl");
