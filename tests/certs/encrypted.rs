@@ -81,6 +81,25 @@ fn an_encrypted_ca_key_signs_with_its_passphrase_and_only_with_it() {
 }
 
 #[test]
+fn without_a_terminal_a_new_key_needs_the_file_of_a_passphrase() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path();
+    let said = refused(path, &["init", "--san", "docker.example", "--encrypt"]);
+    assert!(
+        said.contains("a passphrase for the new private key") && !said.contains("is encrypted"),
+        "{said}"
+    );
+    assert!(said.contains("hint: give --passphrase-file FILE"), "{said}");
+    assert!(!path.join("certs/ca-key.pem").exists(), "{said}");
+    fs::write(path.join("word"), "correct horse\n").expect("write");
+    let given = ["--encrypt", "--passphrase-file", "word"];
+    done(
+        path,
+        &[&["init", "--san", "docker.example"], &given[..]].concat(),
+    );
+}
+
+#[test]
 fn the_gate_keeps_serving_when_a_renewal_would_need_a_passphrase() {
     let dir = tempfile::tempdir().expect("temporary directory");
     fs::write(dir.path().join("pass"), "correct horse").expect("write");

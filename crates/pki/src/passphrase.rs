@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 
 use super::{CertsError, pem, write};
 
+/// What helps where a passphrase is missing.
+const HOW_TO_GIVE: &str = "give --passphrase-file FILE, or run the command on a terminal";
+
 /// What opens an encrypted key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Passphrase {
@@ -64,7 +67,12 @@ impl PassphraseSource {
     pub fn for_new(&self, key: &Path) -> Result<Zeroizing<String>, CertsError> {
         let asked = |text: &str| match self {
             Self::File(path) => Passphrase::File(path.clone()).for_opening(key),
-            Self::Prompt if !std::io::stdin().is_terminal() => Passphrase::Unasked.for_opening(key),
+            Self::Prompt if !std::io::stdin().is_terminal() => Err(CertsError::Passphrase {
+                message: format!(
+                    "a passphrase for the new private key {key:?} is needed, and cannot be asked for: standard input is not a terminal"
+                ),
+                hint: HOW_TO_GIVE.into(),
+            }),
             Self::Prompt => prompt(text, key),
         };
         let first = asked(&format!("new passphrase for {}: ", key.display()))?;
@@ -98,7 +106,7 @@ impl Passphrase {
     pub fn for_opening(&self, key: &Path) -> Result<Zeroizing<String>, CertsError> {
         let missing = |why: &str| CertsError::Passphrase {
             message: format!("the private key {key:?} is encrypted and {why}"),
-            hint: "give --passphrase-file FILE, or run the command on a terminal".into(),
+            hint: HOW_TO_GIVE.into(),
         };
         match self {
             Self::Absent => Err(missing("this command takes no passphrase")),
