@@ -53,7 +53,9 @@ pub fn store_place(dir: &Path, args: &StoreArgs) -> Result<StorePlace, CertsErro
         password_file: given.or(asked.password_file),
         ..asked
     };
-    Ok(open(dir, joined)?.with_ca_elsewhere(is_elsewhere(dir)?))
+    let file = args.store.is_none().then(|| JoinedStore::path(dir));
+    let place = open(dir, joined, file.as_deref())?;
+    Ok(place.with_ca_elsewhere(is_elsewhere(dir)?))
 }
 
 /// Whether a command signs for the CA of a directory, as its signer has said.
@@ -65,25 +67,27 @@ pub fn is_elsewhere(dir: &Path) -> Result<bool, CertsError> {
     Ok(!Paths::of(dir).ca_key.is_file() && about.is_some_and(|it| it.elsewhere))
 }
 
+/// The place of a store that was asked for, or that this file of the directory names.
 #[cfg(feature = "postgres")]
-fn open(dir: &Path, joined: JoinedStore) -> Result<StorePlace, CertsError> {
+fn open(dir: &Path, joined: JoinedStore, file: Option<&Path>) -> Result<StorePlace, CertsError> {
     use std::sync::Arc;
-    use store_postgres::{DatabaseUrl, PasswordFile, PostgresStore};
+    use store_postgres::{DatabaseUrl, DatabaseUrlFault, PasswordFile, PostgresStore};
 
-    let url: DatabaseUrl =
-        joined
-            .store
-            .parse()
-            .map_err(|fault: store_postgres::DatabaseUrlFault| {
-                CertsError::refused(format!("--store: {fault}"), fault.hint())
-            })?;
+    let wrong = |fault: DatabaseUrlFault| match file {
+        None => CertsError::refused(format!("--store: {fault}"), fault.hint()),
+        Some(file) => CertsError::refused(
+            format!("{file:?} names a store that cannot be used: {fault}"),
+            format!("correct \"store\" in {file:?}: {}", fault.hint()),
+        ),
+    };
+    let url: DatabaseUrl = joined.store.parse().map_err(wrong)?;
     let password = joined.password_file.clone().map(PasswordFile);
     let store = PostgresStore::new(url, password)?;
     Ok(StorePlace::shared(dir, Arc::new(store), joined))
 }
 
 #[cfg(not(feature = "postgres"))]
-fn open(_: &Path, _: JoinedStore) -> Result<StorePlace, CertsError> {
+fn open(_: &Path, _: JoinedStore, _: Option<&Path>) -> Result<StorePlace, CertsError> {
     Err(CertsError::refused(
         "this dockgate was built without PostgreSQL",
         "use one that was built with the feature `postgres`, which is the default",
@@ -106,5 +110,31 @@ mod tests {
         let refused = store_place(dir.path(), &with_password).expect_err("there is no store");
         let said = refused.to_string();
         assert!(said.contains("has joined no store"), "{said}");
+    }
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_store_that_cannot_be_used_is_corrected_where_it_is_written() {
+        let dir = tempfile::tempdir().expect("create a directory");
+        let url = "postgres://db.example/x?sslrootcert=ca.pem";
+        let asked = StoreArgs {
+            store: Some(url.into()),
+            ..StoreArgs::default()
+        };
+        let refused = store_place(dir.path(), &asked).expect_err("a relative path");
+        assert!(refused.to_string().starts_with("--store: "), "{refused}");
+        let joined = JoinedStore {
+            store: url.into(),
+            password_file: None,
+        };
+        joined.write(dir.path()).expect("written");
+        let refused = store_place(dir.path(), &StoreArgs::default()).expect_err("the same");
+        let hint = refused.hint().expect("a hint");
+        let file = format!("{:?}", JoinedStore::path(dir.path()));
+        assert!(hint.contains(&file), "{hint}");
+        assert!(
+            hint.contains("sslrootcert=/etc/dockgate/db-ca.pem"),
+            "{hint}"
+        );
+        assert!(refused.to_string().contains(&file), "{refused}");
     }
 }
