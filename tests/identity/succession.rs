@@ -186,6 +186,36 @@ fn a_copy_of_the_ca_without_a_key_follows_the_store_and_a_foreign_one_is_refused
 }
 
 #[test]
+fn a_certificate_of_a_ca_without_its_key_joins_no_store_that_has_no_ca() {
+    let Some(server) = postgres() else { return };
+    let url = server.url(&server.create());
+    let hosts = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
+    let [one, stranger, made] = hosts.each_ref().map(tempfile::TempDir::path);
+    done(made, &["certs", "init", "--san", "localhost"]);
+    std::fs::create_dir(stranger.join("certs")).expect("a folder");
+    let ca = stranger.join("certs/ca.pem");
+    std::fs::copy(made.join("certs/ca.pem"), &ca).expect("copy");
+    let (before, foreign) = (own(stranger), inspect(&ca).sha256);
+    let list = ["certs", "list", "--store", &url];
+    let said = refused(stranger, &list);
+    assert!(said.contains("without its key"), "{said}");
+    assert!(said.contains(&foreign), "{said}");
+    let joined = pki::place::JoinedStore::path(&stranger.join("certs"));
+    assert!(!joined.exists(), "it has joined");
+    // The CA that comes into the store later is named beside it, and does not take its place.
+    init(one, &url);
+    let said = refused(stranger, &list);
+    assert!(said.contains("the store has another CA"), "{said}");
+    let stored = inspect(&one.join("certs/ca.pem")).sha256;
+    assert!(said.contains(&foreign) && said.contains(&stored), "{said}");
+    assert!(own(stranger) == before && !joined.exists());
+    // Without the certificate it is given that of the store.
+    std::fs::remove_file(&ca).expect("remove it");
+    done(stranger, &list);
+    assert_eq!(inspect(&ca).sha256, stored);
+}
+
+#[test]
 fn init_beside_a_store_replaces_no_ca() {
     let Some(server) = postgres() else { return };
     let url = server.url(&server.create());

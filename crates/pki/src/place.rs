@@ -153,7 +153,7 @@ impl StorePlace {
         match &self.shared {
             Some((store, said)) => {
                 let view = store.view()?;
-                let ca = CaMatch::of(self, &Paths::of(&self.dir), &view)?;
+                let ca = CaMatch::of(self, &Paths::of(&self.dir), view.ca())?;
                 ca.usable(&self.dir, said)?;
                 Ok(Index::of_view(&view))
             }
@@ -208,7 +208,7 @@ impl StorePlace {
     ) -> Result<bool, CertsError> {
         let paths = Paths::of(&self.dir);
         copies::same_index(&paths, turn.view())?;
-        let ca = CaMatch::of(self, &paths, turn.view())?;
+        let ca = CaMatch::of(self, &paths, turn.view().ca())?;
         if !(finishing && ca == CaMatch::Ended) {
             ca.usable(&self.dir, said)?;
         }
@@ -226,7 +226,7 @@ impl StorePlace {
             return Ok(true);
         }
         if !self.elsewhere {
-            copies::take_documents(&paths, turn.view(), ca)?;
+            copies::take_documents(&paths, turn.view(), &ca)?;
         }
         Ok(false)
     }

@@ -62,6 +62,12 @@ impl SharedView {
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.documents.is_empty()
     }
+
+    /// The certificates of its CA in PEM, if it has one.
+    #[must_use]
+    pub fn ca(&self) -> Option<&str> {
+        self.documents.get(&SharedDocument::Ca).map(AsRef::as_ref)
+    }
 }
 
 /// What a store says of itself.

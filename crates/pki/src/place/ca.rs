@@ -4,15 +4,14 @@ use std::path::Path;
 
 use super::{JoinedStore, StorePlace};
 use crate::{
-    CertsError, pem,
+    Certificate, CertsError, pem,
     rollover::{next_ca, next_key, previous_ca},
-    shared::{SharedDocument, SharedView},
     store::Paths,
     write,
 };
 
 /// How the CA of a directory is to that of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CaMatch {
     /// The same, or one of the two has none.
     Same,
@@ -23,7 +22,14 @@ pub(super) enum CaMatch {
     /// A rollover has ended in the store, and not here.
     Ended,
     /// Another one.
-    Other,
+    Other {
+        /// The store's.
+        stored: String,
+        /// The directory's.
+        own: String,
+    },
+    /// Here is a certificate without a key, and the store has none that it could be a copy of.
+    Unknown(String),
     /// The key of the store's CA is in the directories of its signers, and of the one here it is elsewhere.
     NotElsewhere,
 }
@@ -32,10 +38,15 @@ impl CaMatch {
     pub(super) fn of(
         place: &StorePlace,
         paths: &Paths,
-        view: &SharedView,
+        stored: Option<&str>,
     ) -> Result<Self, CertsError> {
-        let Some(stored) = view.documents.get(&SharedDocument::Ca) else {
-            return Ok(Self::Same);
+        let Some(stored) = stored else {
+            // Another CA may come into the store, which it would follow.
+            let is_unknown = !place.elsewhere && paths.ca.is_file() && !paths.ca_key.is_file();
+            return Ok(match is_unknown {
+                true => Self::Unknown(told(&of_file(&paths.ca)?)),
+                false => Self::Same,
+            });
         };
         if place.elsewhere {
             return Ok(Self::NotElsewhere);
@@ -44,13 +55,17 @@ impl CaMatch {
             return Ok(Self::Same);
         }
         let (own, stored) = (of_file(&paths.ca)?, certificates(stored.as_bytes()));
+        let other = || Self::Other {
+            stored: told(&stored),
+            own: told(&own),
+        };
         let shares = own.iter().any(|it| stored.contains(it));
         if !paths.ca_key.is_file() {
             return Ok(match own == stored {
                 true => Self::Same,
                 // What has never come from this store is somebody else's.
                 false if shares || place.has_joined()? => Self::Follows,
-                false => Self::Other,
+                false => other(),
             });
         }
         // One that was cut short before the store had it changes nothing.
@@ -68,32 +83,49 @@ impl CaMatch {
         {
             return Ok(Self::Ended);
         }
-        Ok(Self::Other)
+        Ok(other())
     }
 
     /// That the directory can be used with the store.
-    pub(super) fn usable(self, dir: &Path, said: &JoinedStore) -> Result<(), CertsError> {
+    pub(super) fn usable(&self, dir: &Path, said: &JoinedStore) -> Result<(), CertsError> {
         let (why, hint) = match self {
             Self::Same | Self::Follows | Self::Begun => return Ok(()),
             Self::Ended => (
-                "a rollover has ended in the store, and not in",
+                format!("a rollover has ended in the store, and not in {dir:?}"),
                 "`dockgate certs rollover --finish` ends it here as well (docs/tasks/several-signers.md)",
             ),
-            Self::Other => (
-                "the store has another CA than",
+            Self::Other { stored, own } => (
+                format!("the store has another CA than {dir:?}: {stored}, not {own}"),
                 "after a rollover on another host bring its CA's files here (docs/tasks/several-signers.md); another CA needs a store of its own",
             ),
+            Self::Unknown(own) => (
+                format!(
+                    "{dir:?} has the certificate of a CA without its key, {own}, and the store has no CA yet"
+                ),
+                "bring the CA's key here, or remove its certificate: it comes from the store once a host with the key has joined",
+            ),
             Self::NotElsewhere => (
-                "the store is of a CA whose key its signers have, and --signer-command signs for",
+                format!(
+                    "the store is of a CA whose key its signers have, and --signer-command signs for {dir:?}"
+                ),
                 "a CA whose key is elsewhere needs a store of its own",
             ),
         };
         Err(CertsError::Unavailable {
             doing: "use",
             store: said.store.clone(),
-            source: format!("{why} {dir:?}").into(),
+            source: why.into(),
             hint,
         })
+    }
+}
+
+/// A CA in words: its first certificate.
+fn told(cas: &[Vec<u8>]) -> String {
+    let first = cas.first().map(|der| Certificate::read(der));
+    match first {
+        Some(Ok(ca)) => format!("{} (SHA-256 {})", ca.subject, ca.sha256),
+        _ => "one that cannot be read".to_owned(),
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn put_aside(paths: &Paths, view: &SharedView) -> Result<(), CertsErr
 pub(super) fn take_documents(
     paths: &Paths,
     view: &SharedView,
-    ca: CaMatch,
+    ca: &CaMatch,
 ) -> Result<(), CertsError> {
     let denied = denied::path(paths);
     for (document, path) in [
