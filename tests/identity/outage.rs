@@ -54,6 +54,27 @@ fn while_the_database_is_down_requests_are_told_so_and_after_it_the_signers_go_o
 }
 
 #[test]
+fn the_check_of_a_signers_health_waits_for_no_lock_and_goes_on_while_the_database_is_down() {
+    let Some(server) = own_postgres() else { return };
+    let pair = Pair::new(&server.url(&server.create()));
+    let target = format!("tcp://localhost:{}", pair.signers[0].addr.port());
+    let show = ["certs", "show", &target, "--dir", "certs"];
+    let place = dockgate::signer::store_place(&pair.dir(0).join("certs"), &Default::default());
+    let held = place.and_then(|it| it.open()).expect("both locks");
+    let said = done(pair.dir(0), &show);
+    assert!(said.contains("good to serve with"), "{said}");
+    assert!(said.contains("of the store, no deny list"), "{said}");
+    drop(held);
+    server.stop();
+    let said = done(pair.dir(0), &show);
+    assert!(said.contains("good to serve with"), "{said}");
+    assert!(
+        said.contains("cannot look at the store") && said.contains("judging by the copies"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_restart_amid_requests_loses_no_certificate_that_was_answered_and_spends_no_use_twice() {
     const USES: usize = 5_000;
     let Some(server) = own_postgres() else { return };

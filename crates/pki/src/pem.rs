@@ -196,11 +196,18 @@ pub fn is_encrypted(path: &Path) -> Result<bool, CertsError> {
 
 /// The certificates of a PEM or DER file, at least one.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertsError> {
-    let bytes = write::read(path)?;
-    if bytes.first() == Some(&0x30) && x509_parser::parse_x509_certificate(&bytes).is_ok() {
+    certificates_of(path, &write::read(path)?)
+}
+
+/// The same of the bytes of a file, or of a copy of it.
+pub fn certificates_of(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, CertsError> {
+    if bytes.first() == Some(&0x30) && x509_parser::parse_x509_certificate(bytes).is_ok() {
         return Ok(vec![CertificateDer::from(bytes.to_vec())]);
     }
-    let blocks = blocks(path, &bytes)?;
+    let blocks = blocks(path, bytes)?;
     let certificates: Vec<_> = blocks
         .iter()
         .filter(|block| {

@@ -17,7 +17,7 @@ use self::ca::CaMatch;
 use super::{
     CertsError,
     index::Index,
-    shared::{SharedStore, SharedTurn},
+    shared::{SharedStore, SharedTurn, StoreCondition},
     store::{Paths, Store},
     write::{self, Existing, FileMode, Lock},
 };
@@ -143,6 +143,18 @@ impl StorePlace {
             Some(_) => Ok(self.open()?.paths),
             None => Ok(Paths::of(&self.dir)),
         }
+    }
+
+    /// That the directory can be used with a store that says this of itself. It waits for no lock and changes nothing.
+    ///
+    /// # Errors
+    /// When the store is of another CA, or a file cannot be read.
+    pub fn fits(&self, condition: &StoreCondition) -> Result<(), CertsError> {
+        let Some((_, said)) = &self.shared else {
+            return Ok(());
+        };
+        let ca = CaMatch::of(self, &Paths::of(&self.dir), condition.ca.as_deref())?;
+        ca.usable(&self.dir, said)
     }
 
     /// The index as it is now, to be read.

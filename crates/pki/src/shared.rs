@@ -77,6 +77,8 @@ pub struct StoreCondition {
     pub server: String,
     /// The certificates of its CA in PEM, if it has one.
     pub ca: Option<Arc<str>>,
+    /// Its revocation lists in PEM, if it has any.
+    pub crl: Option<Arc<str>>,
 }
 
 /// A store that several signers share.

@@ -36,7 +36,8 @@ const DOCUMENTS: &str = "SELECT name, content FROM dockgate.documents WHERE chan
 /// Which server it is, the form of the tables, and whose store it is.
 const CONDITION: &str = "
     SELECT current_setting('server_version_num')::int, version,
-        (SELECT content FROM dockgate.documents WHERE name = 'ca')
+        (SELECT content FROM dockgate.documents WHERE name = 'ca'),
+        (SELECT content FROM dockgate.documents WHERE name = 'crl')
     FROM dockgate.meta";
 
 /// Nothing is written unless the change that it is based on is the last one.
@@ -165,11 +166,13 @@ impl SharedStore for PostgresStore {
 
 async fn condition(client: &Client) -> Result<StoreCondition, SessionFault> {
     let row = client.query_typed_one(CONDITION, &[]).await?;
-    let (version, form, ca): (i32, i32, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+    let (version, form): (i32, i32) = (row.get(0), row.get(1));
+    let (ca, crl): (Option<&str>, Option<&str>) = (row.get(2), row.get(3));
     let (major, minor) = (version / 10_000, version % 10_000);
     Ok(StoreCondition {
         server: format!("PostgreSQL {major}.{minor}, form {form}"),
         ca: ca.map(Into::into),
+        crl: crl.map(Into::into),
     })
 }
 

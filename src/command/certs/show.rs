@@ -32,7 +32,7 @@ pub(super) fn show(args: &Show, output: &mut Output<'_>) -> Result<(), CertsErro
     } else {
         (pem::certificates(Path::new(&args.target))?, None)
     };
-    let verdict = verdict(args, &chain, asked_for.as_ref())?;
+    let verdict = verdict(args, &chain, asked_for.as_ref(), output)?;
     let mut shown = Vec::new();
     for der in &chain {
         let info = read(&args.target, der)?;
@@ -68,8 +68,9 @@ fn verdict(
     args: &Show,
     chain: &[CertificateDer<'static>],
     asked_for: Option<&ServerName<'static>>,
+    output: &mut Output<'_>,
 ) -> Result<Option<ChainVerdict>, CertsError> {
-    let (Some(leaf), Some(judge)) = (chain.first(), ChainJudge::of(args)?) else {
+    let (Some(leaf), Some(judge)) = (chain.first(), ChainJudge::of(args, output)?) else {
         return Ok(None);
     };
     let leaf = read(&args.target, leaf)?;

@@ -10,7 +10,10 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName,
 use serde::Serialize;
 
 use super::probe::provider;
-use crate::cli::{ServeArgs, certs::Show};
+use crate::cli::ServeArgs;
+use crate::cli::certs::{DirArgs, Show};
+use crate::command::output::Output;
+use crate::signer::is_elsewhere;
 use crate::tls::{config::trust_store, words};
 use crate::{config, generation};
 use pki::{
@@ -40,17 +43,17 @@ pub(crate) struct ChainJudge {
 impl ChainJudge {
     /// What the arguments name: the configuration of a gate, a CA, or the directory with one and its list. `None` when there
     /// is no CA.
-    pub(crate) fn of(args: &Show) -> Result<Option<Self>, CertsError> {
-        let mut judge = match (&args.config_file, &args.ca_cert) {
-            (Some(file), _) => Self::of_gate(file)?,
-            (None, Some(ca)) => Self::of_files(ca, None)?,
-            (None, None) => {
-                let Paths { ca, crl, .. } = super::place(&args.dir)?.paths()?;
-                if !ca.is_file() {
-                    return Ok(None);
-                }
-                Self::of_files(&ca, Some(crl.as_path()).filter(|crl| crl.is_file()))?
-            }
+    pub(crate) fn of(args: &Show, output: &mut Output<'_>) -> Result<Option<Self>, CertsError> {
+        let judge = match (&args.config_file, &args.ca_cert) {
+            (Some(file), _) => Some(Self::of_gate(file)?),
+            (None, Some(ca)) => Some(Self::of_files(ca, None)?),
+            (None, None) => match Self::of_store(&args.dir, output)? {
+                Some(judge) => Some(judge),
+                None => Self::of_directory(&args.dir.dir)?,
+            },
+        };
+        let Some(mut judge) = judge else {
+            return Ok(None);
         };
         if let Some(file) = &args.policy {
             let policy = Policy::read(file).map_err(|error| {
@@ -86,17 +89,71 @@ impl ChainJudge {
         })
     }
 
+    /// The CA and the lists of the store that several signers share, as they are now; nothing where the store has no CA or does
+    /// not answer. No lock is taken: a signer's check of health runs this again and again.
+    fn of_store(dir: &DirArgs, output: &mut Output<'_>) -> Result<Option<Self>, CertsError> {
+        let place = super::place(dir)?;
+        let Some(store) = place.store() else {
+            return Ok(None);
+        };
+        let condition = match store.examine() {
+            Ok(condition) => condition,
+            Err(fault) => {
+                let text = crate::error::report(&fault);
+                output.note(format!("{text}; judging by the copies in {:?}", dir.dir));
+                return Ok(None);
+            }
+        };
+        if is_elsewhere(&dir.dir)? {
+            return Ok(None);
+        }
+        place.fits(&condition)?;
+        let Some(ca) = &condition.ca else {
+            return Ok(None);
+        };
+        let paths = Paths::of(&dir.dir);
+        let cas = pem::certificates_of(&paths.ca, ca.as_bytes())?;
+        let lists = match &condition.crl {
+            Some(crl) => revocation_lists(&paths.crl, crl.as_bytes())?,
+            None => Vec::new(),
+        };
+        let looked_at = match lists.is_empty() {
+            false => "the CA and the revocation list of the store",
+            true => "the CA of the store, no revocation list",
+        };
+        Self::of_parts(&paths.ca, &cas, lists, looked_at.into()).map(Some)
+    }
+
+    /// The CA and the list of a directory; nothing where there is no CA.
+    fn of_directory(dir: &Path) -> Result<Option<Self>, CertsError> {
+        let Paths { ca, crl, .. } = Paths::of(dir);
+        if !ca.is_file() {
+            return Ok(None);
+        }
+        let crl = Some(crl.as_path()).filter(|crl| crl.is_file());
+        Self::of_files(&ca, crl).map(Some)
+    }
+
     fn of_files(ca: &Path, crl: Option<&Path>) -> Result<Self, CertsError> {
         let cas = pem::certificates(ca)?;
         let lists = match crl {
-            Some(crl) => revocation_lists(crl)?,
+            Some(crl) => revocation_lists(crl, &write::read(crl)?)?,
             None => Vec::new(),
         };
         let looked_at = match crl {
             Some(crl) => format!("{} and {}", ca.display(), crl.display()),
             None => format!("{}, no revocation list", ca.display()),
         };
-        let store = trust_store(&cas, lists, DenyList::default()).map_err(|found| {
+        Self::of_parts(ca, &cas, lists, looked_at)
+    }
+
+    fn of_parts(
+        ca: &Path,
+        cas: &[CertificateDer<'_>],
+        lists: Vec<CertificateRevocationListDer<'static>>,
+        looked_at: String,
+    ) -> Result<Self, CertsError> {
+        let store = trust_store(cas, lists, DenyList::default()).map_err(|found| {
             CertsError::Unexpected {
                 path: ca.into(),
                 expected: "CAs that can be used",
@@ -262,9 +319,11 @@ fn why(refusal: &Rejection, leaf: &Certificate) -> String {
     }
 }
 
-fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, CertsError> {
-    let bytes = write::read(path)?;
-    let blocks = pem::blocks(path, &bytes)?;
+fn revocation_lists(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, CertsError> {
+    let blocks = pem::blocks(path, bytes)?;
     Ok(blocks
         .iter()
         .filter(|block| block.label == "X509 CRL")
