@@ -18,8 +18,6 @@ mod prune;
 pub mod usage;
 mod view;
 
-use std::sync::Arc;
-
 use tokio::sync::OwnedMutexGuard;
 
 use super::respond::Status;
@@ -230,6 +228,3 @@ impl ScopedRequest<'_> {
         Ok(parsed.map_err(wrong)?.to_tree())
     }
 }
-
-/// The shared state of a scoped client, kept with the session.
-pub type Scoped = Arc<ScopedClient>;

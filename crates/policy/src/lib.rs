@@ -147,15 +147,7 @@ pub const TAGGING: &[Operation] = &[
 ];
 
 impl Role {
-    fn new(
-        name: &str,
-        base: &str,
-        allowed: OperationSet,
-        limits: Option<Limits>,
-        mode: Mode,
-        target_check: bool,
-        line: usize,
-    ) -> Role {
+    fn new(name: &str, base: &str, allowed: OperationSet, limits: Option<Limits>) -> Role {
         let inspected = Operation::ALL
             .iter()
             .copied()
@@ -172,9 +164,9 @@ impl Role {
             build: None,
             scope: None,
             limits,
-            mode,
-            target_check,
-            line,
+            mode: Mode::Enforce,
+            target_check: true,
+            line: 0,
             toggled: false,
             denied: OperationSet::EMPTY,
             inspected,
@@ -184,7 +176,10 @@ impl Role {
     fn built_in(name: &str, mode: Mode) -> Role {
         let limits = (name != "admin").then(Limits::default);
         let allowed = roles::operations(name).unwrap_or_default();
-        Role::new(name, name, allowed, limits, mode, true, 0)
+        Role {
+            mode,
+            ..Role::new(name, name, allowed, limits)
+        }
     }
 
     /// Whether the role is `admin`: everything passes, nothing is inspected.
@@ -305,10 +300,9 @@ impl Policy {
     /// What the toggles of the environment make: these operations for every certificate.
     fn toggled(allowed: OperationSet) -> Policy {
         let limits = Some(Limits::default());
-        let role = Role::new("toggles", "none", allowed, limits, Mode::Enforce, true, 0);
         Policy::of_everyone(Role {
             toggled: true,
-            ..role
+            ..Role::new("toggles", "none", allowed, limits)
         })
     }
 

@@ -52,14 +52,6 @@ pub struct Scope {
     pub points: Option<Vec<String>>,
 }
 
-impl Scope {
-    /// Whether it is part of what its issuer issued.
-    #[must_use]
-    pub fn is_partial(&self) -> bool {
-        *self != Self::default()
-    }
-}
-
 impl RevocationList {
     /// Reads one DER list.
     ///

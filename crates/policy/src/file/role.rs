@@ -67,15 +67,10 @@ impl PolicyReader<'_> {
         let opaque = if is_read { opaque } else { Vec::new() };
         self.tunnels(table, (&limits, build.is_some()), opaque);
         allowed = with_builds(allowed, denied, &limits, build.as_ref());
-        let mut role = Role::new(
-            name,
-            base,
-            allowed,
-            Some(limits),
-            mode,
-            target_check,
-            self.line(at),
-        );
+        let mut role = Role::new(name, base, allowed, Some(limits));
+        role.mode = mode;
+        role.target_check = target_check;
+        role.line = self.line(at);
         role.build = build;
         role.denied = denied;
         role.scope = self.scope(table);
