@@ -34,12 +34,6 @@ impl TrustedIssuers {
         config::read(path)
     }
 
-    /// How many rules there are.
-    #[must_use]
-    pub fn rules(&self) -> usize {
-        self.rules.len()
-    }
-
     /// What a token is good for, if its issuer's keys prove it and a rule has its claims.
     ///
     /// # Errors

@@ -41,9 +41,6 @@ pub enum Unreadable {
     /// A rule of the client's makes of a source one that its rules do not hold.
     #[error("{0}: a source becomes one that is not docker-image, http, https or git")]
     Scheme(&'static str),
-    /// Messages lie too deep in one another.
-    #[error("{0}: nested too deeply")]
-    TooDeep(&'static str),
 }
 
 /// The value of a field as its wire type has it.

@@ -28,9 +28,6 @@ pub enum PolicyError {
         /// Why.
         source: io::Error,
     },
-    /// What a `policy` command has to say could not be written.
-    #[error("standard output cannot be written")]
-    Write(#[source] io::Error),
     /// The policy has faults.
     #[error("{}", Faults(file, faults))]
     Invalid {

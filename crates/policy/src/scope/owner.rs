@@ -134,20 +134,6 @@ impl ObjectOwner {
         &self.value
     }
 
-    /// The name as people know it, without the issuer in front.
-    #[must_use]
-    pub fn short(&self) -> &str {
-        self.value
-            .split_once('/')
-            .map_or(&self.value, |(issuer, name)| {
-                if issuer.starts_with("entry:") {
-                    &self.value
-                } else {
-                    name
-                }
-            })
-    }
-
     /// What [`OWNER_LABEL`] says on the owner's objects.
     #[must_use]
     pub fn label(&self) -> &str {
