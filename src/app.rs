@@ -86,7 +86,9 @@ impl App {
             None => Sockets::bind(&config)?,
         };
         let control = control_socket(&config)?;
-        let house = House::new(Survey::of(&config), Surroundings::look());
+        let bound = listeners.iter().chain(&metrics);
+        let bound = bound.filter_map(|socket| Some(socket.local_addr().ok()?.port()));
+        let house = House::new(Survey::of(&config).listening(bound), Surroundings::look());
         let generation = generation.protecting(house.protected());
         let shared = shared(&config, house, generation)?;
         let bounds = Bounds {

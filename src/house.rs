@@ -7,6 +7,7 @@
 mod container;
 mod files;
 mod links;
+mod published;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +57,22 @@ struct HouseState {
     data_root: Option<String>,
 }
 
+impl HouseState {
+    /// The ports of the host by which the gate is reached. Where it is not known which lead to its container, they are taken to be those
+    /// that it listens on.
+    fn ports(&self) -> Vec<u16> {
+        if let Ok(Some(own)) = &self.own
+            && let Some(published) = &own.published
+        {
+            return published.clone();
+        }
+        let surveys = [&self.first, &self.now].into_iter();
+        surveys
+            .flat_map(|survey| survey.ports.iter().copied())
+            .collect()
+    }
+}
+
 impl House {
     /// The house of a gate that starts with these files in these surroundings.
     #[must_use]
@@ -103,6 +120,9 @@ impl House {
             for image in &survey.named_images {
                 protected = protected.image(image.clone());
             }
+        }
+        for port in state.ports() {
+            protected = protected.port(port);
         }
         match &state.own {
             Ok(None) => {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::published::{self, AskedNetwork, PortsInUse, ServicePorts};
 use super::said;
 use crate::engine::Upstream;
 use policy::OwnService;
@@ -60,6 +61,8 @@ pub struct Own {
     pub layers: Vec<String>,
     /// The swarm service whose task it is.
     pub service: Option<OwnService>,
+    /// The TCP ports of the host that lead to it; `None` if it has the host's network, or they are not known.
+    pub published: Option<Vec<u16>>,
 }
 
 impl Surroundings {
@@ -258,6 +261,8 @@ struct Inspected {
     config: Option<InspectedConfig>,
     mounts: Option<Vec<InspectedMount>>,
     graph_driver: Option<Driver>,
+    host_config: Option<AskedNetwork>,
+    network_settings: Option<PortsInUse>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -351,6 +356,7 @@ pub(super) async fn find(
 
 async fn own(found: Inspected, upstream: &Upstream) -> Result<Own, String> {
     let service = found.config.as_ref().and_then(InspectedConfig::service);
+    let published = published(&found, service.as_ref(), upstream).await;
     let mut names: Vec<String> = found
         .config
         .into_iter()
@@ -397,7 +403,30 @@ async fn own(found: Inspected, upstream: &Upstream) -> Result<Own, String> {
         mounts: Mounts(mounts),
         layers,
         service,
+        published,
     })
+}
+
+/// The ports of the host that lead to a container.
+async fn published(
+    found: &Inspected,
+    service: Option<&OwnService>,
+    upstream: &Upstream,
+) -> Option<Vec<u16>> {
+    let other = found.host_config.as_ref().and_then(AskedNetwork::joined);
+    let joined = match other {
+        Some(id) => inspect(upstream, id).await.ok()?,
+        None => None,
+    };
+    let from = joined.as_ref().unwrap_or(found);
+    let mut ports = published::ports(from.host_config.as_ref()?, from.network_settings.as_ref())?;
+    if let Some(service) = service {
+        // Only managers know it.
+        let target = format!("/services/{}", service.id);
+        let service: ServicePorts = get(upstream, &target).await.ok()??;
+        ports.extend(service.ports());
+    }
+    Some(ports)
 }
 
 /// Asks the engine where it keeps its data; `None` if it answers without saying.

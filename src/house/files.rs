@@ -1,7 +1,9 @@
 //! The files of a configuration, and what of the file system around them counts.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::config::listen::Listen;
 use crate::config::{AuditSink, Config};
 use policy::ImagePattern;
 
@@ -35,6 +37,8 @@ pub struct Survey {
     pub named_volumes: Vec<String>,
     /// Images the operator added.
     pub named_images: Vec<ImagePattern>,
+    /// TCP ports that are listened on.
+    pub ports: Vec<u16>,
 }
 
 impl Survey {
@@ -84,7 +88,17 @@ impl Survey {
             survey.add(socket, Extent::File);
         }
         survey.add(&config.upstream, Extent::Alone);
-        survey
+        let signer = config.enroll.iter().map(|enroll| enroll.listen.port());
+        let metrics = config.metrics.iter().map(SocketAddr::port);
+        let hosts = config.listen.iter().filter_map(Listen::port);
+        survey.listening(hosts.chain(signer).chain(metrics))
+    }
+
+    /// Adds ports of sockets that are bound, which the configuration may leave to the kernel or to the service manager.
+    #[must_use]
+    pub fn listening(mut self, ports: impl Iterator<Item = u16>) -> Self {
+        self.ports.extend(ports.filter(|port| *port != 0));
+        self
     }
 
     fn add(&mut self, path: &Path, extent: Extent) {

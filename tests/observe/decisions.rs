@@ -195,6 +195,26 @@ fn a_denial_reads_as_the_reference_has_it() {
 }
 
 #[test]
+fn the_ports_that_are_listened_on_are_the_gates_though_the_kernel_picked_them() {
+    let site = DecisionSite::start(POLICY, &[]);
+    let mut ci = site.client("ci");
+    let publish = |port: u16| {
+        let binding = format!(r#"{{"HostIp":"127.0.0.2","HostPort":"{port}"}}"#);
+        create(&format!(r#""PortBindings":{{"80/tcp":[{binding}]}}"#))
+    };
+    let ours = [site.gate.addr.port(), site.gate.metrics().port()];
+    for port in ours {
+        ci.send(publish(port));
+        let answer = ci.answer();
+        assert_eq!(answer.status, 403);
+        let said = format!("takes port {port} of the gate");
+        assert!(answer.text().contains(&said), "{}", answer.text());
+    }
+    let other = (1025..).find(|port| !ours.contains(port)).expect("a port");
+    assert_eq!(status(&mut ci, &publish(other)), 201);
+}
+
+#[test]
 fn decisions_are_counted_where_they_are_enforced_and_where_they_are_reported() {
     let site = DecisionSite::start(POLICY, &[]);
     let mut ci = site.client("ci");

@@ -20,6 +20,7 @@ mod json;
 mod mounts;
 mod operations;
 mod parameters;
+mod ports;
 mod protected;
 mod readings;
 mod requests;

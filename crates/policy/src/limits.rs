@@ -22,7 +22,7 @@ use kinds::LimitKind;
 pub use kinds::{Capabilities, Fields, Globs, Words, glob};
 pub use means::{Means, Namespace};
 pub use ports::PortPattern;
-pub(crate) use ports::PublishedPort;
+pub(crate) use ports::{PublishedPort, tcp_ports};
 pub use users::UserPattern;
 pub(crate) use users::{AskedUser, OF_THE_IMAGE};
 

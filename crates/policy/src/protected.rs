@@ -1,5 +1,5 @@
 //! What every limited role keeps away from, whatever its limits: the files the gate takes trust, keys, policy and
-//! configuration from, the engine's socket, the gate's own container and image, and what the configuration adds.
+//! configuration from, the engine's socket, the gate's own container, image and ports, and what the configuration adds.
 //!
 //! This module only compares. Which files, volumes and container these are is found out by `crate::house`.
 
@@ -9,7 +9,7 @@ use docker_api::json::Value;
 
 use super::TARGETED;
 use super::hostpath::clean;
-use super::limits::{LimitKey, Means, glob};
+use super::limits::{LimitKey, Means, glob, tcp_ports};
 use super::power::Power;
 
 /// The rule that a denial names.
@@ -45,6 +45,7 @@ pub struct Protected {
     data_roots: Vec<String>,
     volumes: Vec<String>,
     images: Vec<ImagePattern>,
+    ports: Vec<u16>,
     container: Option<OwnContainer>,
     unknown: Option<String>,
     prunable: bool,
@@ -86,6 +87,13 @@ impl Protected {
     #[must_use]
     pub fn image(mut self, pattern: ImagePattern) -> Self {
         self.images.push(pattern);
+        self
+    }
+
+    /// Adds a TCP port of the engine's host by which the gate is reached, on any address.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.ports.push(port);
         self
     }
 
@@ -163,16 +171,14 @@ impl Protected {
 
     /// Why a power may not be judged yet, if it may not.
     pub(crate) fn doubt(&self, power: &Power) -> Option<String> {
-        self.in_doubt(matches!(
-            power.means,
+        self.in_doubt(match power.means {
+            Means::Limit(LimitKey::Ports) => tcp_ports(&power.value).is_some(),
             Means::HostPath { .. }
-                | Means::Limit(
-                    LimitKey::Volumes
-                        | LimitKey::JoinContainers
-                        | LimitKey::Tags
-                        | LimitKey::Devices
-                )
-        ))
+            | Means::Limit(
+                LimitKey::Volumes | LimitKey::JoinContainers | LimitKey::Tags | LimitKey::Devices,
+            ) => true,
+            _ => false,
+        })
     }
 
     fn in_doubt(&self, concerned: bool) -> Option<String> {
@@ -187,6 +193,12 @@ impl Protected {
         let ours = match &power.means {
             Means::HostPath { path, .. } => self.conflict(path),
             Means::Limit(LimitKey::Devices) => self.conflict(&power.value),
+            Means::Limit(LimitKey::Ports) => {
+                let (first, last) = tcp_ports(&power.value)?;
+                let taken = |port: &&u16| (first..=last).contains(*port);
+                let port = self.ports.iter().find(taken)?;
+                return Some(format!("takes port {port} of the gate, which is protected"));
+            }
             Means::Limit(LimitKey::Volumes) => self.named_volume(&power.value),
             Means::Limit(LimitKey::Tags) => self.named_image(&power.value),
             // A build with `pull` fetches what it is made from, and a node what its service runs: both write that name.

@@ -146,7 +146,7 @@ fn linked_later(
     Ok(())
 }
 
-/// Commands through the gate that it refuses; `$N` is the prefix, `$L` the directory of the volume on the host.
+/// Commands through the gate that it refuses; `$N` is the prefix, `$L` the directory of the volume on the host, `$P` the gate's port.
 const REFUSED: &[&str] = &[
     "run --rm -v $N-certs:/c $IMAGE cat /c/ca-key.pem",
     "run --rm -v $L:/c $IMAGE cat /c/ca-key.pem",
@@ -178,6 +178,8 @@ const REFUSED: &[&str] = &[
     "run --rm -v $R/containers:/c:ro $IMAGE true",
     "run --rm -v $R/overlay2:/c:ro $IMAGE true",
     "run --rm -v $R:/c:ro $IMAGE true",
+    "run --rm -p 127.0.0.2:$P:80 $IMAGE true",
+    "run --rm -p $((P - 1))-$((P + 1)):80 $IMAGE true",
 ];
 
 /// Commands that pass beside them.
@@ -190,6 +192,7 @@ const ALLOWED: &[&str] = &[
     "docker tag $IMAGE $N-free",
     "docker rmi $N-free",
     "docker volume rm $N-data",
+    "run --rm -p 127.0.0.1::80 -p 127.0.0.2:$P:80/udp $IMAGE true",
 ];
 
 fn in_container(suite: &Suite, name: &str) -> ScenarioResult {
@@ -233,7 +236,7 @@ fn served(direct: &Side<'_>, house: &Path) -> ScenarioResult {
     // On the socket each of these works, which is the point.
     direct.ok("run --rm -v $N-certs:/c $IMAGE cat /c/ca-key.pem >/dev/null")?;
     let gate = format!(
-        "export L={} R={} S={socket} DOCKER_HOST=tcp://localhost:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=$PWD/admin\n",
+        "export L={} R={} P={port} S={socket} DOCKER_HOST=tcp://localhost:{port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=$PWD/admin\n",
         place.trim(),
         root.trim()
     );

@@ -138,6 +138,16 @@ impl fmt::Display for PortPattern {
     }
 }
 
+/// The TCP ports of the host of which a published port takes one or all; `None` if the engine picks one. What has no reading here may have
+/// any at the engine.
+pub(crate) fn tcp_ports(text: &str) -> Option<(u16, u16)> {
+    match shown(text) {
+        Some(asked) if asked.protocol != "tcp" => None,
+        Some(asked) => asked.span,
+        None => Some((1, u16::MAX)),
+    }
+}
+
 /// Reads what [`PublishedPort`] shows.
 pub(super) fn shown(text: &str) -> Option<PublishedPort> {
     let (place, protocol) = text.rsplit_once('/')?;
