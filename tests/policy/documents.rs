@@ -364,6 +364,7 @@ fn each_limit_is_read_from_the_file_admits_what_it_lists_and_names_itself_in_den
         (LimitKey::Cpus, "1.5"),
         (LimitKey::Pids, "100"),
         (LimitKey::Ports, "127.0.0.1:8080/tcp"),
+        (LimitKey::PortCount, "300"),
         (LimitKey::Users, "1000"),
         (LimitKey::Networks, "ci-net"),
         (LimitKey::Names, "ci-web"),

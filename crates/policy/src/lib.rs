@@ -57,7 +57,7 @@ pub use headers::EngineHeaders;
 pub use hostpath::PathPattern;
 pub use limits::{
     Bound, BoundUnit, Bytes, Capabilities, Fields, Globs, LimitKey, Limits, Means, Namespace,
-    NanoCpus, PortPattern, Processes, UserPattern, Words, glob,
+    NanoCpus, PortNumbers, PortPattern, Processes, UserPattern, Words, glob,
 };
 pub use operations::{OperationSet, expand};
 pub use power::{FIXED_RULES, Power};

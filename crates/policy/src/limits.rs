@@ -14,7 +14,7 @@ use super::fetch::{self, Host, HostPattern};
 use super::subnet::Subnet;
 use super::{ImagePattern, PathPattern};
 
-pub use bounds::{Bound, BoundUnit, Bytes, NanoCpus, Processes};
+pub use bounds::{Bound, BoundUnit, Bytes, NanoCpus, PortNumbers, Processes};
 pub(crate) use bounds::{UNLIMITED, bytes, cpus};
 use kinds::AnyLimit;
 pub(crate) use kinds::DEFAULT_CAPABILITIES;
@@ -150,6 +150,8 @@ limits! {
         "most processes and threads of a container or of a service's task";
     Ports ports: Vec<PortPattern> = &["*"],
         "ports of the host that may be published: `8080`, `8000-8999`, `127.0.0.1:8080`, `[::1]:53/udp`, `127.0.0.1:*`. Without an address any of them passes, and all of them; without a protocol any. A port that the engine picks needs `*` in its place";
+    PortCount port_count: Bound<PortNumbers> = &["128"],
+        "most ports of the host that one container or service may publish, since the engine starts a process or two for each; for `docker run -P` the exposed ports count";
     Users users: Vec<UserPattern> = &["*"],
         "users of containers, execs and services: `1000`, `1-65535` for anybody but root, `app`, `1000:50`; a group must fit the user's pattern or the one behind the colon. Only `*` lets the image choose. A name means what the image says";
     Networks networks: Globs = &["*"],

@@ -101,6 +101,22 @@ impl BoundUnit for Processes {
     }
 }
 
+/// Published ports of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortNumbers;
+
+impl BoundUnit for PortNumbers {
+    const EXPECTED: &'static str = Processes::EXPECTED;
+
+    fn parse(text: &str) -> Option<u64> {
+        Processes::parse(text)
+    }
+
+    fn show(number: u64) -> String {
+        Processes::show(number)
+    }
+}
+
 /// The most of something that each container may use; without a bound anything passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound<U> {

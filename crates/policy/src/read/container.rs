@@ -48,6 +48,7 @@ pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
         out,
     );
     let host = body.get("HostConfig").unwrap_or(&Value::Null);
+    ports::number_of(host, body.get("ExposedPorts"), "HostConfig.", out);
     host_config(host, "HostConfig.", View::Body, out);
     let networking = body.get("NetworkingConfig");
     let endpoints = networking.map(|networking| networking.members_at("EndpointsConfig"));
@@ -111,6 +112,8 @@ pub(crate) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
     );
     host_config(host, "HostConfig.", View::Inspected, out);
     let config = inspected.get("Config");
+    let exposed = config.and_then(|config| config.get("ExposedPorts"));
+    ports::number_of(host, exposed, "HostConfig.", out);
     if let Some(image) = config.and_then(|config| config.text_at("Image")) {
         out.ask("Config.Image", image, LimitKey::Images);
     }
@@ -133,6 +136,17 @@ pub(crate) fn target(inspected: &Value<'_>, out: &mut Findings<'_>) {
             format!("Config.Labels.{TASK}"),
             "a task of a service, which may hold secrets",
         );
+    }
+}
+
+/// What a start makes of a container with `PublishAllPorts`: the image says how many ports that are, and its create did not show it.
+pub(crate) fn started(inspected: &Value<'_>, out: &mut Findings<'_>) {
+    let host = inspected.get("HostConfig");
+    let exposed = inspected
+        .get("Config")
+        .and_then(|config| config.get("ExposedPorts"));
+    if let Some(host) = host.filter(|host| host.is_true(ports::PUBLISH_ALL)) {
+        ports::number_of(host, exposed, "HostConfig.", out);
     }
 }
 

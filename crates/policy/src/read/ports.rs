@@ -51,6 +51,44 @@ pub(crate) fn of_container(host: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     }
 }
 
+/// How many ports of the host a container publishes: for each the engine starts processes that no limit of the container counts. A
+/// binding takes one port of its span; with `PublishAllPorts` each of the `exposed` ports takes one.
+pub(crate) fn number_of(
+    host: &Value<'_>,
+    exposed: Option<&Value<'_>>,
+    at: &str,
+    out: &mut Findings<'_>,
+) {
+    let bindings = host.members_at("PortBindings").iter();
+    let bound: u64 = bindings
+        .map(|(port, bindings)| span_length(port) * bindings.items().len().max(1) as u64)
+        .sum();
+    let all = exposed.filter(|_| host.is_true(PUBLISH_ALL));
+    let all = all.map(Value::members).unwrap_or_default().iter();
+    let all: u64 = all.map(|(port, _)| span_length(port)).sum();
+    let field = match all {
+        0 => "PortBindings",
+        _ => PUBLISH_ALL,
+    };
+    counted(bound + all, format!("{at}{field}"), out);
+}
+
+fn counted(number: u64, field: String, out: &mut Findings<'_>) {
+    if number > 0 {
+        out.ask(field, number.to_string(), LimitKey::PortCount);
+    }
+}
+
+/// How many ports of the container a key such as `80/tcp` or `8000-8009/tcp` names.
+fn span_length(port: &str) -> u64 {
+    let number = port.split('/').next().unwrap_or_default();
+    let span = number.split_once('-').and_then(|(first, last)| {
+        let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+        Some(u64::from(last.checked_sub(first)?) + 1)
+    });
+    span.unwrap_or(1)
+}
+
 /// Whether a binding has only what the engine's own clients send; Go would fold the case of others.
 fn spelt(binding: &Value<'_>) -> bool {
     let known = |key: &str, value: &Value<'_>| {
@@ -65,6 +103,8 @@ fn spelt(binding: &Value<'_>) -> bool {
 
 /// `EndpointSpec.Ports` of a service, which every node publishes on every address.
 pub(crate) fn of_service(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+    let number = spec.items_at("Ports").count() as u64;
+    counted(number, format!("{at}.Ports"), out);
     for (index, port) in spec.items_at("Ports") {
         let number = match port.get("PublishedPort") {
             Some(Value::Number(number)) => number.to_string(),

@@ -184,6 +184,7 @@ pub(super) fn roads(key: LimitKey, role: &Role, limits: &Limits, reach: &mut Rea
         | LimitKey::Cpus
         | LimitKey::Pids
         | LimitKey::Ports
+        | LimitKey::PortCount
         | LimitKey::Users
         | LimitKey::Networks
         | LimitKey::Names => {}

@@ -118,6 +118,9 @@ impl<'p> Pending<'p> {
             self.operation,
             Operation::ContainerStart | Operation::ContainerRestart
         );
+        if starts {
+            container::started(&found, &mut self.findings);
+        }
         if targeted || starts {
             self.follow_mounts(&found, starts);
         }
