@@ -149,6 +149,52 @@ fn what_clients_send_in_vain_passes() {
 }
 
 #[test]
+fn a_container_gets_an_hour_to_end_by_itself_and_no_more() {
+    let policy = role("base = \"deployer\"\nallow = [\"service.*\"]\n[role.team.limits]");
+    for operation in ["stop", "restart"] {
+        for t in ["", "?t=", "?t=0", "?t=10", "?t=3600&signal=TERM"] {
+            let target = format!("/containers/a/{operation}{t}");
+            let _ = Ask::new(&policy, "POST", &target).allowed();
+        }
+        for t in ["-1", "3601", "%2B5", "1e3", "99999999999999999999", "x"] {
+            let target = format!("/containers/a/{operation}?t={t}");
+            Ask::new(&policy, "POST", &target).denied("stop-timeout");
+        }
+    }
+    let create = |wait: &str| format!(r#"{{"Image":"busybox","StopTimeout":{wait}}}"#);
+    let service = |wait: &str| {
+        format!(
+            r#"{{"Name":"web","TaskTemplate":{{"ContainerSpec":{{"Image":"busybox","StopGracePeriod":{wait}}}}}}}"#
+        )
+    };
+    let services = ["/services/create", "/services/web/update?version=7"];
+    for wait in ["null", "0", "10", "3600"] {
+        let _ = Ask::new(&policy, "POST", "/containers/create")
+            .body(&create(wait))
+            .allowed();
+    }
+    for wait in ["null", "0", "10000000000", "3600000000000"] {
+        for target in services {
+            let _ = Ask::new(&policy, "POST", target)
+                .body(&service(wait))
+                .allowed();
+        }
+    }
+    for wait in ["-1", "3601", "1.5", "1e10", "99999999999999999999"] {
+        Ask::new(&policy, "POST", "/containers/create")
+            .body(&create(wait))
+            .denied("stop-timeout");
+    }
+    for wait in ["-1", "3600000000001", "99999999999999999999"] {
+        for target in services {
+            Ask::new(&policy, "POST", target)
+                .body(&service(wait))
+                .denied("stop-timeout");
+        }
+    }
+}
+
+#[test]
 fn ps_gets_only_words_that_list_processes() {
     let policy = role("base = \"read-only\"");
     for words in ["", "-ef", "aux", "-eo+pid,args", "-o%20pid,user,cmd"] {

@@ -29,6 +29,7 @@ pub const FIXED_RULES: &[&str] = &[
     "ps-args",
     "scope",
     "services",
+    "stop-timeout",
     "target-check",
 ];
 

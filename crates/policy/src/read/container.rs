@@ -47,6 +47,7 @@ pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
         "User".into(),
         out,
     );
+    stop_wait(body.get("StopTimeout"), 1, "StopTimeout", out);
     let host = body.get("HostConfig").unwrap_or(&Value::Null);
     ports::number_of(host, body.get("ExposedPorts"), "HostConfig.", out);
     host_config(host, "HostConfig.", View::Body, out);
@@ -85,6 +86,49 @@ pub(super) fn name(text: &str, field: &str, out: &mut Findings<'_>) {
     let missing = format!("{field}, which is missing");
     let field = if name.is_empty() { &missing } else { field };
     out.ask(field, name, LimitKey::Names);
+}
+
+/// Longest time that a container gets to end by itself, in seconds. Until then the engine does not end either.
+const LONGEST_STOP: u64 = 3600;
+
+/// A time to end by itself, in a body that counts so many to the second. The engine takes a negative one for no end.
+pub(super) fn stop_wait(
+    wait: Option<&Value<'_>>,
+    second: u64,
+    field: &str,
+    out: &mut Findings<'_>,
+) {
+    let Some(Value::Number(number)) = wait else {
+        return;
+    };
+    if number
+        .as_u64()
+        .is_none_or(|wait| wait > LONGEST_STOP * second)
+    {
+        let longest = LONGEST_STOP * second;
+        out.never(
+            "stop-timeout",
+            field,
+            format!("{number} (expected 0 to {longest})"),
+        );
+    }
+}
+
+/// `t` of a stop and of a restart.
+pub(super) fn stop_parameter(text: &str, out: &mut Findings<'_>) {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let wait = text
+        .parse()
+        .ok()
+        .filter(|wait: &u64| digits && *wait <= LONGEST_STOP);
+    if !text.is_empty() && wait.is_none() {
+        let text = schema::cut(text, 64);
+        out.never(
+            "stop-timeout",
+            "?t",
+            format!("{text} (expected seconds from 0 to {LONGEST_STOP})"),
+        );
+    }
 }
 
 /// The body of `checkpoint.create`.

@@ -195,6 +195,9 @@ fn judged(operation: Operation, name: &str, parameters: &Parameters, out: &mut F
         Operation::ContainerCreate | Operation::ContainerRename => {
             container::name(parameters.get("name"), "?name", out);
         }
+        Operation::ContainerStop | Operation::ContainerRestart => {
+            container::stop_parameter(parameters.get("t"), out);
+        }
         Operation::NetworkConnect | Operation::NetworkDisconnect => {
             network::name(name, "name".into(), out);
         }

@@ -77,6 +77,8 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     if let Some(mounts) = spec.get("Mounts") {
         volume::mounts(mounts, &format!("{at}.Mounts"), out);
     }
+    let grace = spec.get("StopGracePeriod");
+    container::stop_wait(grace, 1_000_000_000, &format!("{at}.StopGracePeriod"), out);
     let user = spec.text_at("User").unwrap_or(OF_THE_IMAGE);
     container::user(user, format!("{at}.User"), out);
     for (index, name) in spec.texts_at("CapabilityAdd") {
