@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::generation;
 use crate::observe::health::{EngineHealth, HealthFinding};
 use pki::store::Paths;
+use policy::risk::unmatched_are_refused;
 use policy::{Role, toggles};
 use rustls_pki_types::UnixTime;
 use text::escape::shell_word;
@@ -119,6 +120,7 @@ fn access(app: &App, out: &mut Vec<String>) {
                 out.push(format!("              role {}, made of toggles, may", role.name));
                 opened(role, out);
             }
+            out.extend(unmatched_are_refused(policy).map(|said| format!("              {said}")));
         }
         None if policy.is_open() => out.push(match &plugin {
             Some(path) => {
@@ -135,7 +137,7 @@ fn access(app: &App, out: &mut Vec<String>) {
         }
     }
     if policy.is_open() && plugin.is_none() {
-        out.push("              report only: everything is forwarded".to_owned());
+        out.push("              no request is denied".to_owned());
     } else if let Some(sentence) = generation::unenforced(policy).filter(|_| !policy.is_open()) {
         out.push(format!("              {sentence}"));
     }

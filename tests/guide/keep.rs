@@ -18,7 +18,7 @@ const PAGE: &str = include_str!("../../docs/tasks/keep-certificates.md");
 const COMPOSE: &str = r#"#!/bin/sh
 case "$1 $2" in
 "compose exec")
-    test "$3 $4" = "dockgate /dockgate" || exit 2
+    test "$3 $4" = "dockgate dockgate" || exit 2
     shift 4
     cd container && exec dockgate $(echo "$@" | sed 's| /certs| certs|g') ;;
 "compose cp") exec cp -r "container${3#dockgate:}" "$4" ;;
@@ -30,13 +30,13 @@ esac
 const SUDO: &str = "#!/bin/sh\nexec $(echo \"$@\" | sed 's|-o 65532 ||')\n";
 
 /// The host of one way, with an engine's stand-in.
-struct Keeping {
+pub(crate) struct Keeping {
     dir: tempfile::TempDir,
     _engine: Daemon,
 }
 
 impl Keeping {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("create a temporary directory");
         let engine = Daemon::start(&dir.path().join("docker.sock"));
         let tools = dir.path().join("tools");
@@ -53,7 +53,7 @@ impl Keeping {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -71,7 +71,7 @@ impl Keeping {
             .env("DOCKGATE_LOG_FORMAT", "json");
     }
 
-    fn serve(&self, below: &str, args: &[&str]) -> GateProcess {
+    pub(crate) fn serve(&self, below: &str, args: &[&str]) -> GateProcess {
         let mut command = dockgate();
         self.set(&mut command);
         if !args.contains(&"--auto-certs") {
@@ -87,7 +87,7 @@ impl Keeping {
 
     /// A line of the page, which has to work; what it says.
     #[track_caller]
-    fn line(&self, line: &str) -> String {
+    pub(crate) fn line(&self, line: &str) -> String {
         let system = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("sh");
         command.env_clear();
@@ -125,7 +125,7 @@ impl Keeping {
     }
 
     #[track_caller]
-    fn is_in(&self, gate: &GateProcess, client: &str) {
+    pub(crate) fn is_in(&self, gate: &GateProcess, client: &str) {
         let text = self.doctor(gate, client);
         assert!(text.contains("answers a ping with 200"), "{client}: {text}");
     }
@@ -204,7 +204,7 @@ fn the_way_of_compose_with_a_ca_elsewhere_does_what_the_page_says() {
     let mut lines = section.iter().copied();
     host.lines_to(&mut lines, "certs client bob");
     host.is_in(&gate, "ca/clients/bob");
-    let text = host.lines_to(&mut lines, "/dockgate reload");
+    let text = host.lines_to(&mut lines, "dockgate dockgate reload");
     assert!(text.contains("new revocation list"), "{text}");
     assert_eq!(lines.next(), None);
     host.is_out(&gate, "ca/clients/bob", REVOKED);
@@ -220,7 +220,7 @@ fn the_short_way_of_compose_does_what_the_page_says() {
     let mut lines = section.iter().copied();
     host.lines_to(&mut lines, "docker compose cp");
     host.is_in(&gate, "bob");
-    let text = host.lines_to(&mut lines, "/dockgate reload");
+    let text = host.lines_to(&mut lines, "dockgate dockgate reload");
     assert!(text.contains("new revocation list"), "{text}");
     assert_eq!(lines.next(), None);
     host.is_out(&gate, "bob", REVOKED);

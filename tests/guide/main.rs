@@ -6,6 +6,7 @@
 //! those files and a ping. The engine is a thread here that answers pings. The real CLI is the matter of `tests/e2e`.
 
 mod keep;
+mod readme;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -92,6 +92,13 @@ pub fn of_unmatched(policy: &Policy) -> Option<&'static str> {
     (unmatched && policy.mode == Mode::Report).then_some(REPORTED)
 }
 
+/// What certificates without an entry may do, for people, where that is nothing and there can be such.
+pub fn unmatched_are_refused(policy: &Policy) -> Option<&'static str> {
+    let unmatched = !policy.clients.iter().any(|client| client.matcher.any);
+    (unmatched && policy.mode == Mode::Enforce)
+        .then_some("a certificate that matches no entry may do nothing")
+}
+
 /// Finds the roads to root of a role.
 #[must_use]
 pub fn reach(role: &Role) -> Reach {

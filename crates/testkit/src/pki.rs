@@ -48,6 +48,23 @@ impl Credential {
         }
     }
 
+    /// From the `cert.pem` and `key.pem` of a directory.
+    #[track_caller]
+    pub fn read(folder: &Path, name: &str) -> Self {
+        let chain = CertificateDer::pem_file_iter(folder.join("cert.pem")).expect("a chain");
+        Self {
+            name: name.to_owned(),
+            chain: chain.collect::<Result<_, _>>().expect("certificates"),
+            key: PrivateKeyDer::from_pem_file(folder.join("key.pem")).expect("a key"),
+        }
+    }
+
+    /// The `ca.pem` beside them.
+    #[track_caller]
+    pub fn ca(folder: &Path) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(folder.join("ca.pem")).expect("a CA")
+    }
+
     /// What the gate reads of it.
     pub fn identity(&self) -> ::pki::identity::Identity {
         ::pki::identity::Identity::from_der(&self.chain[0]).expect("a certificate")
@@ -149,13 +166,7 @@ impl Pki {
     #[track_caller]
     pub fn client_by_dockgate(&self, name: &str, options: &[&str]) -> Credential {
         self.certs(&[&["client", name], options].concat());
-        let folder = self.dir.join("clients").join(name);
-        let chain = CertificateDer::pem_file_iter(folder.join("cert.pem")).expect("a chain");
-        Credential {
-            name: name.to_owned(),
-            chain: chain.collect::<Result<_, _>>().expect("certificates"),
-            key: PrivateKeyDer::from_pem_file(folder.join("key.pem")).expect("a key"),
-        }
+        Credential::read(&self.dir.join("clients").join(name), name)
     }
 
     /// A client of this common name and serial number.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::policy::PolicyCheckArgs;
 use docker_api::{Operation, Risk};
-use policy::risk::{Reach, RootAnswer, of_unmatched, reach};
+use policy::risk::{Reach, RootAnswer, of_unmatched, reach, unmatched_are_refused};
 use policy::scope::share_a_path;
 use policy::{Client, Mode, Policy, PolicyError, PolicyFault, Role};
 
@@ -326,6 +326,7 @@ fn table(
             line => lines.push(format!("warning line {line}: {warning}")),
         }
     }
+    lines.extend(unmatched_are_refused(policy).map(|sentence| format!("note: {sentence}")));
     if let Some(role) = policy.scoped_role() {
         lines.push(format!(
             "note: role {} has a scope, so `serve` needs owner-key, a file that it makes at its first start",
