@@ -7,6 +7,7 @@ use std::process::Command;
 
 mod circles;
 mod commands;
+mod map;
 mod programs;
 mod sizes;
 mod words;
