@@ -60,7 +60,7 @@ impl Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the Docker Engine API over mutual TLS (the default)
+    /// Serve the Docker Engine API over mutual TLS (its options work without its name)
     Serve(Box<ServeArgs>),
     /// Validate configuration, certificates and policy without serving, and print where each value came from
     Check(Box<CheckArgs>),
@@ -274,7 +274,25 @@ fn explained(mut error: clap::Error) -> clap::Error {
         let tip = ContextValue::StyledStrs(vec![tip.into()]);
         error.insert(ContextKind::Suggested, tip);
     }
+    if let Some(word) = error.get(ContextKind::InvalidSubcommand)
+        && let Some(path) = elsewhere(&command(), &word.to_string())
+    {
+        error.remove(ContextKind::SuggestedSubcommand);
+        let tip = format!("did you mean {path}?");
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
     error
+}
+
+/// The commands of this name that groups of commands have.
+fn elsewhere(root: &clap::Command, name: &str) -> Option<String> {
+    let groups = root.get_subcommands();
+    let groups = groups.filter(|group| group.find_subcommand(name).is_some());
+    let found: Vec<_> = groups
+        .map(|group| format!("`dockgate {} {name}`", group.get_name()))
+        .collect();
+    (!found.is_empty()).then(|| found.join(" or "))
 }
 
 #[cfg(test)]
@@ -344,6 +362,24 @@ mod tests {
             "{help}"
         );
         assert!(!help.contains("|--"), "{help}");
+    }
+
+    #[test]
+    fn a_command_of_a_group_is_answered_with_its_group() {
+        let error = |word: &str| parse(["dockgate", word]).expect_err(word).to_string();
+        for (word, tip) in [
+            ("show", "`dockgate certs show`"),
+            ("learn", "`dockgate policy learn`"),
+            (
+                "revoke",
+                "`dockgate certs revoke` or `dockgate invite revoke`",
+            ),
+        ] {
+            assert!(error(word).contains(tip), "{}", error(word));
+            assert!(!error(word).contains("similar"), "{}", error(word));
+        }
+        // A misspelt command keeps the tip of the nearest spelling.
+        assert!(error("serv").contains("serve"), "{}", error("serv"));
     }
 
     #[test]

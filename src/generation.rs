@@ -28,7 +28,7 @@ use text::counted;
 
 /// What is said where there is no policy.
 pub const OPEN: &str =
-    "no policy: every certificate of the CA has full access (report only: everything is forwarded)";
+    "no policy: every certificate of the CA has full access, and no request is denied";
 
 /// All that a reload publishes.
 #[derive(Clone, Debug)]
@@ -265,11 +265,12 @@ pub fn policies(config: &Config) -> Vec<Finding> {
         Ok(policy) => policy,
         Err(fault) => return fault.findings(),
     };
+    let own = policy.roles.iter().filter(|role| role.line > 0).count();
     let mut findings = match &config.policy {
         Some(path) => vec![Finding::ok(format!(
             "policy {path:?}: {}, {}; `dockgate policy check` says what each may do",
             counted(policy.clients.len(), "client"),
-            counted(policy.roles.len(), "role")
+            counted(own, "role")
         ))],
         None if policy.is_open() => Vec::new(),
         None => {
@@ -468,8 +469,7 @@ mod tests {
         assert_eq!(some, "report only: everything is forwarded of \"b\"");
         let open = unenforced(&Policy::open()).expect("no policy protects nobody");
         assert!(
-            open.starts_with("no policy: ")
-                && open.contains("report only: everything is forwarded"),
+            open.starts_with("no policy: ") && open.contains("no request is denied"),
             "{open}"
         );
     }

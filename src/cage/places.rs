@@ -50,8 +50,8 @@ impl PlaceRight {
         match self {
             Self::Read => "reads",
             Self::Write => "writes",
-            Self::Keep => "keeps",
-            Self::Remove => "removes in",
+            Self::Keep => "writes and deletes in",
+            Self::Remove => "may delete in",
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct SignerArgs {
     #[command(flatten)]
     pub store: StoreArgs,
     /// Address to listen on: tcp://ADDR:PORT, or tcp://:PORT for every address
-    #[arg(long, value_name = "URL", default_value = "tcp://:2377")]
+    #[arg(long, value_name = "URL", default_value = "tcp://:2378")]
     pub listen: String,
     /// Name or address clients use for the signer (repeat, or separate with commas); default: this host's
     #[arg(long, value_name = "NAME|ADDRESS", value_delimiter = ',')]

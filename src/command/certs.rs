@@ -9,7 +9,7 @@ use pki::{
     CRL_DAYS, Certificate, CertsError, Passphrase, PassphraseSource,
     crl::IssuedList,
     issue::{Authority, now},
-    place::StorePlace,
+    place::{StorePlace, no_ca},
     requester::LeafSigner,
     rollover::Authorities,
     san::{self, San},
@@ -61,9 +61,16 @@ fn passphrase(args: &CaArgs) -> Result<Passphrase, CertsError> {
     PassphraseSource::from_option(args.passphrase_file.clone()).for_opening(&key)
 }
 
+/// What else names a CA.
+const BESIDE: &str = ", or name yours with --ca-cert FILE --ca-key FILE";
+
 /// Opens the directory, and its store, with what opens the CA's key.
 fn open(args: &CaArgs) -> Result<(Store, Passphrase), CertsError> {
     let place = place(&args.dir)?;
+    // A directory that was misspelt is not made.
+    if args.ca_cert.is_none() && place.store().is_none() && !args.dir.dir.exists() {
+        return Err(no_ca(&args.dir.dir, BESIDE));
+    }
     let passphrase = passphrase(args)?;
     Ok((place.open()?, passphrase))
 }
@@ -78,13 +85,7 @@ fn authorities(
         (Some(certificate), Some(key)) => {
             Authority::load(certificate, key, passphrase).map(Authorities::alone)
         }
-        _ if !paths.ca.is_file() => Err(CertsError::refused(
-            format!("there is no CA in {:?}", paths.dir),
-            format!(
-                "make one with `dockgate certs init{}`, or name yours with --ca-cert FILE --ca-key FILE",
-                paths.option()
-            ),
-        )),
+        _ if !paths.ca.is_file() => Err(no_ca(&paths.dir, BESIDE)),
         _ if is_elsewhere(&paths.dir)? => {
             Authority::elsewhere(&paths.ca, Box::new(NoSigner)).map(Authorities::alone)
         }

@@ -10,6 +10,7 @@ use enroll::rules::{self, InvitationState, NewInvitation};
 use enroll::{SignerAddress, SignerPin, Token};
 use pki::event::IssuedKind;
 use pki::issue::now;
+use pki::place::no_ca;
 use pki::san::{self, San};
 use pki::store::{Paths, inspect_file};
 use pki::write::Existing;
@@ -44,10 +45,7 @@ fn invite(args: &InviteArgs, output: &mut Output<'_>) -> Result<(), CertsError> 
         .then(|| inspect_file(&paths.ca))
         .transpose()?;
     let Some((_, ca)) = ca else {
-        return Err(CertsError::refused(
-            format!("there is no CA in {dir:?}"),
-            format!("make one with `dockgate certs init{}`", paths.option()),
-        ));
+        return Err(no_ca(dir, ""));
     };
     if args.pin {
         let pin = SignerPin {
@@ -117,7 +115,7 @@ fn address(
                 paths.dir
             ),
             format!(
-                "start `dockgate signer{0}` or `dockgate serve --auto-certs DIR --enroll tcp://:2377`, or give --signer HOST:PORT",
+                "start `dockgate signer{0}` or `dockgate serve --auto-certs DIR --enroll tcp://:2378`, or give --signer HOST:PORT",
                 paths.option()
             ),
         ));

@@ -189,7 +189,7 @@ fn log_start(app: &App, engine: &HealthFinding) {
         ),
         (None, Some(_)) if policy.is_open() => info!(
             policy = "none",
-            mode = "report only: everything is forwarded",
+            mode = "no request is denied",
             "Every certificate of the CA has full access to the engine"
         ),
         (_, Some(sentence)) => warn!("{sentence}"),

@@ -139,7 +139,7 @@ fn options(args: &SignerArgs) -> Result<SignerOptions, CertsError> {
         listen: listen::signer(&args.listen).map_err(|_| {
             CertsError::refused(
                 format!("--listen {:?} is not an address to listen on", args.listen),
-                "write tcp://ADDRESS:PORT, or tcp://:2377 for every address",
+                "write tcp://ADDRESS:PORT, or tcp://:2378 for every address",
             )
         })?,
         sans: san::parse_all(&args.san)?,

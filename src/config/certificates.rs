@@ -112,7 +112,7 @@ fn without_signer(r: &mut Resolver, given: Option<&str>) {
     };
     r.problems
         .push(ConfigProblem::new(origin, text).hint(format!(
-            "set enroll = \"tcp://:2377\" with auto-certs, or give the file to {alone}"
+            "set enroll = \"tcp://:2378\" with auto-certs, or give the file to {alone}"
         )));
 }
 

@@ -80,7 +80,7 @@ pub fn signer(text: &str) -> Result<SocketAddr, Wrong> {
     match (port, rest.parse()) {
         (Some(port), _) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
         (_, Ok(address)) => Ok(address),
-        _ => Err("expected tcp://ADDRESS:PORT, or tcp://:2377 for every address".into()),
+        _ => Err("expected tcp://ADDRESS:PORT, or tcp://:2378 for every address".into()),
     }
 }
 

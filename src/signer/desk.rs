@@ -16,7 +16,7 @@ use pki::event::{Issued, IssuedKind};
 use pki::identity::sha256;
 use pki::index::Index;
 use pki::issue::now;
-use pki::place::StorePlace;
+use pki::place::{StorePlace, no_ca};
 use pki::request::SigningRequest;
 use pki::san::San;
 use pki::store::{Paths, Store};
@@ -116,12 +116,7 @@ impl Desk {
         }
         let paths = place.paths()?;
         if !paths.ca.is_file() {
-            let option = paths.option();
-            return Err(CertsError::refused(
-                format!("there is no CA in {:?}", paths.dir),
-                format!("make one with `dockgate certs init{option}`"),
-            )
-            .into());
+            return Err(no_ca(&paths.dir, "").into());
         }
         let stamps = ca_stamps(&paths);
         let trusted = TrustedCas::load(&paths, &passphrase, external.as_ref())?;

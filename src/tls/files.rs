@@ -284,7 +284,15 @@ fn check_pair(
                 },
             ))
         }
-        Err(err) => Err(fail(cert, TlsProblem::Malformed(words::tls_error(&err)))),
+        Err(err) => {
+            let leaf = chain.first().and_then(|leaf| Certificate::read(leaf).ok());
+            let version = leaf.map(|leaf| leaf.details.version);
+            let problem = match version.filter(|version| *version != 3) {
+                Some(version) => TlsProblem::Version(version),
+                None => TlsProblem::Malformed(words::tls_error(&err)),
+            };
+            Err(fail(cert, problem))
+        }
     }
 }
 

@@ -70,6 +70,10 @@ fn each_hint_that_prints_a_command_works_where_it_was_printed() {
         done(dir, &with(&["revoke", "ada"]));
         leads(dir, &with(&["bundle", "ada", "--out", "a.tar"]));
         done(dir, &with(&["bundle", "ada", "--out", "a.tar"]));
+        // And where the revoked one is in the way.
+        done(dir, &with(&["revoke", "ada"]));
+        leads(dir, &with(&["client", "ada"]));
+        done(dir, &with(&["bundle", "ada", "--force"]));
         // Nobody of that name; a key that left.
         leads(dir, &with(&["bundle", "carol"]));
         fs::remove_file(home.join("clients/carol/key.pem")).expect("remove");
@@ -86,6 +90,42 @@ fn each_hint_that_prints_a_command_works_where_it_was_printed() {
         fs::remove_file(home.join("crl.pem")).expect("remove");
         follow(dir, &said);
     }
+}
+
+#[test]
+fn a_misspelt_directory_is_not_made_and_the_hint_names_the_one_that_is_there() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let dir = dir.path();
+    for is_there in [false, true] {
+        if is_there {
+            done(dir, &["init"]);
+        }
+        for words in [
+            &["client", "bob"][..],
+            &["server"],
+            &["revoke", "bob"],
+            &["renew", "bob"],
+            &["crl"],
+            &["rollover"],
+        ] {
+            let said = refused(dir, &[words, &["--dir", "ca"]].concat());
+            assert!(
+                said.contains("there is no CA in \"ca\""),
+                "{words:?}: {said}"
+            );
+            let hint = match is_there {
+                true => "hint: there is one in ./certs: leave --dir out",
+                false => "hint: make one with `dockgate certs init --dir ca`",
+            };
+            assert!(said.contains(hint), "{words:?}: {said}");
+            assert!(!dir.join("ca").exists(), "{words:?} made it");
+        }
+    }
+    // Where a CA is named beside it, a new directory is what was asked for.
+    let named = ["--ca-cert", "certs/ca.pem", "--ca-key", "certs/ca-key.pem"];
+    let words = ["client", "bob", "--dir", "ca"];
+    done(dir, &[&words[..], &named].concat());
+    assert!(dir.join("ca/clients/bob/cert.pem").is_file());
 }
 
 #[test]

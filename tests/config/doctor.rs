@@ -294,7 +294,9 @@ fn the_host_is_walked_from_the_socket_on() {
     let (code, text) = host(socket.clone());
     assert_eq!(code, 0, "{text}");
     assert!(
-        text.contains("report only: everything is forwarded"),
+        text.contains(
+            "no policy: every certificate of the CA has full access, and no request is denied"
+        ),
         "{text}"
     );
     let mut steps: Vec<&str> = text

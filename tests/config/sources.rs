@@ -103,7 +103,7 @@ fn sample(name: &str) -> &'static str {
         "upstream" => "unix:///x.sock",
         "tlsverify" => "true",
         "sans" => "gate.example",
-        "enroll" => "127.0.0.1:2377",
+        "enroll" => "127.0.0.1:2378",
         "deny-serials" => "4f",
         "deny-spki-sha256" => "abababababababababababababababababababababababababababababababab",
         "audit-failure" => "continue",
@@ -137,7 +137,7 @@ fn every_setting_can_be_written_in_all_three_places() {
         let extra: &[&str] = match key.name {
             "sans" | "enroll" => &["--auto-certs", "/d"],
             "enroll-config" | "enroll-metrics-file" => {
-                &["--auto-certs", "/d", "--enroll", "127.0.0.1:2377"]
+                &["--auto-certs", "/d", "--enroll", "127.0.0.1:2378"]
             }
             "trust-interval" => &["--enrolled", "/d"],
             "tlscacert" => &["--tlscert", "/c", "--tlskey", "/k"],

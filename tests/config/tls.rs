@@ -394,3 +394,43 @@ fn a_key_that_others_can_read_is_a_warning() {
         );
     }
 }
+
+/// The classic of nginx's recipes: `openssl x509 -req` without extensions makes version 1.
+#[test]
+fn a_server_certificate_of_version_1_is_refused_with_its_cure() {
+    let pki = DoctorPki::new();
+    let paths = pki.paths();
+    let (cert, key) = (paths.cert.display(), paths.key.display());
+    let extensions = pki.write("extensions", "subjectAltName=DNS:localhost\n");
+    let sign = |more: &str| {
+        let line = format!(
+            "openssl req -new -key {key} -subj /CN=localhost | openssl x509 -req -signkey {key} -days 30 -out {cert} {more}"
+        );
+        let output = testkit::programs::external("sh", &["-ec", &line])?;
+        Some(output.status.success())
+    };
+    if testkit::programs::external("openssl", &["version"]).is_none() {
+        return;
+    }
+    assert_eq!(sign(""), Some(true));
+    // OpenSSL 3.2 and newer make version 3 by themselves.
+    if pki::store::inspect_file(&paths.cert)
+        .expect("a certificate")
+        .1
+        .details
+        .version
+        == 1
+    {
+        let (said, hint) = refused(&paths);
+        assert!(
+            said.contains("is of X.509 version 1; expected version 3"),
+            "{said}"
+        );
+        assert!(hint.contains("openssl x509 -req -extfile FILE"), "{hint}");
+    }
+    assert_eq!(
+        sign(&format!("-extfile {}", extensions.display())),
+        Some(true)
+    );
+    files::load(&paths).expect("version 3 is taken");
+}

@@ -309,7 +309,7 @@ fn metrics_check_and_doctor_count_members_and_name_who_does_not_renew() {
         "--auto-certs",
         "certs",
         "--enroll",
-        "tcp://:2377",
+        "tcp://:2378",
     ];
     let said = said_of(dir, &check);
     assert!(

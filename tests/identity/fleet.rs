@@ -283,11 +283,11 @@ fn a_gates_certificate_opens_no_gate_and_no_enrolment() {
 fn settings_that_contradict_each_other_stop_the_gate() {
     let dir = tempfile::tempdir().expect("a directory");
     let check = |args: &[&str]| said(&run(dir.path(), &[&["check", "--offline"], args].concat()));
-    assert!(check(&["--enroll", "tcp://:2377"]).contains("enroll is set without auto-certs"));
+    assert!(check(&["--enroll", "tcp://:2378"]).contains("enroll is set without auto-certs"));
     assert!(check(&["--auto-certs", "a", "--enrolled", "b"]).contains("both set"));
     assert!(check(&["--enrolled", "b", "--tlscert", "c"]).contains("both set"));
     assert!(
-        check(&["--auto-certs", "a", "--enroll", "2377"]).contains("expected tcp://ADDRESS:PORT")
+        check(&["--auto-certs", "a", "--enroll", "2378"]).contains("expected tcp://ADDRESS:PORT")
     );
     for option in ["--enroll-config", "--enroll-metrics-file"] {
         for dir in ["--auto-certs", "--enrolled"] {
@@ -300,14 +300,14 @@ fn settings_that_contradict_each_other_stop_the_gate() {
         "--auto-certs",
         "a",
         "--enroll",
-        "tcp://:2377",
+        "tcp://:2378",
         "--enroll-config",
         "rules",
     ];
     assert!(check(&both).contains("cannot use its configuration"));
     std::fs::write(dir.path().join("rules"), "").expect("write it");
     assert!(check(&both).contains("can use the rules of"));
-    let fresh = check(&["--auto-certs", "a", "--enroll", "tcp://:2377"]);
+    let fresh = check(&["--auto-certs", "a", "--enroll", "tcp://:2378"]);
     assert!(
         fresh.contains("the signer will make certificates"),
         "{fresh}"
@@ -320,7 +320,7 @@ fn settings_that_contradict_each_other_stop_the_gate() {
         "--auto-certs",
         "a",
         "--enroll",
-        "tcp://:2377",
+        "tcp://:2378",
         "--unsafe-no-cage=true",
     ]);
     assert!(

@@ -65,7 +65,7 @@ fn comes_back(dir: &Path, command: &str, host: &str) -> Comeback {
     let words = command.strip_prefix("dockgate ").expect("ours");
     let mut child = crate::support::command(dir)
         .args(words.split(' '))
-        .args(["--listen", &format!("tcp://{host}:2377"), "--san", host])
+        .args(["--listen", &format!("tcp://{host}:2378"), "--san", host])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -105,7 +105,7 @@ fn places() -> (tempfile::TempDir, tempfile::TempDir) {
 #[test]
 fn the_page_about_the_first_client_works_as_it_is_written() {
     let instead = [
-        ("tcp://:2377", "tcp://127.0.0.1:0"),
+        ("tcp://:2378", "tcp://127.0.0.1:0"),
         ("docker.example.com", "localhost"),
     ];
     let page = GuidePage::read("your-first-client.md", &instead);
@@ -139,7 +139,7 @@ fn the_page_about_a_fleet_works_as_it_is_written() {
     let state = tempfile::tempdir().expect("a directory");
     let state = state.path().join("gate").display().to_string();
     let instead = [
-        ("tcp://:2377", "tcp://127.0.0.1:0"),
+        ("tcp://:2378", "tcp://127.0.0.1:0"),
         // Both gates listen here, and no gate has a name of the signer.
         ("docker2.example.com", "localhost"),
         ("docker.example.com", "127.0.0.1"),

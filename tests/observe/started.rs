@@ -136,7 +136,7 @@ fn on_one_terminal_the_log_is_for_people_and_repeats_nothing_of_the_banner() {
         });
         let times = |words: &str| text.matches(words).count();
         assert_eq!(times("/nowhere/docker.sock does not exist"), 1, "{text}");
-        assert_eq!(times("report only: everything is forwarded"), 1, "{text}");
+        assert_eq!(times("no request is denied"), 1, "{text}");
         assert_eq!((times("Listening"), times("{\"")), (0, 0), "{text}");
         // What is logged comes first, in lines for people.
         let cage = text.lines().position(|line| line.contains("In the cage"));

@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_token_is_read_as_it_was_written() {
-        for address in ["docker.example:2377", "192.0.2.1:1", "[2001:db8::1]:65535"] {
+        for address in ["docker.example:2378", "192.0.2.1:1", "[2001:db8::1]:65535"] {
             let token = token(address);
             let text = token.expose();
             assert!(text.starts_with("dg1."), "{}", *text);
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_token_is_refused_and_never_quoted() {
-        let good = token("docker.example:2377").expose();
+        let good = token("docker.example:2378").expose();
         let parts: Vec<&str> = good.split('.').collect();
         let with = |at: usize, part: &str| {
             let mut parts = parts.clone();

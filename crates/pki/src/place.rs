@@ -22,6 +22,20 @@ use super::{
     write::{self, Existing, FileMode, Lock},
 };
 
+/// There is no CA in a directory: where there is one, or how it is made; `also` is what else names one.
+#[must_use]
+pub fn no_ca(dir: &Path, also: &str) -> CertsError {
+    let usual = Path::new("certs");
+    let hint = match !dir.ends_with(usual) && Paths::of(usual).ca.is_file() {
+        true => format!("there is one in ./certs: leave --dir out{also}"),
+        false => {
+            let option = Paths::of(dir).option();
+            format!("make one with `dockgate certs init{option}`{also}")
+        }
+    };
+    CertsError::refused(format!("there is no CA in {dir:?}"), hint)
+}
+
 /// The file of a directory that says which store it has joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

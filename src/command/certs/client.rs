@@ -13,7 +13,7 @@ use pki::{
     name,
     place::StorePlace,
     san,
-    store::{ClientRequest, inspect_file},
+    store::{ClientRequest, Store, inspect_file},
     timestamp,
     write::{Existing, refuse_existing},
 };
@@ -36,10 +36,16 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
     let (mut store, passphrase) = super::open(&args.ca)?;
     let home = store.paths.client(&args.name);
     let option = dir_option(&args.ca.dir.dir);
-    let hint = format!(
-        "`dockgate certs renew {}{option}` renews it; --force replaces it",
-        shell_word(&args.name)
-    );
+    let hint = match is_revoked(&store, &home) {
+        true => format!(
+            "the one that is there is revoked; `dockgate certs client {} --force{option}` makes another one",
+            shell_word(&args.name)
+        ),
+        false => format!(
+            "`dockgate certs renew {}{option}` renews it; --force replaces it",
+            shell_word(&args.name)
+        ),
+    };
     let target = args.out.as_ref().unwrap_or(&home);
     // Everything that could be in the way is looked at before anything is signed.
     for path in ["cert.pem", "key.pem", "ca.pem"]
@@ -115,6 +121,12 @@ pub(super) fn client(args: &ClientArgs, output: &mut Output<'_>) -> Result<(), C
         }
     }
     Ok(())
+}
+
+/// Whether the certificate in a client's directory was taken back.
+fn is_revoked(store: &Store, home: &Path) -> bool {
+    inspect_file(&home.join("cert.pem"))
+        .is_ok_and(|(_, info)| store.index.revocation(&info.serial).is_some())
 }
 
 /// A certificate that nobody would be let in with is not packed.

@@ -164,7 +164,7 @@ fn describe(output: &mut Output<'_>, store: &Store, lists: &[IssuedList]) {
             list.entries.len()
         ));
     }
-    output.next(format!("a gate that has {path} as its --tlscrl reads it within --reload-interval, or at once by `dockgate reload`"));
+    output.next(format!("a gate of this directory reads it within 20 s, or at once by `dockgate reload`; for any other, copy {path} to where that gate has it"));
     output.line(format!(
         "before it expires: dockgate certs crl{} (or renew --all --if-due from a timer)",
         store.paths.option()

@@ -1,7 +1,5 @@
 //! `certs rollover`: a new CA for a whole fleet without a gap.
 
-use std::path::Path;
-
 use super::list_days;
 use crate::cli::certs::RolloverArgs;
 use crate::command::output::Output;
@@ -11,6 +9,7 @@ use pki::{
     event::{Invitation, Issued, IssuedKind},
     issue::now,
     name,
+    place::no_ca,
     rollover::{self, Authorities, NextCa},
     store::{Paths, Store},
     timestamp,
@@ -21,7 +20,7 @@ pub(super) fn rollover(args: &RolloverArgs, output: &mut Output<'_>) -> Result<(
     let dir = &args.dir.dir;
     let place = super::place(&args.dir)?;
     if place.store().is_none() && !Paths::of(dir).ca.is_file() {
-        return Err(no_ca(dir));
+        return Err(no_ca(dir, ""));
     }
     let source = PassphraseSource::from_option(args.passphrase_file.clone());
     let passphrase = source.for_opening(&Paths::of(dir).ca_key)?;
@@ -30,7 +29,7 @@ pub(super) fn rollover(args: &RolloverArgs, output: &mut Output<'_>) -> Result<(
         false => place.open()?,
     };
     if !store.paths.ca.is_file() {
-        return Err(no_ca(dir));
+        return Err(no_ca(dir, ""));
     }
     let authorities = Authorities::load(&store.paths, &passphrase)?;
     match (authorities.previous(), args.finish) {
@@ -49,14 +48,6 @@ pub(super) fn rollover(args: &RolloverArgs, output: &mut Output<'_>) -> Result<(
             finish(args, &mut store, &passphrase, previous.as_ref(), output)
         }
     }
-}
-
-fn no_ca(dir: &Path) -> CertsError {
-    let option = super::dir_option(dir);
-    CertsError::refused(
-        format!("there is no CA in {dir:?}"),
-        format!("make one with `dockgate certs init{option}`"),
-    )
 }
 
 fn begin(

@@ -87,6 +87,8 @@ pub enum TlsProblem {
     SeveralKeys(usize),
     /// It cannot be decoded.
     Malformed(String),
+    /// It is of an earlier version of X.509, which has no extensions.
+    Version(u32),
     /// It is not PEM that can be read.
     NotReadable(Damage),
     /// This certificate (subject) is not a CA.
@@ -150,6 +152,12 @@ impl FileError {
                 format!("convert it: `openssl pkcs7 -print_certs -in {path} -out chain.pem`")
             }
             (TlsProblem::NotReadable(damage), _) => damage.remedy.to_owned(),
+            (TlsProblem::Version(_), role) if role.is_clients() => {
+                "sign it with extensions: `openssl x509 -req -extfile FILE`, or `dockgate certs sign --client`".into()
+            }
+            (TlsProblem::Version(_), _) => {
+                "sign it with extensions: `openssl x509 -req -extfile FILE`, or `dockgate certs server`".into()
+            }
             (TlsProblem::SeveralKeys(_), _) => "keep the one that belongs to the certificate".into(),
             (TlsProblem::UnsupportedKey(_), _) => "use ECDSA P-256, P-384, Ed25519 or RSA of at least 2048 bits".into(),
             _ => return None,
@@ -193,6 +201,10 @@ impl fmt::Display for FileError {
                 write!(f, "contains {count} private keys; expected one")
             }
             TlsProblem::NotReadable(damage) => write!(f, "cannot be decoded: {}", damage.what),
+            TlsProblem::Version(version) => write!(
+                f,
+                "is of X.509 version {version}; expected version 3, which says what a certificate may be used for"
+            ),
             TlsProblem::Malformed(what) => write!(f, "cannot be decoded: {what}"),
             TlsProblem::NotCa(subject) => write!(f, "contains {subject:?}, which is not a CA"),
             TlsProblem::KeyMismatch(cert) => {
