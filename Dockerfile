@@ -14,9 +14,9 @@ COPY . .
 # The classic builder has no mounts, so nothing is cached between builds but whole steps.
 RUN set -eu; \
     built=$(deploy/release/program); \
-    mkdir -p /image/certs /image/run/dockgate /image/etc/dockgate; \
+    mkdir -p /image/certs /image/run/dockgate /image/etc/dockgate /image/var/lib/dockgate; \
     cp "$built" /image/dockgate; \
-    chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate; \
+    chmod 0755 /image/dockgate; chmod 0700 /image/certs /image/run/dockgate /image/var/lib/dockgate; \
     rm -rf target
 
 FROM scratch
@@ -25,7 +25,7 @@ LABEL org.opencontainers.image.title="dockgate" \
       org.opencontainers.image.description="A mutual-TLS gate in front of the Docker Engine API" \
       org.opencontainers.image.revision="${DOCKGATE_COMMIT}" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
-# The directories belong to the user below, so that a new volume on /certs and a tmpfs on /run/dockgate can be written.
+# The directories belong to the user below, so that new volumes on /certs and /var/lib/dockgate and a tmpfs on /run/dockgate can be written.
 COPY --from=build --chown=65532:65532 /image/ /
 # So that `docker exec GATE dockgate ps` finds it.
 ENV PATH=/

@@ -146,6 +146,56 @@ fn the_swarms_stack_fits_together_and_asks_for_no_right() {
     }
 }
 
+/// A policy with a scope and an audit have somewhere to be written, which belongs to the image's user.
+#[test]
+fn the_compose_file_has_a_place_for_what_the_gate_writes_and_for_nothing_else() {
+    let compose = yaml("docker-compose.yaml");
+    let gate = at(&compose, "services.dockgate");
+    assert_eq!(*at(gate, "read_only"), Value::from(true));
+    assert_eq!(text(at(gate, "user")), "65532:65532");
+    let variables = at(gate, "environment").as_mapping().expect("variables");
+    for name in variables.keys() {
+        known(text(name));
+    }
+    for name in [
+        "DOCKGATE_POLICY",
+        "DOCKGATE_OWNER_KEY",
+        "DOCKGATE_AUDIT",
+        "DOCKGATE_AUTO_CERTS",
+    ] {
+        assert!(variables.contains_key(name), "{name}");
+    }
+    let mounts: Vec<&str> = items(at(gate, "volumes"))
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let key = text(at(gate, "environment.DOCKGATE_OWNER_KEY"));
+    let key = key
+        .strip_prefix("${DOCKGATE_OWNER_KEY:-")
+        .and_then(|it| it.strip_suffix('}'));
+    let place = Path::new(key.expect("a default")).parent();
+    let place = place.and_then(Path::to_str).expect("a directory");
+    assert!(
+        mounts.contains(&format!("state:{place}").as_str()),
+        "{mounts:?}"
+    );
+    assert!(at(&compose, "volumes").get("state").is_some());
+    // The image has the mount points, for its user alone: a new volume takes over owner and mode.
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile");
+    let file = fs::read_to_string(file).expect("a Dockerfile");
+    assert!(file.contains("COPY --from=build --chown=65532:65532 /image/ /"));
+    for command in ["mkdir -p ", "chmod 0700 "] {
+        let made = file.lines().filter(|line| line.contains(command));
+        let made: Vec<&str> = made.flat_map(str::split_whitespace).collect();
+        for dir in [place, "/certs", "/run/dockgate"] {
+            let has = made
+                .iter()
+                .any(|word| word.trim_end_matches(';') == format!("/image{dir}"));
+            assert!(has, "{command}{dir}");
+        }
+    }
+}
+
 /// Whether `.dockerignore` lets a file of the repository into a build's context. Knows the forms that the file uses.
 fn is_in_the_context(rules: &str, file: &str) -> bool {
     let rules = rules.lines().map(str::trim);
