@@ -75,7 +75,7 @@ impl App {
             None => None,
         };
         let auto = match &config.auto_certs {
-            Some(wanted) => Some(auto::ensure(&wanted.dir, &wanted.sans)?),
+            Some(wanted) => Some(auto::ensure_all(&wanted.dir, &wanted.sans)?),
             None => None,
         };
         generation::owner_key::ensure(&config).map_err(generation::GenerationFault::from)?;
@@ -254,7 +254,8 @@ fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> 
         Err(error) if config.origin("control-socket").is_explicit() => Err(error.into()),
         Err(error) => {
             let why = error.source().map(ToString::to_string);
-            warn!(error = %error, reason = why, "No control socket: ps, top and kick will not work");
+            let hint = error.hint();
+            warn!(error = %error, reason = why, hint, "No control socket: ps, top, kick and reload will not work");
             Ok(None)
         }
     }

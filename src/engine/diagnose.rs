@@ -133,7 +133,7 @@ impl SocketProblem {
             }
             // Group 0 would do more than open a socket, but it is what the mode says; the cure stays the same.
             Cause::Permission(a) if a.mode & 0o060 == 0o060 => format!(
-                "let it into the socket's group: `group_add: [\"{0}\"]` in compose, `--group-add {0}` with docker run, `SupplementaryGroups={0}` with systemd",
+                "let it into the socket's group: `group_add: [\"{0}\"]` in compose, `--group-add {0}` with docker run, `SupplementaryGroups={0}` with systemd; on this host, run it as root, or join that group and log in again",
                 a.group
             ),
             Cause::Permission(a) => {

@@ -136,7 +136,7 @@ fn a_refused_permission_says_which_group_to_add() {
     assert_eq!(
         problem.to_string(),
         "no permission to open the engine's socket /var/run/docker.sock (owner 0, group 998, mode 0660) as user 65532\n\
-         hint: let it into the socket's group: `group_add: [\"998\"]` in compose, `--group-add 998` with docker run, `SupplementaryGroups=998` with systemd"
+         hint: let it into the socket's group: `group_add: [\"998\"]` in compose, `--group-add 998` with docker run, `SupplementaryGroups=998` with systemd; on this host, run it as root, or join that group and log in again"
     );
     let owner_only = SocketProblem {
         cause: Cause::Permission(Access {

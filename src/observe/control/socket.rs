@@ -34,6 +34,21 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// What to do where nobody has named a place for it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(
+                    "name a place of yours for `serve` and the commands alike: `export DOCKGATE_CONTROL_SOCKET=\"$XDG_RUNTIME_DIR/dockgate.sock\"`",
+                )
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A bound control socket; its file goes when it is dropped.
 #[derive(Debug)]
 pub struct ControlSocket {
