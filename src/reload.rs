@@ -37,7 +37,7 @@ use look::{FoundFiles, KnownFiles, New};
 /// How often live certificates are compared with the clock.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
 
-/// How often `--auto-certs` looks after the server certificate, and expiry warnings are considered.
+/// How often `--auto-certs` looks after the server certificate and the revocation list, and expiry warnings are considered.
 const CARE_TICK: Duration = Duration::from_secs(60);
 
 /// Watches files, clock, SIGHUP and the control socket.
@@ -319,7 +319,7 @@ impl Reloader {
         let Some(wanted) = self.config.auto_certs.clone() else {
             return;
         };
-        let done = tokio::task::spawn_blocking(move || auto::ensure(&wanted.dir, &wanted.sans));
+        let done = tokio::task::spawn_blocking(move || auto::ensure_all(&wanted.dir, &wanted.sans));
         match done.await {
             Ok(Ok(done)) => {
                 let mut renewed = false;
@@ -335,9 +335,9 @@ impl Reloader {
                 }
             }
             Ok(Err(e)) => {
-                warn!(error = %error::report(&e), "The server certificate cannot be looked after");
+                warn!(error = %error::report(&e), "The certificates of --auto-certs cannot be looked after");
             }
-            Err(_) => error!("Looking after the server certificate panicked"),
+            Err(_) => error!("Looking after the certificates of --auto-certs panicked"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Expiry is announced before it comes, once, with the days left; `--auto-certs` renews the server and nothing else.
+//! Expiry is announced before it comes, once, with the days left; `--auto-certs` renews the server and the revocation list, and nothing else.
 
 use std::fs;
 use std::path::Path;
@@ -223,4 +223,43 @@ fn automatic_certificates_follow_the_names_and_leave_ca_and_clients_alone() {
     let third = shown(&gate, &dir);
     gate.restart(&settings("\"two.example\", \"three.example\""));
     assert_eq!(shown(&gate, &dir), third);
+}
+
+#[test]
+fn automatic_certificates_sign_their_revocation_list_again_with_and_without_a_restart() {
+    let setup = Files::new();
+    let settings = |names: &str| format!("auto-certs = \"auto\"\nsans = [{names}]\n");
+    let mut gate = setup.start(&settings("\"one.example\""));
+    let dir = gate.path("auto");
+    let pki = Pki::in_directory(&dir);
+    let (gone, now) = (pki.client("gone", 77), OffsetDateTime::now_utc());
+    // Two thirds of its life are over: a gate that keeps it lets nobody in soon.
+    let due = |number: u64| {
+        let since = now - Duration::days(50);
+        let list = pki.list_since(since, number, &[&gone], now + Duration::days(10));
+        replace(&dir.join("crl.pem"), list.pem().expect("PEM"));
+    };
+    let ends = || {
+        let list = pki::crl::IssuedList::read(&dir.join("crl.pem")).expect("a list");
+        let end = list.next_update.expect("an end") - now;
+        (end.whole_days(), list.entries.len(), list.number_text)
+    };
+    due(5);
+    gate.restart(&settings("\"one.example\""));
+    assert_eq!((ends().1, ends().2), (1, "6".to_owned()));
+    assert!(ends().0 >= 59, "{:?}", ends());
+    shown(&gate, &dir);
+    // One that is not due is left alone.
+    gate.restart(&settings("\"one.example\""));
+    assert_eq!(ends().2, "6");
+    // A change of the names has the running gate look after the directory at once, as it does each minute.
+    due(7);
+    let mark = gate.mark();
+    gate.configure(&settings("\"one.example\", \"two.example\""));
+    gate.hang_up();
+    gate.logged(mark, |line| {
+        let message = line["message"].as_str();
+        message.is_some_and(|it| it.starts_with("signed the revocation list again, number 8"))
+    });
+    assert!(ends().0 >= 59 && ends().1 == 1, "{:?}", ends());
 }

@@ -3,7 +3,11 @@
 //! Nothing that exists is replaced, with one exception: the server certificate is renewed, with the same key, when two
 //! thirds of its life are over, when it does not name this host any more, or when it names addresses that went, if dockgate
 //! made it. Names that a person gave stay. The CA, clients, and
-//! certificates others put there are never touched.
+//! certificates others put there are never touched. A gate has its CA's revocation list signed again besides.
+
+mod list;
+
+pub use list::ListCare;
 
 use std::{
     fmt,
@@ -18,7 +22,6 @@ use super::{
     index::Index,
     issue::{self, CLIENT_DAYS, Days, Leaf, SERVER_DAYS, Sans, SubjectName},
     key::KeyType,
-    pem,
     place::{JoinedStore, StorePlace},
     rollover::{self, Authorities},
     san::{self, MAX_SANS, San},
@@ -71,12 +74,18 @@ pub enum Action {
         /// Why it was kept.
         because: String,
     },
+    /// The revocation list was due.
+    List(ListCare),
 }
 
 impl Action {
     /// Whether an operator has to do something about it.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::KeptServer { .. })
+        match self {
+            Self::KeptServer { .. } => true,
+            Self::List(care) => care.is_warning(),
+            _ => false,
+        }
     }
 }
 
@@ -95,6 +104,7 @@ impl fmt::Display for Action {
                     "kept the server certificate although {reason}: {because}"
                 )
             }
+            Self::List(care) => care.fmt(f),
         }
     }
 }
@@ -110,6 +120,17 @@ pub fn ensure(dir: &Path, extra_sans: &[String]) -> Result<Ensured, CertsError> 
         &san::parse_all(extra_sans)?,
         issue::now(),
     )
+}
+
+/// [`ensure`], and the revocation list signed again when it is due: for a gate that no signer serves, which signs lists itself.
+///
+/// # Errors
+/// As [`ensure`]. A list that cannot be signed is told as a warning.
+pub fn ensure_all(dir: &Path, extra_sans: &[String]) -> Result<Ensured, CertsError> {
+    let mut ensured = ensure(dir, extra_sans)?;
+    let care = list::ensure(&Paths::of(dir), issue::now());
+    ensured.actions.extend(care.map(Action::List));
+    Ok(ensured)
 }
 
 /// [`ensure`] for a host of given names, with the names that were asked for, at a given time.
@@ -146,7 +167,7 @@ fn ensure_for(
     let action = if index.is_some() {
         renew(&paths, &wanted, asked, now).unwrap_or_else(|error| Action::KeptServer {
             reason,
-            because: explain(&error),
+            because: list::explain(&error),
         })
     } else {
         Action::KeptServer {
@@ -325,19 +346,7 @@ fn renew(
     asked: &[San],
     now: OffsetDateTime,
 ) -> Result<Action, CertsError> {
-    // Looked at before the lock is taken: where the CA's key is not, nothing will be written.
-    if !paths.ca_key.is_file() {
-        return Err(CertsError::refused(
-            format!("the CA key {:?} is not here", paths.ca_key),
-            "",
-        ));
-    }
-    if pem::is_encrypted(&paths.ca_key)? {
-        return Err(CertsError::refused(
-            format!("the CA key {:?} needs a passphrase", paths.ca_key),
-            "",
-        ));
-    }
+    list::key_at_hand(paths)?;
     let mut store = StorePlace::directory(&paths.dir).open()?;
     let (old, info) = inspect_file(&paths.server_cert)?;
     // Another process may have renewed it while this one waited for the lock.
@@ -428,13 +437,6 @@ fn incomplete(have: &Path, lack: &Path) -> CertsError {
             lack.display()
         ),
     )
-}
-
-fn explain(error: &CertsError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 fn join<'a>(sans: impl IntoIterator<Item = &'a San>) -> String {

@@ -119,6 +119,7 @@ impl CertsError {
                     "read" => "key files are readable by their owner only: run as that user",
                     _ => "let this user write there, run as one who may, or name another directory",
                 })),
+                io::ErrorKind::ReadOnlyFilesystem => Some(Cow::Borrowed(crate::READ_ONLY)),
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                     Some(Cow::Borrowed("a file is in its place: name a directory"))
                 }

@@ -46,3 +46,6 @@ pub use trust::{
 
 /// Days until a revocation list expires unless told otherwise: longer than the 30 days at which the gate begins to warn.
 pub const CRL_DAYS: u32 = 60;
+
+/// What to do where the system lets nobody write.
+pub const READ_ONLY: &str = "nobody can write there: name a place below /var/lib/dockgate, which the packaged service may write, or a volume of the container";

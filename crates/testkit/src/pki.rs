@@ -117,6 +117,12 @@ impl Pki {
     pub fn by_dockgate(dir: &Path, name: &str) -> Self {
         let at = dir.to_str().expect("UTF-8");
         certs(&["init", "--dir", at, "--san", "localhost", "--ca-name", name]);
+        Self::in_directory(dir)
+    }
+
+    /// The CA whose certificate and key are in a directory.
+    #[must_use]
+    pub fn in_directory(dir: &Path) -> Self {
         let pem = fs::read_to_string(dir.join("ca.pem")).expect("a CA");
         let key = fs::read_to_string(dir.join("ca-key.pem")).expect("its key");
         let key = KeyPair::from_pem(&key).expect("a key");

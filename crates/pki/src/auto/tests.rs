@@ -1,6 +1,7 @@
 //! When the server certificate is renewed, and when it is left alone.
 
 use super::*;
+use crate::crl;
 
 fn sans(names: &[&str]) -> Vec<San> {
     san::parse_all(names).expect("names")
@@ -120,4 +121,81 @@ fn what_shares_a_store_is_used_as_it_is_and_renewed_by_the_commands() {
         due.actions
     );
     assert_eq!(std::fs::read(&certificate).expect("certificate"), before);
+}
+
+/// A directory with a list of a revocation, and its number.
+fn revoking(dir: &Path) -> Paths {
+    ensure_for(dir, &sans(&["host.example"]), &[], issue::now()).expect("made");
+    let mut store = StorePlace::directory(dir).open().expect("open");
+    let paths = store.paths.clone();
+    let authorities = Authorities::load(&paths, &Passphrase::Absent).expect("the CA");
+    crl::publish(&mut store, &authorities.current, crate::CRL_DAYS).expect("a list");
+    paths
+}
+
+fn number(paths: &Paths) -> String {
+    let list = crl::IssuedList::read(&paths.crl).expect("a list");
+    list.number_text
+}
+
+#[test]
+fn a_revocation_list_is_signed_again_at_two_thirds_of_its_life_and_not_before() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let paths = revoking(dir.path());
+    let day = time::Duration::days(1);
+    let (start, first) = (issue::now(), number(&paths));
+    assert_eq!(list::ensure(&paths, start + day * 39), None);
+    assert_eq!(number(&paths), first);
+    let care = list::ensure(&paths, start + day * 41).expect("it is due");
+    assert!(!care.is_warning(), "{care}");
+    assert_ne!(number(&paths), first);
+    // What has ended as well: a gate that was off comes back.
+    let care = list::ensure(&paths, start + day * 400).expect("it is due");
+    assert!(
+        care.to_string()
+            .starts_with("signed the revocation list again"),
+        "{care}"
+    );
+}
+
+#[test]
+fn a_list_is_kept_with_a_word_where_its_key_or_its_index_is_elsewhere() {
+    let later = issue::now() + time::Duration::days(41);
+    type Away = fn(&Paths);
+    let cases: [(Away, &str); 3] = [
+        (
+            |paths| std::fs::remove_file(&paths.ca_key).expect("remove"),
+            "is not here",
+        ),
+        (
+            |paths| {
+                let joined = JoinedStore {
+                    store: "postgres:///none".into(),
+                    password_file: None,
+                };
+                joined.write(&paths.dir).expect("joined");
+            },
+            "in a store",
+        ),
+        (
+            |paths| std::fs::write(&paths.index, "damage\n").expect("write"),
+            "index.jsonl",
+        ),
+    ];
+    for (away, why) in cases {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let paths = revoking(dir.path());
+        let before = number(&paths);
+        away(&paths);
+        let care = list::ensure(&paths, later).expect("it is due");
+        assert!(
+            care.is_warning() && care.to_string().contains(why),
+            "{care}"
+        );
+        assert_eq!(number(&paths), before, "{why}");
+    }
+    // Where there is none, there is nothing to say.
+    let dir = tempfile::tempdir().expect("temporary directory");
+    ensure_for(dir.path(), &sans(&["host.example"]), &[], issue::now()).expect("made");
+    assert_eq!(list::ensure(&Paths::of(dir.path()), later), None);
 }
