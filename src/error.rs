@@ -82,6 +82,7 @@ pub fn file_hint(path: &Path, error: &io::Error, wanted: FileUse) -> Option<Stri
         }
         (io::ErrorKind::IsADirectory, FileUse::Read) => BIND_MOUNT.to_owned(),
         (io::ErrorKind::IsADirectory, FileUse::Write) => "name a file in it".to_owned(),
+        (io::ErrorKind::ReadOnlyFilesystem, FileUse::Write) => pki::READ_ONLY.to_owned(),
         (io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory, _) => {
             "a part of the path is a file: expected directories".to_owned()
         }
@@ -156,6 +157,14 @@ mod tests {
         );
         assert_eq!(chmod("600", Path::new("/dev/null")), None);
         assert_eq!(chmod("600", &here), Some(format!("chmod 600 {name}")));
+        // Nor does another owner help where the system lets nobody write; reading is no matter of it.
+        let read_only = io::ErrorKind::ReadOnlyFilesystem;
+        let told = hint(&here, read_only, FileUse::Write);
+        assert!(
+            told.contains("/var/lib/dockgate") && !told.contains("chown"),
+            "{told}"
+        );
+        assert_eq!(hint(&here, read_only, FileUse::Read), "");
         // A full disk has no such advice.
         assert_eq!(hint(&here, io::ErrorKind::StorageFull, FileUse::Write), "");
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -61,6 +62,20 @@ fn inherited(name: Option<&str>) -> io::Result<Vec<TcpListener>> {
         ));
     }
     Ok(found)
+}
+
+/// Whether the service manager passed in a socket of this port: then nobody else can listen there.
+pub(super) fn is_passed_in(port: u16) -> bool {
+    let mut passed = listenfd::ListenFd::from_env();
+    (0..passed.len()).any(|index| {
+        let taken = passed.take_tcp_listener(index).ok().flatten();
+        taken.is_some_and(|listener| {
+            let address = listener.local_addr();
+            // It stays open: it is not this function's.
+            let _ = listener.into_raw_fd();
+            address.is_ok_and(|address| address.port() == port)
+        })
+    })
 }
 
 /// Each client costs two descriptors; the soft limit is a leftover of select(2).

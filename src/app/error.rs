@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use super::bind;
 use crate::cage::{AccountError, CageError};
 use crate::config::listen::{HostNameError, Listen};
 use crate::error::{FileUse, file_hint};
@@ -85,6 +86,10 @@ impl StartError {
                 file_hint(path, source, FileUse::Write)
             }
             Self::Cage(_) => Some("`--unsafe-no-cage` does without it".to_owned()),
+            Self::Bind {
+                listen: Listen::Systemd { .. },
+                ..
+            } => Some(NOT_PASSED.to_owned()),
             Self::Bind { listen, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 listen.port().and_then(in_use_by)
             }
@@ -96,9 +101,20 @@ impl StartError {
     }
 }
 
+/// What to do where `fd://` was asked for and nothing came.
+const NOT_PASSED: &str = "`systemctl enable --now dockgate.socket` has systemd pass it in, at each boot; or write an address in place of fd://";
+
 /// Who holds a port, where that can be known.
 fn in_use_by(port: u16) -> Option<String> {
+    if bind::is_passed_in(port) {
+        return Some(format!(
+            "systemd holds port {port} and passed it in: write hosts = [\"fd://\"], or do without its socket by `systemctl disable --now dockgate.socket`"
+        ));
+    }
     Some(match holder::of(port) {
+        Some(holder) if holder.is_manager() => {
+            format!("port {port} is in use by {holder}: `systemctl list-sockets` names the unit")
+        }
         Some(holder) => format!("port {port} is in use by {holder}"),
         None => format!("port {port} is in use; `ss -ltnp` as root says by whom"),
     })

@@ -70,7 +70,8 @@ async fn renewing(home: &Home, changed: &impl Fn()) -> Result<(), EnrolError> {
             changed();
         }
         Err(error) => {
-            warn!(dir, error = %error::report(error), "The certificate cannot be renewed; trying again");
+            let hint = error.hint();
+            warn!(dir, error = %error::report(error), hint, "The certificate cannot be renewed; trying again");
         }
     })
     .await;
@@ -108,7 +109,14 @@ async fn following(home: &Home, interval: Duration, tell: &impl Fn(&str)) {
             }
         }
         Err(error) if !std::mem::replace(&mut failing, true) => {
-            warn!(error = %error::report(error), "The signer gives no news; what it told last stays in force");
+            let hint = error.hint();
+            match error.is_of_writing() {
+                true => {
+                    let dir = trust::dir(home).display().to_string();
+                    warn!(dir, error = %error::report(error), hint, "What the signer tells cannot be kept: no revocation reaches this gate, and it lets nobody in once its list has ended");
+                }
+                false => warn!(error = %error::report(error), hint, "The signer gives no news; what it told last stays in force"),
+            }
         }
         Err(_) => {}
     })

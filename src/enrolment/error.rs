@@ -67,6 +67,12 @@ pub enum EnrolError {
 }
 
 impl EnrolError {
+    /// Whether files could not be written here; the signer has no part in it.
+    #[must_use]
+    pub fn is_of_writing(&self) -> bool {
+        matches!(self, Self::Certs(CertsError::Io { action, .. }) if *action != "read")
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -91,5 +97,28 @@ impl EnrolError {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_here_is_told_apart_from_a_signer_that_is_silent() {
+        let of = |action, kind: io::ErrorKind| {
+            EnrolError::Certs(CertsError::io(
+                action,
+                "/var/lib/dockgate/trust",
+                kind.into(),
+            ))
+        };
+        let kept = of("create", io::ErrorKind::ReadOnlyFilesystem);
+        assert!(kept.is_of_writing());
+        let hint = kept.hint().expect("a hint");
+        assert!(hint.contains("/var/lib/dockgate"), "{hint}");
+        assert!(of("write", io::ErrorKind::PermissionDenied).is_of_writing());
+        assert!(!of("read", io::ErrorKind::PermissionDenied).is_of_writing());
+        assert!(!EnrolError::Answer("news that cannot be read").is_of_writing());
     }
 }

@@ -49,7 +49,7 @@ impl OwnerKeyError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unset(_) | Self::Special(_) => Some(
-                "name a file for it, with --owner-key FILE or owner-key = \"/etc/dockgate/owner.key\"; it is made at the first start"
+                "name a file for it, with --owner-key FILE or owner-key = \"/var/lib/dockgate/owner.key\"; it is made at the first start"
                     .into(),
             ),
             Self::Open { path, .. } => chmod("600", path),
@@ -122,9 +122,18 @@ pub(super) fn findings(config: &Config, policy: &Policy) -> Vec<Finding> {
         && path.symlink_metadata().is_err()
     {
         return vec![match writable_beside(path) {
-            Ok(()) => Finding::ok(format!(
-                "owner key {path:?} will be made at the first start"
-            )),
+            Ok(()) => Finding {
+                hint: ["/etc", "/usr"]
+                    .iter()
+                    .any(|dir| path.starts_with(dir))
+                    .then(|| {
+                        "the packaged service cannot write there: name /var/lib/dockgate/owner.key"
+                            .to_owned()
+                    }),
+                ..Finding::ok(format!(
+                    "owner key {path:?} will be made at the first start"
+                ))
+            },
             Err(err) => Finding {
                 hint: file_hint(path, &err, FileUse::Write),
                 ..Finding::fatal(format!("owner key {path:?} cannot be made: {err}"))

@@ -19,6 +19,14 @@ pub struct Holder {
     pub name: String,
 }
 
+impl Holder {
+    /// Whether it is the first process of the machine, which holds the addresses of socket units.
+    #[must_use]
+    pub fn is_manager(&self) -> bool {
+        self.pid == 1
+    }
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}, pid {}", text::escape::line(&self.name), self.pid)

@@ -166,7 +166,7 @@ fn listening_on(host: &str, dir: &Path) -> Vec<String> {
     options
 }
 
-/// The gate with a listening socket as its descriptor 3, as systemd passes one in.
+/// The gate with a listening socket of ADDRESS as its descriptor 3, as systemd passes one in.
 fn activated(host: &str, for_this_process: bool) -> (GateProcess, std::net::SocketAddr, TempDir) {
     let dir = tempfile::tempdir().expect("create a temporary directory");
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -183,7 +183,10 @@ fn activated(host: &str, for_this_process: bool) -> (GateProcess, std::net::Sock
         .args(["-c", &script, "sh"])
         .arg(binary())
         .arg("serve")
-        .args(listening_on(host, dir.path()))
+        .args(listening_on(
+            &host.replace("ADDRESS", &addr.to_string()),
+            dir.path(),
+        ))
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .stdout(Stdio::null());
     (GateProcess::starting(&mut command), addr, dir)
@@ -205,6 +208,20 @@ fn a_socket_that_is_passed_in_is_served_under_its_name_and_only_by_the_process_i
             .log
             .matching(0, |line| line.to_string().contains("LISTEN_FDS"));
         assert_eq!(fault.len(), 1, "{host}");
+        let hint = fault[0]["hint"].as_str().expect("a hint");
+        assert!(hint.contains("enable --now dockgate.socket"), "{hint}");
+    }
+    // The address of a socket that was passed in is nobody else's; one that was not is an ordinary matter.
+    for (meant, wanted) in [(true, "write hosts = [\"fd://\"]"), (false, "is in use by")] {
+        let (mut gate, addr, _dir) = activated("tcp://ADDRESS", meant);
+        let (status, _) = gate.ended();
+        assert_eq!(status.code(), Some(1), "{meant}");
+        let fault = gate
+            .log
+            .matching(0, |line| line.to_string().contains("cannot listen on"));
+        let hint = fault[0]["hint"].as_str().expect("a hint");
+        let port = format!("port {}", addr.port());
+        assert!(hint.contains(wanted) && hint.contains(&port), "{hint}");
     }
 }
 
@@ -243,6 +260,14 @@ fn units() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd")
 }
 
+/// The units that packages have.
+const UNITS: [&str; 4] = [
+    "dockgate.service",
+    "dockgate.socket",
+    "dockgate-renew.service",
+    "dockgate-renew.timer",
+];
+
 #[test]
 fn systemd_accepts_the_units_and_finds_little_to_harden() {
     let unit = units().join("dockgate.service");
@@ -266,7 +291,7 @@ fn systemd_accepts_the_units_and_finds_little_to_harden() {
     assert!(!judged.expect("it is installed").status.success());
 
     // The program is where the test has it, not in /usr/bin.
-    for name in ["dockgate.service", "dockgate.socket"] {
+    for name in UNITS {
         let text = fs::read_to_string(units().join(name)).expect("a unit");
         let here = binary().display().to_string();
         fs::write(
@@ -282,13 +307,10 @@ fn systemd_accepts_the_units_and_finds_little_to_harden() {
         drop_in.join("credentials.conf"),
     )
     .expect("copy");
-    let service = dir.path().join("dockgate.service");
-    let socket = dir.path().join("dockgate.socket");
-    let paths = [&service, &socket].map(|path| path.to_str().expect("a path"));
-    let output = external(
-        "systemd-analyze",
-        &["verify", "--man=no", paths[0], paths[1]],
-    );
+    let paths = UNITS.map(|name| dir.path().join(name).display().to_string());
+    let mut arguments = vec!["verify", "--man=no"];
+    arguments.extend(paths.iter().map(String::as_str));
+    let output = external("systemd-analyze", &arguments);
     let output = output.expect("it is installed");
     assert!(
         output.status.success() && !said(&output).contains("dockgate"),
@@ -310,8 +332,29 @@ fn the_units_give_what_the_gate_needs_and_nothing_of_what_it_does_not() {
         "NoNewPrivileges=yes",
         "LimitCORE=0",
         "RestartPreventExitStatus=78",
+        "StateDirectory=dockgate",
+        "StateDirectoryMode=0700",
     ] {
         assert!(has(line), "{line}");
+    }
+    // A socket that is enabled with the service holds the address that the packaged file has the service bind: both end at the
+    // next boot.
+    assert!(!text.contains("Also="), "the service is enabled alone");
+    // Where the unit lets the gate write is where pages and hints have it write.
+    for (file, path) in [
+        (
+            "docs/tasks/give-ci-access.md",
+            "--owner-key /var/lib/dockgate/owner.key",
+        ),
+        (
+            "docs/tasks/a-fleet-under-one-ca.md",
+            "--enrolled /var/lib/dockgate",
+        ),
+    ] {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let page = fs::read_to_string(page).expect("a page");
+        assert!(page.contains(path), "{file}: {path}");
+        assert!(!page.contains("/etc/dockgate/owner.key"), "{file}");
     }
 }
 

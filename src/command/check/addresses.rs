@@ -64,7 +64,10 @@ impl Running {
                 ))
             }
             _ if config.origin("control-socket").is_explicit() => Finding::fatal(text),
-            _ => Finding::warning(format!("{text}: ps, top, kick and reload will not work")),
+            _ => Finding {
+                hint: err.hint().map(str::to_owned),
+                ..Finding::warning(format!("{text}: ps, top, kick and reload will not work"))
+            },
         })
     }
 
@@ -160,6 +163,8 @@ impl Running {
                 "{listen} is in use; whether by the running gate cannot be told"
             ))
             .hint("run `check` as root or as the gate's user, with its control socket"),
+            (Some(holder), _) if holder.is_manager() => Finding::fatal(format!("{listen} is in use by {holder}"))
+                .hint("`systemctl list-sockets` names the unit; if it is dockgate.socket, write hosts = [\"fd://\"]"),
             (Some(holder), _) => Finding::fatal(format!("{listen} is in use by {holder}"))
                 .hint("`serve` starts once it is free"),
             (None, _) => Finding::fatal(format!("{listen} is in use"))
