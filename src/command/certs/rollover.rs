@@ -99,7 +99,7 @@ fn told(store: &Store, previous: &Certificate, output: &mut Output<'_>) {
     let open = invitations(store);
     let option = store.paths.option();
     if left.is_empty() && open.is_empty() {
-        output.line("every certificate that was issued here is of the next CA; whoever still has old files would be left out: hand out what was renewed in the directory first");
+        output.line("every certificate that was issued here is of the next CA; a client that still has old files would be left out: hand out what was renewed in the directory first");
         output.next(format!("dockgate certs rollover --finish{option}"));
         return;
     }

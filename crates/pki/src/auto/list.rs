@@ -44,17 +44,17 @@ impl ListCare {
 
 impl fmt::Display for ListCare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = |until: &Option<OffsetDateTime>| until.map(timestamp).unwrap_or_default();
+        let end = |until: Option<OffsetDateTime>| until.map(timestamp).unwrap_or_default();
         match self {
             Self::Signed { number, until } => write!(
                 f,
                 "signed the revocation list again, number {number}, good until {}",
-                end(until)
+                end(*until)
             ),
             Self::Kept { until, because } => write!(
                 f,
                 "kept the revocation list, which lets nobody in after {}: {because}",
-                end(until)
+                end(*until)
             ),
         }
     }

@@ -160,8 +160,8 @@ fn a_revocation_list_is_signed_again_at_two_thirds_of_its_life_and_not_before() 
 
 #[test]
 fn a_list_is_kept_with_a_word_where_its_key_or_its_index_is_elsewhere() {
-    let later = issue::now() + time::Duration::days(41);
     type Away = fn(&Paths);
+    let later = issue::now() + time::Duration::days(41);
     let cases: [(Away, &str); 3] = [
         (
             |paths| std::fs::remove_file(&paths.ca_key).expect("remove"),
