@@ -18,6 +18,7 @@ mod images;
 mod inspected;
 mod json;
 mod mounts;
+mod names;
 mod operations;
 mod parameters;
 mod ports;

@@ -372,3 +372,46 @@ fn a_101_to_http_1_0_is_a_tunnel_as_the_engine_says() {
     let (mut client, mut engine) = tunnel(&wire, request, UPGRADED);
     echoes(&mut client, &mut engine);
 }
+
+/// The body of an attach takes as long as its client likes, so nothing is looked at before it is there: what was looked at could have
+/// become another container by then.
+#[test]
+fn nothing_is_looked_at_before_the_body_of_an_attach_is_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let policy = dir.path().join("policy.toml");
+    let text = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"deployer\"\n";
+    std::fs::write(&policy, text).expect("written");
+    let policy = policy.to_str().expect("a path in UTF-8");
+    let wire = Wire::with(&["--workers", "1", "--policy", policy]);
+    let id = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let attach = |name: &str, body: &str| {
+        format!(
+            "POST /containers/{name}/attach?stdin=1&stream=1 HTTP/1.1\r\nHost: docker\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n{body}"
+        )
+    };
+    let inspected = format!(r#"{{"Id":"{id}","Config":{{"Image":"a"}},"HostConfig":{{}}}}"#);
+    let inspected = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{inspected}",
+        inspected.len()
+    );
+    for (begin, rest) in [
+        ("Content-Length: 2\r\n\r\n{", "}"),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", "0\r\n\r\n"),
+    ] {
+        let mut client = wire.client();
+        client.send(attach("web", begin));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        wire.engine.nothing_came();
+        client.send(rest);
+        let mut asked = wire.engine.accept();
+        let head = String::from_utf8_lossy(&asked.head()).into_owned();
+        assert!(head.starts_with("GET /containers/web/json "), "{head}");
+        asked.write(inspected.as_bytes());
+        // By its full id, and whole: the engine waits for nothing of the client's.
+        let mut engine = wire.engine.accept();
+        engine.expect(attach(id, &format!("{begin}{rest}")).as_bytes());
+        engine.write(UPGRADED);
+        client.expect(UPGRADED);
+        echoes(&mut client, &mut engine);
+    }
+}

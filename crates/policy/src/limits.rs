@@ -157,7 +157,7 @@ limits! {
     Networks networks: Globs = &["*"],
         "networks that containers and services may join, leave and be made with, by name; `*` is any text, the default network is `bridge`. `none` always passes, `host` is of `host_namespaces`";
     Names names: Globs = &["*"],
-        "names that containers and services may get, by `create` and `rename`; `*` is any text. Only `*` alone lets the engine pick one";
+        "names that containers and services may get, by `create` and `rename`; `*` is any text. Only `*` alone lets the engine pick one. A name of 12 to 64 hexadecimal digits, which may be an id, never passes";
     Buildkit buildkit: bool = &[],
         "grants the tunnels `build.session` and `build.grpc`, in which nothing is judged";
     UnknownFields unknown_fields: Fields = &[],

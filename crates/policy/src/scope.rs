@@ -15,7 +15,8 @@ pub mod redact;
 
 pub use crate::labels::{SCOPE_RULE, is_own_label};
 pub use action::{ObjectKind, ScopeAction};
-pub(crate) use claim::{claims, hexadecimal};
+pub use claim::{LEAST_ID, is_asked};
+pub(crate) use claim::{SHORT_ID, claims, may_be_id};
 pub(crate) use crossings::crossings;
 pub use crossings::share_a_path;
 pub use owner::{IMAGE_LABEL, MadeBy, OWNER_LABEL, ObjectOwner, OwnerError, OwnerKey};

@@ -10,7 +10,7 @@ use crate::limits::Reservation;
 use policy::EngineAnswer;
 use policy::scope::filters::ListFilters;
 use policy::scope::parameters::encoded;
-use policy::scope::{IMAGE_LABEL, OWNER_LABEL};
+use policy::scope::{IMAGE_LABEL, LEAST_ID, OWNER_LABEL, is_asked};
 
 /// The engine's answer about an object that an owner sees.
 #[derive(Clone, Debug)]
@@ -279,9 +279,15 @@ impl<'v> OwnerView<'v> {
             status => return Err(LookupError::Answer(status)),
         };
         let name = text(&tree, "Name").trim_start_matches('/').to_owned();
+        let by_name = id == "Name";
         let id = text(&tree, id).to_owned();
         if id.is_empty() {
             return Err(LookupError::Answer(status));
+        }
+        // Another object has the id that was asked for as its name: what had that id is gone.
+        let asked = target.split('/').nth(2).unwrap_or_default();
+        if !by_name && !is_asked(asked, &id) {
+            return Ok(Err(404));
         }
         Ok(Ok(SeenObject {
             id,
@@ -292,9 +298,6 @@ impl<'v> OwnerView<'v> {
         }))
     }
 }
-
-/// Digits from which on a name that is hexadecimal is refused in a scope.
-const LEAST_ID: usize = 4;
 
 /// The text of a member; empty if it has none.
 pub(super) fn text<'t>(tree: &'t Value, key: &str) -> &'t str {

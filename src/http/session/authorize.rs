@@ -43,7 +43,8 @@ impl Session<'_> {
         };
         question.certificates(&self.entry.chain);
         if question.shows_body() {
-            if !body.is_done()
+            let is_whole = out.content().is_some() || out.body().is_empty() && body.is_done();
+            if !is_whole
                 && !self
                     .inspected_body(request, out, body, MAX_REQUEST_BODY)
                     .await?

@@ -1,7 +1,8 @@
 //! Asks the policy, and fetches what it has to see first: the whole body, or the engine's word about a target.
 //!
 //! What is judged is what is sent: an inspected body is read to its end before anything is forwarded, and goes on as the
-//! same bytes with its own length; a checked target goes on by its full id.
+//! same bytes with its own length; a checked target goes on by its full id. Nothing waits for the client between a decision and
+//! the head that goes to the engine, which finds its objects by the head alone: a body that streams comes behind it.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::super::record::RequestRecord;
 use super::super::respond::{Refusal, Status};
 use super::super::scope::OwnerView;
 use super::body::Read;
-use super::{Session, Stop, scoped};
+use super::{Session, Stop, scoped, takes_over};
 use crate::error;
 use crate::generation::Generation;
 use crate::house;
@@ -38,6 +39,11 @@ impl Session<'_> {
             && let Err(e) = audit.ready()
         {
             return Err(unrecorded(record, &e));
+        }
+        // Before anything is looked at: how long it takes is the client's to choose, and what was looked at may change meanwhile.
+        if takes_over(record.hijack) {
+            self.takeover_body(request, body, out).await?;
+            (generation, client) = self.judged_as(record)?;
         }
         let role = generation.policy.role(client);
         if role.is_some_and(|role| !role.unlimited()) && self.shared.know_house().await {

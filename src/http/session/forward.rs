@@ -33,7 +33,7 @@ impl<'a> Session<'a> {
     #[expect(clippy::too_many_lines, reason = "sequence")]
     pub(super) async fn forward(&mut self, ready: &mut Ready<'a>) -> After {
         let is_head = ready.record.method == "HEAD";
-        let mut judge = match self.begin_body(ready).await {
+        let mut judge = match self.begin_body(ready) {
             Ok(judge) => judge,
             Err(stop) => {
                 return self
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the first of the body along, as far as it may go; what judges the rest comes back.
-    async fn begin_body(&mut self, ready: &mut Ready<'a>) -> Result<Option<Box<BodyJudge>>, Stop> {
+    fn begin_body(&mut self, ready: &mut Ready<'a>) -> Result<Option<Box<BodyJudge>>, Stop> {
         let Ready {
             permit,
             request,
@@ -145,9 +145,8 @@ impl<'a> Session<'a> {
             .context()
             .filter(|_| !request.framing.is_done())
             .map(|context| Box::new(BodyJudge::new(context, length)));
-        if takes_over(record.hijack) {
-            self.takeover_body(request, body, out).await?;
-        } else {
+        // That of an attach or exec start was read before the decision.
+        if !takes_over(record.hijack) {
             self.first_of_body(body, out.tail())?;
         }
         if let Some(judge) = &mut judge

@@ -5,11 +5,33 @@ use docker_api::json::{self, Value};
 
 use crate::labels::{PREFIX, is_own_label};
 
-/// Whether a name is what an id, or the beginning of one, may look like. Names win over the beginnings of ids, in everybody's
-/// commands.
-pub(crate) fn hexadecimal(name: &str) -> bool {
+/// Digits of a full id.
+const FULL_ID: usize = 64;
+
+/// Digits from which on a name may be an id: those of the short ids that clients show and people type.
+pub(crate) const SHORT_ID: usize = 12;
+
+/// The same in a scope, where nobody may come to be in the way of what another owner made.
+pub const LEAST_ID: usize = 4;
+
+/// Whether a name is what an id, or the beginning of one from `least` digits on, may look like. Names win over the beginnings of
+/// ids in everybody's commands, and over a full id once what has it is gone.
+pub(crate) fn may_be_id(name: &str, least: usize) -> bool {
     let name = name.trim_start_matches('/');
-    (4..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit())
+    (least..=FULL_ID).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether a text is a full id, as the engine writes it.
+pub(crate) fn is_full_id(text: &str) -> bool {
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.len() == FULL_ID && text.bytes().all(digit)
+}
+
+/// Whether an object with this id is what was asked for by `name`. A full id means nothing but itself: where the answer has another
+/// one, the object that it was the id of is gone, and one that has it as its name was found.
+#[must_use]
+pub fn is_asked(name: &str, id: &str) -> bool {
+    !is_full_id(name) || name == id
 }
 
 /// The first label of the gate's own that a body or a query claims, with where it is.

@@ -5,6 +5,7 @@ use crate::TARGETED;
 use crate::findings::Unresolved;
 use crate::limits::LimitKey;
 use crate::read::{container, network, volume};
+use crate::scope::is_asked;
 use docker_api::Operation;
 use docker_api::json::{self, Value};
 
@@ -271,8 +272,11 @@ impl<'p> Pending<'p> {
 
     fn parsed<'a>(&self, answer: &'a EngineAnswer, what: &str) -> Result<Value<'a>, Step<'p>> {
         match answer.status {
-            200 => json::parse(&answer.body, answer.body.len())
-                .map_err(|error| self.clone().lookup_failed(&error.to_string())),
+            200 => {
+                let found = json::parse(&answer.body, answer.body.len())
+                    .map_err(|error| self.clone().lookup_failed(&error.to_string()))?;
+                self.another(&found, what).map_or(Ok(found), Err)
+            }
             404 => {
                 let detail = format!(
                     "No such {what}: {}",
@@ -286,6 +290,24 @@ impl<'p> Pending<'p> {
             }
             status => Err(self.clone().lookup_failed(&format!("it answered {status}"))),
         }
+    }
+}
+
+impl<'p> Pending<'p> {
+    /// The refusal of an answer about another container or network than the one that was asked for by its full id: it has that id as
+    /// its name, and nobody who gives an id means it.
+    fn another(&self, found: &Value<'_>, what: &str) -> Option<Step<'p>> {
+        let mut path = self.lookup.target.split('/').skip(1);
+        let (Some("containers" | "networks"), Some(asked)) = (path.next(), path.next()) else {
+            return None;
+        };
+        let id = found.text_at("Id").unwrap_or_default();
+        if is_asked(asked, id) {
+            return None;
+        }
+        let detail = format!("{what} {id} has the id {asked} as its name, expected that id");
+        let status = DenialStatus::Forbidden;
+        Some(self.clone().refuse("target-check", detail, status))
     }
 }
 

@@ -7,7 +7,7 @@ use docker_api::json::Value;
 use super::super::{Pending, Step};
 use crate::labels::{OWN_LABELS, SCOPE_RULE};
 use crate::limits::LimitKey;
-use crate::scope::{ScopeAction, claims, hexadecimal};
+use crate::scope::{LEAST_ID, SHORT_ID, ScopeAction, claims, may_be_id};
 
 impl<'p> Pending<'p> {
     /// The denial of an operation that no role with a scope may call, whatever its list says.
@@ -30,31 +30,37 @@ impl<'p> Pending<'p> {
             let why = format!("{key} ({OWN_LABELS})");
             self.findings.never(SCOPE_RULE, field, why);
         }
+        self.named_like_an_id(body);
         if self.role.scope.is_none() {
             return;
         }
-        if self.operation == Operation::ImageDelete {
-            return self.removed_image();
+        match self.operation {
+            Operation::ImageDelete => self.removed_image(),
+            Operation::ImageList | Operation::ImageInspect => self.shown_image(),
+            _ => {}
         }
-        if matches!(
-            self.operation,
-            Operation::ImageList | Operation::ImageInspect
-        ) {
-            return self.shown_image();
-        }
+    }
+
+    /// A name that passes for an id, in every role that has limits. The engine looks for a name where no object has the id, so that
+    /// the id that was looked at would come to mean another container once its own is removed; and a short one wins over the
+    /// beginning of an id that somebody else types.
+    fn named_like_an_id(&mut self, body: Option<&Value<'_>>) {
         let (field, name) = match (self.operation, body) {
             (Operation::ContainerCreate | Operation::ContainerRename, None) => {
                 ("?name", self.parameters.get("name"))
             }
-            (Operation::NetworkCreate, Some(body)) => (
-                "Name",
-                body.get("Name").and_then(Value::text).unwrap_or_default(),
-            ),
+            (Operation::NetworkCreate, Some(body)) => {
+                ("Name", body.text_at("Name").unwrap_or_default())
+            }
             _ => return,
         };
-        if hexadecimal(name) {
+        let (rule, least) = match self.role.scope {
+            Some(_) => (SCOPE_RULE, LEAST_ID),
+            None => (LimitKey::Names.name(), SHORT_ID),
+        };
+        if may_be_id(name, least) {
             let why = format!("{name}: expected a name that cannot be the beginning of an id");
-            self.findings.never(SCOPE_RULE, field, why);
+            self.findings.never(rule, field, why);
         }
     }
 
