@@ -82,9 +82,12 @@ fn a_first_client_is_offered_where_the_policy_lets_it_do_something_alone() {
     };
     let known = banner(&entry("admin"));
     assert!(
-        known.contains("Try it:") && !known.contains("no entry"),
+        known.contains("Try it:") && !known.contains("no entry for the first client"),
         "{known}"
     );
+    assert!(known.contains("a certificate that matches no entry may do nothing"));
+    let any = "version = 1\n[[client]]\nmatch = { any = true }\nrole = \"read-only\"\n";
+    assert!(!banner(any).contains("may do nothing"));
     let unknown = banner(&entry("somebody"));
     assert!(
         unknown.contains("the policy has no entry for the first client (cn=admin)")
