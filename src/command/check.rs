@@ -36,6 +36,7 @@ use crate::signer::{TrustedIssuers, store_place};
 use enroll::rules::SignerFigures;
 use pki::Validity;
 use pki::crl::IssuedList;
+use pki::index::{ISSUE_INDEX_BYTES, LARGE_INDEX_BYTES};
 use pki::store::inspect_file;
 use text::{counted, escape};
 
@@ -138,7 +139,7 @@ pub(crate) fn signing(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
                 .hint("start as root with user = \"dockgate\", or leave unsafe-no-cage out"),
         });
     }
-    found.extend(config.enroll.iter().filter_map(|it| members(&it.dir, now)));
+    found.extend(config.enroll.iter().flat_map(|it| members(&it.dir, now)));
     let rules = config.enroll.as_ref().and_then(|it| it.config.as_ref());
     // The signer keeps the rights that the gate gives up.
     if let Some(path) = rules.filter(|_| config.user.is_none()) {
@@ -185,14 +186,34 @@ fn ahead(signed: OffsetDateTime, now: OffsetDateTime) -> Option<Finding> {
 }
 
 /// Who has joined, who is invited, and who has not renewed; nothing where the index cannot be read.
-fn members(dir: &Path, now: OffsetDateTime) -> Option<Finding> {
-    let place = store_place(dir, &StoreArgs::default()).ok()?;
+fn members(dir: &Path, now: OffsetDateTime) -> Vec<Finding> {
     // Where it has joined a store no gate has its signer beside itself, and this is said elsewhere.
-    if place.store().is_some() {
-        return None;
-    }
-    let index = place.index().ok()?;
-    let figures = SignerFigures::of(&index, now);
+    let place = store_place(dir, &StoreArgs::default()).ok();
+    let place = place.filter(|it| it.store().is_none());
+    let Some(index) = place.and_then(|it| it.index().ok()) else {
+        return Vec::new();
+    };
+    let counted = counted_members(&SignerFigures::of(&index, now));
+    large(index.bytes()).into_iter().chain([counted]).collect()
+}
+
+/// That the index is so large that before long nothing is issued, or that nothing is.
+fn large(bytes: u64) -> Option<Finding> {
+    let text = match bytes > ISSUE_INDEX_BYTES {
+        _ if bytes <= LARGE_INDEX_BYTES => return None,
+        false => format!(
+            "the signer's index has {bytes} bytes, and above {ISSUE_INDEX_BYTES} it issues nothing"
+        ),
+        true => format!(
+            "the signer issues nothing: its index has {bytes} bytes, more than {ISSUE_INDEX_BYTES}"
+        ),
+    };
+    Some(Finding::warning(text).hint(
+        "`dockgate certs list` shows whose certificates are many: take their invitation or rule of CI back, or give it shorter lives; what has ended leaves the index by itself",
+    ))
+}
+
+fn counted_members(figures: &SignerFigures<'_>) -> Finding {
     let members: usize = figures.members.values().sum();
     let text = format!(
         "{} of the signer and {} open",
@@ -200,7 +221,7 @@ fn members(dir: &Path, now: OffsetDateTime) -> Option<Finding> {
         counted(figures.open_invitations, "invitation")
     );
     if figures.overdue.is_empty() {
-        return Some(Finding::ok(text));
+        return Finding::ok(text);
     }
     let names = figures
         .overdue
@@ -212,7 +233,7 @@ fn members(dir: &Path, now: OffsetDateTime) -> Option<Finding> {
     );
     let finding =
         Finding::warning(text).hint("run `dockgate renew` where each is used, and see its timer");
-    Some(finding.details(names.take(8)))
+    finding.details(names.take(8))
 }
 
 /// That the certificate of an enrolled gate was not renewed although it was due long ago.

@@ -82,7 +82,7 @@ fn page(desk: &Desk) -> Result<String, CertsError> {
     page.gauge("index_bytes", "Size of the index.", &[("", bytes)]);
     page.gauge(
         "index_bytes_max",
-        "Size of the index at which nothing is issued any more.",
+        "Size of the largest index that is read; above three quarters of it nothing is issued.",
         &[("", MAX_INDEX_BYTES)],
     );
     page.gauge(

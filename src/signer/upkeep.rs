@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enroll::EnrollRefusal;
-use pki::index::MAX_INDEX_BYTES;
+use pki::index::{ISSUE_INDEX_BYTES, LARGE_INDEX_BYTES};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How often a certificate that a command makes is looked at.
 const OWN: Duration = Duration::from_secs(1);
 
-/// How often it is said that the index is nearly full.
+/// How often it is said that the index is large.
 const SAID: Duration = Duration::from_secs(3600);
 
 /// How long to rest: with each fault in a row twice as long, up to a bound.
@@ -95,7 +95,7 @@ async fn follow(desk: Arc<Desk>) {
     }
 }
 
-/// Says when the index comes near the bound at which nothing can be issued any more.
+/// Says when the index comes near the size at which nothing is issued any more.
 async fn watch_size(desk: Arc<Desk>) {
     let mut ticker = interval(SAID);
     loop {
@@ -103,15 +103,19 @@ async fn watch_size(desk: Arc<Desk>) {
         let asked = desk.clone();
         // What a store that is lost has to say comes with its return.
         if let Ok(bytes) = blocking(move || Ok(asked.index_bytes()?)).await
-            && is_nearly_full(bytes)
+            && bytes > LARGE_INDEX_BYTES
         {
-            warn!(dir = %desk.dir().display(), bytes, bound = MAX_INDEX_BYTES, "The index is more than three quarters full");
+            let dir = desk.dir().display();
+            match bytes > ISSUE_INDEX_BYTES {
+                true => {
+                    error!(%dir, bytes, bound = ISSUE_INDEX_BYTES, "The index is so large that nothing is issued, to keep room for revocations");
+                }
+                false => {
+                    warn!(%dir, bytes, bound = ISSUE_INDEX_BYTES, "The index is large: above the bound nothing is issued");
+                }
+            }
         }
     }
-}
-
-fn is_nearly_full(bytes: u64) -> bool {
-    bytes > MAX_INDEX_BYTES / 4 * 3
 }
 
 /// Looks after the directory whenever one of its files has changed, and from time to time.
@@ -150,12 +154,6 @@ async fn keep_own(desk: Arc<Desk>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_index_is_nearly_full_above_three_quarters_of_its_bound() {
-        assert!(!is_nearly_full(0) && !is_nearly_full(48 << 20));
-        assert!(is_nearly_full((48 << 20) + 1) && is_nearly_full(MAX_INDEX_BYTES));
-    }
 
     #[test]
     fn a_fault_is_followed_by_a_try_after_a_second_and_faults_in_a_row_by_rests_that_grow() {

@@ -81,6 +81,16 @@ pub enum CertsError {
         /// What to do about it.
         hint: &'static str,
     },
+    /// The index is so large that nothing more is issued, to keep room for revocations.
+    #[error(
+        "the index has {bytes} bytes, and nothing is issued above {bound}: the rest is kept for revocations"
+    )]
+    Full {
+        /// Size of the index.
+        bytes: u64,
+        /// From where on nothing is issued.
+        bound: u64,
+    },
     /// Encoding, signing or key generation failed in the library below.
     #[error("cannot {doing}")]
     Crypto {
@@ -129,6 +139,9 @@ impl CertsError {
                 "wait for the other command to finish, then try again",
             )),
             Self::Unavailable { hint, .. } => Some(Cow::Borrowed(*hint)),
+            Self::Full { .. } => Some(Cow::Borrowed(
+                "every command that writes takes out what nobody needs any more, from a day after its end; `dockgate certs list` shows whose certificates are many: take their invitation or rule of CI back, or give it shorter lives",
+            )),
             Self::Probe { .. } => Some(Cow::Borrowed(
                 "`dockgate doctor tcp://HOST:PORT` walks the connection step by step",
             )),

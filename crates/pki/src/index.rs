@@ -7,6 +7,7 @@
 mod append;
 mod file;
 mod judged;
+mod room;
 mod spent;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use judged::JudgedSerials;
+pub use room::{ISSUE_INDEX_BYTES, LARGE_INDEX_BYTES, MAX_INDEX_BYTES};
 
 use time::OffsetDateTime;
 
@@ -22,14 +24,13 @@ use super::{
     shared::{SharedDocument, SharedTurn, SharedView},
 };
 
-/// The largest index that is read: some fifty thousand certificates that came by enrolment.
-pub const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
-
 /// The index of one CA, read whole.
 #[derive(Debug)]
 pub struct Index {
     place: IndexPlace,
     events: Vec<Arc<IndexEvent>>,
+    /// Size of all lines.
+    bytes: u64,
 }
 
 /// Where events are appended.
@@ -50,13 +51,14 @@ impl Index {
         Self {
             place: IndexPlace::Read,
             events: view.events.clone(),
+            bytes: view.bytes,
         }
     }
 
     /// The places of the events that nobody needs any more, if they are worth the work.
     pub(crate) fn spent(view: &SharedView) -> BTreeSet<usize> {
         let events = view.events.iter().map(AsRef::as_ref);
-        spent::spent(events, OffsetDateTime::now_utc())
+        spent::spent(events, OffsetDateTime::now_utc(), view.bytes)
     }
 
     /// The same for appending.
@@ -64,6 +66,7 @@ impl Index {
     pub fn of_turn(turn: Box<dyn SharedTurn>) -> Self {
         Self {
             events: turn.view().events.clone(),
+            bytes: turn.view().bytes,
             place: IndexPlace::Shared(turn),
         }
     }

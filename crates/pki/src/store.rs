@@ -286,10 +286,8 @@ impl Store {
         now: time::OffsetDateTime,
     ) -> impl Iterator<Item = &Issued> {
         let judged = self.index.judged();
-        self.index.issued().filter(move |issued| {
-            issued.kind == kind
-                && issued.is_alive(now)
-                && judged.revocation(&issued.serial).is_none()
+        self.index.issued().filter(move |it| {
+            it.kind == kind && it.is_alive(now) && judged.revocation(&it.serial).is_none()
         })
     }
 
@@ -435,6 +433,8 @@ impl Store {
         public: &impl Requester,
         grant: &Grant,
     ) -> Result<Made, CertsError> {
+        self.index
+            .has_room_for(grant.kind, grant.enrolled.is_some())?;
         let der = authority.sign(leaf, public)?;
         let info = Certificate::read(&der)
             .map_err(|why| CertsError::crypto("read back a certificate just signed", why))?;

@@ -87,6 +87,7 @@ pub fn invite(
     wanted: &NewInvitation<'_>,
 ) -> Result<(Invitation, Secret), CertsError> {
     check(store, wanted)?;
+    store.index.has_room()?;
     let mut secret = [0; 16];
     random(&mut secret)?;
     let secret = Secret::new(BASE64URL_NOPAD.encode(&secret));

@@ -62,6 +62,7 @@ impl Index {
         let lines: Vec<_> = lines
             .collect::<Result<_, _>>()
             .map_err(|source| CertsError::crypto("encode an index line", source))?;
+        let bytes = self.bytes_with(&lines)?;
         match &mut self.place {
             IndexPlace::File(_) if lines.is_empty() => {}
             IndexPlace::File(path) => write::append_line(path, &lines.join("\n"))?,
@@ -74,6 +75,7 @@ impl Index {
                 ));
             }
         }
+        self.bytes = bytes;
         self.events.extend(events.into_iter().map(Arc::new));
         Ok(())
     }

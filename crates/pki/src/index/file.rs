@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Index, IndexPlace, MAX_INDEX_BYTES, spent};
+use super::{Index, IndexPlace, MAX_INDEX_BYTES, room, spent};
 use crate::{
     CertsError,
     event::{IndexEvent, damage},
@@ -15,9 +15,12 @@ use crate::{
 impl Index {
     /// Reads the index; a missing file is an empty index. A half-written last line is left out: another process may be writing it.
     pub fn read(path: &Path) -> Result<Self, CertsError> {
+        let bytes = load(path)?;
+        let whole = whole_lines(&bytes);
         Ok(Self {
             place: IndexPlace::File(path.into()),
-            events: parse(path, whole_lines(&load(path)?))?,
+            events: parse(path, whole)?,
+            bytes: whole.len() as u64,
         })
     }
 
@@ -27,7 +30,9 @@ impl Index {
         let bytes = load(path)?;
         let whole = whole_lines(&bytes);
         let mut events = parse(path, whole)?;
-        let spent = spent::spent(events.iter().map(AsRef::as_ref), OffsetDateTime::now_utc());
+        let (known, now) = (events.iter().map(AsRef::as_ref), OffsetDateTime::now_utc());
+        let mut size = whole.len() as u64;
+        let spent = spent::spent(known, now, size);
         if whole.len() < bytes.len() || !spent.is_empty() {
             let kept = lines(whole).enumerate();
             let kept = kept.filter(|(place, _)| !spent.contains(place));
@@ -40,12 +45,14 @@ impl Index {
                 write::FileMode::Public,
                 write::Existing::Replace,
             )?;
+            size = kept.len() as u64;
             let mut place = 0..;
             events.retain(|_| place.next().is_none_or(|it| !spent.contains(&it)));
         }
         Ok(Self {
             place: IndexPlace::File(path.into()),
             events,
+            bytes: size,
         })
     }
 
@@ -68,11 +75,13 @@ impl Index {
 }
 
 fn load(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertsError> {
-    if path.exists() {
-        write::read_at_most(path, MAX_INDEX_BYTES)
-    } else {
-        Ok(zeroize::Zeroizing::default())
+    if !path.exists() {
+        return Ok(zeroize::Zeroizing::default());
     }
+    write::read_at_most(path, MAX_INDEX_BYTES).map_err(|fault| match fault {
+        CertsError::TooLarge { .. } => room::too_large(&format!("the index {path:?}")),
+        fault => fault,
+    })
 }
 
 fn whole_lines(bytes: &[u8]) -> &[u8] {
