@@ -179,6 +179,8 @@ pub async fn watch(
         tell(&renewed);
         match renewed {
             Ok(_) => failures = 0,
+            // The signer goes by its own clock: what seems over here may be good for long.
+            Err(EnrolError::Refused { status: 429, .. }) => failures = failures.saturating_add(1),
             Err(error) if certificate.not_after <= now() => return Err(error),
             Err(_) => failures = failures.saturating_add(1),
         }

@@ -91,6 +91,12 @@ impl EnrolError {
             Self::Refused { status: 403, .. } => {
                 "a certificate that is revoked, on hold or has ended is replaced by a new invitation: `dockgate invite NAME`"
             }
+            Self::Refused { status: 429, said } if said.starts_with("this certificate") => {
+                "the certificate that you have is good: `dockgate renew` without --force renews it when it is due"
+            }
+            Self::Refused { status: 429, said } if said.starts_with("this token") => {
+                "one certificate is good for a whole job: look for a job that asks for one again and again"
+            }
             Self::Foreign { .. } => "give the new one another name with --context NAME",
             Self::NotJoined(_) => "name the directory that `dockgate join` printed",
             Self::Certs(error) => return error.hint().map(std::borrow::Cow::into_owned),

@@ -56,6 +56,8 @@ pub(super) fn refusal(refusal: &EnrollRefusal) -> Response<SignerAnswer> {
         EnrollRefusal::Request(why) => sentence(StatusCode::BAD_REQUEST, why),
         EnrollRefusal::Forbidden(why) => sentence(StatusCode::FORBIDDEN, why),
         EnrollRefusal::Copy { .. } => sentence(StatusCode::FORBIDDEN, &refusal.to_string()),
+        EnrollRefusal::Early { secs, .. } => too_many(refusal, *secs),
+        EnrollRefusal::Many { .. } => too_many(refusal, 600),
         EnrollRefusal::Busy => {
             let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string());
             with(&mut response, RETRY_AFTER, "10");
@@ -69,12 +71,27 @@ pub(super) fn refusal(refusal: &EnrollRefusal) -> Response<SignerAnswer> {
             with(&mut response, RETRY_AFTER, "5");
             response
         }
+        EnrollRefusal::Failed(fault @ CertsError::Full { .. }) => {
+            // The log says it once an hour.
+            debug!(error = %error::report(fault), "Nothing is issued");
+            let text = "the signer's index is so full that nothing is issued; its log and `dockgate check` say it to the signer's owner";
+            let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
+            with(&mut response, RETRY_AFTER, "3600");
+            response
+        }
         EnrollRefusal::Failed(fault) => {
             error!(error = %error::report(fault), "A certificate cannot be issued");
             let text = "the signer cannot do this now; its log says why";
             sentence(StatusCode::INTERNAL_SERVER_ERROR, text)
         }
     }
+}
+
+/// The answer to who asks more often than anybody needs.
+fn too_many(refusal: &EnrollRefusal, secs: u64) -> Response<SignerAnswer> {
+    let mut response = sentence(StatusCode::TOO_MANY_REQUESTS, &refusal.to_string());
+    with(&mut response, RETRY_AFTER, &secs.to_string());
+    response
 }
 
 /// The one answer to every secret that cannot be used.

@@ -24,6 +24,7 @@ mod protocol;
 #[cfg(feature = "postgres")]
 mod readers;
 mod rollover;
+mod room;
 #[cfg(feature = "postgres")]
 mod shared;
 #[cfg(feature = "postgres")]

@@ -135,7 +135,7 @@ fn the_role_for_ci_in_the_readme_leads_to_no_root_and_is_refused_in_its_words() 
 /// their binary's name in front.
 fn tests() -> BTreeSet<String> {
     let mut names = tests_of("policy");
-    for suite in ["certs", "wire", "trust", "observe"] {
+    for suite in ["certs", "wire", "trust", "observe", "identity"] {
         let found = tests_of(suite).into_iter();
         names.extend(found.map(|name| format!("{suite}::{name}")));
     }

@@ -1,6 +1,7 @@
 //! What an invitation is good for, and how a line of certificates goes on.
 
 mod ci;
+mod due;
 mod figures;
 mod invitation;
 mod line;
@@ -54,6 +55,26 @@ pub enum EnrollRefusal {
     /// The certificate may not be renewed.
     #[error("{0}")]
     Forbidden(String),
+    /// It is too early to renew the certificate.
+    #[error(
+        "this certificate is not due for renewal before {due}, and {alive} of its line are good already"
+    )]
+    Early {
+        /// When it is due, RFC 3339.
+        due: String,
+        /// How many seconds that is from now.
+        secs: u64,
+        /// How many certificates of the line have not ended.
+        alive: usize,
+    },
+    /// The jobs of one subject have got more certificates than anybody needs.
+    #[error(
+        "this token's subject has got {most} certificates that are good or less than a day old, and gets no more until one is neither"
+    )]
+    Many {
+        /// How many there may be.
+        most: usize,
+    },
     /// Others were served until its time was over. Nothing was used up.
     #[error("the signer is busy with other requests; try again later")]
     Busy,

@@ -37,6 +37,8 @@ pub struct ApprovedToken {
     pub(crate) life_secs: u64,
     /// What the index keeps of the token: [`pki::event::TOKEN`] and a digest.
     pub(crate) used_as: String,
+    /// A digest of whose job it is, by its issuer and rule.
+    pub(crate) subject: String,
 }
 
 impl OidcRule {

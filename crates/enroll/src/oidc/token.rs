@@ -184,7 +184,10 @@ impl ProvenToken {
         });
         let rule = rule.ok_or(OidcFault::Claims)?;
         let id = [claims.issuer.as_bytes(), &[0], claims.id.as_bytes()].concat();
+        let subject = claims.texts.get("sub").map_or("", String::as_str);
+        let whose = [claims.issuer.as_str(), subject, &rule.name].map(str::as_bytes);
         Ok(ApprovedToken {
+            subject: HEXLOWER.encode(&sha256(&whose.join(&0))[..8]),
             name: rule.name.clone(),
             organization: rule.organization.clone(),
             organizational_unit: rule.organizational_unit.clone(),

@@ -1,6 +1,6 @@
 //! Lines of certificates: the first by an invitation, each further one by the certificate before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use data_encoding::BASE64;
 use pki::{
@@ -16,7 +16,7 @@ use pki::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{EnrollRefusal, SigningRules, authenticate, check_key};
+use super::{EnrollRefusal, SigningRules, authenticate, check_key, due};
 use crate::token::Secret;
 
 /// Signs the first certificate of a line. The index has it, and the use of the invitation with it, before this returns:
@@ -138,6 +138,12 @@ pub fn renew(
         let der = next.enrolled.map(|it| BASE64.decode(it.der.as_bytes()));
         return Ok(der.and_then(Result::ok).ok_or_else(unreadable)?);
     }
+    let role = match held.kind {
+        IssuedKind::Server => Purpose::Server,
+        _ => Purpose::Client,
+    };
+    let authority = authorities.signs(role, &store.index, now);
+    due::check(&store.index, &held, authority, now)?;
     fresh_key(&store.index, request)?;
     let enrolment = Enrolment {
         invitation: line.invitation,
@@ -146,17 +152,13 @@ pub fn renew(
         life_secs: line.life_secs,
     };
     let leaf = Leaf {
-        role: match held.kind {
-            IssuedKind::Server => Purpose::Server,
-            _ => Purpose::Client,
-        },
+        role,
         subject: SubjectName::Exact(&old.details.subject),
         sans: Sans::Exact(old.details.raw_sans.as_deref()),
         days: Days::Seconds(line.life_secs),
         rsa: request.rsa,
     };
     let grant = Grant::enrolled(held.kind, &held.name, enrolment);
-    let authority = authorities.signs(leaf.role, &store.index, now);
     let made = store.sign(authority, &leaf, request, &grant)?;
     Ok(made.der.to_vec())
 }
@@ -204,11 +206,12 @@ fn copy(
     now: OffsetDateTime,
 ) -> Result<EnrollRefusal, CertsError> {
     let line = line_of(&store.index, &held.serial);
+    let judged = store.index.judged();
     let held_now: Vec<Issued> = store
         .index
         .issued()
         .filter(|issued| line.contains(issued.serial.as_str()) && issued.is_alive(now))
-        .filter(|issued| store.index.revocation(&issued.serial).is_none())
+        .filter(|issued| judged.revocation(&issued.serial).is_none())
         .cloned()
         .collect();
     let serials = held_now.iter().map(|it| it.serial.clone()).collect();
@@ -228,25 +231,28 @@ fn copy(
 }
 
 /// The serial numbers of the certificates that one goes back to, and of all that go back to the same.
-fn line_of(index: &Index, serial: &str) -> BTreeSet<String> {
-    let predecessor = |serial: &str| {
-        let issued = index.issued().find(|issued| issued.serial == serial)?;
-        issued.enrolled.as_ref()?.predecessor.clone()
-    };
-    let mut root = serial.to_owned();
-    let mut seen = BTreeSet::new();
-    while let Some(before) = predecessor(&root) {
-        if !seen.insert(before.clone()) {
-            break;
-        }
-        root = before;
-    }
-    let mut line = BTreeSet::from([root]);
-    // The index is in the order of time: whatever renews comes after what it renews.
+pub(super) fn line_of(index: &Index, serial: &str) -> BTreeSet<String> {
+    // One pass: who asks holds the lock, and the index may be long.
+    let mut before: HashMap<&str, &str> = HashMap::new();
     for issued in index.issued() {
         let enrolled = issued.enrolled.as_ref();
-        let before = enrolled.and_then(|it| it.predecessor.as_ref());
-        if before.is_some_and(|before| line.contains(before)) {
+        if let Some(predecessor) = enrolled.and_then(|it| it.predecessor.as_deref()) {
+            before.entry(&issued.serial).or_insert(predecessor);
+        }
+    }
+    let mut root = serial;
+    let mut seen = BTreeSet::new();
+    while let Some(next) = before.get(root) {
+        if !seen.insert(*next) {
+            break;
+        }
+        root = next;
+    }
+    let mut line = BTreeSet::from([root.to_owned()]);
+    // The index is in the order of time: whatever renews comes after what it renews.
+    for issued in index.issued() {
+        let predecessor = before.get(issued.serial.as_str());
+        if predecessor.is_some_and(|it| line.contains(*it)) {
             line.insert(issued.serial.clone());
         }
     }
@@ -262,8 +268,9 @@ pub fn allow(
     name: &str,
     now: OffsetDateTime,
 ) -> Result<Vec<String>, CertsError> {
+    let judged = store.index.judged();
     let on_hold = |issued: &&Issued| {
-        let revocation = store.index.revocation(&issued.serial);
+        let revocation = judged.revocation(&issued.serial);
         revocation.is_some_and(|it| it.reason == HOLD)
     };
     let serials: Vec<String> = store

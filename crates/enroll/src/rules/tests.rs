@@ -1,5 +1,7 @@
 //! The rules against a directory, without a network. What stops between two steps is a value that is dropped there.
 
+mod bounds;
+
 use std::path::Path;
 
 use pki::{
