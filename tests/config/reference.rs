@@ -91,11 +91,12 @@ fn commands(command: &clap::Command, path: &str, out: &mut String) {
         .bin_name(path.to_owned())
         .disable_help_subcommand(true)
         .term_width(100);
-    let mut settings = 0;
-    for key in KEYS {
-        if shown.get_arguments().any(|arg| arg.get_id() == key.flag) {
+    // An option of another command may have the name of a setting.
+    let takes = |flag| command.get_arguments().any(|arg| arg.get_id() == flag);
+    let takes_settings = KEYS.iter().all(|key| takes(key.flag));
+    if takes_settings {
+        for key in KEYS {
             shown = shown.mut_arg(key.flag, |arg| arg.hide(true));
-            settings += 1;
         }
     }
     let help = shown.render_long_help().to_string();
@@ -105,7 +106,7 @@ fn commands(command: &clap::Command, path: &str, out: &mut String) {
         "\n## {path}\n\n```text\n{}\n```\n",
         lines.join("\n").trim_end()
     );
-    if settings == KEYS.len() {
+    if takes_settings {
         out.push_str(
             "\nIt also takes every setting as an option: see [configuration](configuration.md).\n",
         );
@@ -126,6 +127,8 @@ fn reference_of_the_command_line_is_its_help() {
     commands(&command, "dockgate", &mut page);
     page.push('\n');
     assert!(page.contains("\n## dockgate certs sign\n") && page.contains("\n## dockgate check\n"));
+    let (_, join) = page.split_once("\n## dockgate join\n").expect("join");
+    assert!(join[..3000].contains("--host <tcp://HOST:PORT>"));
     generated("docs/reference/cli.md", &page);
 }
 
