@@ -318,6 +318,45 @@ fn a_container_starts_without_a_checkpoint_and_without_a_body() {
 }
 
 #[test]
+fn what_the_engine_keeps_of_an_exec_and_a_container_is_bounded() {
+    let policy =
+        role("base = \"deployer\"\nallow = [\"exec.*\", \"service.*\"]\ntarget_check = false");
+    let text = |length: usize| "a".repeat(length);
+    let list = |count: usize, length: usize| vec![format!("\"{}\"", text(length)); count].join(",");
+    // Linux counts the end of each text and a pointer to it.
+    let (fits, exceeds) = (list(16, 65_000), list(17, 65_000));
+    let empty = list(120_000, 0);
+    for (target, body) in [
+        ("/containers/a/exec", r#"{"Cmd":["true"],"Env":[@]}"#),
+        ("/containers/a/exec", r#"{"Cmd":[@]}"#),
+        ("/containers/create", r#"{"Image":"a","Env":[@]}"#),
+        (
+            "/containers/create",
+            r#"{"Image":"a","Entrypoint":["sh"],"Cmd":[@]}"#,
+        ),
+        (
+            "/services/create",
+            r#"{"Name":"a","TaskTemplate":{"ContainerSpec":{"Image":"a","Env":[@]}}}"#,
+        ),
+    ] {
+        for words in [&exceeds, &empty] {
+            let body = body.replace('@', words);
+            Ask::new(&policy, "POST", target).body(&body).denied("body");
+        }
+        let body = body.replace('@', &fits);
+        let _ = Ask::new(&policy, "POST", target).body(&body).allowed();
+    }
+    let directory = format!(r#"{{"Cmd":["true"],"WorkingDir":"/{}"}}"#, text(1 << 20));
+    Ask::new(&policy, "POST", "/containers/a/exec")
+        .body(&directory)
+        .denied("body");
+    let labels = format!(r#"{{"Image":"a","Labels":{{"a":"{}"}}}}"#, text(1 << 20));
+    Ask::new(&policy, "POST", "/containers/create")
+        .body(&labels)
+        .denied("body");
+}
+
+#[test]
 fn an_update_changes_limits_and_no_devices() {
     let policy = limits("");
     let target = r#"{"Id":"abc","HostConfig":{"Privileged":false}}"#;

@@ -153,6 +153,102 @@ fn a_dockerfile_without_addresses_passes() {
     }
 }
 
+/// A variable, so many times.
+fn uses(variable: &str, count: usize) -> String {
+    format!("${variable}").repeat(count)
+}
+
+/// Dockerfiles of which each line makes more of the one before, or much of a long one.
+fn long_by_variables() -> Vec<String> {
+    let doubled = |line: &str, count: usize| {
+        let lines = (0..count).map(|n| {
+            line.replace("@A", &format!("V{n}"))
+                .replace("@B", &format!("V{}", n + 1))
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    vec![
+        format!(
+            "FROM busybox\nENV V0=0123456789\n{}",
+            doubled("ENV @B=$@A$@A", 24)
+        ),
+        format!(
+            "FROM busybox\nENV V0=0123456789\n{}",
+            doubled("ENV @B ${@A}${@A}", 24)
+        ),
+        format!(
+            "ARG V0=0123456789\n{}\nFROM busybox",
+            doubled("ARG @B=$@A$@A", 24)
+        ),
+        format!("FROM busybox\n{}", vec!["ENV A=0$A$A"; 30].join("\n")),
+        format!(
+            "FROM busybox\nENV A={}\nENV B={}",
+            "a".repeat(5000),
+            uses("A", 4000)
+        ),
+        format!(
+            "FROM busybox\nENV A={}\nLABEL b={}",
+            "a".repeat(5000),
+            uses("A", 4000)
+        ),
+        format!(
+            "FROM busybox\nENV A={}\nENV B=${{A//a/{}}}",
+            "a".repeat(5000),
+            "b".repeat(5000)
+        ),
+        format!("FROM busybox\nONBUILD ENV B={}", uses("A", 4000)),
+        format!("FROM busybox\nCOPY {} /\n", uses("OF_THE_IMAGE", 300)),
+    ]
+}
+
+#[test]
+fn variables_that_make_each_other_long_are_refused_and_usual_ones_pass() {
+    for text in &long_by_variables() {
+        assert_eq!(
+            rule(LIMITS, text),
+            Some("build"),
+            "{}",
+            &text[..text.len().min(200)]
+        );
+    }
+    let paths = vec!["ENV PATH=$PATH:/opt/tool/bin"; 40].join("\n");
+    let stages = vec!["FROM busybox\nENV PATH=/usr/local/bin:$PATH"; 20].join("\n");
+    for text in [
+        format!("FROM busybox\n{paths}\nRUN echo {}\n", uses("PATH", 4000)),
+        stages,
+        format!(
+            "FROM busybox\nARG VERSION=1\nENV HOME=/root\n{}",
+            vec!["COPY a-$VERSION $HOME/"; 400].join("\n")
+        ),
+        format!("FROM busybox\nCOPY {} /\n", uses("OF_THE_IMAGE", 50)),
+        "FROM busybox\nENV A=1 B=$A C=${A:-x} D=\"a b\"\nENV E a b $A\nLABEL price=\"\\$5\"\n"
+            .to_owned(),
+    ] {
+        assert_eq!(rule(LIMITS, &text), None, "{text}");
+    }
+    let given = format!("?buildargs=%7B%22A%22%3A%22{}%22%7D", "a".repeat(5000));
+    let text = format!("FROM busybox\nARG A\nENV B={}", uses("A", 4000));
+    assert_eq!(rule_with(LIMITS, &given, &text), Some("build"));
+    assert_eq!(rule(LIMITS, &text), None);
+    let policy = role(
+        "base = \"ci\"\nallow = [\"image.commit\"]\ntarget_check = false\n[role.team.limits]\ntags = [\"**\"]",
+    );
+    let commit = |changes: &str| format!("/commit?container=a&changes={changes}");
+    let hungry = format!("ENV%20B={}", "%24A".repeat(300));
+    Ask::new(&policy, "POST", &commit(&hungry)).denied("build");
+    let body = format!(
+        r#"{{"Image":"busybox","OnBuild":["ENV B={}"]}}"#,
+        uses("A", 300)
+    );
+    Ask::new(&policy, "POST", "/containers/create")
+        .body(&body)
+        .denied("build");
+    let body = r#"{"Image":"busybox","OnBuild":["ENV PATH=$PATH:/x"]}"#;
+    let _ = Ask::new(&policy, "POST", "/containers/create")
+        .body(body)
+        .allowed();
+}
+
 #[test]
 fn an_address_is_fetched_only_where_its_host_is_listed() {
     for line in [

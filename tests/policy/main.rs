@@ -11,6 +11,7 @@ mod commands;
 mod contexts;
 mod documents;
 mod escapes;
+mod evaluated;
 mod fetch;
 mod files;
 mod hosts;

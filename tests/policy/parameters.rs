@@ -6,7 +6,7 @@ use policy::{Policy, Rule, parameters_of};
 use crate::support::{Ask, role};
 
 /// A role of every operation with wide limits.
-fn everything() -> Policy {
+pub(crate) fn everything() -> Policy {
     role(
         "allow = [\"*\"]\ntarget_check = false\n[role.team.limits]\ntags = [\"**\"]\nimages = [\"**\"]\nbuildkit = true",
     )

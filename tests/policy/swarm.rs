@@ -127,6 +127,48 @@ fn a_services_plugins_networks_and_log_drivers_are_judged() {
 }
 
 #[test]
+fn templates_of_a_service_refer_to_fields_and_call_nothing() {
+    let policy = policy("");
+    let many = r"{{.Service.Labels}}".repeat(9);
+    let fields = [
+        r#","Hostname":"@T""#,
+        r#","Env":["A=1","B=@T"]"#,
+        r#","Mounts":[{"Type":"volume","Target":"/x/@T"}]"#,
+        r#","Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"Labels":{"a":"@T"}}}]"#,
+    ];
+    for target in BOTH {
+        for field in fields {
+            for template in [
+                r#"{{printf \"%1000000s\" \"x\"}}"#,
+                r#"{{join \"a\" \"b\"}}"#,
+                "{{range $i := .Service.Labels}}x{{end}}",
+                "{{.Node.Hostname",
+                many.as_str(),
+            ] {
+                let spec = field.replace("@T", template);
+                let denied = ask(&policy, target, &spec, "").expect_err(&spec);
+                assert_eq!(denied.rule, "services", "{spec}");
+            }
+            for template in [
+                "web",
+                "{{.Node.Hostname}}",
+                "{{ .Service.Name }}-{{.Task.Slot}}",
+                r#"{{index .Service.Labels \"com.docker.stack.namespace\"}}"#,
+            ] {
+                let spec = field.replace("@T", template);
+                let answer = ask(&policy, target, &spec, "");
+                assert!(answer.is_ok(), "{spec}: {answer:?}");
+            }
+        }
+    }
+    // A container's are no templates.
+    let body = r#"{"Image":"busybox","Env":["A={{printf 1}}"],"Hostname":"{{x}}"}"#;
+    let _ = Ask::new(&policy, "POST", "/containers/create")
+        .body(body)
+        .allowed();
+}
+
+#[test]
 fn a_service_without_a_container_or_by_rollback_is_refused() {
     let policy = policy("");
     Ask::new(&policy, "POST", "/services/create")

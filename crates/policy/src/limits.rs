@@ -137,7 +137,7 @@ limits! {
     Groups groups: Words = &[],
         "additional groups, exact names";
     LogDrivers log_drivers: Words = &["json-file", "local", "journald"],
-        "without a driver only options that name no destination (`max-size`, `labels`, `tag` …)";
+        "without a driver only options that name no destination (`max-size`, `labels`, `tag` …). Under every driver: `tag` is text with fields in it, such as `{{.Name}}`, and calls no function; `max-buffer-size` is at most 32m, `max-file` 100, `max-size` at least 10k";
     NetworkDrivers network_drivers: Words = &["bridge", "overlay"],
         "for `network.create`; options are refused";
     Subnets subnets: Vec<Subnet> = &[],

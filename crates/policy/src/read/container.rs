@@ -4,7 +4,7 @@ use docker_api::json::Value;
 
 use super::resources::Resources;
 use super::schema::{self, FieldPath, Unknown, conform};
-use super::{devices, image, logs, network, ports, volume};
+use super::{devices, image, kept, logs, network, ports, volume};
 use crate::findings::Findings;
 use crate::limits::{AskedUser, LimitKey, Means, Namespace, OF_THE_IMAGE};
 
@@ -37,6 +37,7 @@ const READ_ONLY: &[&str] = &[
 /// The body of `container.create`.
 pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
     image::triggers(body, out);
+    kept::together(body, &["Env", "Cmd", "Entrypoint", "Labels"], "", out);
     out.ask(
         "Image",
         body.text_at("Image").unwrap_or_default(),
@@ -236,7 +237,11 @@ fn host_config(host: &Value<'_>, at: &str, view: View, out: &mut Findings<'_>) {
         out.ask(format!("{at}GroupAdd[{index}]"), group, LimitKey::Groups);
     }
     if let Some(log) = host.get("LogConfig") {
-        logs::driver(log, "Type", "Config", &format!("{at}LogConfig"), out);
+        let read = match view {
+            View::Body => logs::driver,
+            View::Inspected => logs::existing,
+        };
+        read(log, "Type", "Config", &format!("{at}LogConfig"), out);
     }
     isolation(host, at, out);
 }

@@ -4,6 +4,7 @@
 //! lists, arguments in `FROM`. What that parser might read in another way is refused. Steps that run inside the build
 //! are containers of their own, and not looked into.
 
+mod growth;
 mod instructions;
 mod words;
 
@@ -16,6 +17,7 @@ use crate::findings::Findings;
 use crate::labels::{OWN_LABELS, SCOPE_RULE, is_own_label, may_be_own_label};
 use crate::read::{image, outbound};
 
+use growth::Growth;
 use instructions::{Instruction, instructions};
 use words::{BuildVariables, expand, literal};
 
@@ -39,7 +41,11 @@ pub(crate) fn read(text: &str, arguments: &Arguments, out: &mut Findings<'_>) {
 pub(crate) fn read_instructions(text: &str, field: &str, out: &mut Findings<'_>) {
     let (arguments, coloured) = (Arguments::new(), HashSet::new());
     let reader = BuilderReading::new('\\', &arguments, &coloured);
+    let mut growth = Growth::new(&arguments);
     for line in instructions(text, '\\') {
+        if !growth.admit(&line, '\\') {
+            return out.never("build", field, growth::TOO_MUCH);
+        }
         reader.trigger(&line, field, 0, out);
     }
 }
@@ -48,9 +54,13 @@ fn read_with(escape: char, text: &str, arguments: &Arguments, out: &mut Findings
     let lines = instructions(text, escape);
     let coloured = words::coloured(&lines, arguments);
     let mut reader = BuilderReading::new(escape, arguments, &coloured);
+    let mut growth = Growth::new(arguments);
     for line in &lines {
         if out.is_settled() {
             return;
+        }
+        if !growth.admit(line, escape) {
+            return out.never("build", line.field(), growth::TOO_MUCH);
         }
         reader.instruction(line, out);
     }

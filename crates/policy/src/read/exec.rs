@@ -2,12 +2,13 @@
 
 use docker_api::json::Value;
 
-use super::container;
+use super::{container, kept};
 use crate::findings::Findings;
 use crate::limits::LimitKey;
 
 /// The body of `exec.create`.
 pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
+    kept::whole(body, out);
     if body.is_true("Privileged") {
         out.ask("Privileged", "true", LimitKey::Privileged);
     }

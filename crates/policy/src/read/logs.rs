@@ -1,4 +1,6 @@
-//! Log drivers: where they send what a container writes, and which files of the host they read.
+//! Log drivers: where they send what a container writes, which files of the host they read, and what they have the engine evaluate.
+
+mod options;
 
 use docker_api::json::Value;
 
@@ -6,8 +8,21 @@ use super::outbound::address;
 use crate::findings::Findings;
 use crate::limits::LimitKey;
 
-/// A log driver; or its options alone, which are then those of the daemon's default, whatever that is.
+/// A log driver that is asked for; or its options alone, which are then those of the daemon's default, whatever that is.
 pub(super) fn driver(log: &Value<'_>, name: &str, options: &str, at: &str, out: &mut Findings<'_>) {
+    let driver = log.text_at(name).unwrap_or_default();
+    shapes(driver, log, options, at, out);
+    existing(log, name, options, at, out);
+}
+
+/// The log driver of a container that is there: the daemon put its own defaults among the options.
+pub(super) fn existing(
+    log: &Value<'_>,
+    name: &str,
+    options: &str,
+    at: &str,
+    out: &mut Findings<'_>,
+) {
     let options_at = format!("{at}.{options}");
     if let Some(driver) = log.text_at(name) {
         out.ask(format!("{at}.{name}"), driver, LimitKey::LogDrivers);
@@ -17,9 +32,9 @@ pub(super) fn driver(log: &Value<'_>, name: &str, options: &str, at: &str, out: 
         return;
     }
     for (key, _) in log.members_at(options) {
-        if !LOG_OPTIONS.contains(&key.as_ref()) {
+        if !options::is_common(key) {
             out.never(
-                "log_drivers",
+                RULE,
                 options_at.as_str(),
                 format!("{key}, without a driver"),
             );
@@ -27,19 +42,22 @@ pub(super) fn driver(log: &Value<'_>, name: &str, options: &str, at: &str, out: 
     }
 }
 
-/// Log options that say how much is kept and what is noted with it, and not where it goes.
-const LOG_OPTIONS: &[&str] = &[
-    "compress",
-    "env",
-    "env-regex",
-    "labels",
-    "labels-regex",
-    "max-buffer-size",
-    "max-file",
-    "max-size",
-    "mode",
-    "tag",
-];
+/// The rule of what no limit allows.
+const RULE: &str = "log_drivers";
+
+/// The values, some of which the engine evaluates. They may be secret, and are not shown.
+fn shapes(driver: &str, log: &Value<'_>, options: &str, at: &str, out: &mut Findings<'_>) {
+    for (key, value) in log.members_at(options) {
+        let fault = match value {
+            Value::Null => None,
+            Value::Text(text) => options::fault(driver, key, text),
+            other => Some(format!("{}, expected a string", other.kind())),
+        };
+        if let Some(fault) = fault {
+            out.never(RULE, format!("{at}.{options}.{key}"), fault);
+        }
+    }
+}
 
 /// Options of log drivers that name a file on the host, which the engine reads.
 const FILES: &[&str] = &[

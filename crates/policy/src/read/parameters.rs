@@ -1,5 +1,6 @@
 //! Query parameters: only those of the [`table`] pass, each once unless it may repeat, and some ask for a power.
 
+mod filters;
 mod table;
 
 use std::borrow::Cow;
@@ -172,6 +173,11 @@ pub(crate) fn read(
             False(rule) if query::boolean(&value) => {
                 out.never(rule, format!("?{key}"), value.as_ref());
             }
+            _ => {}
+        }
+        match key.as_ref() {
+            "filters" => filters::judge(&value, out),
+            "filter" => filters::reference(&value, out),
             _ => {}
         }
         parameters

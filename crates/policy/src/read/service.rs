@@ -2,8 +2,9 @@
 
 use docker_api::json::Value;
 
+use super::evaluated::{TemplateFields, Templates};
 use super::resources::Resources;
-use super::{container, image, logs, network, ports, volume};
+use super::{container, image, kept, logs, network, ports, volume};
 use crate::findings::{Findings, Unresolved};
 use crate::limits::{LimitKey, OF_THE_IMAGE};
 
@@ -13,6 +14,7 @@ pub(super) fn create(body: &Value<'_>, out: &mut Findings<'_>) {
     if let Some(spec) = body.get("EndpointSpec") {
         ports::of_service(spec, "EndpointSpec", out);
     }
+    kept::together(body, &["Labels"], "", out);
     let task = body.get("TaskTemplate");
     if let Some(task) = task {
         for field in ["PluginSpec", "NetworkAttachmentSpec"] {
@@ -71,6 +73,9 @@ fn networks(owner: &Value<'_>, at: &str, out: &mut Findings<'_>) {
 }
 
 fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+    let fields = ["Env", "Command", "Args", "Labels"];
+    kept::together(spec, &fields, &format!("{at}."), out);
+    templates(spec, at, out);
     // Managers ask the registry for the image's digest, and nodes pull it.
     let image = spec.text_at("Image").unwrap_or_default();
     image::source(image, &format!("{at}.Image"), out);
@@ -99,6 +104,52 @@ fn container_spec(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
     container::isolation(spec, &format!("{at}."), out);
     if let Some(asked) = spec.get("Privileges") {
         privileges(asked, &format!("{at}.Privileges"), out);
+    }
+}
+
+/// What swarm's templates may refer to.
+const TASK: TemplateFields = TemplateFields {
+    short: &[
+        ".Service.ID",
+        ".Service.Name",
+        ".Node.ID",
+        ".Node.Hostname",
+        ".Node.Platform",
+        ".Node.Platform.Architecture",
+        ".Node.Platform.OS",
+        ".Task.ID",
+        ".Task.Name",
+        ".Task.Slot",
+    ],
+    long: &[".Service.Labels"],
+    maps: &[".Service.Labels"],
+    expected: "a template; expected text with {{.Service.Name}}, {{.Node.Hostname}}, {{.Task.Slot}} and the like in it, and no function",
+};
+
+/// Managers and nodes expand templates in these fields; those of mounts that name something of the host may have none.
+fn templates(spec: &Value<'_>, at: &str, out: &mut Findings<'_>) {
+    let mut templates = Templates::of(&TASK);
+    let mut judge = |text: &str, field: &str| {
+        if !templates.admit(text) {
+            out.never("services", format!("{at}.{field}"), templates.expected());
+        }
+    };
+    judge(spec.text_at("Hostname").unwrap_or_default(), "Hostname");
+    for (index, variable) in spec.texts_at("Env") {
+        judge(variable, &format!("Env[{index}]"));
+    }
+    for (index, mount) in spec.items_at("Mounts") {
+        let target = mount.text_at("Target").unwrap_or_default();
+        judge(target, &format!("Mounts[{index}].Target"));
+        let options = mount.get("VolumeOptions");
+        let labels = options.map(|options| options.members_at("Labels"));
+        for (key, label) in labels.unwrap_or_default() {
+            let label = label.text().unwrap_or_default();
+            judge(
+                label,
+                &format!("Mounts[{index}].VolumeOptions.Labels.{key}"),
+            );
+        }
     }
 }
 

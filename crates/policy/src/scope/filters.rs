@@ -46,6 +46,8 @@ impl ListFilters {
                         values.insert(text.to_string(), *holds);
                     }
                 }
+                // To the engine a key without values.
+                Value::Null => {}
                 _ => return Err(FiltersError),
             }
         }
