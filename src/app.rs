@@ -25,7 +25,7 @@ use crate::engine::Upstream;
 use crate::generation::{self, Generation};
 use crate::house::{House, Surroundings, Survey};
 use crate::http::shared::{Current, Deadlines, HttpLimits, Shared};
-use crate::limits::MemoryBudget;
+use crate::limits::SharedMemory;
 use crate::observe::admin;
 use crate::observe::audit::sink::{AuditTarget, OnFailure, Sink};
 use crate::observe::control::{ControlSocket, ReloadRequest};
@@ -277,7 +277,7 @@ fn shared(config: &Config, house: House, generation: Generation) -> Result<Share
         builds: crate::http::build::Builds::default(),
         owners: crate::http::scope::OwnerLocks::default(),
         made: crate::http::scope::MadeContainers::default(),
-        pending_bodies: Arc::new(MemoryBudget::new(config.limits.pending_bodies)),
+        pending_bodies: SharedMemory::new(config.limits.pending_bodies),
         metrics: Arc::default(),
         draining: tokio_util::sync::CancellationToken::new(),
         generation: Current::new(generation),

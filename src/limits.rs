@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// At most so many events a second, with bursts of one second's worth.
@@ -53,11 +53,12 @@ impl TokenBucket {
     }
 }
 
-/// A number of bytes that many share.
+/// A number of bytes that many share; that of one client is also taken from the one of all.
 #[derive(Debug)]
 pub struct MemoryBudget {
     most: usize,
     used: AtomicUsize,
+    all: Option<Arc<MemoryBudget>>,
 }
 
 impl MemoryBudget {
@@ -67,6 +68,7 @@ impl MemoryBudget {
         Self {
             most,
             used: AtomicUsize::new(0),
+            all: None,
         }
     }
 
@@ -74,6 +76,93 @@ impl MemoryBudget {
     #[must_use]
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether more than half of it is taken.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.used() > self.most / 2
+    }
+
+    /// What `used` would become with `more`, for who has `own` of it. A client that holds nothing else may go up to half of what all
+    /// have: one body may be larger than a share.
+    fn with(&self, used: usize, more: usize, own: usize) -> Result<usize, NoRoom> {
+        let (most, full) = match &self.all {
+            Some(all) if used == own => (self.most.max(all.most / 2), NoRoom::Client),
+            Some(_) => (self.most, NoRoom::Client),
+            None => (self.most, NoRoom::All),
+        };
+        let sum = used.checked_add(more);
+        sum.filter(|sum| *sum <= most).ok_or(full)
+    }
+
+    fn take(&self, more: usize, own: usize) -> Result<(), NoRoom> {
+        let take = |used: usize| self.with(used, more, own).ok();
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        if let Err(used) = taken {
+            return self.with(used, more, own).map(|_| ());
+        }
+        let all = self.all.as_ref().map_or(Ok(()), |all| all.take(more, own));
+        if all.is_err() {
+            self.used.fetch_sub(more, Ordering::Relaxed);
+        }
+        all
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(all) = &self.all {
+            all.give_back(bytes);
+        }
+    }
+}
+
+/// Bytes of which each client has a share, so that no client takes what the others need.
+#[derive(Debug)]
+pub struct SharedMemory {
+    all: Arc<MemoryBudget>,
+    clients: Mutex<HashMap<[u8; 32], Weak<MemoryBudget>>>,
+}
+
+/// The least that a client's share is: room for what is in flight at once with the usual `max_body`.
+const LEAST_SHARE: usize = 16 << 20;
+
+impl SharedMemory {
+    /// `most` bytes in all.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            all: Arc::new(MemoryBudget::new(most)),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// What the client with this public key may hold: a quarter.
+    pub fn of(&self, client: &[u8; 32]) -> Arc<MemoryBudget> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(budget) = clients.get(client).and_then(Weak::upgrade) {
+            return budget;
+        }
+        clients.retain(|_, budget| budget.strong_count() > 0);
+        let budget = Arc::new(MemoryBudget {
+            all: Some(self.all.clone()),
+            ..MemoryBudget::new((self.all.most / 4).max(LEAST_SHARE))
+        });
+        clients.insert(*client, Arc::downgrade(&budget));
+        budget
+    }
+
+    /// What is held for no client's time, but only for the engine's.
+    pub fn all(&self) -> &Arc<MemoryBudget> {
+        &self.all
+    }
+
+    /// Bytes that are taken.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.all.used()
     }
 }
 
@@ -86,8 +175,16 @@ pub struct Reservation {
 
 /// The budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many request bodies and answers are held (max-pending-bodies)")]
-pub struct NoRoom;
+pub enum NoRoom {
+    /// That of all clients.
+    #[error("too many request bodies and answers are held (max-pending-bodies)")]
+    All,
+    /// That of the client.
+    #[error(
+        "too many request bodies and answers of this client are held (a quarter of max-pending-bodies)"
+    )]
+    Client,
+}
 
 impl Reservation {
     /// A share of nothing yet.
@@ -105,6 +202,12 @@ impl Reservation {
         Self::new(&self.budget)
     }
 
+    /// Whether more than half of the budget is taken.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.budget.is_scarce()
+    }
+
     /// Makes it `bytes` if it is less.
     ///
     /// # Errors
@@ -113,12 +216,7 @@ impl Reservation {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
             return Ok(());
         };
-        let most = self.budget.most;
-        let take = |used: usize| used.checked_add(more).filter(|used| *used <= most);
-        self.budget
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .map_err(|_| NoRoom)?;
+        self.budget.take(more, self.bytes)?;
         self.bytes = bytes;
         Ok(())
     }
@@ -128,17 +226,18 @@ impl Reservation {
     /// # Errors
     /// When that is more than is left.
     pub fn fits(&self, bytes: usize) -> Result<(), NoRoom> {
-        let left = self.budget.most.saturating_sub(self.budget.used());
-        match bytes.saturating_sub(self.bytes) <= left {
-            true => Ok(()),
-            false => Err(NoRoom),
+        let more = bytes.saturating_sub(self.bytes);
+        let budgets = std::iter::successors(Some(&self.budget), |budget| budget.all.as_ref());
+        for budget in budgets {
+            budget.with(budget.used(), more, self.bytes)?;
         }
+        Ok(())
     }
 
     /// Gives everything back.
     pub fn release(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.give_back(bytes);
     }
 }
 
@@ -295,16 +394,50 @@ mod tests {
         let (mut first, mut second) = (Reservation::new(&budget), Reservation::new(&budget));
         assert_eq!(first.grow_to(60), Ok(()));
         assert_eq!(first.grow_to(40), Ok(()), "it has more already");
-        assert_eq!(second.grow_to(41), Err(NoRoom));
+        assert_eq!(second.grow_to(41), Err(NoRoom::All));
         assert_eq!(second.grow_to(40), Ok(()));
-        assert_eq!((budget.used(), first.grow_to(61)), (100, Err(NoRoom)));
-        assert_eq!(first.grow_to(usize::MAX), Err(NoRoom));
+        assert_eq!((budget.used(), first.grow_to(61)), (100, Err(NoRoom::All)));
+        assert_eq!(first.grow_to(usize::MAX), Err(NoRoom::All));
         drop(second);
         assert_eq!(first.grow_to(100), Ok(()));
         first.release();
         assert_eq!(budget.used(), 0);
         drop(first);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn one_client_leaves_the_others_their_shares() {
+        let memory = SharedMemory::new(128 << 20);
+        let (greedy, other) = (memory.of(&[1; 32]), memory.of(&[2; 32]));
+        let mut held: Vec<_> = (0..64).map(|_| Reservation::new(&greedy)).collect();
+        let fit = held
+            .iter_mut()
+            .filter_map(|one| one.grow_to(1 << 20).ok())
+            .count();
+        assert_eq!((fit, memory.used()), (32, 32 << 20), "a quarter");
+        assert_eq!(held[40].fits(1), Err(NoRoom::Client));
+        assert_eq!(held[40].grow_to(1), Err(NoRoom::Client));
+        // The same client at another connection, and another one.
+        let again = memory.of(&[1; 32]);
+        assert_eq!(Reservation::new(&again).grow_to(1), Err(NoRoom::Client));
+        let mut one = Reservation::new(&other);
+        assert_eq!(
+            (one.fits(32 << 20), one.grow_to(32 << 20)),
+            (Ok(()), Ok(()))
+        );
+        // What is its client's only one may be larger.
+        assert_eq!(one.grow_to(64 << 20), Ok(()));
+        assert_eq!(one.grow_to(65 << 20), Err(NoRoom::Client));
+        assert_eq!(one.beside().grow_to(1), Err(NoRoom::Client));
+        drop((one, held));
+        assert_eq!((memory.used(), greedy.used()), (0, 0));
+        assert_eq!(Reservation::new(memory.all()).grow_to(128 << 20), Ok(()));
+        let little = SharedMemory::new(16 << 20);
+        assert_eq!(
+            Reservation::new(&little.of(&[1; 32])).grow_to(16 << 20),
+            Ok(())
+        );
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod prune;
 pub mod usage;
 mod view;
 
+use std::sync::Arc;
+
 use tokio::sync::OwnedMutexGuard;
 
 use super::respond::Status;
@@ -25,7 +27,7 @@ use super::shared::Shared;
 use crate::engine::ask::{AskError, IsWhole};
 use crate::engine::lookup::{EngineCall, EngineReply, LookupError};
 use crate::error;
-use crate::limits::{NoRoom, Reservation};
+use crate::limits::{MemoryBudget, NoRoom, Reservation};
 use docker_api::{Classified, Operation};
 use policy::Permitted;
 use policy::scope::parameters::{QueryPairs, encoded};
@@ -90,6 +92,8 @@ impl From<LookupError> for Halt {
 pub struct ScopedRequest<'r> {
     /// What all sessions share.
     pub shared: &'r Shared,
+    /// What its client may hold.
+    pub room: Arc<MemoryBudget>,
     /// The permit.
     pub permit: &'r Permitted,
     /// Its target, as it would go on.
@@ -204,14 +208,14 @@ impl ScopedRequest<'_> {
             target,
             ..EngineCall::default()
         };
-        let room = Reservation::new(&self.shared.pending_bodies);
+        let room = Reservation::new(&self.room);
         let upstream = &self.shared.upstream;
         let performed = upstream.perform_until(self.permit, call, is_whole, room);
         Ok(performed.await?)
     }
 
     async fn call(&self, call: EngineCall) -> Result<EngineReply, Halt> {
-        let room = Reservation::new(&self.shared.pending_bodies);
+        let room = Reservation::new(&self.room);
         let performed = self.shared.upstream.perform(self.permit, call, room);
         Ok(performed.await?)
     }

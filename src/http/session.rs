@@ -66,7 +66,7 @@ struct Session<'a> {
     content_type: Option<String>,
     /// Who has to be asked about the answer of the request at hand.
     authorization: Option<ResponseAuthorization>,
-    /// What the body of the request at hand takes of all that pending bodies may hold.
+    /// What the body of the request at hand takes of all that the client's pending bodies may hold.
     held: Reservation,
     fresh: bool,
 }
@@ -91,7 +91,7 @@ pub async fn serve(
         engine: None,
         judged: (by, client),
         authorization: None,
-        held: Reservation::new(&shared.pending_bodies),
+        held: Reservation::new(&shared.pending_bodies.of(&entry.identity.spki)),
         fresh: true,
     };
     let last = loop {

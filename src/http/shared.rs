@@ -11,7 +11,7 @@ use super::scope::{MadeContainers, OwnerLocks};
 use crate::engine::Upstream;
 use crate::generation::Generation;
 use crate::house::House;
-use crate::limits::MemoryBudget;
+use crate::limits::SharedMemory;
 use crate::observe::audit::sink::Sink;
 use crate::observe::metrics::Metrics;
 use crate::plugin::Plugin;
@@ -45,8 +45,8 @@ pub struct Shared {
     pub deadlines: Deadlines,
     /// Bounds.
     pub limits: HttpLimits,
-    /// What all bodies that wait for a decision hold.
-    pub pending_bodies: Arc<MemoryBudget>,
+    /// What bodies that wait for a decision hold, and answers that wait for their readers.
+    pub pending_bodies: SharedMemory,
     /// Whose builds and sessions are whose.
     pub builds: Builds,
     /// The locks of clients whose roles have a scope.

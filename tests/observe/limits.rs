@@ -265,3 +265,50 @@ fn bodies_that_wait_for_a_decision_share_a_budget_and_give_it_back() {
         "{page}"
     );
 }
+
+#[test]
+fn one_clients_bodies_leave_room_for_those_of_others() {
+    let dir = tempfile::tempdir().expect("create a temporary directory");
+    let policy = dir.path().join("policy.toml");
+    let text = "version = 1\nmax_body = \"64MiB\"\n[[client]]\nmatch = { any = true }\nrole = \"deployer\"\n";
+    std::fs::write(&policy, text).expect("write the policy");
+    let policy = policy.to_str().expect("a path in UTF-8");
+    let (gate, _engine) = with_engine(&["--max-pending-bodies", "64MiB", "--policy", policy]);
+    let (alice, bob) = (gate.pki.client("alice", 1), gate.pki.client("bob", 2));
+    let head = |length: usize, more: &str| {
+        format!(
+            "POST /v1.45/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n"
+        )
+    };
+    let reads_another = |who: &Credential| {
+        let mut client = gate.connect(who);
+        client.send(head(12 << 20, "Expect: 100-continue\r\n"));
+        client.head()
+    };
+    // Together more than there is for all.
+    let slow: Vec<_> = (0..12)
+        .map(|_| {
+            let mut slow = gate.connect(&alice);
+            slow.send(head(6 << 20, ""));
+            slow.send(vec![b' '; 5 << 20]);
+            slow
+        })
+        .collect();
+    let refused = eventually(|| match reads_another(&alice) {
+        head if head.starts_with("HTTP/1.1 503 ") => Ok(head),
+        head => Err(head),
+    });
+    assert!(refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
+    let other = reads_another(&bob);
+    assert!(other.starts_with("HTTP/1.1 100 "), "{other}");
+    let body = r#"{"Image":"busybox"}"#;
+    let mut small = gate.connect(&bob);
+    small.send(head(body.len(), "") + body);
+    // The scripted engine's own answer.
+    assert_eq!(small.answer().status, 404);
+    drop(slow);
+    eventually(|| match reads_another(&alice) {
+        head if head.starts_with("HTTP/1.1 100 ") => Ok(()),
+        head => Err(head),
+    });
+}

@@ -20,7 +20,7 @@ use dockgate::generation::Generation;
 use dockgate::house::{House, Surroundings, Survey};
 use dockgate::http::build::bridge_between;
 use dockgate::http::shared::{Current, Deadlines, HttpLimits, Shared};
-use dockgate::limits::MemoryBudget;
+use dockgate::limits::SharedMemory;
 use dockgate::observe::registry::Registry;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -115,7 +115,7 @@ fn shared() -> Shared {
             header_lines: 100,
             session_max_age: None,
         },
-        pending_bodies: Arc::new(MemoryBudget::new(64 << 20)),
+        pending_bodies: SharedMemory::new(64 << 20),
         builds: Default::default(),
         owners: Default::default(),
         made: Default::default(),

@@ -113,7 +113,7 @@ pub const KEYS: &[Key] = &[
     key(Group::Limits, "max-handshakes", SettingKind::Count, "1000").help("N", "Maximum concurrent TLS handshakes"),
     key(Group::Limits, "max-head-size", SIZE, "1088KiB").help("SIZE", "Maximum size of a request head"),
     key(Group::Limits, "max-header-lines", SettingKind::Count, "500").help("N", "Maximum number of header lines in a request head"),
-    key(Group::Limits, "max-pending-bodies", SIZE, "256MiB").help("SIZE", "Maximum memory of all request bodies that wait for a decision, of the engine's answers to look-ups, and of those that the gate holds for clients in a scope"),
+    key(Group::Limits, "max-pending-bodies", SIZE, "256MiB").help("SIZE", "Maximum memory of all request bodies that wait for a decision, of the engine's answers to look-ups, and of those that the gate holds for clients in a scope. One client holds at most a quarter of it, or 16 MiB where that is more, and its only request up to half"),
     key(Group::Limits, "max-requests-per-second-per-client", SettingKind::OptionalCount, "off").help("N", "Maximum requests per second per client certificate, or \"off\""),
     key(Group::Limits, "workers", SettingKind::Count, "0").help("N", "Worker threads; 0 for one per core"),
     key(Group::Addresses, "metrics", text("ADDRESS:PORT, or \"off\""), "off").help("ADDR:PORT", "Address of the metrics and health listener (plain HTTP: keep it local), or \"off\""),

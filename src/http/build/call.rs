@@ -95,7 +95,7 @@ impl<'a> Caller<'a> {
             engine,
             owner,
             namespace: super::namespace(&owner),
-            room: shared.builds.room(&owner),
+            room: shared.pending_bodies.of(&owner),
             tunnel: format!("{:x}-{}", entry.id, entry.activity().requests),
             calls: AtomicU64::default(),
         }
@@ -113,10 +113,7 @@ impl<'a> Caller<'a> {
         let id = format!("{}.{}", self.tunnel, self.calls.fetch_add(1, Relaxed) + 1);
         let mut record =
             CallRecord::new(self.shared, self.entry, (policy, client), id, known, path);
-        let mut room = [
-            Reservation::new(&self.room),
-            Reservation::new(&self.shared.pending_bodies),
-        ];
+        let mut room = Reservation::new(&self.room);
         let build = policy.role(client).and_then(|role| role.build.as_ref());
         let judge = build.map(|build| Judge {
             build,
@@ -237,7 +234,7 @@ impl<'a> Caller<'a> {
         known: Option<Call>,
         head: &Parts,
         body: RecvStream,
-        room: &mut [Reservation; 2],
+        room: &mut Reservation,
         record: &mut CallRecord<'_>,
     ) -> Result<Upload, Unsent> {
         let Some(judge) = judge else {
@@ -332,7 +329,7 @@ impl<'a> Caller<'a> {
         call: Call,
         mut body: RecvStream,
         gzip: bool,
-        room: &mut [Reservation; 2],
+        room: &mut Reservation,
         record: &mut CallRecord<'_>,
     ) -> Result<Bytes, Unsent> {
         let message = held::message(&mut body, gzip, room).await?;

@@ -27,11 +27,11 @@ impl From<BadBody> for NotHeld {
     }
 }
 
-/// Reads a call's only message, within the `room` of its client and of the gate.
+/// Reads a call's only message, within the `room` of its client.
 pub(super) async fn message(
     body: &mut RecvStream,
     gzip: bool,
-    room: &mut [Reservation; 2],
+    room: &mut Reservation,
 ) -> Result<Vec<u8>, NotHeld> {
     let read = timeout(PATIENCE, whole(body, room)).await;
     let body = read.map_err(|_| NotHeld::Refused("the message did not come in time".into()))??;
@@ -40,14 +40,11 @@ pub(super) async fn message(
     Ok(message)
 }
 
-pub(super) fn grow(room: &mut [Reservation; 2], bytes: usize) -> Result<(), NotHeld> {
-    for budget in room {
-        budget.grow_to(bytes).map_err(|_| NotHeld::NoRoom)?;
-    }
-    Ok(())
+pub(super) fn grow(room: &mut Reservation, bytes: usize) -> Result<(), NotHeld> {
+    room.grow_to(bytes).map_err(|_| NotHeld::NoRoom)
 }
 
-async fn whole(body: &mut RecvStream, room: &mut [Reservation; 2]) -> Result<Vec<u8>, NotHeld> {
+async fn whole(body: &mut RecvStream, room: &mut Reservation) -> Result<Vec<u8>, NotHeld> {
     let mut whole: Vec<u8> = Vec::new();
     while let Some(data) = body.data().await {
         let data = data.map_err(|_| NotHeld::Gone)?;

@@ -7,12 +7,10 @@
 //! any other unknown one.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-
-use crate::limits::MemoryBudget;
 
 /// Ids of one kind that are remembered for each client.
 const MOST: usize = 4096;
@@ -22,9 +20,6 @@ const MOST_CONTENT: usize = 1024;
 
 /// Longest id; BuildKit's have 25 characters.
 const LONGEST: usize = 128;
-
-/// What all messages that one client has under judgement may hold.
-const HELD: usize = 64 << 20;
 
 /// How long a call waits for the Solve that begins its build, and a Solve for its session: clients begin all at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,7 +41,6 @@ struct Book {
     owners: HashMap<(Holding, String), Owner>,
     /// What each client has, oldest first.
     order: HashMap<(Holding, Owner), VecDeque<String>>,
-    held: HashMap<Owner, Weak<MemoryBudget>>,
     /// Digests that each client's own history has named, oldest first.
     content: HashMap<Owner, VecDeque<String>>,
 }
@@ -144,18 +138,6 @@ impl Builds {
         tokio::time::timeout(PATIENCE, waiting)
             .await
             .unwrap_or(false)
-    }
-
-    /// What a client's messages under judgement may hold together.
-    pub(super) fn room(&self, owner: &Owner) -> Arc<MemoryBudget> {
-        let mut book = self.lock();
-        if let Some(budget) = book.held.get(owner).and_then(Weak::upgrade) {
-            return budget;
-        }
-        book.held.retain(|_, budget| budget.strong_count() > 0);
-        let budget = Arc::new(MemoryBudget::new(HELD));
-        book.held.insert(*owner, Arc::downgrade(&budget));
-        budget
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {

@@ -76,7 +76,7 @@ pub(super) struct Passage<'p> {
     /// Told when the engine begins to speak.
     pub(super) begin: Option<BeginStream<'p>>,
     /// What incomplete messages of both may hold.
-    pub(super) room: &'p mut [Reservation; 2],
+    pub(super) room: &'p mut Reservation,
 }
 
 /// How the engine answered.
@@ -136,9 +136,7 @@ pub(super) async fn pass(
         reason = poll_fn(|cx| respond.poll_reset(cx)) => return Err(reason?.into()),
     };
     let (answer, mut up) = engine.send_request(request, false)?;
-    let [client_room, all_room] = room;
-    let mut up_room = [client_room.beside(), all_room.beside()];
-    let mut down_room = [client_room.beside(), all_room.beside()];
+    let (mut up_room, mut down_room) = (room.beside(), room.beside());
     let uploading = async {
         match upload {
             Upload::Judged(body) => send(&mut up, body.into(), true).await.map_err(Broken::Http),
@@ -207,7 +205,7 @@ async fn answered(
     answer: h2::client::ResponseFuture,
     respond: &mut Respond,
     (look, begin): (Option<LookAtMessage<'_>>, Option<BeginStream<'_>>),
-    room: &mut [Reservation; 2],
+    room: &mut Reservation,
 ) -> Result<GrpcEnd, Broken> {
     let response = tokio::select! {
         response = answer => response?,
@@ -320,7 +318,7 @@ async fn messages(
     from: &mut RecvStream,
     to: &mut SendStream<Segments>,
     pass: PassMessage<'_>,
-    room: &mut [Reservation; 2],
+    room: &mut Reservation,
 ) -> Result<Option<HeaderMap>, Broken> {
     let bad =
         |why: &dyn std::fmt::Display| Broken::Refused(Objection::new("message", why.to_string()));

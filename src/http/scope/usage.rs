@@ -97,7 +97,7 @@ pub async fn usage(shared: &Shared, live: &[Arc<Identity>]) -> Result<OwnersRepo
 async fn listed(shared: &Shared, path: &str) -> Result<Vec<u8>, String> {
     let filters = encoded(&format!("{{\"label\":{{\"{OWNER_LABEL}\":true}}}}"));
     let target = format!("{path}filters={filters}");
-    let mut room = Reservation::new(&shared.pending_bodies);
+    let mut room = Reservation::new(shared.pending_bodies.all());
     let asked = shared.upstream.get(&target, Some(&mut room)).await;
     let (status, body) = asked.map_err(|e| error::report(&e))?;
     match status {

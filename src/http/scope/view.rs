@@ -244,7 +244,7 @@ impl<'v> OwnerView<'v> {
         for (key, value) in parameters {
             target.push_str(&format!("&{key}={value}"));
         }
-        let mut room = Reservation::new(&self.shared.pending_bodies);
+        let mut room = Reservation::new(self.shared.pending_bodies.all());
         let (status, body) = self.shared.upstream.get(&target, Some(&mut room)).await?;
         match status {
             200 => Ok((status, body)),
@@ -269,7 +269,7 @@ impl<'v> OwnerView<'v> {
         target: &str,
         id: &str,
     ) -> Result<Result<SeenObject, u16>, LookupError> {
-        let mut room = Reservation::new(&self.shared.pending_bodies);
+        let mut room = Reservation::new(self.shared.pending_bodies.all());
         let (status, raw) = self.shared.upstream.get(target, Some(&mut room)).await?;
         if matches!(status, 400 | 404 | 409) {
             return Ok(Err(status));

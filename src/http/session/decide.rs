@@ -200,7 +200,8 @@ impl DecisionSource for Asking<'_, '_> {
             self.still()?;
             return Ok(answer.map_err(|e| error::report(&e)));
         }
-        let mut room = Reservation::new(&shared.pending_bodies);
+        // Its time is the engine's, not the client's.
+        let mut room = Reservation::new(shared.pending_bodies.all());
         let asked = Box::pin(shared.upstream.get(&lookup.target, Some(&mut room))).await;
         self.still()?;
         Ok(asked

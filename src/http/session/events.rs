@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
             if in_chunks {
                 bytes.extend_from_slice(b"\r\n");
             }
-            if self.sent(&bytes, &[]).await.is_err() {
+            if self.sent(&bytes, &[], &room).await.is_err() {
                 return Next::Gone;
             }
             room.release();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout_at;
+use tokio::time::{sleep, sleep_until};
 
 use super::super::framing::Framing;
 use super::super::outgoing::Outgoing;
@@ -13,6 +13,7 @@ use super::super::scope::{Course, Halt, OwnerView, ScopedClient, ScopedRequest};
 use super::{After, LINGER, Ready, Session, Stop, decide};
 use crate::engine::lookup::EngineReply;
 use crate::generation::Generation;
+use crate::limits::Reservation;
 use crate::plugin::MAX_ANSWER_BODY;
 use pki::identity::Identity;
 use policy::scope::budget::BUDGET_RULE;
@@ -30,6 +31,12 @@ const PART: usize = 256 * 1024;
 
 /// How long it may take for that.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same where a client holds more than half of its share: it takes what it asked for before it asks for more.
+const SCARCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked at whether it does.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a client may take for all of an answer that is held for it.
 const WHOLE: Duration = Duration::from_secs(120);
@@ -126,6 +133,7 @@ impl<'a> Session<'a> {
             .map_err(|e| Halt::Refused(Status::BadRequest, e.to_string()))?;
         let request = ScopedRequest {
             shared: self.shared,
+            room: self.shared.pending_bodies.of(&self.entry.identity.spki),
             permit: &ready.permit,
             classified,
             content_type: self.content_type.take(),
@@ -181,7 +189,7 @@ impl<'a> Session<'a> {
         if is_head {
             reply.body = Vec::new();
         }
-        let sent = self.sent(&head, &reply.body).await;
+        let sent = self.sent(&head, &reply.body, &room).await;
         let error = sent.as_ref().err().copied();
         ready.record.finish(Some(reply.status), error);
         drop((reply, room));
@@ -198,19 +206,37 @@ impl<'a> Session<'a> {
         &mut self,
         mut head: &[u8],
         mut body: &[u8],
+        room: &Reservation,
     ) -> Result<(), &'static str> {
         let last = Instant::now() + WHOLE;
         while !head.is_empty() || !body.is_empty() {
             let (part, rest) = body.split_at(body.len().min(PART));
-            let deadline = last.min(Instant::now() + PATIENCE);
-            match timeout_at(deadline.into(), self.client.write_both(head, part)).await {
-                Ok(Ok(())) => self.entry.meter.down(head.len() + part.len()),
-                Ok(Err(_)) => return Err("client_gone"),
-                Err(_) => return Err("the client did not take the answer in time"),
+            let written = tokio::select! {
+                biased;
+                written = self.client.write_both(head, part) => Some(written),
+                () = too_late(room) => None,
+                () = sleep_until(last.into()) => None,
+            };
+            match written {
+                Some(Ok(())) => self.entry.meter.down(head.len() + part.len()),
+                Some(Err(_)) => return Err("client_gone"),
+                None => return Err("the client did not take the answer in time"),
             }
             (head, body) = (&[], rest);
         }
         Ok(())
+    }
+}
+
+/// Waits for as long as a client may take for a part, which is less once it holds much.
+async fn too_late(room: &Reservation) {
+    let began = Instant::now();
+    loop {
+        let most = if room.is_scarce() { SCARCE } else { PATIENCE };
+        if began.elapsed() >= most {
+            return;
+        }
+        sleep(LOOK_AGAIN).await;
     }
 }
 

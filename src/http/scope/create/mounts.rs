@@ -177,7 +177,7 @@ impl ScopedRequest<'_> {
         }
         let parts: Vec<String> = image.split('/').map(encoded).collect();
         let target = format!("/images/{}/json", parts.join("/"));
-        let mut room = crate::limits::Reservation::new(&self.shared.pending_bodies);
+        let mut room = crate::limits::Reservation::new(self.shared.pending_bodies.all());
         let (status, body) = self.shared.upstream.get(&target, Some(&mut room)).await?;
         match status {
             200 => {}
