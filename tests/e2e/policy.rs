@@ -7,6 +7,7 @@ mod builds;
 mod clients;
 mod fields;
 mod live;
+mod names;
 mod protected;
 mod readings;
 mod requests;
@@ -35,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
         clients::cases(),
         audit::cases(),
         live::cases(),
+        names::cases(),
         protected::cases(),
         scope::cases(),
     ]
