@@ -212,8 +212,15 @@ fn limit(suite: &Suite, name: &str) -> ScenarioResult {
         (TEAM, "team"),
         "body",
     )?;
-    let answer = send_bytes(&team, whole(&large(1 << 20)).as_bytes())?;
-    ensure!(answer.0 == 201, "1 MiB: {} {}", answer.0, answer.1);
+    // What the engine would keep has a smaller bound of its own.
+    refused(
+        &send_bytes(&team, whole(&large(1 << 20)).as_bytes())?,
+        403,
+        (TEAM, "team"),
+        "body",
+    )?;
+    let answer = send_bytes(&team, whole(&large(1000 << 10)).as_bytes())?;
+    ensure!(answer.0 == 201, "1000 KiB: {} {}", answer.0, answer.1);
     remove(&team, "made")?;
     roles.finish()
 }
